@@ -1,0 +1,60 @@
+"""A Call and its answers as they stand between two hops: decoded, valid, of neither wire (OCPP-J 1.6 section 4)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct, field
+
+from bridge.errors import BridgeError, ErrorCode
+from bridge.ocpp.losses import Loss
+from bridge.ocpp.messages import Request, Response
+
+
+class Call(Struct, frozen=True, kw_only=True):
+    """A request. `unique_id` is its name on this hop: OCPP-J's UniqueId, or OCPP-S's MessageID."""
+
+    unique_id: str
+    action: str
+    payload: Request
+    losses: tuple[Loss, ...] = ()
+
+
+class CallResult(Struct, frozen=True, kw_only=True):
+    """The answer that was asked for. A status such as Rejected is one too, never an error (rule 16)."""
+
+    unique_id: str
+    payload: Response
+    losses: tuple[Loss, ...] = ()
+
+
+class CallError(Struct, frozen=True, kw_only=True):
+    """The other party's refusal. `code` as it was written: peers use codes that no table has."""
+
+    unique_id: str
+    code: str
+    description: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, unique_id: str, error: BridgeError) -> CallError:
+        """Our own refusal of a Call."""
+        return cls(unique_id=unique_id, code=error.code.value, description=error.description)
+
+
+class Unanswered(Struct, frozen=True, kw_only=True):
+    """No answer: the other side could not be reached or said nothing in time. `reason` is one sentence for a person.
+
+    Kept apart from CallError because a Charge Point must never take trouble of the link for a fault of its message
+    (OCPP-S errata 3.2, rule 55): each transport says it in its own way.
+    """
+
+    unique_id: str
+    reason: str
+
+    def as_error(self) -> CallError:
+        """How it is said where a CALLERROR is the only way to say it."""
+        return CallError(unique_id=self.unique_id, code=ErrorCode.InternalError.value, description=self.reason)
+
+
+Answer = CallResult | CallError | Unanswered

@@ -11,7 +11,6 @@ class Reason(StrEnum):
     """Why something is not as its sender wrote it. The README's table of losses is made from these lines."""
 
     UNKNOWN_FIELD = "a field that OCPP 1.6 does not know is dropped"
-    NULL = "a null is read as an absent field"
     EMPTY_OPTIONAL = "an empty optional element is read as absent"
     EMPTY_LIST = "SOAP cannot tell an empty list from an absent one: it arrives as absent"
     MARKUP_AS_TEXT = "XML elements inside a text field are kept as their source text"

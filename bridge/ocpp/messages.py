@@ -56,11 +56,11 @@ from bridge.ocpp.types import (
 )
 
 
-class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Request(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """What a Call carries."""
 
 
-class Response(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Response(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """What a CallResult carries."""
 
 

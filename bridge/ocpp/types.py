@@ -66,7 +66,7 @@ def one_digit(value: Decimal) -> None:
         raise ValueError("Expected `decimal` with one fraction digit")
 
 
-class Part(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Part(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """A record inside a message."""
 
 

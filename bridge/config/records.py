@@ -1,0 +1,194 @@
+"""What the configuration can say: one frozen record per table; each key, type, bound and default once.
+
+Everything else derives from here: the reader learns the known keys from these records, the environment its names, and
+a test holds `conf/bridge.toml` to them. This room does no I/O and decides nothing; that an address fits a protocol, or
+that a route leads somewhere, is for `checking`.
+
+A field of type `Secret` is two keys in a file: `password` holds the value, `password_file` names a file that holds it.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+# Upper bounds keep what is typed by mistake from overflowing a timer or a socket: some thirty years, one gigabyte.
+Seconds = Annotated[float, Meta(ge=0, le=1e9)]
+PositiveSeconds = Annotated[float, Meta(gt=0, le=1e9)]
+Count = Annotated[int, Meta(ge=1, le=1_000_000_000)]
+Octets = Annotated[int, Meta(ge=1, le=1_000_000_000)]
+
+LogFormat = Literal["text", "json"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+Protocol = Literal["ocpp1.6j", "ocpp1.6s", "ocpp1.5s"]
+Tolerance = Literal["tolerant", "strict"]
+Accept = Literal["any", "listed"]
+TLSVersion = Literal["1.0", "1.1", "1.2", "1.3"]
+Network = IPv4Network | IPv6Network
+
+_LISTEN = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|(?P<host>[A-Za-z0-9_.-]+)):(?P<port>[0-9]{1,5})")
+
+
+class Secret:
+    """A value that no log, no traceback and no complaint shows. Bytes, because OCPP-J 1.6 section 6.2.2 has keys of
+    20 raw bytes; text is held as UTF-8.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: bytes) -> None:
+        self._value = value
+
+    def reveal(self) -> bytes:
+        """The value itself, for the one place that sends or compares it."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    def __eq__(self, other: object) -> bool:
+        return hmac.compare_digest(self._value, other._value) if isinstance(other, Secret) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __reduce__(self) -> str | tuple[object, ...]:
+        raise TypeError("a secret is not copied out of the process")
+
+
+class Listen(Struct, frozen=True):
+    """Where a listener binds. `host` is without the brackets of IPv6; `port` 0 lets the system choose one."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> Listen:
+        """Read `HOST:PORT` or `[IPV6]:PORT`. Raises ValueError."""
+        match = _LISTEN.fullmatch(text)
+        if match is None or int(match["port"]) > 65535:
+            raise ValueError
+        if match["ipv6"] is not None:
+            IPv6Address(match["ipv6"])
+        elif not match["host"].strip("0123456789."):
+            IPv4Address(match["host"])
+        return cls(match["ipv6"] or match["host"], int(match["port"]))
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Table(Struct, frozen=True, kw_only=True):
+    """Marker: a table of the file."""
+
+
+class TLS(Table, frozen=True, kw_only=True):
+    """How a listener speaks TLS. Paths are PEM files; `client_ca` "" asks no certificate of the peer; `ciphers` "" is
+    OpenSSL's own choice, else a list in OpenSSL's syntax.
+    """
+
+    certificate: str
+    key: str
+    client_ca: str = ""
+    minimum_version: TLSVersion = "1.2"
+    ciphers: str = ""
+
+
+class Gateway(Table, frozen=True, kw_only=True):
+    """What holds for every message. Times in seconds."""
+
+    call_timeout: PositiveSeconds = 30.0
+    drain_timeout: Seconds = 10.0
+    max_in_flight: Count = 1000
+    log_format: LogFormat = "text"
+    log_level: LogLevel = "info"
+
+
+class Soap(Table, frozen=True, kw_only=True):
+    """The OCPP-S listener, and the bridge's own POSTs. `wsdl` "" is the WSDLs that come with the bridge."""
+
+    listen: Listen = Listen("127.0.0.1", 8080)
+    public_url: str = "http://127.0.0.1:8080"
+    max_body: Octets = 262144
+    connection_per_call: bool = True
+    callback_networks: tuple[Network, ...] = ()
+    wsdl: str = ""
+    tls: TLS | None = None
+
+
+class WebSocket(Table, frozen=True, kw_only=True):
+    """The OCPP-J listener. The identity follows `path`, which does not end with a slash unless it is one."""
+
+    listen: Listen = Listen("127.0.0.1", 9000)
+    path: str = "/ocpp"
+    tls: TLS | None = None
+
+
+class Admin(Table, frozen=True, kw_only=True):
+    """The listener for people and monitoring. Without `token` its API answers loopback only."""
+
+    listen: Listen = Listen("127.0.0.1", 8081)
+    token: Secret | None = None
+    tls: TLS | None = None
+
+
+class Store(Table, frozen=True, kw_only=True):
+    """What survives a restart, and where: `sqlite:///` and a path, or `memory:`."""
+
+    url: str = "sqlite:///var/ocpp-bridge.db"
+
+
+class CentralSystem(Table, frozen=True, kw_only=True):
+    """A Central System that Charge Points are connected to. Times in seconds; `ping_interval` 0 sends no pings."""
+
+    protocol: Protocol = "ocpp1.6j"
+    url: str
+    replay_boot: bool = False
+    ping_interval: Seconds = 30.0
+    reconnect_min: PositiveSeconds = 1.0
+    reconnect_max: PositiveSeconds = 60.0
+
+
+class Route(Table, frozen=True, kw_only=True):
+    """Which Charge Points, by a glob on their identity, belong to which Central System."""
+
+    charge_point: str
+    central_system: str
+    tolerance: Tolerance = "tolerant"
+    accept: Accept = "any"
+
+
+class ChargePoint(Table, frozen=True, kw_only=True):
+    """What one Charge Point needs beyond its route. "" is: learnt from its messages; its own identity.
+
+    `password` is what it shows us, `central_system_password` what we show the Central System in its name.
+    """
+
+    callback_url: str = ""
+    central_system_identity: str = ""
+    password: Secret | None = None
+    central_system_password: Secret | None = None
+
+
+def _main() -> dict[str, CentralSystem]:
+    return {"main": CentralSystem(url="ws://127.0.0.1:9100/ocpp")}
+
+
+class Settings(Table, frozen=True, kw_only=True):
+    """The whole configuration. `Settings()` is what holds when nothing is configured.
+
+    `central_systems` and `charge_points` are keyed by the name, the identity, as it was written.
+    """
+
+    gateway: Gateway = field(default_factory=Gateway)
+    soap: Soap = field(default_factory=Soap)
+    websocket: WebSocket = field(default_factory=WebSocket)
+    admin: Admin = field(default_factory=Admin)
+    store: Store = field(default_factory=Store)
+    central_systems: dict[str, CentralSystem] = field(default_factory=_main)
+    routes: tuple[Route, ...] = (Route(charge_point="*", central_system="main"),)
+    charge_points: dict[str, ChargePoint] = field(default_factory=dict)

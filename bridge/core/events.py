@@ -1,0 +1,53 @@
+"""What can happen to a Session. Every event says when, `at`: seconds on a clock that only goes forward."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from bridge.ocpp.actions import Party
+from bridge.ocpp.rpc import Answer, Call
+
+
+class LinkUp(Struct, frozen=True, kw_only=True):
+    """The way to `party` is open: its WebSocket is connected, or an address to POST to is known."""
+
+    at: float
+    party: Party
+
+
+class LinkDown(Struct, frozen=True, kw_only=True):
+    """The way to `party` is closed, or could not be opened.
+
+    `undelivered` names the Call (by its UniqueId on that hop) that certainly did not arrive, if one was under way.
+    """
+
+    at: float
+    party: Party
+    reason: str
+    undelivered: str | None = None
+
+
+class CallReceived(Struct, frozen=True, kw_only=True):
+    """`party` sends a Call. `key` is the name under which its transport waits for the answer."""
+
+    at: float
+    party: Party
+    key: str
+    call: Call
+
+
+class AnswerReceived(Struct, frozen=True, kw_only=True):
+    """`party` answers; `answer.unique_id` is that of the hop to `party`."""
+
+    at: float
+    party: Party
+    answer: Answer
+
+
+class TimerFired(Struct, frozen=True, kw_only=True):
+    """The time of the last SetTimer has come."""
+
+    at: float
+
+
+Event = LinkUp | LinkDown | CallReceived | AnswerReceived | TimerFired

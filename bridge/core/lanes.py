@@ -1,0 +1,74 @@
+"""The Calls of one direction of one Session: who waits, in which order, and the one that is out."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+from bridge.ocpp.actions import Party
+from bridge.ocpp.rpc import Call
+
+
+class Pending:
+    """A Call that has not been answered. `hop_id` and `sent` are set while it is out."""
+
+    __slots__ = ("abandoned", "arrived", "call", "deadline", "hop_id", "key", "own", "sender", "sent")
+
+    def __init__(self, *, sender: Party, key: str, call: Call, arrived: float, deadline: float, own: bool) -> None:
+        self.sender = sender
+        self.key = key
+        self.call = call
+        self.arrived = arrived
+        self.deadline = deadline
+        self.own = own  # sent by the bridge itself: nobody waits for the answer
+        self.abandoned = False  # its sender's Link is gone: nobody waits for the answer any more
+        self.hop_id: str | None = None
+        self.sent: float | None = None
+
+    def __repr__(self) -> str:
+        return f"<{self.call.action} {self.key} -> {self.hop_id or 'waiting'}>"
+
+
+class Lane:
+    """First in, first out, and one at a time.
+
+    OCPP-J 1.6 section 4.1.1: a side "SHOULD NOT send a CALL message to the other party unless all the CALL messages it
+    sent before have been responded to or have timed out" (rule 9). A peer that does not keep to it is queued, not
+    refused (rule 11).
+    """
+
+    def __init__(self) -> None:
+        self.waiting: deque[Pending] = deque()
+        self.out: Pending | None = None
+
+    def __iter__(self) -> Iterator[Pending]:
+        if self.out is not None:
+            yield self.out
+        yield from self.waiting
+
+    def __len__(self) -> int:
+        return len(self.waiting) + (self.out is not None)
+
+    def send_next(self, hop_id: str, at: float) -> Pending:
+        """Take the first that waits as the one that is out."""
+        assert self.out is None
+        self.out = self.waiting.popleft()
+        self.out.hop_id, self.out.sent = hop_id, at
+        return self.out
+
+    def take_back(self) -> None:
+        """The one that is out did not arrive: it is the first that waits again."""
+        assert self.out is not None
+        self.out.hop_id = self.out.sent = None
+        self.waiting.appendleft(self.out)
+        self.out = None
+
+    def remove(self, pending: Pending) -> None:
+        """It is answered, or never will be."""
+        if pending is self.out:
+            self.out = None
+        else:
+            self.waiting.remove(pending)
+
+    def next_deadline(self) -> float | None:
+        return min((pending.deadline for pending in self), default=None)

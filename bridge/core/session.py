@@ -1,0 +1,385 @@
+"""The rules: a Charge Point's two Links, the Calls between them, and what is to be done when something happens.
+
+`Session.handle(event)` returns the Commands that follow. It is the whole interface.
+
+    1  Every Call gets exactly one answer, by its deadline (`call_timeout` after it arrived, waiting included).
+    2  One Call is out per direction; others wait in the order of their arrival. The two directions never wait for
+       each other.
+    3  A UniqueId that names a Call in progress names no second one.
+    4  An answer is matched by the UniqueId of its hop, and only while its Call is out. Any other goes nowhere.
+    5  A Link that can be dialled is dialled when a Call needs it. Lost, it is dialled again after a pause that doubles,
+       as long as its Charge Point is there.
+    6  What waits for a Link is refused as soon as dialling failed; it is not refused while the next attempt is near.
+    7  A Call that was out when its Link was lost is unanswered: it may have arrived. One that certainly did not arrive
+       waits for the Link, first in its lane, until its deadline.
+    8  A party whose answers travel on its Link gets none after the Link is lost.
+    9  The Link to the Central System is closed when the Charge Point has not been heard of for three heartbeats.
+   10  What a TriggerMessage triggers is passed on after the answer to the TriggerMessage, if that is near.
+   11  An address that did not answer is tried again for the next Call, and when its Charge Point is heard of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from enum import Enum, auto
+
+from msgspec import Struct
+
+from bridge.core.commands import (
+    CloseLink,
+    Command,
+    Drop,
+    OpenLink,
+    Outcome,
+    Report,
+    SendAnswer,
+    SendCall,
+    SetTimer,
+)
+from bridge.core.events import AnswerReceived, CallReceived, Event, LinkDown, LinkUp, TimerFired
+from bridge.core.lanes import Lane, Pending
+from bridge.errors import ErrorCode
+from bridge.ocpp.actions import Party
+from bridge.ocpp.messages import BootNotificationRequest, BootNotificationResponse, TriggerMessageRequest
+from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Unanswered
+
+CHARGE_POINT, CENTRAL_SYSTEM = Party.CHARGE_POINT, Party.CENTRAL_SYSTEM
+
+
+class Side(Struct, frozen=True, kw_only=True):
+    """What matters of a party's transport. A WebSocket carries the answers to its own Calls; a POST brings each its own
+    way back."""
+
+    dialable: bool
+    carries_answers: bool
+
+
+class Terms(Struct, frozen=True, kw_only=True):
+    """The numbers of a Session. All in seconds."""
+
+    call_timeout: float = 30.0
+    # Rule 6. Longer than the first pauses of the back-off, shorter than any Charge Point waits for an HTTP response.
+    patience: float = 5.0
+    reconnect_min: float = 1.0
+    reconnect_max: float = 60.0
+    # Rule 10. Long enough for an answer that is on another connection, short enough for a device that answers late.
+    trigger_grace: float = 1.0
+    # Rule 9, while no BootNotification.conf has told the heartbeat interval.
+    idle_default: float = 900.0
+    replay_boot: bool = False
+
+
+class Status(Enum):
+    """Of a Link."""
+
+    DOWN = auto()
+    OPENING = auto()
+    UP = auto()
+
+
+class Link:
+    """What a Session knows of the way to one party."""
+
+    __slots__ = ("failures", "opened_before", "reason", "retry_at", "status")
+
+    def __init__(self) -> None:
+        self.status = Status.DOWN
+        self.failures = 0
+        self.retry_at: float | None = None
+        self.reason = "not connected yet"
+        self.opened_before = False
+
+
+class Session:
+    """The Session of one Charge Point. `mint` gives a fresh UniqueId, `chance` a number in [0, 1)."""
+
+    def __init__(
+        self,
+        sides: dict[Party, Side],
+        terms: Terms,
+        *,
+        mint: Callable[[], str],
+        chance: Callable[[], float],
+    ) -> None:
+        self._sides = sides
+        self._terms = terms
+        self._mint = mint
+        self._chance = chance
+        self.links = {party: Link() for party in Party}
+        self.lanes = {party: Lane() for party in Party}  # by the party that the Calls go to
+        self.last_heard: float | None = None
+        self.heartbeat: int | None = None
+        self._boot: BootNotificationRequest | None = None
+        self._alarm: float | None = None
+
+    def handle(self, event: Event) -> list[Command]:
+        """What is to be done now that `event` happened."""
+        commands = list(self._react(event))
+        commands += self._advance(event.at)
+        commands += self._set_alarm()
+        return commands
+
+    def in_progress(self) -> int:
+        """How many Calls wait for an answer."""
+        return sum(len(lane) for lane in self.lanes.values())
+
+    def _react(self, event: Event) -> Iterator[Command]:
+        match event:
+            case CallReceived():
+                yield from self._on_call(event)
+            case AnswerReceived():
+                yield from self._on_answer(event)
+            case LinkUp():
+                self._on_link_up(event)
+            case LinkDown():
+                yield from self._on_link_down(event)
+            case TimerFired():
+                self._alarm = None
+                yield from self._on_time(event.at)
+
+    # Calls and answers.
+
+    def _on_call(self, event: CallReceived) -> Iterator[Command]:
+        self._heard(event.party, event.at)
+        pending = Pending(
+            sender=event.party,
+            key=event.key,
+            call=event.call,
+            arrived=event.at,
+            deadline=event.at + self._terms.call_timeout,
+            own=False,
+        )
+        lane = self.lanes[event.party.other]
+        if any(other.key == event.key and not other.abandoned for other in lane):  # rule 3
+            description = f"a Call with the UniqueId {event.key!r} is in progress"
+            error = CallError(unique_id=event.call.unique_id, code=ErrorCode.ProtocolError, description=description)
+            yield from self._end(pending, error, Outcome.REFUSED, event.at)
+            return
+        if isinstance(event.call.payload, BootNotificationRequest):
+            self._boot = event.call.payload
+        lane.waiting.append(pending)
+        link = self.links[event.party.other]
+        if link.opened_before and not self._sides[event.party.other].carries_answers:  # rule 11
+            link.status = Status.UP
+
+    def _on_answer(self, event: AnswerReceived) -> Iterator[Command]:
+        self._heard(event.party, event.at)
+        lane = self.lanes[event.party]
+        if lane.out is None or lane.out.hop_id != event.answer.unique_id:  # rule 4
+            yield Drop(party=event.party, unique_id=event.answer.unique_id, reason="it answers no Call that is out")
+            return
+        pending = lane.out
+        lane.remove(pending)
+        if isinstance(event.answer, CallResult) and isinstance(event.answer.payload, BootNotificationResponse):
+            self.heartbeat = event.answer.payload.interval
+        yield from self._end(pending, event.answer, _outcome(event.answer), event.at)
+
+    def _end(self, pending: Pending, answer: Answer, outcome: Outcome, at: float) -> Iterator[Command]:
+        """`pending` is over: tell its sender, if it is still there to be told."""
+        told = None
+        if pending.abandoned:
+            outcome = Outcome.ABANDONED
+            if pending.hop_id is not None:
+                reason = f"the {pending.sender.value} that asked is gone"
+                yield Drop(party=pending.sender.other, unique_id=pending.hop_id, reason=reason)
+        elif not pending.own:
+            told = _readdressed(answer, pending.call.unique_id)
+            yield SendAnswer(party=pending.sender, key=pending.key, answer=told)
+        yield Report(
+            sender=pending.sender,
+            call=pending.call,
+            outcome=outcome,
+            arrived=pending.arrived,
+            ended=at,
+            hop_id=pending.hop_id,
+            sent=pending.sent,
+            answer=told,
+        )
+
+    def _heard(self, party: Party, at: float) -> None:
+        if party is CHARGE_POINT:
+            self.last_heard = at
+        if self.links[party].status is Status.UP:
+            # Not LinkUp: a Central System that accepts and hangs up at once must not be dialled without a pause.
+            self.links[party].failures = 0
+
+    # Links.
+
+    def _on_link_up(self, event: LinkUp) -> None:
+        link = self.links[event.party]
+        link.status, link.retry_at, link.reason = Status.UP, None, ""
+        if event.party is CENTRAL_SYSTEM and link.opened_before and self._terms.replay_boot:
+            self._replay_boot(event.at)
+        link.opened_before = True
+
+    def _replay_boot(self, at: float) -> None:
+        """For a Central System that insists on a BootNotification on every connection (rule 22 forbids to invent one:
+        this is the Charge Point's last, as it was)."""
+        lane = self.lanes[CENTRAL_SYSTEM]
+        if self._boot is None or any(isinstance(pending.call.payload, BootNotificationRequest) for pending in lane):
+            return
+        call = Call(unique_id=self._mint(), action="BootNotification", payload=self._boot)
+        deadline = at + self._terms.call_timeout
+        lane.waiting.appendleft(
+            Pending(sender=CHARGE_POINT, key=call.unique_id, call=call, arrived=at, deadline=deadline, own=True)
+        )
+
+    def _on_link_down(self, event: LinkDown) -> Iterator[Command]:
+        link, lane = self.links[event.party], self.lanes[event.party]
+        failed_to_open = link.status is Status.OPENING
+        link.status, link.reason = Status.DOWN, event.reason
+        if lane.out is not None and lane.out.hop_id == event.undelivered:
+            lane.take_back()
+        elif lane.out is not None and self._sides[event.party].carries_answers:
+            yield from self._fail(lane, lane.out, event.reason, event.at)
+        if self._sides[event.party].carries_answers:
+            yield from self._abandon_calls_of(event.party, event.at)
+        if self._sides[event.party].dialable:
+            self._schedule_retry(link, event.at)
+            if failed_to_open:  # rule 6
+                for pending in tuple(lane.waiting):
+                    yield from self._fail(lane, pending, event.reason, event.at)
+
+    def _abandon_calls_of(self, party: Party, at: float) -> Iterator[Command]:
+        """Rule 8. What has not been sent on need not be any more; what is out is left to end by itself."""
+        lane = self.lanes[party.other]
+        for pending in tuple(lane):
+            if pending.own or pending.sender is not party:
+                continue
+            pending.abandoned = True
+            if pending is not lane.out:
+                lane.remove(pending)
+                yield from self._end(pending, self._unanswered(pending, "it hung up"), Outcome.ABANDONED, at)
+
+    def _schedule_retry(self, link: Link, at: float) -> None:
+        """Rule 5. The pause doubles from `reconnect_min` to `reconnect_max`; chance takes up to half of it away, so
+        that the Charge Points of a Central System that restarts do not all come back in the same moment."""
+        pause = min(self._terms.reconnect_max, self._terms.reconnect_min * 2 ** min(link.failures, 30))
+        link.failures += 1
+        link.retry_at = at + pause * (1 - self._chance() / 2)
+
+    def _fail(self, lane: Lane, pending: Pending, reason: str, at: float) -> Iterator[Command]:
+        lane.remove(pending)
+        yield from self._end(pending, self._unanswered(pending, reason), Outcome.UNANSWERED, at)
+
+    @staticmethod
+    def _unanswered(pending: Pending, reason: str) -> Unanswered:
+        other = "Central System" if pending.sender is CHARGE_POINT else "Charge Point"
+        return Unanswered(unique_id=pending.call.unique_id, reason=f"the {other} did not answer: {reason}")
+
+    # Time.
+
+    def _on_time(self, at: float) -> Iterator[Command]:
+        for lane in self.lanes.values():
+            for pending in tuple(lane):
+                if pending.deadline <= at:  # rule 1
+                    yield from self._fail(lane, pending, self._why_late(pending), at)
+        link = self.links[CENTRAL_SYSTEM]
+        if link.status is Status.UP and self._idle_at() <= at:  # rule 9
+            link.status, link.reason, link.failures = Status.DOWN, "closed: the Charge Point is silent", 0
+            yield CloseLink(party=CENTRAL_SYSTEM, reason="the Charge Point has not been heard of")
+
+    def _why_late(self, pending: Pending) -> str:
+        waited = f"within {self._terms.call_timeout:g} s"
+        if pending.hop_id is not None:
+            return waited
+        link = self.links[pending.sender.other]
+        if link.status is Status.UP:
+            return f"{waited}, busy with an earlier Call"
+        return f"{waited}, it cannot be reached ({link.reason})"
+
+    def _idle_at(self) -> float:
+        """When the virtual Link has outlived its use; never while a Call is in progress or for a Charge Point that has
+        a connection of its own to tell that it is there."""
+        if self._sides[CHARGE_POINT].carries_answers or self.last_heard is None or self.in_progress():
+            return float("inf")
+        interval = self.heartbeat
+        return self.last_heard + (3 * interval if interval and interval > 0 else self._terms.idle_default)
+
+    # What follows from any event.
+
+    def _advance(self, at: float) -> Iterator[Command]:
+        for party in Party:
+            yield from self._dial(party, at)
+            link, lane = self.links[party], self.lanes[party]
+            if link.status is Status.UP and lane.out is None and lane.waiting and not self._held(party, at):  # rule 2
+                pending = lane.send_next(self._mint(), at)
+                assert pending.hop_id is not None
+                call = Call(
+                    unique_id=pending.hop_id,
+                    action=pending.call.action,
+                    payload=pending.call.payload,
+                    losses=pending.call.losses,
+                )
+                yield SendCall(party=party, call=call, deadline=pending.deadline)
+
+    def _held(self, party: Party, at: float) -> bool:
+        """Rule 10. OCPP 1.6 edition 2, 5.17: the Charge Point first answers, then sends what was asked for. In OCPP-S
+        the two come on different connections, and may overtake each other (rule 90)."""
+        until = self._held_until() if party is CENTRAL_SYSTEM else None
+        return until is not None and until > at
+
+    def _held_until(self) -> float | None:
+        trigger, waiting = self.lanes[CHARGE_POINT].out, self.lanes[CENTRAL_SYSTEM].waiting
+        if trigger is None or trigger.sent is None or not waiting or waiting[0].arrived < trigger.sent:
+            return None
+        request = trigger.call.payload
+        if not isinstance(request, TriggerMessageRequest) or request.requestedMessage != waiting[0].call.action:
+            return None
+        return waiting[0].arrived + self._terms.trigger_grace
+
+    def _dial(self, party: Party, at: float) -> Iterator[Command]:
+        """Rules 5 and 6."""
+        link, lane = self.links[party], self.lanes[party]
+        if not self._sides[party].dialable or link.status is not Status.DOWN:
+            return
+        if link.retry_at is not None and link.retry_at > at:
+            if link.retry_at - at > self._terms.patience:
+                for pending in tuple(lane.waiting):
+                    yield from self._fail(lane, pending, link.reason, at)
+            return
+        if lane.waiting or (link.retry_at is not None and self._idle_at() > at):
+            link.status, link.retry_at = Status.OPENING, None
+            yield OpenLink(party=party)
+        else:
+            link.retry_at = None
+
+    def _set_alarm(self) -> Iterator[Command]:
+        """One timer, for whatever comes first. It may fire early, when what it was set for is over."""
+        due = min(self._due(), default=None)
+        if due is not None and (self._alarm is None or due < self._alarm):
+            self._alarm = due
+            yield SetTimer(at=due)
+
+    def _due(self) -> Iterator[float]:
+        for lane in self.lanes.values():
+            if (deadline := lane.next_deadline()) is not None:
+                yield deadline
+        if (held := self._held_until()) is not None:
+            yield held
+        link = self.links[CENTRAL_SYSTEM]
+        if link.status is Status.DOWN and link.retry_at is not None:
+            yield link.retry_at
+        if link.status is Status.UP and (idle := self._idle_at()) != float("inf"):
+            yield idle
+
+
+def _outcome(answer: Answer) -> Outcome:
+    match answer:
+        case CallResult():
+            return Outcome.RESULT
+        case CallError():
+            return Outcome.ERROR
+        case Unanswered():
+            return Outcome.UNANSWERED
+
+
+def _readdressed(answer: Answer, unique_id: str) -> Answer:
+    """The answer under the UniqueId that its Call had where it came from."""
+    match answer:
+        case CallResult(payload=payload, losses=losses):
+            return CallResult(unique_id=unique_id, payload=payload, losses=losses)
+        case CallError(code=code, description=description, details=details):
+            return CallError(unique_id=unique_id, code=code, description=description, details=details)
+        case Unanswered(reason=reason):
+            return Unanswered(unique_id=unique_id, reason=reason)

@@ -1,0 +1,178 @@
+"""Tolerant in: what real peers write differently from the specification, brought into the form that the model takes.
+
+One walk over plain data (dicts, lists, leaves) with a Shape beside it. XML brings all leaves as text, JSON brings them
+typed; each has its own reader per Kind of leaf. Whatever is lost or assumed on the way becomes a Loss. What cannot be
+forgiven is left as it is: `validation` then says what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from bridge.ocpp.losses import Loss, Reason
+from bridge.ocpp.shapes import Field, Kind, Shape
+
+Lose = Callable[[Reason], None]
+Leaf = Callable[[Any, Field, Lose], Any]
+# Fields whose empty text means something: a configuration key that is set to nothing (quirk 26).
+_MEANINGFUL_WHEN_EMPTY = frozenset({("KeyValue", "value")})
+
+_DATE_TIME = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]+)?([Zz]|[+-][0-9]{2}:?[0-9]{2})?\Z"
+)
+_INTEGER = re.compile(r"([+-]?[0-9]{1,40})(?:\.0*)?\Z")
+_DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?\Z")
+_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+
+
+def mend(data: Mapping[str, Any], shape: Shape, message: str, leaves: Mapping[Kind, Leaf]) -> Mended:
+    """`data` of the PDU `message` in the model's spelling, and the Losses. Raises nothing."""
+    losses: list[Loss] = []
+    return _Walk(message, leaves, losses).record(data, shape, ""), tuple(losses)
+
+
+Mended = tuple[dict[str, Any], tuple[Loss, ...]]
+
+
+class _Walk:
+    """One pass over one message."""
+
+    def __init__(self, message: str, leaves: Mapping[Kind, Leaf], losses: list[Loss]) -> None:
+        self._message = message
+        self._leaves = leaves
+        self._losses = losses
+
+    def record(self, data: Mapping[str, Any], shape: Shape, path: str) -> dict[str, Any]:
+        return dict(self._fields(data, shape, path))
+
+    def _fields(self, data: Mapping[str, Any], shape: Shape, path: str) -> Iterator[tuple[str, Any]]:
+        for name, value in data.items():
+            here = f"{path}.{name}" if path else name
+            field = shape.fields.get(name)
+            if field is None:
+                self._lose(here, Reason.UNKNOWN_FIELD)
+            elif value is None and not field.required:
+                pass  # OCPP knows no null: the field is absent, and nothing is lost (rule 64)
+            elif self._empty(value, field, shape):
+                self._lose(here, Reason.EMPTY_OPTIONAL)
+            elif field.many and isinstance(value, list | tuple):
+                yield name, [self._item(item, field, f"{here}[{index}]") for index, item in enumerate(value)]
+            else:
+                yield name, self._item(value, field, here)
+
+    def _empty(self, value: Any, field: Field, shape: Shape) -> bool:
+        """Whether an optional element is there but says nothing (quirks 24 to 26). JSON says what it means."""
+        if field.required or field.many or self._leaves is not FROM_TEXT or not isinstance(value, str):
+            return False
+        blank = not value if field.kind in (Kind.TEXT, Kind.LONG_TEXT) else not value.strip()
+        return blank and (shape.name, field.name) not in _MEANINGFUL_WHEN_EMPTY
+
+    def _item(self, value: Any, field: Field, path: str) -> Any:
+        if field.shape is not None:
+            return self.record(value, field.shape, path) if isinstance(value, Mapping) else value
+        assert field.kind is not None
+        read = self._leaves.get(field.kind)
+        return value if read is None else read(value, field, lambda reason: self._lose(path, reason))
+
+    def _lose(self, path: str, reason: Reason) -> None:
+        self._losses.append(Loss(message=self._message, path=path, reason=reason))
+
+
+def _enumeration(value: Any, field: Field, lose: Lose) -> Any:
+    return field.spellings.get(value.strip().lower(), value) if isinstance(value, str) else value
+
+
+def _timestamp(value: Any, field: Field, lose: Lose) -> Any:
+    """The same point in time in UTC, every fraction digit kept. OCPP 1.6 edition 2, 3.14; rule 80 for the lenience."""
+    match = _DATE_TIME.match(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        return value
+    date, time, fraction, zone = match.groups(default="")
+    if not zone:
+        lose(Reason.ASSUMED_ZONE)
+    if zone in ("", "Z", "z") and not time.startswith("24"):
+        return f"{date}T{time}{fraction}Z"
+    return _shifted(date, time, fraction, zone) or value
+
+
+def _shifted(date: str, time: str, fraction: str, zone: str) -> str | None:
+    """The time in UTC, or None if there is no such day or hour. XML Schema calls midnight's end 24:00:00, too."""
+    next_day = time == "24:00:00" and not fraction.strip(".0")
+    try:
+        moment = datetime.fromisoformat(f"{date}T{'00:00:00' if next_day else time}").replace(tzinfo=UTC)
+        moment += timedelta(days=next_day) - _offset(zone)
+    except (ValueError, OverflowError):
+        return None
+    return f"{moment:%Y-%m-%dT%H:%M:%S}".rjust(19, "0") + f"{fraction}Z"
+
+
+def _offset(zone: str) -> timedelta:
+    if zone in ("", "Z", "z"):
+        return timedelta()
+    hours, minutes = int(zone[1:3]), int(zone[-2:])
+    offset = timedelta(hours=hours, minutes=minutes)
+    return -offset if zone[0] == "-" else offset
+
+
+def _one_digit(number: Decimal, lose: Lose) -> Decimal:
+    """OCPP-S: DecimalOne, rule 61. Rounded half to even, as the nearest value that both wires can carry."""
+    if abs(number) >= 10**12 or number == (rounded := round(number, 1)):
+        return number
+    lose(Reason.ROUNDED)
+    return rounded
+
+
+def _decimal_of_text(value: Any, field: Field, lose: Lose) -> Any:
+    text = value.strip()
+    return _one_digit(Decimal(text), lose) if _DECIMAL.match(text) else value
+
+
+def _integer_of_text(value: Any, field: Field, lose: Lose) -> Any:
+    match = _INTEGER.match(value.strip())
+    return value if match is None else int(match[1])
+
+
+def _boolean_of_text(value: Any, field: Field, lose: Lose) -> Any:
+    return _BOOLEANS.get(value.strip().lower(), value)
+
+
+def _decimal_of_json(value: Any, field: Field, lose: Lose) -> Any:
+    return _one_digit(Decimal(value), lose) if type(value) in (int, Decimal) else value
+
+
+def _integer_of_json(value: Any, field: Field, lose: Lose) -> Any:
+    """300.0 is the integer 300 (the first official JSON schemas said number, OCPP-J errata 2.4 and 2.5)."""
+    if isinstance(value, Decimal) and abs(value) < 2**63 and value == value.to_integral_value():
+        return int(value)
+    return value
+
+
+def _text_of_json(value: Any, field: Field, lose: Lose) -> Any:
+    """Peers put numbers and objects where opaque text belongs; their source text is what SOAP can carry."""
+    if isinstance(value, str):
+        return value
+    lose(Reason.NOT_TEXT)
+    return msgspec.json.Encoder(decimal_format="number").encode(value).decode()
+
+
+# How leaves are read that come as text (XML), and those that come typed (JSON). Kinds not named stay as they are.
+FROM_TEXT: Mapping[Kind, Leaf] = {
+    Kind.ENUMERATION: _enumeration,
+    Kind.TIMESTAMP: _timestamp,
+    Kind.INTEGER: _integer_of_text,
+    Kind.DECIMAL: _decimal_of_text,
+    Kind.BOOLEAN: _boolean_of_text,
+}
+FROM_JSON: Mapping[Kind, Leaf] = {
+    Kind.ENUMERATION: _enumeration,
+    Kind.TIMESTAMP: _timestamp,
+    Kind.INTEGER: _integer_of_json,
+    Kind.DECIMAL: _decimal_of_json,
+    Kind.LONG_TEXT: _text_of_json,
+}

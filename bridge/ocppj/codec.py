@@ -1,0 +1,217 @@
+"""OCPP-J frames: text to Call, CallResult, CallError and back (OCPP-J 1.6 section 4.2). Pure.
+
+A frame is read in two steps, because an answer does not say which action it answers: `read_frame` gives its envelope,
+`decode_call` or `decode_result` its payload.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from functools import cache
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Raw, Struct
+
+from bridge.errors import ErrorCode, MessageError
+from bridge.ocpp.actions import ACTIONS, SECURITY_EXTENSIONS, Action, Party
+from bridge.ocpp.losses import Loss
+from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Unanswered
+from bridge.ocpp.shapes import shape_of
+from bridge.ocpp.tolerance import FROM_JSON, mend
+from bridge.ocpp.validation import message_error, record_of
+
+P = TypeVar("P", bound=Struct)
+
+SUBPROTOCOL = "ocpp1.6"
+# OCPP-J 1.6 section 4.1.4: a UniqueId has at most 36 characters.
+MAX_UNIQUE_ID = 36
+
+_CALL, _CALL_RESULT, _CALL_ERROR = 2, 3, 4
+_SALVAGED_ID = re.compile(r'\s*\[\s*2\s*,\s*"([^"\\]{1,36})"')
+_encoder = msgspec.json.Encoder(decimal_format="number")
+_raw_list = msgspec.json.Decoder(list[Raw])
+_any_value = msgspec.json.Decoder(float_hook=Decimal)
+
+
+class CallFrame(Struct, frozen=True):
+    """`[2, unique_id, action, payload]`"""
+
+    unique_id: str
+    action: str
+    payload: Raw
+
+
+class ResultFrame(Struct, frozen=True):
+    """`[3, unique_id, payload]`"""
+
+    unique_id: str
+    payload: Raw
+
+
+class ErrorFrame(Struct, frozen=True):
+    """`[4, unique_id, code, description, details]`, tolerant of what peers put there."""
+
+    error: CallError
+
+    @property
+    def unique_id(self) -> str:
+        return self.error.unique_id
+
+
+class IgnoredFrame(Struct, frozen=True):
+    """OCPP-J 1.6 section 4.1.3: an unknown message type SHALL be ignored."""
+
+    reason: str
+
+
+Frame = CallFrame | ResultFrame | ErrorFrame | IgnoredFrame
+
+
+class FrameError(MessageError):
+    """Not a frame. `unique_id` is the Call's, where it could be made out, so that its sender can be answered."""
+
+    def __init__(self, description: str, unique_id: str | None) -> None:
+        super().__init__(ErrorCode.FormationViolation, description)
+        self.unique_id = unique_id
+
+
+def read_frame(text: str | bytes) -> Frame:
+    """The frame in `text`, its payload still raw. Raises FrameError."""
+    try:
+        parts = _raw_list.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise FrameError(f"not a JSON array in UTF-8: {error}", _salvage(text)) from error
+    kind = _value(parts[0]) if parts else None
+    if kind == _CALL:
+        return _read_call(parts)
+    if kind == _CALL_RESULT:
+        return _read_result(parts)
+    if kind == _CALL_ERROR:
+        return _read_error(parts)
+    return IgnoredFrame(f"message type {kind!r}")
+
+
+def _salvage(text: str | bytes) -> str | None:
+    """The UniqueId of a Call that is broken further on."""
+    head = text[:200].decode("utf-8", "replace") if isinstance(text, bytes) else text[:200]
+    match = _SALVAGED_ID.match(head)
+    return match[1] if match else None
+
+
+def _value(raw: Raw) -> Any:
+    """Any JSON value, its numbers with the digits they were written with; None for what cannot be read."""
+    try:
+        return _any_value.decode(raw)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+
+
+def _unique_id(parts: list[Raw]) -> str:
+    """OCPP-J 1.6 section 4.1.4. Raises FrameError for what cannot name a Call; numbers are taken as their digits."""
+    unique_id = _value(parts[1]) if len(parts) > 1 else None
+    if isinstance(unique_id, int | Decimal) and not isinstance(unique_id, bool):
+        unique_id = str(unique_id)
+    if not isinstance(unique_id, str) or not unique_id:
+        raise FrameError("no UniqueId", None)
+    return unique_id
+
+
+def _read_call(parts: list[Raw]) -> CallFrame:
+    unique_id = _unique_id(parts)
+    # OCPP-J 1.6 section 4.2.3: a CALLERROR says so when "the unique id is too long".
+    if len(unique_id) > MAX_UNIQUE_ID:
+        raise FrameError(f"the UniqueId has more than {MAX_UNIQUE_ID} characters", unique_id)
+    action = _value(parts[2]) if len(parts) > 2 else None
+    # OCPP-J 1.6 section 4.2.1: a Call "always consists of 4 elements".
+    if len(parts) != 4 or not isinstance(action, str):
+        raise FrameError('a CALL is [2, "UniqueId", "Action", {payload}]', unique_id)
+    return CallFrame(unique_id, action, parts[3])
+
+
+def _read_result(parts: list[Raw]) -> ResultFrame:
+    # OCPP-J 1.6 section 4.2.2: 3 elements. A missing payload is an empty one, more than one is the first.
+    return ResultFrame(_unique_id(parts), parts[2] if len(parts) > 2 else Raw(b"{}"))
+
+
+def _read_error(parts: list[Raw]) -> ErrorFrame:
+    """OCPP-J 1.6 section 4.2.3: 5 elements; peers leave out the last ones, or make the details a text (rule 17)."""
+    code, description, details = [_value(part) for part in parts[2:5]] + [None] * (5 - max(2, min(len(parts), 5)))
+    if not isinstance(details, dict):
+        details = {} if details in (None, "", []) else {"details": details}
+    error = CallError(
+        unique_id=_unique_id(parts),
+        code=code if isinstance(code, str) and code else ErrorCode.GenericError.value,
+        description=description if isinstance(description, str) else "",
+        details=details,
+    )
+    return ErrorFrame(error)
+
+
+def decode_call(frame: CallFrame, sender: Party, *, strict: bool) -> Call:
+    """The Call in `frame`. Raises MessageError with the code that OCPP-J has for what is wrong with it."""
+    action = _action(frame.action, sender)
+    payload, losses = _payload(frame.payload, action.request, strict)
+    return Call(unique_id=frame.unique_id, action=action.name, payload=payload, losses=losses)
+
+
+def _action(name: str, sender: Party) -> Action:
+    action = ACTIONS.get(name)
+    if action is not None and sender in action.senders:
+        return action
+    if action is not None:
+        raise MessageError(ErrorCode.NotSupported, f"{name} is not for a {sender.value.replace('_', ' ')} to send")
+    if name in SECURITY_EXTENSIONS:
+        raise MessageError(ErrorCode.NotSupported, f"{name} has no SOAP form (security white paper, 1.4)")
+    raise MessageError(ErrorCode.NotImplemented, f"no action is called {name!r}")
+
+
+def decode_result(frame: ResultFrame, action: str, *, strict: bool) -> CallResult:
+    """The answer in `frame` to a Call of `action`. Raises MessageError."""
+    payload, losses = _payload(frame.payload, ACTIONS[action].response, strict)
+    return CallResult(unique_id=frame.unique_id, payload=payload, losses=losses)
+
+
+@cache
+def _decoder(record: type[P]) -> msgspec.json.Decoder[P]:
+    return msgspec.json.Decoder(record)
+
+
+def _payload(raw: Raw, record: type[P], strict: bool) -> tuple[P, tuple[Loss, ...]]:
+    """A valid payload is read in one step; only one that is not is looked at again with tolerance."""
+    try:
+        return _decoder(record).decode(raw), ()
+    except msgspec.ValidationError as error:
+        if strict:
+            raise message_error(error) from error
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise MessageError(ErrorCode.FormationViolation, f"the payload is not JSON: {error}") from error
+    return _mended(_value(raw), record)
+
+
+def _mended(data: Any, record: type[P]) -> tuple[P, tuple[Loss, ...]]:
+    # OCPP-J 1.6 section 4.2.1: an empty payload may also be null.
+    data = {} if data is None else data
+    if not isinstance(data, dict):
+        raise MessageError(ErrorCode.FormationViolation, "the payload is not a JSON object")
+    mended, losses = mend(data, shape_of(record), record.__name__, FROM_JSON)
+    return record_of(mended, record), losses
+
+
+def encode(message: Call | Answer) -> bytes:
+    """The frame for `message`, in UTF-8, without white space."""
+    match message:
+        case Call():
+            return _encoder.encode((_CALL, message.unique_id, message.action, message.payload))
+        case CallResult():
+            return _encoder.encode((_CALL_RESULT, message.unique_id, message.payload))
+        case CallError():
+            return _encode_error(message)
+        case Unanswered():
+            return _encode_error(message.as_error())
+
+
+def _encode_error(error: CallError) -> bytes:
+    # OCPP-J 1.6 section 4.2.3: a description that is not there is "", details that are not there are {}.
+    return _encoder.encode((_CALL_ERROR, error.unique_id, error.code, error.description, error.details))

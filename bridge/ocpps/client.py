@@ -1,0 +1,173 @@
+"""POSTs to the other party's service, on aiohttp: a Call goes out, what comes back is an answer, whatever it is.
+
+Plain for tiny HTTP stacks: a Content-Length, no chunks, no Expect, no redirects followed, one connection per Call
+unless configured otherwise (quirks 42 and 43).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import aiohttp
+from msgspec import Struct
+from yarl import URL
+
+from bridge.errors import BridgeError, ErrorCode, FaultCode, MessageError, Unavailable
+from bridge.ocpp.losses import Loss
+from bridge.ocpp.rpc import Call, CallError, CallResult, Unanswered
+from bridge.ocpps import envelope as soap
+from bridge.ocpps.codec import Codec
+from bridge.ocpps.envelope import Headers, Soap
+from bridge.ocpps.wsdl import Service
+
+_CONNECT_TIMEOUT = 10.0
+
+
+class Undelivered(Unavailable):
+    """The Call certainly did not arrive: no connection was made."""
+
+
+class Destination(Protocol):
+    """Where to POST, and to which IP addresses its host may lead."""
+
+    @property
+    def url(self) -> str: ...
+
+    def admits(self, address: str) -> bool: ...
+
+
+class Posted(Struct, frozen=True, kw_only=True):
+    """What came of a Call. `wrong_address`: who answered is not the Charge Point that was meant."""
+
+    answer: CallResult | CallError | Unanswered
+    wrong_address: bool = False
+    losses: Sequence[Loss] = ()
+
+
+class SoapClient:
+    """Calls on one service, in the name of `sent_from` (the address where answers to come may be sent)."""
+
+    def __init__(
+        self, service: Service, *, sent_from: str, mint: Callable[[], str], per_call: bool, max_body: int
+    ) -> None:
+        self._codec = Codec(service)
+        self._sent_from = sent_from
+        self._mint = mint
+        self._max_body = max_body
+        self._per_call = per_call
+        self._http: aiohttp.ClientSession | None = None
+
+    async def start(self) -> None:
+        """Must run inside the event loop that the calls will."""
+        connector = aiohttp.TCPConnector(limit=0, force_close=self._per_call)
+        self._http = aiohttp.ClientSession(
+            connector=connector, trust_env=False, skip_auto_headers=("User-Agent", "Accept"), auto_decompress=True
+        )
+
+    async def close(self) -> None:
+        """Hang up."""
+        if self._http is not None:
+            await self._http.close()
+
+    async def call(self, to: Destination, identity: str, call: Call, *, within: float, strict: bool) -> Posted:
+        """Send `call` to `to` and give what came of it, in `within` seconds at most.
+
+        Raises Undelivered if it certainly did not arrive, and MessageError if SOAP cannot carry it.
+        """
+        body, losses = self._codec.write_call(call.payload, call.action)
+        operation = self._codec.service.operations[call.action]
+        headers = Headers(
+            action=operation.request_action,
+            message_id=f"urn:uuid:{call.unique_id}",
+            to=to.url,
+            identity=(self._codec.service.namespace, identity),
+            sent_from=self._sent_from,
+        )
+        content_type = f'{Soap.V12.content_type}; action="{operation.soap_action}"'
+        try:
+            async with asyncio.timeout(within):
+                response = await self._post(to, soap.write(body, headers), content_type)
+        except TimeoutError:
+            return Posted(answer=Unanswered(unique_id=call.unique_id, reason=f"no response within {within:.0f} s"))
+        return self._posted(response, call, strict, losses)
+
+    async def _post(self, to: Destination, body: bytes, content_type: str) -> _Response | str:
+        """The response, or in plain words why there is none. Raises Undelivered."""
+        assert self._http is not None
+        url, host = await _resolved(to)
+        try:
+            request = self._http.post(
+                url,
+                data=body,
+                headers={"Content-Type": content_type, "Host": host},
+                server_hostname=URL(to.url).host if url.scheme == "https" else None,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT),
+            )
+            async with request as response:
+                return await _read(response, self._max_body)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
+            raise Undelivered(f"{to.url} cannot be reached: {_words(error)}") from error
+        except (aiohttp.ClientError, ValueError) as error:
+            return f"{to.url} hung up without a response: {_words(error)}"
+
+    def _posted(self, response: _Response | str, call: Call, strict: bool, losses: Sequence[Loss]) -> Posted:
+        if isinstance(response, str):
+            return Posted(answer=Unanswered(unique_id=call.unique_id, reason=response), losses=losses)
+        try:
+            opened = soap.read(response.body)
+            answer = self._codec.read_answer(opened, call.action, call.unique_id, strict=strict)
+        except MessageError as error:
+            text = f"{response.described}: {error.description}"
+            return Posted(answer=CallError.of(call.unique_id, BridgeError(ErrorCode.InternalError, text)))
+        wrong = (
+            isinstance(answer, CallError) and answer.details.get("soapSubcode") == FaultCode.IdentityMismatch.subcode
+        )
+        return Posted(answer=answer, wrong_address=wrong, losses=losses)
+
+
+class _Response(Struct, frozen=True):
+    status: int
+    content_type: str
+    body: bytes
+
+    @property
+    def described(self) -> str:
+        """For a person who wonders what answered: an HTML login page is a favourite (quirk 23)."""
+        head = " ".join(self.body[:200].decode("utf-8", "replace").split())[:120]
+        return f"HTTP {self.status}, {self.content_type}, {head!r}"
+
+
+async def _read(response: aiohttp.ClientResponse, max_body: int) -> _Response | str:
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > max_body:
+            return f"HTTP {response.status} with more than {max_body} bytes"
+    return _Response(response.status, response.content_type, bytes(body))
+
+
+async def _resolved(to: Destination) -> tuple[URL, str]:
+    """The URL with its host's name replaced by an IP address that may be connected to, and the Host header.
+
+    Resolved here and nowhere else, so that what was checked is what is connected to. Raises Undelivered.
+    """
+    url = URL(to.url)
+    host = url.host or ""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, url.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise Undelivered(f"{to.url} cannot be reached: {host}: {_words(error)}") from error
+    addresses = [str(info[4][0]) for info in found]
+    admitted = next((address for address in addresses if to.admits(address)), None)
+    if admitted is None:
+        raise Undelivered(f"{to.url} leads to {addresses[0]}, which is not allowed for this Charge Point")
+    return url.with_host(admitted), url.raw_authority.rpartition("@")[2]
+
+
+def _words(error: Exception) -> str:
+    cause = getattr(error, "os_error", None) or error
+    return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__

@@ -1,0 +1,222 @@
+"""OCPP-S bodies: elements to Calls and answers, and back. Pure, driven by two tables: the WSDL (names, order, lists)
+and the model's records. No line here knows a message.
+
+In: element -> plain data, by the WSDL -> tolerance -> record. Out: record -> plain data -> element, in WSDL order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from functools import cache
+from typing import Any, TypeVar
+
+from lxml import etree
+from msgspec import Struct
+
+from bridge.errors import ErrorCode, MessageError
+from bridge.ocpp.actions import ACTIONS
+from bridge.ocpp.enums import JSON_ONLY_UNITS
+from bridge.ocpp.losses import Loss, Reason
+from bridge.ocpp.messages import Request, Response
+from bridge.ocpp.rpc import Call, CallError, CallResult
+from bridge.ocpp.shapes import plain, shape_of
+from bridge.ocpp.tolerance import FROM_TEXT, mend
+from bridge.ocpp.validation import record_of, refuse_losses
+from bridge.ocpps.envelope import Envelope, read_fault
+from bridge.ocpps.wsdl import ComplexType, Element, Operation, Service, SimpleType
+from bridge.ocpps.xml import children, local_name, markup_of, text_of
+
+R = TypeVar("R", bound=Struct)
+Lose = Callable[[str, Reason], None]
+
+_NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
+_RESPELLED = {json_only.value: wsdl and wsdl.value for json_only, wsdl in JSON_ONLY_UNITS.items()}
+
+
+class Codec:
+    """The codec of one service. `write_*` give the element for a Body and what was lost in making it."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self._by_request = {op.request.name: op for op in service.operations.values()}
+
+    # In.
+
+    def operation_of(self, body: etree._Element) -> Operation:
+        """The operation whose request `body` is. Raises MessageError (NotImplemented)."""
+        operation = self._by_request.get(local_name(body))
+        if operation is None:
+            text = f"the {self.service.name} has no request <{local_name(body)}>"
+            raise MessageError(ErrorCode.NotImplemented, text)
+        return operation
+
+    def read_call(self, envelope: Envelope, unique_id: str, *, strict: bool) -> Call:
+        """The Call in `envelope`. Raises MessageError."""
+        operation = self.operation_of(envelope.body)
+        payload, losses = self._read(envelope.body, operation.request, ACTIONS[operation.name].request, strict)
+        return Call(unique_id=unique_id, action=operation.name, payload=payload, losses=losses)
+
+    def read_answer(self, envelope: Envelope, action: str, unique_id: str, *, strict: bool) -> CallResult | CallError:
+        """The answer in `envelope` to our Call of `action`. Raises MessageError for what is neither its response nor a
+        Fault."""
+        fault = read_fault(envelope.body)
+        if fault is not None:
+            return fault.as_error(unique_id)
+        operation = self.service.operations[action]
+        if local_name(envelope.body) != operation.response.name:
+            text = f"<{local_name(envelope.body)}> does not answer {action}"
+            raise MessageError(ErrorCode.FormationViolation, text)
+        payload, losses = self._read(envelope.body, operation.response, ACTIONS[action].response, strict)
+        return CallResult(unique_id=unique_id, payload=payload, losses=losses)
+
+    def _read(
+        self, body: etree._Element, element: Element, record: type[R], strict: bool
+    ) -> tuple[R, tuple[Loss, ...]]:
+        if strict:
+            self._validate(body)
+        lost: list[Loss] = []
+        data = _read_complex(body, _complex(element), "", _recorder(record.__name__, lost))
+        mended, losses = mend(data, shape_of(record), record.__name__, FROM_TEXT)
+        losses = (*lost, *losses)
+        if strict:
+            refuse_losses(losses)
+        return record_of(mended, record), losses
+
+    def _validate(self, body: etree._Element) -> None:
+        """`tolerance = "strict"`: exactly what the WSDL says, order and namespaces included."""
+        schema = _schema(self.service)
+        if not schema.validate(body):
+            error = schema.error_log.last_error
+            raise MessageError(ErrorCode.FormationViolation, "not valid" if error is None else error.message)
+
+    # Out.
+
+    def write_call(self, payload: Request, action: str) -> tuple[etree._Element, tuple[Loss, ...]]:
+        """The request element of `action`. Raises MessageError for values that SOAP cannot carry."""
+        return self._write(payload, self.service.operations[action].request)
+
+    def write_result(self, payload: Response, action: str) -> tuple[etree._Element, tuple[Loss, ...]]:
+        """The response element of `action`. Raises MessageError for values that SOAP cannot carry."""
+        return self._write(payload, self.service.operations[action].response)
+
+    def _write(self, payload: Request | Response, element: Element) -> tuple[etree._Element, tuple[Loss, ...]]:
+        lost: list[Loss] = []
+        namespace = self.service.namespace
+        body = etree.Element(f"{{{namespace}}}{element.name}", nsmap={"c": namespace})
+        _write_complex(body, _complex(element), plain(payload), namespace, "", _recorder(type(payload).__name__, lost))
+        return body, tuple(lost)
+
+
+@cache
+def _schema(service: Service) -> etree.XMLSchema:
+    return service.schema()
+
+
+def _complex(element: Element) -> ComplexType:
+    assert isinstance(element.type, ComplexType)
+    return element.type
+
+
+def _recorder(message: str, losses: list[Loss]) -> Lose:
+    return lambda path, reason: losses.append(Loss(message=message, path=path, reason=reason))
+
+
+@cache
+def _elements(kind: ComplexType) -> Mapping[str, Element]:
+    return {element.name: element for element in kind.elements}
+
+
+def _read_complex(node: etree._Element, kind: ComplexType, path: str, lose: Lose) -> dict[str, Any]:
+    """By local names, in any order (rule 58, quirks 11 to 13). xsi:nil is absence (soap-wire section 6)."""
+    known, data = _elements(kind), dict[str, Any]()
+    for child in children(node):
+        name = local_name(child)
+        element = known.get(name)
+        here = f"{path}.{name}" if path else name
+        if element is None:
+            lose(here, Reason.UNKNOWN_FIELD)
+        elif child.get(_NIL) in ("true", "1"):
+            continue
+        elif element.is_list:
+            items = data.setdefault(name, [])
+            items.append(_read_value(child, element, f"{here}[{len(items)}]", lose))
+        else:
+            if name in data:
+                lose(here, Reason.REPEATED)
+            data[name] = _read_value(child, element, here, lose)
+    return data
+
+
+def _read_value(node: etree._Element, element: Element, path: str, lose: Lose) -> Any:
+    if isinstance(element.type, ComplexType):
+        return _read_complex(node, element.type, path, lose)
+    if len(node) and children(node):
+        # Rule 92: some devices put XML elements where a text belongs. It is theirs; it is passed on as they wrote it.
+        lose(path, Reason.MARKUP_AS_TEXT)
+        return markup_of(node)
+    return text_of(node)
+
+
+def _write_complex(
+    node: etree._Element, kind: ComplexType, data: Mapping[str, Any], namespace: str, path: str, lose: Lose
+) -> None:
+    """In the WSDL's order, whatever the record's (rule 58)."""
+    for element in kind.elements:
+        value = data.get(element.name)
+        here = f"{path}.{element.name}" if path else element.name
+        if value is None:
+            continue
+        if element.is_list and not value:
+            lose(here, Reason.EMPTY_LIST)
+        for at, item in _items(value, element, here):
+            _write_value(node, element, item, namespace, at, lose)
+
+
+def _items(value: Any, element: Element, path: str) -> Iterator[tuple[str, Any]]:
+    if not element.is_list:
+        yield path, value
+        return
+    for index, item in enumerate(value):
+        yield f"{path}[{index}]", item
+
+
+def _write_value(parent: etree._Element, element: Element, value: Any, namespace: str, path: str, lose: Lose) -> None:
+    if isinstance(element.type, ComplexType):
+        node = etree.SubElement(parent, f"{{{namespace}}}{element.name}")
+        _write_complex(node, element.type, value, namespace, path, lose)
+        return
+    text = _text(value, element.type, path, lose)
+    if text is None:
+        return
+    node = etree.SubElement(parent, f"{{{namespace}}}{element.name}")
+    try:
+        node.text = text
+    except ValueError:
+        # XML 1.0 section 2.2 has no control characters and no half of a surrogate pair (rule 63).
+        raise MessageError(
+            ErrorCode.PropertyConstraintViolation, "holds a character that XML cannot carry", path
+        ) from None
+
+
+def _text(value: Any, kind: SimpleType, path: str, lose: Lose) -> str | None:
+    """The lexical form of XML Schema. None for a value that the WSDL has no word for."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Decimal):
+        return f"{value:.1f}"
+    if isinstance(value, int):
+        return _int(value, path)
+    assert isinstance(value, str)
+    if kind.enumeration and value not in kind.enumeration and value in _RESPELLED:
+        respelled = _RESPELLED[value]
+        lose(path, Reason.DROPPED_UNIT if respelled is None else Reason.RESPELLED_UNIT)
+        return respelled
+    return value
+
+
+def _int(value: int, path: str) -> str:
+    # xs:int is 32 bits and signed; JSON's integer is not (rule 61).
+    if not -(2**31) <= value < 2**31:
+        raise MessageError(ErrorCode.PropertyConstraintViolation, f"{value} does not fit into 32 bits", path)
+    return str(value)

@@ -1,0 +1,299 @@
+"""The SOAP envelope and what stands around a message: identity, WS-Addressing, Faults (OCPP-S 1.6 sections 3 and 4).
+
+Read by local names, in any order and any namespace: real peers get all of these wrong (quirks 1 to 14). Written as the
+specification has it.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+import msgspec
+from lxml import etree
+from msgspec import Struct
+
+from bridge.errors import ErrorCode, FaultCode, MessageError, code_of_fault, fault_of, known_code
+from bridge.ocpp.rpc import CallError, Unanswered
+from bridge.ocpps.xml import children, local_name, namespace, parse, text_of
+
+WSA = "http://www.w3.org/2005/08/addressing"
+# What one widespread client library writes instead (quirk 8); it must understand what it gets back.
+WSA_2004 = "http://schemas.xmlsoap.org/ws/2004/08/addressing"
+# Our own element in a Fault's Detail: a CALLERROR, whole, for a bridge on the other side.
+CALL_ERROR = "{urn:ocpp-bridge:callerror}callError"
+_XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
+
+
+class Soap(Enum):
+    """The SOAP versions. OCPP-S 1.6 section 2 demands 1.2; 1.1 is read, and answered, for devices that speak it."""
+
+    V12 = "http://www.w3.org/2003/05/soap-envelope"
+    V11 = "http://schemas.xmlsoap.org/soap/envelope/"
+
+    @property
+    def content_type(self) -> str:
+        """OCPP-S over HTTP: the media type of the SOAP version, in UTF-8."""
+        media_type = "application/soap+xml" if self is Soap.V12 else "text/xml"
+        return f"{media_type}; charset=utf-8"
+
+
+class Addressing(Struct, frozen=True, kw_only=True):
+    """The WS-Addressing headers, as they were written; None for what is not there."""
+
+    message_id: str | None = None
+    relates_to: str | None = None
+    action: str | None = None
+    sent_from: str | None = None
+    reply_to: str | None = None
+    namespace: str = WSA
+
+
+class Envelope(Struct, frozen=True, kw_only=True):
+    """A message that has been opened but not understood: `body` is the first element in its Body."""
+
+    soap: Soap
+    identity: str | None
+    addressing: Addressing
+    body: etree._Element
+
+
+def read(data: bytes) -> Envelope:
+    """Open an envelope. Raises MessageError when it is none, or its Body is empty."""
+    root = parse(data)
+    soap = _soap_version(root)
+    parts = {local_name(child): child for child in children(root)}
+    content = children(parts["Body"]) if "Body" in parts else []
+    if not content:
+        raise MessageError(ErrorCode.FormationViolation, "the envelope has no Body, or nothing in it")
+    headers = children(parts["Header"]) if "Header" in parts else []
+    # OCPP-S 1.6 section 3.3: the header's name "is to be treated case-insensitively" (rule 38).
+    named = {local_name(header).lower(): header for header in headers}
+    return Envelope(
+        soap=soap, identity=_text(named, "chargeboxidentity"), addressing=_addressing(named), body=content[0]
+    )
+
+
+def _soap_version(root: etree._Element) -> Soap:
+    if local_name(root) != "Envelope":
+        raise MessageError(ErrorCode.FormationViolation, f"not a SOAP envelope, but <{local_name(root)}>")
+    try:
+        return Soap(namespace(root))
+    except ValueError:
+        raise MessageError(
+            ErrorCode.FormationViolation, f"an envelope of an unknown SOAP version, {namespace(root)!r}"
+        ) from None
+
+
+def _addressing(named: dict[str, etree._Element]) -> Addressing:
+    """`From` and `ReplyTo` are read with or without the Address element around their text (quirk 9)."""
+    spoken = {namespace(header) for header in named.values()}
+    return Addressing(
+        message_id=_text(named, "messageid"),
+        relates_to=_text(named, "relatesto"),
+        action=_text(named, "action"),
+        sent_from=_text(named, "from"),
+        reply_to=_text(named, "replyto"),
+        namespace=WSA_2004 if WSA_2004 in spoken else WSA,
+    )
+
+
+def _text(named: dict[str, etree._Element], name: str) -> str | None:
+    header = named.get(name)
+    return None if header is None else text_of(header).strip() or None
+
+
+def nothing() -> etree._Element:
+    """The body of an envelope that could not be opened."""
+    return etree.Element("nothing")
+
+
+# Writing.
+
+
+class Headers(Struct, frozen=True, kw_only=True):
+    """What stands in the Header of a message that we send. `identity` is a pair of namespace and ChargeBoxIdentity."""
+
+    action: str
+    message_id: str
+    to: str
+    identity: tuple[str, str] | None = None
+    sent_from: str | None = None
+    relates_to: str | None = None
+    namespace: str = WSA
+
+
+def write(body: etree._Element, headers: Headers, soap: Soap = Soap.V12) -> bytes:
+    """The document, in UTF-8 with its declaration (OCPP-S 1.6 section 3.1)."""
+    envelope = etree.Element(f"{{{soap.value}}}Envelope", nsmap={"s": soap.value, "a": headers.namespace})
+    header = etree.SubElement(envelope, f"{{{soap.value}}}Header")
+    for element in _header_elements(headers, soap):
+        header.append(element)
+    etree.SubElement(envelope, f"{{{soap.value}}}Body").append(body)
+    return etree.tostring(envelope, xml_declaration=True, encoding="UTF-8")
+
+
+def _header_elements(headers: Headers, soap: Soap) -> list[etree._Element]:
+    """OCPP-S 1.6 sections 3.3 to 3.9. ReplyTo in requests only, and only anonymous (section 3.8)."""
+    wsa, must = headers.namespace, {f"{{{soap.value}}}mustUnderstand": "true" if soap is Soap.V12 else "1"}
+    elements: list[etree._Element] = []
+    if headers.identity is not None:
+        service, identity = headers.identity
+        name = f"{{{service}}}chargeBoxIdentity"
+        elements.append(_element(name, identity, must, nsmap={"c": service}))
+    elements.append(_element(f"{{{wsa}}}Action", headers.action, must))
+    elements.append(_element(f"{{{wsa}}}MessageID", headers.message_id))
+    if headers.relates_to is not None:
+        elements.append(_element(f"{{{wsa}}}RelatesTo", headers.relates_to))
+    if headers.sent_from is not None:
+        elements.append(_endpoint(f"{{{wsa}}}From", wsa, headers.sent_from))
+        elements.append(_endpoint(f"{{{wsa}}}ReplyTo", wsa, anonymous(wsa)))
+    elements.append(_element(f"{{{wsa}}}To", headers.to, must))
+    return elements
+
+
+def anonymous(wsa: str) -> str:
+    """The address that means: on the same connection."""
+    return f"{wsa}/{'anonymous' if wsa == WSA else 'role/anonymous'}"
+
+
+def _element(
+    name: str, text: str, attributes: dict[str, str] | None = None, nsmap: dict[str | None, str] | None = None
+) -> etree._Element:
+    element = etree.Element(name, attributes or {}, nsmap)
+    element.text = text
+    return element
+
+
+def _endpoint(name: str, wsa: str, address: str) -> etree._Element:
+    endpoint = etree.Element(name)
+    etree.SubElement(endpoint, f"{{{wsa}}}Address").text = address
+    return endpoint
+
+
+# Faults.
+
+
+class Fault(Struct, frozen=True, kw_only=True):
+    """A Fault as it was read: `side` is `Sender` or `Receiver`, `subcode` the local name of the Subcode."""
+
+    side: str
+    subcode: str | None
+    reason: str
+    detail: etree._Element | None = None
+
+    def as_error(self, unique_id: str) -> CallError:
+        """The CALLERROR that says the same. One that came through a bridge comes out as it went in."""
+        whole = None if self.detail is None else self.detail.find(CALL_ERROR)
+        if whole is not None:
+            return _whole_error(whole, unique_id)
+        code = code_of_fault(self.subcode, self.side)
+        details: dict[str, Any] = {"soapCode": self.side}
+        if self.subcode is not None and known_code(self.subcode) is None:
+            details["soapSubcode"] = self.subcode
+        if self.detail is not None and (text := " ".join(text_of(self.detail).split())):
+            details["soapDetail"] = text[:1000]
+        return CallError(unique_id=unique_id, code=code.value, description=self.reason, details=details)
+
+
+def _whole_error(element: etree._Element, unique_id: str) -> CallError:
+    parts = {local_name(child): child.text or "" for child in children(element)}
+    try:
+        details = msgspec.json.decode(parts.get("details") or "{}", type=dict[str, Any])
+    except msgspec.DecodeError:
+        details = {"details": parts["details"]}
+    code = parts.get("code") or ErrorCode.InternalError.value
+    return CallError(unique_id=unique_id, code=code, description=parts.get("description", ""), details=details)
+
+
+def read_fault(body: etree._Element) -> Fault | None:
+    """The Fault that stands in a Body, of either SOAP version; None if it is something else.
+
+    Read by local names alone: Subcode is seen in the wrong namespace and the wrong case.
+    """
+    if local_name(body) != "Fault":
+        return None
+    named = {local_name(part).lower(): part for part in body.iter() if isinstance(part.tag, str)}
+    code = named.get("code", named.get("faultcode"))
+    subcode = named.get("subcode")
+    reason = named.get("reason", named.get("faultstring"))
+    values = [] if code is None else [_qname(part) for part in code.iter() if local_name(part) == "Value"]
+    if code is not None and not values:  # SOAP 1.1: "soap:Client.Subcode"
+        values = _qname(code).split(".")
+    if subcode is not None:
+        values = [values[0] if values else "", _qname(_first_value(subcode))]
+    side = "Sender" if values and values[0] in ("Sender", "Client") else "Receiver"
+    return Fault(
+        side=side,
+        subcode=values[1] if len(values) > 1 and values[1] else None,
+        reason="" if reason is None else text_of(reason).strip(),
+        detail=named.get("detail"),
+    )
+
+
+def _first_value(element: etree._Element) -> etree._Element:
+    return next((part for part in element.iter() if local_name(part) == "Value"), element)
+
+
+def _qname(element: etree._Element) -> str:
+    return (element.text or "").strip().rpartition(":")[2]
+
+
+def write_fault(error: CallError | Unanswered, service_namespace: str, code: FaultCode | None = None) -> _Fault:
+    """The Fault for a CALLERROR, with the HTTP status that goes with it. The Subcode is a QName in the namespace of
+    the called service (OCPP-S 1.6 section 4)."""
+    error = error.as_error() if isinstance(error, Unanswered) else error
+    return _Fault(error=error, code=code or fault_of(error.code), namespace=service_namespace)
+
+
+class _Fault(Struct, frozen=True, kw_only=True):
+    """A Fault to be written."""
+
+    error: CallError
+    code: FaultCode
+    namespace: str
+
+    def element(self, soap: Soap) -> etree._Element:
+        """The Fault element of either SOAP version."""
+        write = self._soap12 if soap is Soap.V12 else self._soap11
+        fault = etree.Element(f"{{{soap.value}}}Fault", nsmap={"s": soap.value, "c": self.namespace})
+        write(fault, soap.value)
+        return fault
+
+    @property
+    def _reason(self) -> str:
+        return printable(f"{self.error.code}: {self.error.description}" if self.error.description else self.error.code)
+
+    def _soap12(self, fault: etree._Element, env: str) -> None:
+        code = etree.SubElement(fault, f"{{{env}}}Code")
+        etree.SubElement(code, f"{{{env}}}Value").text = f"s:{self.code.side}"
+        subcode = etree.SubElement(code, f"{{{env}}}Subcode")
+        etree.SubElement(subcode, f"{{{env}}}Value").text = f"c:{self.code.subcode}"
+        reason = etree.SubElement(fault, f"{{{env}}}Reason")
+        etree.SubElement(reason, f"{{{env}}}Text", {_XML_LANG: "en"}).text = self._reason
+        self._detail(etree.SubElement(fault, f"{{{env}}}Detail"))
+
+    def _soap11(self, fault: etree._Element, env: str) -> None:
+        side = "Client" if self.code.side == "Sender" else "Server"
+        etree.SubElement(fault, "faultcode").text = f"s:{side}.{self.code.subcode}"
+        etree.SubElement(fault, "faultstring").text = self._reason
+        self._detail(etree.SubElement(fault, "detail"))
+
+    def _detail(self, detail: etree._Element) -> None:
+        whole = etree.SubElement(detail, CALL_ERROR, nsmap={"b": CALL_ERROR[1:].partition("}")[0]})
+        ns = CALL_ERROR.removesuffix("callError")
+        etree.SubElement(whole, f"{ns}code").text = printable(self.error.code)
+        etree.SubElement(whole, f"{ns}description").text = printable(self.error.description)
+        details = msgspec.json.Encoder(decimal_format="number").encode(self.error.details).decode()
+        etree.SubElement(whole, f"{ns}details").text = details
+
+
+def printable(text: str) -> str:
+    """`text` with what XML 1.0 cannot carry replaced: for explanations, never for a message's own values (rule 63)."""
+    return "".join(char if _allowed(char) else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def _allowed(char: str) -> bool:
+    """XML 1.0 section 2.2, production 2."""
+    code = ord(char)
+    return char in "\t\n\r" or 0x20 <= code <= 0xD7FF or 0xE000 <= code <= 0xFFFD or code >= 0x10000

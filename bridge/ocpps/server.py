@@ -1,0 +1,251 @@
+"""The OCPP-S listener: HTTP to envelopes and back, on aiohttp. Decides nothing about a message.
+
+A Door is an address where a service is found. What knocks at the wrong one is told, in plain words, where to go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import logging
+import ssl
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from urllib.parse import unquote
+
+from aiohttp import ClientPayloadError, web
+from aiohttp.http_exceptions import HttpProcessingError
+from msgspec import Struct
+
+from bridge.errors import BridgeError, ErrorCode, MessageError
+from bridge.ocpp.losses import Loss
+from bridge.ocpp.rpc import Answer, Call
+from bridge.ocpps import envelope as soap
+from bridge.ocpps.envelope import Addressing, Envelope
+from bridge.ocpps.service import Exchange, Reply, SoapService
+from bridge.ocpps.xml import local_name, namespace
+
+_log = logging.getLogger("bridge.ocpps")
+# Above this size a response is compressed, for who accepts it (OCPP-S 1.6 section 6.1: peers support gzip and deflate).
+_WORTH_COMPRESSING = 4096
+
+
+class Arrival(Struct, frozen=True, kw_only=True):
+    """Who sends a message, and from where. `peer` is the IP address of the connection."""
+
+    identity: str
+    peer: str
+    addressing: Addressing
+
+
+class Admission(Struct, frozen=True, kw_only=True):
+    """How a message that is let in is read, and what answers its Call."""
+
+    unique_id: str
+    strict: bool
+    handle: Callable[[Call], Awaitable[Answer]]
+    # Told what writing the answer cost, and told of a message that was refused before it became a Call.
+    lost: Callable[[Sequence[Loss]], None]
+
+
+Receive = Callable[[Arrival], Admission]
+Refused = Callable[[str | None, str, BridgeError], None]
+
+
+class Door(Struct, frozen=True, kw_only=True):
+    """One service and its address. `services` by version; `receive` raises BridgeError for whom it turns away."""
+
+    path: str
+    services: Mapping[str, SoapService]
+    receive: Receive
+
+
+class SoapServer:
+    """The listener. `public_url` is its address as others see it, `elsewhere` what to tell a WebSocket that knocks.
+
+    `refused(identity, peer, error)` is told of every message that was turned away before its Call was handled.
+    """
+
+    def __init__(
+        self,
+        doors: Sequence[Door],
+        *,
+        public_url: str,
+        elsewhere: str,
+        max_body: int,
+        body_timeout: float,
+        refused: Refused,
+    ) -> None:
+        self._doors = {door.path.lower(): door for door in doors}
+        self._public_url = public_url.rstrip("/")
+        self._elsewhere = elsewhere
+        self._max_body = max_body
+        self._body_timeout = body_timeout
+        self._refused = refused
+        self._runner: web.AppRunner | None = None
+        self.address: tuple[str, int] = ("", 0)
+
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+        """Listen. Raises OSError where that is not possible."""
+        application = web.Application(client_max_size=self._max_body)
+        application.router.add_route("*", "/{path:.*}", self._serve)
+        self._runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=0.5)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, host, port, ssl_context=tls)
+        await site.start()
+        self.address = self._runner.addresses[0][:2]
+
+    async def close(self) -> None:
+        """Stop listening; hang up on who is still there."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        path = request.path.rstrip("/")
+        door, tail = self._find(path)
+        if "websocket" in request.headers.get("Upgrade", "").lower():
+            return self._wrong_door(426, "This is the OCPP-S (SOAP) port.", {"Upgrade": "HTTP/1.1"})
+        if request.method == "POST" and door is not None:
+            return await self._post(request, door, tail)
+        if request.method == "GET" and door is not None and not tail:
+            return self._describe(request, door)
+        if request.method == "GET" and path.lower() == "/services":
+            return web.Response(text=self._index(), content_type="text/html")
+        if door is not None:
+            return self._wrong_door(405, f"{request.method} is no use here.", {"Allow": "GET, POST"})
+        return self._wrong_door(404, f"Nothing is served at {request.path[:200]}.", {})
+
+    def _find(self, path: str) -> tuple[Door | None, str]:
+        """The Door at `path`, and what follows its address there. Letter case is forgiven: some devices change it."""
+        for known, door in self._doors.items():
+            if path.lower() == known or path.lower().startswith(f"{known}/"):
+                return door, path[len(known) + 1 :]
+        return None, ""
+
+    # Help for people.
+
+    def _wrong_door(self, status: int, why: str, headers: dict[str, str]) -> web.Response:
+        lines = [why, "", *(f"SOAP Charge Points (OCPP-S): POST {self._url(door)}" for door in self._doors.values())]
+        lines.append(f"JSON Charge Points (OCPP-J): {self._elsewhere}")
+        return web.Response(status=status, text="\n".join(lines) + "\n", headers=headers)
+
+    def _url(self, door: Door) -> str:
+        return self._public_url + door.path
+
+    def _index(self) -> str:
+        rows = "".join(
+            f"<li>{html.escape(name)} {html.escape(version)}: <code>{html.escape(self._url(door))}</code> "
+            f'(<a href="{html.escape(door.path)}?wsdl&amp;version={html.escape(version)}">WSDL</a>)</li>'
+            for door in self._doors.values()
+            for version, service in door.services.items()
+            for name in (service.service.name,)
+        )
+        return (
+            "<!doctype html><meta charset=utf-8><title>ocpp-bridge</title><h1>ocpp-bridge</h1>"
+            f"<p>Addresses to type into a Charge Point:</p><ul>{rows}"
+            f"<li>OCPP-J: <code>{html.escape(self._elsewhere)}</code></li></ul>"
+        )
+
+    def _describe(self, request: web.Request, door: Door) -> web.Response:
+        if "wsdl" not in {name.lower() for name in request.query}:
+            return self._wrong_door(405, "A SOAP service takes POST; its description is at ?wsdl.", {"Allow": "POST"})
+        version = request.query.get("version", next(iter(door.services)))
+        service = door.services.get(version)
+        if service is None:
+            known = ", ".join(door.services)
+            return self._wrong_door(404, f"There is no version {version[:20]} here, but {known}.", {})
+        return web.Response(body=service.service.describe(self._url(door)), content_type="text/xml", charset="utf-8")
+
+    # Messages.
+
+    async def _post(self, request: web.Request, door: Door, tail: str) -> web.Response:
+        peer = request.remote or ""
+        try:
+            opened = soap.read(await self._body(request))
+        except BridgeError as error:
+            service = next(iter(door.services.values()))
+            return self._refuse(request, service, _unreadable(), None, error)
+        return await self._message(request, door, opened, _identity(opened, tail), peer)
+
+    async def _message(
+        self, request: web.Request, door: Door, opened: Envelope, identity: str | None, peer: str
+    ) -> web.Response:
+        service = next(iter(door.services.values()))
+        try:
+            service = _service_of(door, opened)
+            if identity is None:
+                raise MessageError(ErrorCode.ProtocolError, "no chargeBoxIdentity in the Header")
+            _check_identity(identity, opened)
+            admission = door.receive(Arrival(identity=identity, peer=peer, addressing=opened.addressing))
+        except BridgeError as error:
+            return self._refuse(request, service, opened, identity, error)
+        exchange = Exchange(opened, admission.unique_id, admission.strict, admission.handle)
+        reply = await service.answer(exchange)
+        if reply.losses:
+            admission.lost(reply.losses)
+        if exchange.call is None and exchange.refusal is not None:
+            self._refused(identity, peer, exchange.refusal)
+        return _response(request, reply)
+
+    def _refuse(
+        self, request: web.Request, service: SoapService, opened: Envelope, identity: str | None, error: BridgeError
+    ) -> web.Response:
+        self._refused(identity, request.remote or "", error)
+        reply = service.refuse(Exchange(opened, "", False, _never), error)
+        response = _response(request, reply)
+        if not request.content.is_eof():
+            response.force_close()
+        return response
+
+    async def _body(self, request: web.Request) -> bytes:
+        """The body, inflated if it was compressed, and never more than `max_body` bytes of it. Raises MessageError."""
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self._body_timeout):
+                async for chunk in request.content.iter_any():
+                    body += chunk
+                    if len(body) > self._max_body:
+                        raise MessageError(ErrorCode.FormationViolation, f"more than {self._max_body} bytes")
+        except TimeoutError:
+            text = f"the body did not arrive within {self._body_timeout:g} s"
+            raise MessageError(ErrorCode.FormationViolation, text) from None
+        except (ClientPayloadError, HttpProcessingError, web.RequestPayloadError) as error:
+            raise MessageError(ErrorCode.FormationViolation, f"the body cannot be read: {error}") from error
+        return bytes(body)
+
+
+async def _never(call: Call) -> Answer:
+    raise AssertionError("a refused message has no Call")
+
+
+def _unreadable() -> Envelope:
+    """What stands in for an envelope that could not be opened: enough to answer it."""
+    return Envelope(soap=soap.Soap.V12, identity=None, addressing=Addressing(), body=soap.nothing())
+
+
+def _identity(opened: Envelope, tail: str) -> str | None:
+    """The ChargeBoxIdentity: the header's, else the last segment of the URL, decoded once (rule 2)."""
+    return opened.identity or unquote(tail.rpartition("/")[2]) or None
+
+
+def _check_identity(identity: str, opened: Envelope) -> None:
+    if len(identity) > 255 or not identity.isprintable():
+        text = "a chargeBoxIdentity has at most 255 characters, none of them a control character"
+        raise MessageError(ErrorCode.ProtocolError, text)
+
+
+def _service_of(door: Door, opened: Envelope) -> SoapService:
+    """The version that the Body's namespace decides; its trailing slash and letter case are forgiven (quirk 17)."""
+    spoken = namespace(opened.body)
+    for service in door.services.values():
+        if spoken.rstrip("/").lower() == service.service.namespace.rstrip("/").lower():
+            return service
+    text = f"<{local_name(opened.body)}> is of the namespace {spoken!r}, which is not served at {door.path}"
+    raise MessageError(ErrorCode.NotSupported, text)
+
+
+def _response(request: web.Request, reply: Reply) -> web.Response:
+    content_type = {"Content-Type": reply.content_type}
+    response = web.Response(status=reply.status, body=reply.body, headers=content_type)
+    if request.headers.get("Content-Encoding") or len(reply.body) >= _WORTH_COMPRESSING:
+        response.enable_compression()  # if the request's Accept-Encoding allows it
+    return response

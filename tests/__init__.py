@@ -1,0 +1,1 @@
+"""The tests: twins of the modules they test."""

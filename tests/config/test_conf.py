@@ -1,0 +1,77 @@
+"""The files under conf/: the one that shows every key, and the one that shows the fewest."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bridge.config import Settings, load
+from bridge.config.records import Table
+from bridge.config.shapes import is_table, keys, listed, named
+from tests.config import Files
+
+CONF = Path(__file__).parents[2] / "conf"
+SHOWN = (CONF / "bridge.toml").read_text(encoding="utf-8")
+
+_HEADING = re.compile(r"(?:# )?\[+([a-z_.]+?)(?:\.\"[^\"]*\")?\]+")
+_KEY = re.compile(r"(?:# )?([a-z_]+) = \S")
+
+
+def tables(table: type[Table], path: str = "") -> Iterator[tuple[str, type[Table]]]:
+    """Every table of the records with keys that are no tables, by the dotted name that `bridge.toml` shows it under."""
+    for name, key in keys(table).items():
+        below = named(key.holds) or listed(key.holds) or key.holds
+        if is_table(below):
+            yield f"{path}{name}", below
+            yield from tables(below, f"{path}{name}.")
+
+
+def shown() -> dict[str, set[str]]:
+    """The keys that `bridge.toml` shows, commented ones included, by the table they stand in."""
+    found: dict[str, set[str]] = {}
+    for line in SHOWN.splitlines():
+        if heading := _HEADING.match(line):
+            name = heading[1].removesuffix(".main").removesuffix(".old")
+        elif key := _KEY.match(line):
+            found.setdefault(name, set()).add(key[1])
+    return found
+
+
+@pytest.mark.parametrize("name", ["bridge.toml", "minimal.toml"])
+def test_what_conf_says_is_what_is_built_in(files: Files, name: str) -> None:
+    assert load(CONF / name, {}) == Settings()
+
+
+def test_every_key_is_shown() -> None:
+    for name, table in tables(Settings):
+        plain = {key for key, what in keys(table).items() if not is_table(what.holds)}
+        described = name if name not in ("websocket.tls", "admin.tls") else "soap.tls"
+        assert shown()[described] == plain, name
+
+
+def test_every_key_says_what_it_is_for() -> None:
+    described: set[tuple[str, str]] = set()
+    for line in SHOWN.splitlines():
+        if heading := _HEADING.match(line):
+            name = heading[1].rpartition(".")[2] if "tls" in heading[1] else heading[1].partition(".")[0]
+        elif key := _KEY.match(line):
+            assert re.search(r"\S +# \S", line) or (name, key[1]) in described, line
+            described.add((name, key[1]))
+
+
+def test_no_line_is_long() -> None:
+    assert max(map(len, SHOWN.splitlines())) <= 120
+
+
+def test_what_is_commented_can_be_uncommented(files: Files) -> None:
+    """Every commented sample holds. A secret's two keys exclude each other: with its file unnamed, both may stand."""
+    (files.folder / "tls").mkdir()
+    for name in ("certificate", "key"):
+        files.write("", f"tls/{name}.pem")
+    settings = files.load(re.sub(r"(?m)^# (?=\[|[a-z_]+ = )", "", SHOWN))
+    assert set(settings.central_systems) == {"main", "old"}
+    assert settings.websocket.tls is not None
+    assert settings.charge_points["RDAM 123"].password is not None

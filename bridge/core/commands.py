@@ -78,6 +78,7 @@ class Report(Struct, frozen=True, kw_only=True):
     hop_id: str | None = None
     sent: float | None = None
     answer: Answer | None = None
+    own: bool = False  # a Call of the bridge itself
 
 
 Command = OpenLink | CloseLink | SendCall | SendAnswer | SetTimer | Drop | Report

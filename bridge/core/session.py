@@ -194,6 +194,7 @@ class Session:
             hop_id=pending.hop_id,
             sent=pending.sent,
             answer=told,
+            own=pending.own,
         )
 
     def _heard(self, party: Party, at: float) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from bridge.errors import BridgeError, ErrorCode, FaultCode, MessageError
+from bridge.errors import BridgeError, ErrorCode, FaultCode, MessageError, Unavailable
 from bridge.ocpp.losses import Loss
 from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Unanswered
 from bridge.ocpps import spyne_on_new_pythons  # noqa: F401  (before Spyne)
@@ -155,6 +155,8 @@ class _Protocol(Soap12):  # type: ignore[misc]
 
 def _refusal(exchange: Exchange, error: BridgeError) -> _Refused:
     exchange.refusal = error
+    if isinstance(error, Unavailable):
+        return _Refused(Unanswered(unique_id=exchange.unique_id, reason=error.description))
     return _Refused(CallError.of(exchange.unique_id, error), error.fault)
 
 

@@ -56,6 +56,8 @@ def _import_spyne() -> None:
         warnings.simplefilter("ignore")  # of deprecated escapes and modules, in code that is not ours to mend
         for module in ("spyne", "spyne.protocol.soap", "spyne.server"):
             import_module(module)
+    # Of a kind that is deprecated in 3.11, and asked in vain on every import later; ours serves its modules.
+    sys.meta_path.remove(sys.modules[_SIX]._importer)
 
 
 _import_spyne()

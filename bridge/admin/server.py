@@ -1,0 +1,58 @@
+"""The admin listener: is the process alive, is it able to serve.
+
+An unreachable Central System degrades the gateway, it does not make it unready: the Charge Points of the others are
+served, and its own are told to wait, which needs the gateway.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+
+from aiohttp import web
+from msgspec import Struct, to_builtins
+
+
+class CentralSystemHealth(Struct, kw_only=True):
+    """How many Links to it are open, and how many could not be opened when they were last tried."""
+
+    connected: int = 0
+    unreachable: int = 0
+
+
+Health = Callable[[], dict[str, CentralSystemHealth]]
+
+
+class AdminServer:
+    """`/healthz` and `/readyz`."""
+
+    def __init__(self, health: Health) -> None:
+        self._health = health
+        self._runner: web.AppRunner | None = None
+        self.address: tuple[str, int] = ("", 0)
+
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+        """Listen. Raises OSError where that is not possible."""
+        application = web.Application()
+        application.router.add_get("/healthz", self._alive)
+        application.router.add_get("/readyz", self._ready)
+        self._runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=0.5)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, host, port, ssl_context=tls).start()
+        self.address = self._runner.addresses[0][:2]
+
+    async def close(self) -> None:
+        """Stop listening."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _alive(self, request: web.Request) -> web.Response:
+        return web.json_response({"status": "alive"})
+
+    async def _ready(self, request: web.Request) -> web.Response:
+        """200 while it serves: `degraded` names no fault of ours, but a Central System that cannot be reached."""
+        health = self._health()
+        degraded = any(counts.unreachable for counts in health.values())
+        return web.json_response(
+            {"status": "degraded" if degraded else "ready", "central_systems": to_builtins(health)}
+        )

@@ -1,0 +1,121 @@
+"""What the log says of the traffic: one line per message, never a credential, payloads only at debug."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from bridge import logs
+from bridge.core.commands import Drop, Outcome, Report
+from bridge.errors import BridgeError
+from bridge.ocpp.losses import Loss
+from bridge.ocpp.messages import ChangeConfigurationRequest, Request, Response
+from bridge.ocpp.rpc import Answer, CallError, CallResult, Unanswered
+
+_log = logging.getLogger("bridge.traffic")
+_encoder = msgspec.json.Encoder(decimal_format="number")
+# ftp://user:password@host (OCPP 1.6 edition 2, section 8)
+_URL_PASSWORD = re.compile(rb"(://[^/@:\s\"]*:)[^@/\s\"]*@")
+# ChangeConfiguration of these carries a credential (OCPP-J 1.6 section 6.2.2; white paper A01.FR.09).
+_SECRET_KEYS = frozenset({"authorizationkey"})
+
+
+def exchanged(identity: str, report: Report) -> None:
+    """A Call has ended: its one line."""
+    level = logging.INFO if report.outcome is Outcome.RESULT else logging.WARNING
+    if not _log.isEnabledFor(level):
+        return
+    values: dict[str, Any] = {
+        "identity": identity,
+        "action": report.call.action,
+        "from": report.sender.value,
+        "id": report.call.unique_id,
+        "hop_id": report.hop_id,
+        "outcome": report.outcome.value,
+        "ms": round((report.ended - report.arrived) * 1000, 1),
+        "reason": _reason(report.answer),
+    }
+    if _log.isEnabledFor(logging.DEBUG):
+        values["request"] = payload(report.call.payload)
+        values["response"] = payload(report.answer.payload) if isinstance(report.answer, CallResult) else None
+    logs.fields(_log, level, "call", **values)
+    lost(identity, report.call.losses)
+    if isinstance(report.answer, CallResult):
+        lost(identity, report.answer.losses)
+
+
+def _reason(answer: Answer | None) -> str | None:
+    match answer:
+        case CallError(code=code, description=description):
+            return f"{code}: {description}" if description else code
+        case Unanswered(reason=reason):
+            return reason
+    return None
+
+
+def lost(identity: str, losses: Sequence[Loss]) -> None:
+    """What a translation cost."""
+    for loss in losses:
+        where = f"{loss.message}.{loss.path}"
+        logs.fields(_log, logging.INFO, "loss", identity=identity, field=where, reason=loss.reason.value)
+
+
+def dropped(identity: str, drop: Drop) -> None:
+    """An answer goes nowhere."""
+    logs.fields(
+        _log,
+        logging.WARNING,
+        "answer dropped",
+        identity=identity,
+        **{"from": drop.party.value},
+        hop_id=drop.unique_id,
+        reason=drop.reason,
+    )
+
+
+def refused(identity: str | None, peer: str | None, error: BridgeError, unique_id: str | None = None) -> None:
+    """A message was turned away before it became a Call."""
+    logs.fields(
+        _log,
+        logging.WARNING,
+        "refused",
+        identity=identity,
+        peer=peer,
+        id=unique_id,
+        code=error.code.value,
+        reason=error.description,
+    )
+
+
+def payload(message: Request | Response) -> str:
+    """A payload as JSON, without what must not be in a log."""
+    if isinstance(message, ChangeConfigurationRequest) and message.key.strip().lower() in _SECRET_KEYS:
+        message = msgspec.structs.replace(message, value="***")
+    return _URL_PASSWORD.sub(rb"\1***@", _encoder.encode(message)).decode()
+
+
+def link_up(identity: str, central_system: str, address: str) -> None:
+    """A Central System accepted a connection."""
+    values = {"identity": identity, "central_system": central_system, "address": address}
+    logs.fields(_log, logging.INFO, "link up", **values)
+
+
+def link_down(identity: str, central_system: str, reason: str) -> None:
+    """A connection to a Central System was lost or refused."""
+    values = {"identity": identity, "central_system": central_system, "reason": reason}
+    logs.fields(_log, logging.WARNING, "link down", **values)
+
+
+def link_closed(identity: str, central_system: str, reason: str) -> None:
+    """A connection to a Central System is not needed any more."""
+    values = {"identity": identity, "central_system": central_system, "reason": reason}
+    logs.fields(_log, logging.INFO, "link closed", **values)
+
+
+def callback_refused(identity: str, reason: str) -> None:
+    """A Charge Point gave an address to call it back that must not be used."""
+    logs.fields(_log, logging.WARNING, "callback address refused", identity=identity, reason=reason)

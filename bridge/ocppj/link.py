@@ -1,0 +1,125 @@
+"""One open WebSocket, whoever dialled: frames in and out, in order. Decides only what OCPP-J itself decides.
+
+What comes in is told to the owner as a Call or an answer; what cannot be one is answered with a CALLERROR here, since
+OCPP-J leaves no choice about it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Protocol
+
+from msgspec import Struct
+from websockets.asyncio.connection import Connection
+from websockets.exceptions import ConnectionClosed
+
+from bridge.errors import BridgeError, ErrorCode, MessageError
+from bridge.ocpp.actions import Party
+from bridge.ocpp.rpc import Answer, Call, CallError, Unanswered
+from bridge.ocppj import codec
+from bridge.ocppj.codec import CallFrame, ErrorFrame, FrameError, IgnoredFrame, ResultFrame
+
+# What stands for the UniqueId of a frame that has none that can be read. OCPP-J 1.6 leaves that open.
+_NO_ID = "-1"
+
+
+class Owner(Protocol):
+    """Who is told what happens on a Link."""
+
+    def on_call(self, call: Call) -> None:
+        """The other party sent a Call."""
+
+    def on_answer(self, answer: Answer) -> None:
+        """The other party answered."""
+
+    def on_refused(self, error: BridgeError, unique_id: str | None) -> None:
+        """A frame was refused."""
+
+
+class Terms(Struct, frozen=True, kw_only=True):
+    """`peer` is the party at the other end; `strict` reads what it sends without tolerance."""
+
+    peer: Party
+    strict: bool
+
+
+class Link:
+    """The traffic of one connection. `run` returns when it is over, with the reason."""
+
+    def __init__(self, connection: Connection, owner: Owner, terms: Terms) -> None:
+        self._connection = connection
+        self._owner = owner
+        self._terms = terms
+        self._outgoing: asyncio.Queue[bytes] = asyncio.Queue()
+        # The one Call that is out (rule 9), so that its answer can be read: a frame does not say what it answers.
+        self._asked: tuple[str, str] | None = None
+
+    def send(self, message: Call | Answer) -> None:
+        """Send it after what was sent before. What is still unsent when the connection ends is lost with it."""
+        if isinstance(message, Call):
+            self._asked = (message.unique_id, message.action)
+        self._outgoing.put_nowait(codec.encode(message))
+
+    async def run(self) -> str:
+        """Carry frames until the connection ends. Returns why it did."""
+        writer = asyncio.ensure_future(self._write())
+        try:
+            async for data in self._connection:
+                self._receive(data)
+            return "it closed the connection"
+        except ConnectionClosed as closed:
+            return _why(closed)
+        finally:
+            writer.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await writer
+
+    async def _write(self) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                await self._connection.send(await self._outgoing.get(), text=True)
+
+    def _receive(self, data: str | bytes) -> None:
+        try:
+            frame = codec.read_frame(data)
+        except FrameError as error:
+            self._refuse(error, error.unique_id)
+            return
+        match frame:
+            case CallFrame():
+                self._receive_call(frame)
+            case ResultFrame():
+                self._owner.on_answer(self._result(frame))
+            case ErrorFrame():
+                self._owner.on_answer(frame.error)
+            case IgnoredFrame():
+                self._owner.on_refused(MessageError(ErrorCode.FormationViolation, frame.reason), None)
+
+    def _receive_call(self, frame: CallFrame) -> None:
+        try:
+            call = codec.decode_call(frame, self._terms.peer, strict=self._terms.strict)
+        except MessageError as error:
+            self._refuse(error, frame.unique_id)
+        else:
+            self._owner.on_call(call)
+
+    def _result(self, frame: ResultFrame) -> Answer:
+        if self._asked is None or self._asked[0] != frame.unique_id:
+            return Unanswered(unique_id=frame.unique_id, reason="an answer to a Call that is not out")
+        try:
+            return codec.decode_result(frame, self._asked[1], strict=self._terms.strict)
+        except MessageError as error:
+            # OCPP-J 1.6 section 4.2.3: a CALLERROR answers a CALL, never an answer. Who asked is told instead.
+            text = f"the answer to {self._asked[1]} is not valid: {error.description}"
+            return CallError.of(frame.unique_id, BridgeError(ErrorCode.InternalError, text))
+
+    def _refuse(self, error: MessageError, unique_id: str | None) -> None:
+        self._owner.on_refused(error, unique_id)
+        self.send(CallError.of(unique_id or _NO_ID, error))
+
+
+def _why(closed: ConnectionClosed) -> str:
+    if closed.rcvd is None:
+        return "the connection broke"
+    return f"it closed the connection ({closed.rcvd.code} {closed.rcvd.reason})".replace(" )", ")")

@@ -1,42 +1,49 @@
-"""The hands of one Session: feeds it events, does what it commands. Decides nothing.
+"""The hands of one Session: feeds it events, does what it commands, through the Ways to its parties. Decides nothing.
 
-A Conductor owns a Charge Point's dialled Link, its timer and the futures of its HTTP requests. What an event leads to
-is done at once and in order; an event that arises meanwhile waits for its turn.
+What an event leads to is done at once and in order; an event that arises meanwhile waits for its turn.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
-from msgspec import Struct
-
 from bridge import journal
-from bridge.core.addresses import Callback, Refusal
 from bridge.core.commands import (
     CloseLink,
     Command,
     Drop,
+    Keep,
+    Note,
     OpenLink,
     Report,
     SendAnswer,
     SendCall,
     SetTimer,
 )
-from bridge.core.events import AnswerReceived, CallReceived, Event, LinkDown, LinkUp, TimerFired
+from bridge.core.events import (
+    AnswerReceived,
+    CallReceived,
+    Event,
+    Kept,
+    LinkDown,
+    LinkUp,
+    Resumed,
+    TimerFired,
+)
+from bridge.core.memory import Record
 from bridge.core.session import Session, Status
-from bridge.errors import BridgeError, MessageError, Unavailable
+from bridge.errors import BridgeError, Unavailable
+from bridge.keeping import Keeping
 from bridge.ocpp.actions import Party
 from bridge.ocpp.losses import Loss
-from bridge.ocpp.rpc import Answer, Call, CallError, Unanswered
-from bridge.ocppj.client import Dialled, Target
-from bridge.ocppj.link import Terms as LinkTerms
-from bridge.ocpps.client import SoapClient, Undelivered
-from bridge.tasks import Tasks
-
-CHARGE_POINT, CENTRAL_SYSTEM = Party.CHARGE_POINT, Party.CENTRAL_SYSTEM
+from bridge.ocpp.messages import BootNotificationResponse
+from bridge.ocpp.rpc import Answer, Call, CallResult, Unanswered
+from bridge.placement import Placement
+from bridge.ways import NORMAL, SERVICE_RESTART, TRY_AGAIN_LATER, Way
 
 
 class Traffic(Protocol):
@@ -49,100 +56,107 @@ class Traffic(Protocol):
         """A Call has ended."""
 
 
-class Placement(Struct, frozen=True, kw_only=True):
-    """Where a Charge Point belongs: what its Route and the configuration say."""
-
-    target: Target
-    central_system: str
-    strict: bool
-    pinned: Callback | None
-
-
 class Conductor:
     """One Charge Point's, by its ChargeBoxIdentity as it was first written."""
 
-    def __init__(
-        self,
-        identity: str,
-        session: Session,
-        placement: Placement,
-        *,
-        soap: SoapClient,
-        tasks: Tasks,
-        traffic: Traffic,
-        mint: Callable[[], str],
-    ) -> None:
-        self.identity = identity
-        self.session = session
+    def __init__(self, placement: Placement, session: Session, traffic: Traffic, keeping: Keeping) -> None:
+        self.identity = placement.identity
         self.placement = placement
-        self.callback: Callback | None = placement.pinned
-        self._no_callback = "it has not said yet where it can be called back (wsa:From)"
-        self._soap = soap
-        self._tasks = tasks
+        self.session = session
+        self.ways: dict[Party, Way] = {}
+        self.shown = ""  # the Authorization with which the Charge Point's connection came
         self._traffic = traffic
-        self._mint = mint
+        self._keeping = keeping
         self._loop = asyncio.get_running_loop()
-        self._dialled: _Caller | None = None
-        self._waiting: dict[str, asyncio.Future[Answer]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._events: deque[Event] = deque()
         self._busy = False
-        if self.callback is not None:
-            self._happen(LinkUp(at=self._now(), party=CHARGE_POINT))
+        self._closed = False
+        self._quiet = asyncio.Event()
 
-    # What comes in.
+    async def close(self) -> None:
+        """The bridge goes away: whoever still waits is told so, WebSockets are closed with 1001 and not dialled again."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        await asyncio.gather(*(way.shut() for way in self.ways.values()))
 
-    async def call(self, call: Call) -> Answer:
-        """A Call from the SOAP Charge Point; the answer to it. Always one, by the Session's deadline."""
+    async def retire(self) -> None:
+        """The Charge Point belongs elsewhere now: let what is in flight end here, then hang up."""
+        while self.session.in_progress():
+            self._quiet.clear()
+            await self._quiet.wait()
+        for party, way in self.ways.items():
+            if self.session.links[party].status is not Status.DOWN:
+                way.close("it belongs elsewhere now", SERVICE_RESTART)
+        await self.close()
+
+    def replace(self, code: int, reason: str) -> None:
+        """The Charge Point has a new connection: the old one is closed, and the Central System's that belongs to it."""
+        if self.session.links[Party.CHARGE_POINT].status is Status.UP:
+            self.ways[Party.CHARGE_POINT].close(reason, code)
+            self.link_down(Party.CHARGE_POINT, reason)
+
+    def resume(self, last_heard: float) -> None:
+        """The bridge has been started again; `last_heard` is on the event loop's clock."""
+        self._happen(Resumed(at=self._loop.time(), last_heard=last_heard))
+
+    # What the Ways report.
+
+    def link_up(self, party: Party) -> None:
+        """The way to `party` is open."""
+        if self.session.links[party].status is not Status.UP:
+            journal.link_up(self.identity, party, self.placement.central_system)
+            self._happen(LinkUp(at=self._loop.time(), party=party))
+
+    def no_way(self, party: Party, reason: str) -> None:
+        """There is no way to `party` yet, and why."""
+        self._happen(LinkDown(at=self._loop.time(), party=party, reason=reason))
+
+    def link_down(self, party: Party, reason: str, undelivered: str | None = None) -> None:
+        """The way to `party` is closed, or could not be opened."""
+        journal.link_down(self.identity, party, self.placement.central_system, reason)
+        self._happen(LinkDown(at=self._loop.time(), party=party, reason=reason, undelivered=undelivered))
+
+    def called(self, party: Party, key: str, call: Call) -> None:
+        """`party` sent a Call."""
         try:
             self._traffic.begin()
         except Unavailable as error:
-            return Unanswered(unique_id=call.unique_id, reason=error.description)
-        key = self._mint()
-        answer: asyncio.Future[Answer] = self._loop.create_future()
-        self._waiting[key] = answer
-        self._happen(CallReceived(at=self._now(), party=CHARGE_POINT, key=key, call=call))
-        try:
-            return await answer
-        finally:
-            self._waiting.pop(key, None)
+            refusal = Unanswered(unique_id=call.unique_id, reason=error.description)
+            self.ways[party].send_answer(key, refusal)
+            journal.refused(self.identity, party.value, error, call.unique_id)
+            return
+        if party is Party.CHARGE_POINT:
+            self._keeping.heard(self.identity)
+        self._happen(CallReceived(at=self._loop.time(), party=party, key=key, call=call))
 
-    def learn(self, learnt: Callback | Refusal | None) -> None:
-        """Where the Charge Point's latest message says that it can be called back."""
-        if self.placement.pinned is None:
-            if isinstance(learnt, Refusal):
-                self._refuse_callback(learnt)
-            elif learnt is not None:
-                self.callback = learnt
-        if self.callback is not None and self.session.links[CHARGE_POINT].status is not Status.UP:
-            self._happen(LinkUp(at=self._now(), party=CHARGE_POINT))
+    def answered(self, party: Party, answer: Answer) -> None:
+        """`party` answered."""
+        self._happen(AnswerReceived(at=self._loop.time(), party=party, answer=answer))
 
-    def _refuse_callback(self, refusal: Refusal) -> None:
-        reason = f"its callback address was not accepted: {refusal.reason}"
-        if reason != self._no_callback:
-            self._no_callback = reason
-            journal.callback_refused(self.identity, refusal.reason)
+    def refused(self, party: Party, error: BridgeError, unique_id: str | None) -> None:
+        """What `party` sent was refused."""
+        journal.refused(self.identity, party.value, error, unique_id)
 
     def lost(self, losses: Sequence[Loss]) -> None:
-        """Writing an answer cost something."""
+        """Writing a message cost something."""
         journal.lost(self.identity, losses)
 
-    async def close(self) -> None:
-        """The bridge goes away: whoever still waits is told so, the Link is closed with 1001."""
-        if self._timer is not None:
-            self._timer.cancel()
-        for answer in self._waiting.values():
-            if not answer.done():
-                answer.set_result(Unanswered(unique_id="", reason="the bridge is shutting down"))
-        if self._dialled is not None:
-            await self._dialled.dialled.hang_up("the bridge is shutting down", going_away=True)
+    def callback_refused(self, reason: str) -> None:
+        """The Charge Point gave an address to call it back that must not be used."""
+        journal.callback_refused(self.identity, reason)
+
+    def relayed(self, party: Party, data: bytes) -> None:
+        """`party` sent a frame that is only passed on."""
+        if party.other in self.ways:
+            self.ways[party.other].send_frame(data)
 
     # The Session's events and commands.
 
-    def _now(self) -> float:
-        return self._loop.time()
-
     def _happen(self, event: Event) -> None:
+        if self._closed:
+            return
         self._events.append(event)
         if self._busy:
             return
@@ -156,37 +170,43 @@ class Conductor:
 
     def _do(self, command: Command) -> None:
         match command:
-            case SendCall():
-                self._send_call(command)
-            case SendAnswer():
-                self._send_answer(command)
+            case SendCall(party=party, call=call, deadline=deadline):
+                self.ways[party].send_call(call, deadline - self._loop.time())
+            case SendAnswer(party=party, key=key, answer=answer):
+                self.ways[party].send_answer(key, answer)
             case SetTimer(at=at):
                 self._set_timer(at)
-            case OpenLink():
-                self._open()
-            case CloseLink(reason=reason):
-                self._close(reason)
+            case OpenLink(party=party):
+                self.ways[party].open()
+            case CloseLink(party=party, reason=reason, try_again=try_again):
+                journal.link_closed(self.identity, party, reason)
+                self.ways[party].close(reason, TRY_AGAIN_LATER if try_again else NORMAL)
+            case Keep(key=key, records=records):
+                self._keep(key, records)
+            case Note(records=records):
+                self._keeping.note(self.identity, records)
             case Drop():
                 journal.dropped(self.identity, command)
             case Report():
-                if not command.own:
-                    self._traffic.end()
-                journal.exchanged(self.identity, command)
+                self._reported(command)
 
-    def _send_call(self, command: SendCall) -> None:
-        if command.party is CHARGE_POINT:
-            self._tasks.spawn(self._post(command), name=f"{command.call.action} to {self.identity}")
-        elif self._dialled is not None:
-            self._dialled.dialled.send(command.call)
+    def _reported(self, report: Report) -> None:
+        if not report.own:
+            self._traffic.end()
+        self._quiet.set()
+        if isinstance(report.answer, CallResult) and isinstance(report.answer.payload, BootNotificationResponse):
+            self._keeping.heard(self.identity, boot=report.call.payload, interval=report.answer.payload.interval)
+        journal.exchanged(self.identity, report)
 
-    def _send_answer(self, command: SendAnswer) -> None:
-        if command.party is CENTRAL_SYSTEM:
-            if self._dialled is not None:
-                self._dialled.dialled.send(command.answer)
-            return
-        waiting = self._waiting.get(command.key)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(command.answer)
+    def _keep(self, key: str, records: Sequence[Record]) -> None:
+        def kept(_: object) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits any more
+                self._loop.call_soon_threadsafe(self._kept, key)
+
+        self._keeping.keep(self.identity, records).add_done_callback(kept)
+
+    def _kept(self, key: str) -> None:
+        self._happen(Kept(at=self._loop.time(), key=key))
 
     def _set_timer(self, at: float) -> None:
         if self._timer is not None:
@@ -196,106 +216,4 @@ class Conductor:
     def _timer_fired(self, at: float) -> None:
         self._timer = None
         # The loop may call a moment early; the Session was promised that the time has come.
-        self._happen(TimerFired(at=max(at, self._now())))
-
-    # The Link to the Central System.
-
-    def _open(self) -> None:
-        self._dialled = _Caller(self)
-        terms = LinkTerms(peer=CENTRAL_SYSTEM, strict=self.placement.strict)
-        self._dialled.dialled = Dialled(self.placement.target, self._dialled, terms)
-        self._tasks.spawn(self._dialled.dialled.run(), name=f"link of {self.identity}")
-
-    def _close(self, reason: str) -> None:
-        if self._dialled is not None:
-            closing, self._dialled = self._dialled, None
-            self._tasks.spawn(closing.dialled.hang_up(reason), name=f"hanging up for {self.identity}")
-            journal.link_closed(self.identity, self.placement.central_system, reason)
-
-    def is_current(self, caller: _Caller) -> bool:
-        """Whether `caller` is of the Link that counts: what an earlier one still says is of no interest."""
-        return caller is self._dialled
-
-    def link_up(self) -> None:
-        """The Central System accepted the connection."""
-        journal.link_up(self.identity, self.placement.central_system, self.placement.target.address)
-        self._happen(LinkUp(at=self._now(), party=CENTRAL_SYSTEM))
-
-    def link_down(self, reason: str) -> None:
-        """The Central System is gone, or refused."""
-        self._dialled = None
-        journal.link_down(self.identity, self.placement.central_system, reason)
-        self._happen(LinkDown(at=self._now(), party=CENTRAL_SYSTEM, reason=reason))
-
-    def commanded(self, call: Call) -> None:
-        """A Call from the Central System."""
-        try:
-            self._traffic.begin()
-        except Unavailable as error:
-            refusal = CallError.of(call.unique_id, error)
-            self._send_answer(SendAnswer(party=CENTRAL_SYSTEM, key=call.unique_id, answer=refusal))
-            return
-        self._happen(CallReceived(at=self._now(), party=CENTRAL_SYSTEM, key=call.unique_id, call=call))
-
-    def answered(self, party: Party, answer: Answer) -> None:
-        """An answer from either side."""
-        self._happen(AnswerReceived(at=self._now(), party=party, answer=answer))
-
-    # The way to the Charge Point.
-
-    async def _post(self, command: SendCall) -> None:
-        call, left = command.call, command.deadline - self._now()
-        if self.callback is None:
-            self._undelivered(call, self._no_callback)
-            return
-        try:
-            posted = await self._soap.call(
-                self.callback, self.identity, call, within=left, strict=self.placement.strict
-            )
-        except Undelivered as error:
-            self._undelivered(call, error.description)
-        except MessageError as error:
-            self.answered(CHARGE_POINT, CallError.of(call.unique_id, error))
-        else:
-            journal.lost(self.identity, posted.losses)
-            self.answered(CHARGE_POINT, posted.answer)
-            if posted.wrong_address:
-                self._forget_callback()
-
-    def _undelivered(self, call: Call, reason: str) -> None:
-        self._happen(LinkDown(at=self._now(), party=CHARGE_POINT, reason=reason, undelivered=call.unique_id))
-
-    def _forget_callback(self) -> None:
-        """DESIGN section 5: IdentityMismatch means that our address for it is stale."""
-        reason = "the address that it gave is another Charge Point's (IdentityMismatch)"
-        if self.placement.pinned is None:
-            self.callback, self._no_callback = None, reason
-            self._happen(LinkDown(at=self._now(), party=CHARGE_POINT, reason=reason))
-
-
-class _Caller:
-    """Passes on what one dialled connection says, as long as that connection counts."""
-
-    dialled: Dialled
-
-    def __init__(self, conductor: Conductor) -> None:
-        self._conductor = conductor
-
-    def on_up(self) -> None:
-        if self._conductor.is_current(self):
-            self._conductor.link_up()
-
-    def on_down(self, reason: str) -> None:
-        if self._conductor.is_current(self):
-            self._conductor.link_down(reason)
-
-    def on_call(self, call: Call) -> None:
-        if self._conductor.is_current(self):
-            self._conductor.commanded(call)
-
-    def on_answer(self, answer: Answer) -> None:
-        if self._conductor.is_current(self):
-            self._conductor.answered(CENTRAL_SYSTEM, answer)
-
-    def on_refused(self, error: BridgeError, unique_id: str | None) -> None:
-        journal.refused(self._conductor.identity, "central_system", error, unique_id)
+        self._happen(TimerFired(at=max(at, self._loop.time())))

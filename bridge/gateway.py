@@ -1,44 +1,40 @@
-"""The gateway: the session table, the listeners, and the start and end of it all.
-
-Arrivals find their Charge Point's Conductor here, by its identity and the Routes; what happens then is up to them.
-"""
+"""The gateway: everything put together, its start and its end."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import random
-import uuid
+import os
+import time
 from pathlib import Path
 
 from bridge import journal, logs
 from bridge.admin.server import AdminServer, CentralSystemHealth
-from bridge.conductor import Conductor, Placement
-from bridge.config import CentralSystem, ChargePoint, Listen, Settings
-from bridge.core import addresses
-from bridge.core.routes import Route, Routes
-from bridge.core.session import Session, Side, Status, Terms
-from bridge.errors import Complaint, ConfigurationError, Unavailable
+from bridge.conductor import Conductor
+from bridge.config import TLS, Listen, Settings
+from bridge.core.session import Status
+from bridge.doors import Reception
+from bridge.errors import Complaint, ConfigurationError, Unavailable, UnknownIdentity
+from bridge.keeping import Keeping
 from bridge.ocpp.actions import Party
-from bridge.ocppj.client import Target
+from bridge.ocppj.server import JsonServer
 from bridge.ocpps.client import SoapClient
-from bridge.ocpps.server import Admission, Arrival, Door, SoapServer
+from bridge.ocpps.server import Door, SoapServer
 from bridge.ocpps.service import SoapService
 from bridge.ocpps.wsdl import Service, default_folder, load
+from bridge.placement import Placements
+from bridge.sessions import Clients, Sessions, mint
+from bridge.store import Store
 from bridge.tasks import Tasks
 from bridge.tls import server_context
 
 _log = logging.getLogger("bridge.gateway")
 
 CENTRAL_SYSTEM_SERVICE = "/services/CentralSystemService"
-# A connection that each message brings with it, and one that stays (core.session.Side).
-_POSTED = Side(dialable=False, carries_answers=False)
-_DIALLED = Side(dialable=True, carries_answers=True)
-
-
-def _mint() -> str:
-    """A UniqueId: 36 characters, all that OCPP-J 1.6 section 4.1.4 allows."""
-    return str(uuid.uuid4())
+CHARGE_POINT_SERVICE = "/services/ChargePointService"
+_MAX_FRAME = 1_048_576
+# WebSocket pings to Charge Points, and how long a handshake may take, the far side's included: seconds.
+_PING_INTERVAL, _OPEN_TIMEOUT = 30.0, 30.0
 
 
 class _Traffic:
@@ -74,70 +70,114 @@ class _Traffic:
 
 
 class Gateway:
-    """All Sessions. `start` and `close` it once, inside one event loop."""
+    """All of it. `start` and `close` it once, inside one event loop."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._routes = _routes(settings)
-        self._charge_points = _by_identity(settings)
-        self._conductors: dict[str, Conductor] = {}
+        self._placements = Placements(settings)
 
     async def start(self) -> None:
         """Listen. Raises OSError when a port is taken, ConfigurationError when WSDLs or certificates are unusable."""
         settings = self._settings
         self._tasks = Tasks()
         self._traffic = _Traffic(settings.gateway.max_in_flight)
+        self._store = Store(settings.store.url)
+        self._store.open()
+        try:
+            await self._start(settings)
+        except BaseException:
+            self._store.close()
+            raise
+        self._resume()
+
+    async def _start(self, settings: Settings) -> None:
         folder = _wsdl_folder(settings.soap.wsdl)
-        central_system_service = load(folder / "CentralSystemService.wsdl")
-        self._client = self._soap_client(load(folder / "ChargePointService.wsdl"))
-        self._server = self._soap_server(central_system_service)
+        central_system = load(folder / "CentralSystemService.wsdl")
+        charge_point = load(folder / "ChargePointService.wsdl")
+        self._clients = _clients(settings, central_system, charge_point)
+        self._keeping = Keeping(self._store)
+        self._sessions = Sessions(self._clients, self._tasks, self._traffic, self._keeping)
+        self._reception = Reception(self._placements, self._sessions, settings.soap.callback_networks)
+        self._server = self._soap_server(central_system, charge_point)
+        self._json = self._json_server()
         self._admin = AdminServer(self._health)
-        await self._client.start()
+        for client in _all(self._clients):
+            await client.start()
         try:
             await _listen(self._server, settings.soap.listen, "soap.listen", settings.soap.tls)
+            await _listen(self._json, settings.websocket.listen, "websocket.listen", settings.websocket.tls)
             await _listen(self._admin, settings.admin.listen, "admin.listen", settings.admin.tls)
         except BaseException:
             await self._close_all()
             raise
         self.soap_address, self.admin_address = self._server.address, self._admin.address
-        _log_listeners(self)
+        self.websocket_address = self._json.address
+        self._log_listeners()
 
     async def close(self) -> None:
         """Drain: no new work, work in flight answered within `drain_timeout`, then WebSockets closed with 1001."""
-        self._traffic.draining = True
+        self._traffic.draining = self._reception.draining = True
         within = self._settings.gateway.drain_timeout
+        logs.fields(_log, logging.INFO, "draining", within=within)
         drained = await self._traffic.drained(within)
         logs.fields(_log, logging.INFO, "stopping", drained=drained)
-        await asyncio.gather(*(conductor.close() for conductor in self._conductors.values()))
+        await asyncio.gather(*(conductor.close() for conductor in self._sessions))
         await self._close_all()
+        self._store.close()
 
     async def _close_all(self) -> None:
         await self._server.close()
+        await self._json.close()
         await self._admin.close()
         await self._tasks.close()
-        await self._client.close()
+        for client in _all(self._clients):
+            await client.close()
 
     def reload(self, settings: Settings) -> None:
-        """Take over the Routes of `settings`. Sessions that exist keep theirs."""
-        self._routes, self._charge_points = _routes(settings), _by_identity(settings)
-        logs.fields(_log, logging.INFO, "routes read again", routes=len(settings.routes))
+        """Take over the Routes, Central Systems and Charge Points of `settings`. Sessions whose place has changed
+        move: what is in flight ends where it is, what comes next goes to the new place."""
+        self._placements = self._reception.placements = Placements(settings)
+        moved = [conductor for conductor in self._sessions if self._has_moved(conductor)]
+        for conductor in moved:
+            self._sessions.forget(conductor)
+            self._tasks.spawn(conductor.retire(), name=f"retiring {conductor.identity}")
+        logs.fields(_log, logging.INFO, "routes read again", routes=len(settings.routes), moved=len(moved))
 
-    def _soap_client(self, service: Service) -> SoapClient:
-        soap = self._settings.soap
-        return SoapClient(
-            service,
-            sent_from=soap.public_url.rstrip("/") + CENTRAL_SYSTEM_SERVICE,
-            mint=_mint,
-            per_call=soap.connection_per_call,
-            max_body=soap.max_body,
-        )
+    def _has_moved(self, conductor: Conductor) -> bool:
+        try:
+            return self._placements.of(conductor.identity) != conductor.placement
+        except UnknownIdentity:
+            return True
 
-    def _soap_server(self, service: Service) -> SoapServer:
-        settings = self._settings
-        door = Door(path=CENTRAL_SYSTEM_SERVICE, services={"1.6": SoapService(service, _mint)}, receive=self._receive)
-        websocket = settings.websocket
+    def _resume(self) -> None:
+        """Take up the Sessions of the Charge Points that were there when the bridge was last stopped."""
+        now = time.time()
+        for record in self._keeping.heard_of_since(now - 24 * 3600):
+            idle = 3 * record.interval if record.interval else 900
+            if record.transport != "soap" or now - record.last_seen > idle:
+                continue
+            try:
+                placement = self._placements.of(record.identity)
+            except UnknownIdentity:
+                continue
+            self._sessions.resume(placement, record, max(0.0, now - record.last_seen))
+
+    def _soap_server(self, central_system: Service, charge_point: Service) -> SoapServer:
+        settings, websocket = self._settings, self._settings.websocket
+        doors = [
+            Door(
+                path=CENTRAL_SYSTEM_SERVICE,
+                services={"1.6": SoapService(central_system, mint)},
+                receive=self._reception.soap_charge_point,
+            ),
+            Door(
+                path=CHARGE_POINT_SERVICE,
+                services={"1.6": SoapService(charge_point, mint)},
+                receive=self._reception.soap_central_system,
+            ),
+        ]
         return SoapServer(
-            [door],
+            doors,
             public_url=settings.soap.public_url,
             elsewhere=f"{'ws' if websocket.tls is None else 'wss'}://{websocket.listen}{websocket.path}/{{identity}}",
             max_body=settings.soap.max_body,
@@ -145,102 +185,63 @@ class Gateway:
             refused=lambda identity, peer, error: journal.refused(identity, peer, error),
         )
 
-    # Arrivals.
-
-    def _receive(self, arrival: Arrival) -> Admission:
-        """Let a SOAP Charge Point's message in. Raises UnknownIdentity, or Unavailable while draining."""
-        if self._traffic.draining:
-            raise Unavailable("the bridge is shutting down")
-        conductor = self._conductor(arrival.identity)
-        networks = self._settings.soap.callback_networks
-        addressing = arrival.addressing
-        conductor.learn(addresses.learn(addressing.sent_from, addressing.reply_to, arrival.peer, networks))
-        return Admission(
-            unique_id=addressing.message_id or _mint(),
-            strict=conductor.placement.strict,
-            handle=conductor.call,
-            lost=conductor.lost,
+    def _json_server(self) -> JsonServer:
+        websocket, soap_url = self._settings.websocket, self._settings.soap.public_url.rstrip("/")
+        text = (
+            f"JSON Charge Points (OCPP-J): ws://{websocket.listen}{websocket.path}/{{identity}}\n"
+            f"SOAP Charge Points (OCPP-S): POST {soap_url}{CENTRAL_SYSTEM_SERVICE}\n"
         )
-
-    def _conductor(self, identity: str) -> Conductor:
-        """The Charge Point's, made when it is first heard of. Raises UnknownIdentity."""
-        known = self._conductors.get(identity.casefold())
-        if known is not None:
-            return known
-        placement = self._place(identity, self._routes.find(identity))
-        central_system = self._settings.central_systems[placement.central_system]
-        session = Session(
-            {Party.CHARGE_POINT: _POSTED, Party.CENTRAL_SYSTEM: _DIALLED},
-            self._terms(central_system),
-            mint=_mint,
-            chance=random.random,
+        return JsonServer(
+            self._reception.knock,
+            path=websocket.path,
+            help_text=text,
+            max_size=_MAX_FRAME,
+            ping_interval=_PING_INTERVAL,
+            open_timeout=_OPEN_TIMEOUT,
+            refused=journal.handshake_refused,
         )
-        conductor = Conductor(
-            identity,
-            session,
-            placement,
-            soap=self._client,
-            tasks=self._tasks,
-            traffic=self._traffic,
-            mint=_mint,
-        )
-        self._conductors[identity.casefold()] = conductor
-        return conductor
-
-    def _place(self, identity: str, route: Route) -> Placement:
-        own = self._charge_points.get(identity.casefold(), ChargePoint())
-        central_system = self._settings.central_systems[route.central_system]
-        password = own.central_system_password
-        return Placement(
-            target=Target(
-                url=central_system.url,
-                identity=own.central_system_identity or identity,
-                password=None if password is None else password.reveal(),
-                ping_interval=central_system.ping_interval or None,
-            ),
-            central_system=route.central_system,
-            strict=route.strict,
-            pinned=addresses.pinned(own.callback_url) if own.callback_url else None,
-        )
-
-    def _terms(self, central_system: CentralSystem) -> Terms:
-        return Terms(
-            call_timeout=self._settings.gateway.call_timeout,
-            reconnect_min=central_system.reconnect_min,
-            reconnect_max=central_system.reconnect_max,
-            replay_boot=central_system.replay_boot,
-        )
-
-    # Health.
 
     def _health(self) -> dict[str, CentralSystemHealth]:
         """Of each Central System: how many Links are open, and how many are wanted but not."""
         health = {name: CentralSystemHealth() for name in self._settings.central_systems}
-        for conductor in self._conductors.values():
+        for conductor in self._sessions:
             link = conductor.session.links[Party.CENTRAL_SYSTEM]
-            counts = health[conductor.placement.central_system]
+            counts = health.setdefault(conductor.placement.central_system, CentralSystemHealth())
             counts.connected += link.status is Status.UP
             counts.unreachable += link.status is not Status.UP and link.failures > 0
         return health
 
+    def _log_listeners(self) -> None:
+        listeners = (("soap", self._server), ("websocket", self._json), ("admin", self._admin))
+        for name, listener in listeners:
+            host, port = listener.address
+            logs.fields(_log, logging.INFO, "listening", listener=name, address=f"{host}:{port}")
 
-def _routes(settings: Settings) -> Routes:
-    return Routes(
-        [
-            Route(
-                charge_point=route.charge_point,
-                central_system=route.central_system,
-                strict=route.tolerance == "strict",
-                listed_only=route.accept == "listed",
+
+def _all(clients: Clients) -> tuple[SoapClient, ...]:
+    return (clients.charge_point, *clients.central_system.values())
+
+
+def _clients(settings: Settings, central_system: Service, charge_point: Service) -> Clients:
+    public_url = settings.soap.public_url.rstrip("/")
+    return Clients(
+        charge_point=SoapClient(
+            charge_point,
+            sent_from=public_url + CENTRAL_SYSTEM_SERVICE,
+            mint=mint,
+            per_call=settings.soap.connection_per_call,
+            max_body=settings.soap.max_body,
+        ),
+        central_system={
+            "ocpp1.6s": SoapClient(
+                central_system,
+                sent_from=public_url + CHARGE_POINT_SERVICE,
+                mint=mint,
+                per_call=False,
+                max_body=settings.soap.max_body,
             )
-            for route in settings.routes
-        ],
-        settings.charge_points,
+        },
     )
-
-
-def _by_identity(settings: Settings) -> dict[str, ChargePoint]:
-    return {identity.casefold(): charge_point for identity, charge_point in settings.charge_points.items()}
 
 
 def _wsdl_folder(configured: str) -> Path:
@@ -255,17 +256,10 @@ def _wsdl_folder(configured: str) -> Path:
     raise ConfigurationError([Complaint(source="configuration", key="soap.wsdl", text=text)])
 
 
-async def _listen(server: SoapServer | AdminServer, listen: Listen, key: str, tls: object) -> None:
-    from bridge.config import TLS
-
-    assert tls is None or isinstance(tls, TLS)
+async def _listen(server: SoapServer | JsonServer | AdminServer, listen: Listen, key: str, tls: TLS | None) -> None:
     context = server_context(tls, key.replace("listen", "tls"))
     try:
         await server.start(listen.host, listen.port, context)
     except OSError as error:
-        raise OSError(error.errno, f"{key}: cannot listen at {listen}: {error.strerror or error}") from error
-
-
-def _log_listeners(gateway: Gateway) -> None:
-    for name, (host, port) in (("soap", gateway.soap_address), ("admin", gateway.admin_address)):
-        logs.fields(_log, logging.INFO, "listening", listener=name, address=f"{host}:{port}")
+        text = os.strerror(error.errno) if error.errno else str(error)
+        raise OSError(error.errno, f"{key}: cannot listen at {listen}: {text}") from error

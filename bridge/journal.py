@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from msgspec import Raw
 
 from bridge import logs
 from bridge.core.commands import Drop, Outcome, Report
 from bridge.errors import BridgeError
+from bridge.ocpp.actions import Party
 from bridge.ocpp.losses import Loss
 from bridge.ocpp.messages import ChangeConfigurationRequest, Request, Response
 from bridge.ocpp.rpc import Answer, CallError, CallResult, Unanswered
@@ -21,7 +23,7 @@ _encoder = msgspec.json.Encoder(decimal_format="number")
 # ftp://user:password@host (OCPP 1.6 edition 2, section 8)
 _URL_PASSWORD = re.compile(rb"(://[^/@:\s\"]*:)[^@/\s\"]*@")
 # ChangeConfiguration of these carries a credential (OCPP-J 1.6 section 6.2.2; white paper A01.FR.09).
-_SECRET_KEYS = frozenset({"authorizationkey"})
+_SECRET_KEYS = frozenset({"authorizationkey", "basicauthpassword"})
 
 
 def exchanged(identity: str, report: Report) -> None:
@@ -91,31 +93,45 @@ def refused(identity: str | None, peer: str | None, error: BridgeError, unique_i
     )
 
 
-def payload(message: Request | Response) -> str:
+def payload(message: Request | Response | Raw) -> str:
     """A payload as JSON, without what must not be in a log."""
+    if isinstance(message, Raw):
+        return _raw(bytes(message))
     if isinstance(message, ChangeConfigurationRequest) and message.key.strip().lower() in _SECRET_KEYS:
         message = msgspec.structs.replace(message, value="***")
     return _URL_PASSWORD.sub(rb"\1***@", _encoder.encode(message)).decode()
 
 
-def link_up(identity: str, central_system: str, address: str) -> None:
-    """A Central System accepted a connection."""
-    values = {"identity": identity, "central_system": central_system, "address": address}
+def link_up(identity: str, party: Party, central_system: str) -> None:
+    """The way to a party is open."""
+    values = {"identity": identity, "to": party.value, "central_system": central_system}
     logs.fields(_log, logging.INFO, "link up", **values)
 
 
-def link_down(identity: str, central_system: str, reason: str) -> None:
-    """A connection to a Central System was lost or refused."""
-    values = {"identity": identity, "central_system": central_system, "reason": reason}
+def link_down(identity: str, party: Party, central_system: str, reason: str) -> None:
+    """The way to a party was lost, or could not be opened."""
+    values = {"identity": identity, "to": party.value, "central_system": central_system, "reason": reason}
     logs.fields(_log, logging.WARNING, "link down", **values)
 
 
-def link_closed(identity: str, central_system: str, reason: str) -> None:
-    """A connection to a Central System is not needed any more."""
-    values = {"identity": identity, "central_system": central_system, "reason": reason}
-    logs.fields(_log, logging.INFO, "link closed", **values)
+def link_closed(identity: str, party: Party, reason: str) -> None:
+    """A connection was closed from here."""
+    logs.fields(_log, logging.INFO, "link closed", identity=identity, to=party.value, reason=reason)
 
 
 def callback_refused(identity: str, reason: str) -> None:
     """A Charge Point gave an address to call it back that must not be used."""
     logs.fields(_log, logging.WARNING, "callback address refused", identity=identity, reason=reason)
+
+
+def _raw(data: bytes) -> str:
+    """A payload that is only passed on: shown as it is, or not at all if it may hold a credential."""
+    folded = data.lower()
+    if any(key.encode() in folded for key in _SECRET_KEYS):
+        return "*** (it names a credential)"
+    return _URL_PASSWORD.sub(rb"\1***@", data).decode("utf-8", "replace")
+
+
+def handshake_refused(identity: str | None, peer: str, reason: str) -> None:
+    """A WebSocket was not let in."""
+    logs.fields(_log, logging.WARNING, "handshake refused", identity=identity, peer=peer, reason=reason)

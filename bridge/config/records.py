@@ -143,10 +143,14 @@ class Store(Table, frozen=True, kw_only=True):
 
 
 class CentralSystem(Table, frozen=True, kw_only=True):
-    """A Central System that Charge Points are connected to. Times in seconds; `ping_interval` 0 sends no pings."""
+    """A Central System that Charge Points are connected to. Times in seconds; `ping_interval` 0 sends no pings.
+
+    `subprotocols` is what a JSON Charge Point may speak with it, lower case: its messages are passed on unread.
+    """
 
     protocol: Protocol = "ocpp1.6j"
     url: str
+    subprotocols: tuple[str, ...] = ("ocpp1.6",)
     replay_boot: bool = False
     ping_interval: Seconds = 30.0
     reconnect_min: PositiveSeconds = 1.0
@@ -154,10 +158,14 @@ class CentralSystem(Table, frozen=True, kw_only=True):
 
 
 class Route(Table, frozen=True, kw_only=True):
-    """Which Charge Points, by a glob on their identity, belong to which Central System."""
+    """Which Charge Points, by a glob on their identity, belong to which Central System.
+
+    `central_system_identity` is a template of what they are called there; "" is their own identity.
+    """
 
     charge_point: str
     central_system: str
+    central_system_identity: str = ""
     tolerance: Tolerance = "tolerant"
     accept: Accept = "any"
 

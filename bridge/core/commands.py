@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from bridge.core.memory import Record
 from bridge.ocpp.actions import Party
 from bridge.ocpp.rpc import Answer, Call
 
@@ -17,10 +18,14 @@ class OpenLink(Struct, frozen=True, kw_only=True):
 
 
 class CloseLink(Struct, frozen=True, kw_only=True):
-    """Hang up on `party`. Nothing follows: the Session already counts the Link as down."""
+    """Hang up on `party`. Nothing follows: the Session already counts the Link as down.
+
+    `try_again`: it is not at fault, and shall come back later.
+    """
 
     party: Party
     reason: str
+    try_again: bool = False
 
 
 class SendCall(Struct, frozen=True, kw_only=True):
@@ -45,6 +50,19 @@ class SetTimer(Struct, frozen=True, kw_only=True):
     at: float
 
 
+class Keep(Struct, frozen=True, kw_only=True):
+    """Put `records` where a power cut does not reach them. Kept with the same `key` follows."""
+
+    key: str
+    records: tuple[Record, ...]
+
+
+class Note(Struct, frozen=True, kw_only=True):
+    """Put `records` away some time soon. Nothing follows."""
+
+    records: tuple[Record, ...]
+
+
 class Drop(Struct, frozen=True, kw_only=True):
     """Say that an answer from `party` goes nowhere, and why."""
 
@@ -60,6 +78,7 @@ class Outcome(StrEnum):
     ERROR = "error"
     UNANSWERED = "unanswered"
     REFUSED = "refused"
+    REPEATED = "repeated"
     ABANDONED = "abandoned"
 
 
@@ -81,4 +100,4 @@ class Report(Struct, frozen=True, kw_only=True):
     own: bool = False  # a Call of the bridge itself
 
 
-Command = OpenLink | CloseLink | SendCall | SendAnswer | SetTimer | Drop | Report
+Command = OpenLink | CloseLink | SendCall | SendAnswer | SetTimer | Keep | Note | Drop | Report

@@ -44,10 +44,24 @@ class AnswerReceived(Struct, frozen=True, kw_only=True):
     answer: Answer
 
 
+class Resumed(Struct, frozen=True, kw_only=True):
+    """The bridge has been started again. The Charge Point was heard of at `last_heard`, before that."""
+
+    at: float
+    last_heard: float
+
+
+class Kept(Struct, frozen=True, kw_only=True):
+    """What the command Keep with this `key` asked for is done, as well as it can be."""
+
+    at: float
+    key: str
+
+
 class TimerFired(Struct, frozen=True, kw_only=True):
     """The time of the last SetTimer has come."""
 
     at: float
 
 
-Event = LinkUp | LinkDown | CallReceived | AnswerReceived | TimerFired
+Event = LinkUp | LinkDown | CallReceived | AnswerReceived | Kept | Resumed | TimerFired

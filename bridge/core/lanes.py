@@ -12,7 +12,19 @@ from bridge.ocpp.rpc import Call
 class Pending:
     """A Call that has not been answered. `hop_id` and `sent` are set while it is out."""
 
-    __slots__ = ("abandoned", "arrived", "call", "deadline", "hop_id", "key", "own", "sender", "sent")
+    __slots__ = (
+        "abandoned",
+        "arrived",
+        "call",
+        "deadline",
+        "followers",
+        "hop_id",
+        "key",
+        "mark",
+        "own",
+        "sender",
+        "sent",
+    )
 
     def __init__(self, *, sender: Party, key: str, call: Call, arrived: float, deadline: float, own: bool) -> None:
         self.sender = sender
@@ -22,6 +34,8 @@ class Pending:
         self.deadline = deadline
         self.own = own  # sent by the bridge itself: nobody waits for the answer
         self.abandoned = False  # its sender's Link is gone: nobody waits for the answer any more
+        self.mark: str | None = None  # what its repetitions have in common with it
+        self.followers: list[Pending] = []  # its repetitions, which get the answer that it gets
         self.hop_id: str | None = None
         self.sent: float | None = None
 

@@ -12,12 +12,14 @@ from bridge.errors import UnknownIdentity
 
 
 class Route(Struct, frozen=True, kw_only=True):
-    """`charge_point` is a glob; `listed_only` admits only identities that the configuration names."""
+    """`charge_point` is a glob; `listed_only` admits only identities that the configuration names;
+    `central_system_identity` is a template of what they are called there (`NL*{identity}`)."""
 
     charge_point: str
     central_system: str
     strict: bool = False
     listed_only: bool = False
+    central_system_identity: str = ""
 
 
 class Routes:

@@ -16,19 +16,27 @@
     9  The Link to the Central System is closed when the Charge Point has not been heard of for three heartbeats.
    10  What a TriggerMessage triggers is passed on after the answer to the TriggerMessage, if that is near.
    11  An address that did not answer is tried again for the next Call, and when its Charge Point is heard of.
+   12  A StartTransaction or StopTransaction that is sent again while the first is out waits for its answer; one whose
+       first copy was answered gets that answer. Such an answer is kept before it is told.
+   13  The two connections of a Charge Point that has one of its own end together. When its Central System cannot be
+       reached it is disconnected, to be offline and queue; and its transaction-related messages that found no answer
+       get none, so that it keeps them.
+   14  A transactionId beyond 32 bits has an alias towards a SOAP Charge Point.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from enum import Enum, auto
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from bridge.core.commands import (
     CloseLink,
     Command,
     Drop,
+    Keep,
+    Note,
     OpenLink,
     Outcome,
     Report,
@@ -36,11 +44,19 @@ from bridge.core.commands import (
     SendCall,
     SetTimer,
 )
-from bridge.core.events import AnswerReceived, CallReceived, Event, LinkDown, LinkUp, TimerFired
+from bridge.core.events import AnswerReceived, CallReceived, Event, Kept, LinkDown, LinkUp, Resumed, TimerFired
 from bridge.core.lanes import Lane, Pending
+from bridge.core.memory import Alias, Aliases, Answered, Connectors, Memory, Record, Retries, fingerprint
 from bridge.errors import ErrorCode
-from bridge.ocpp.actions import Party
-from bridge.ocpp.messages import BootNotificationRequest, BootNotificationResponse, TriggerMessageRequest
+from bridge.ocpp.actions import TRANSACTION_RELATED, Party
+from bridge.ocpp.messages import (
+    BootNotificationRequest,
+    BootNotificationResponse,
+    Request,
+    StartTransactionResponse,
+    StopTransactionResponse,
+    TriggerMessageRequest,
+)
 from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Unanswered
 
 CHARGE_POINT, CENTRAL_SYSTEM = Party.CHARGE_POINT, Party.CENTRAL_SYSTEM
@@ -52,6 +68,7 @@ class Side(Struct, frozen=True, kw_only=True):
 
     dialable: bool
     carries_answers: bool
+    narrow_ids: bool = False  # rule 14
 
 
 class Terms(Struct, frozen=True, kw_only=True):
@@ -62,6 +79,7 @@ class Terms(Struct, frozen=True, kw_only=True):
     patience: float = 5.0
     reconnect_min: float = 1.0
     reconnect_max: float = 60.0
+    spread: float = 5.0
     # Rule 10. Long enough for an answer that is on another connection, short enough for a device that answers late.
     trigger_grace: float = 1.0
     # Rule 9, while no BootNotification.conf has told the heartbeat interval.
@@ -80,12 +98,14 @@ class Status(Enum):
 class Link:
     """What a Session knows of the way to one party."""
 
-    __slots__ = ("failures", "opened_before", "reason", "retry_at", "status")
+    __slots__ = ("confirmed_at", "eager", "failures", "opened_before", "reason", "retry_at", "status")
 
     def __init__(self) -> None:
         self.status = Status.DOWN
+        self.confirmed_at = float("-inf")  # when it was opened, or its party called over another way
         self.failures = 0
         self.retry_at: float | None = None
+        self.eager = False  # a Call need not wait for `retry_at`
         self.reason = "not connected yet"
         self.opened_before = False
 
@@ -100,6 +120,7 @@ class Session:
         *,
         mint: Callable[[], str],
         chance: Callable[[], float],
+        memory: Memory | None = None,
     ) -> None:
         self._sides = sides
         self._terms = terms
@@ -108,20 +129,26 @@ class Session:
         self.links = {party: Link() for party in Party}
         self.lanes = {party: Lane() for party in Party}  # by the party that the Calls go to
         self.last_heard: float | None = None
-        self.heartbeat: int | None = None
-        self._boot: BootNotificationRequest | None = None
+        memory = Memory() if memory is None else memory
+        self.heartbeat = memory.heartbeat
+        self.connectors = Connectors(memory.connectors)
+        self._boot = memory.boot
+        self._retries = Retries(memory.answered)
+        self._aliases = Aliases(memory.aliases)
+        self._keeping: dict[str, tuple[Pending, CallResult]] = {}
         self._alarm: float | None = None
 
     def handle(self, event: Event) -> list[Command]:
         """What is to be done now that `event` happened."""
         commands = list(self._react(event))
+        commands += self._on_time(event.at)
         commands += self._advance(event.at)
-        commands += self._set_alarm()
+        commands += self._set_alarm(event.at)
         return commands
 
     def in_progress(self) -> int:
         """How many Calls wait for an answer."""
-        return sum(len(lane) for lane in self.lanes.values())
+        return sum(len(lane) for lane in self.lanes.values()) + len(self._keeping)
 
     def _react(self, event: Event) -> Iterator[Command]:
         match event:
@@ -133,14 +160,22 @@ class Session:
                 self._on_link_up(event)
             case LinkDown():
                 yield from self._on_link_down(event)
+            case Kept(key=key):
+                if key in self._keeping:
+                    yield from self._end_kept(key, event.at)
+            case Resumed():
+                self._on_resumed(event)
             case TimerFired():
                 self._alarm = None
-                yield from self._on_time(event.at)
 
     # Calls and answers.
 
     def _on_call(self, event: CallReceived) -> Iterator[Command]:
         self._heard(event.party, event.at)
+        self.links[event.party].confirmed_at = event.at
+        for party, link in self.links.items():  # rule 11: one is heard of, the other gets a Call
+            if link.opened_before and not self._sides[party].carries_answers:
+                link.status = Status.UP
         pending = Pending(
             sender=event.party,
             key=event.key,
@@ -157,32 +192,73 @@ class Session:
             return
         if isinstance(event.call.payload, BootNotificationRequest):
             self._boot = event.call.payload
-        lane.waiting.append(pending)
-        link = self.links[event.party.other]
-        if link.opened_before and not self._sides[event.party.other].carries_answers:  # rule 11
-            link.status = Status.UP
+        pending.mark = fingerprint(event.call.payload)
+        if pending.mark is None or not (yield from self._repeated(lane, pending, event.at)):
+            lane.waiting.append(pending)
+
+    def _repeated(self, lane: Lane, pending: Pending, at: float) -> Generator[Command, None, bool]:
+        """Rule 12. Whether it is a repetition, and taken care of."""
+        known = self._retries.answer_to(pending.mark)
+        if known is not None:
+            yield from self._end(pending, CallResult(unique_id="", payload=known), Outcome.REPEATED, at)
+            return True
+        kept = (first for first, _ in self._keeping.values())
+        first = next((first for first in (*lane, *kept) if first.mark == pending.mark), None)
+        if first is not None:
+            first.followers.append(pending)
+        return first is not None
 
     def _on_answer(self, event: AnswerReceived) -> Iterator[Command]:
-        self._heard(event.party, event.at)
+        if not isinstance(event.answer, Unanswered):
+            self._heard(event.party, event.at)
         lane = self.lanes[event.party]
         if lane.out is None or lane.out.hop_id != event.answer.unique_id:  # rule 4
             yield Drop(party=event.party, unique_id=event.answer.unique_id, reason="it answers no Call that is out")
             return
         pending = lane.out
         lane.remove(pending)
-        if isinstance(event.answer, CallResult) and isinstance(event.answer.payload, BootNotificationResponse):
-            self.heartbeat = event.answer.payload.interval
-        yield from self._end(pending, event.answer, _outcome(event.answer), event.at)
+        answer = event.answer
+        if isinstance(answer, CallResult):
+            answer, aliases = self._learn(pending, answer)
+            if pending.mark is not None or aliases:
+                yield from self._keep(pending, answer, aliases)
+                return
+        if pending.abandoned:
+            reason = f"the {pending.sender.value} that asked is gone"
+            yield Drop(party=event.party, unique_id=event.answer.unique_id, reason=reason)
+        yield from self._end(pending, answer, _outcome(answer), event.at)
+
+    def _learn(self, pending: Pending, answer: CallResult) -> tuple[CallResult, list[Alias]]:
+        """What the Session keeps of an answer, and the answer as it is to be told."""
+        if isinstance(answer.payload, BootNotificationResponse):
+            self.heartbeat = answer.payload.interval
+        made: list[Alias] = []
+        if pending.sender is CHARGE_POINT and self._sides[CHARGE_POINT].narrow_ids:
+            payload, made = self._aliases.outward(answer.payload)
+            answer = CallResult(unique_id=answer.unique_id, payload=payload, losses=answer.losses)
+        return answer, made
+
+    def _keep(self, pending: Pending, answer: CallResult, aliases: list[Alias]) -> Iterator[Command]:
+        """Rule 12: what a Charge Point has been told is never forgotten, so it is put away first."""
+        records: list[Record] = list(aliases)
+        if pending.mark is not None and isinstance(answer.payload, StartTransactionResponse | StopTransactionResponse):
+            kept = Answered(fingerprint=pending.mark, answer=answer.payload)
+            self._retries.add(kept)
+            records.append(kept)
+        assert pending.hop_id is not None
+        self._keeping[pending.hop_id] = (pending, answer)
+        yield Keep(key=pending.hop_id, records=tuple(records))
+
+    def _end_kept(self, key: str, at: float) -> Iterator[Command]:
+        pending, answer = self._keeping.pop(key)
+        yield from self._end(pending, answer, Outcome.RESULT, at)
 
     def _end(self, pending: Pending, answer: Answer, outcome: Outcome, at: float) -> Iterator[Command]:
-        """`pending` is over: tell its sender, if it is still there to be told."""
+        """`pending` is over, and with it its repetitions: tell their sender, if it is still there to be told."""
         told = None
         if pending.abandoned:
             outcome = Outcome.ABANDONED
-            if pending.hop_id is not None:
-                reason = f"the {pending.sender.value} that asked is gone"
-                yield Drop(party=pending.sender.other, unique_id=pending.hop_id, reason=reason)
-        elif not pending.own:
+        elif not pending.own and not self._is_better_left_unanswered(pending, answer):
             told = _readdressed(answer, pending.call.unique_id)
             yield SendAnswer(party=pending.sender, key=pending.key, answer=told)
         yield Report(
@@ -196,6 +272,27 @@ class Session:
             answer=told,
             own=pending.own,
         )
+        if outcome is Outcome.RESULT:
+            yield from self._note(pending, answer)
+        for follower in pending.followers:
+            yield from self._end(follower, answer, Outcome.REPEATED, at)
+
+    def _is_better_left_unanswered(self, pending: Pending, answer: Answer) -> bool:
+        """Rule 13. OCPP-J has no way to say that it is the link that failed, not the message; a CALLERROR would let a
+        Charge Point give up what is money (DESIGN section 1, promise 1)."""
+        return (
+            isinstance(answer, Unanswered)
+            and pending.sender is CHARGE_POINT
+            and self._sides[CHARGE_POINT].carries_answers
+            and pending.call.action in TRANSACTION_RELATED
+        )
+
+    def _note(self, pending: Pending, answer: Answer) -> Iterator[Command]:
+        """What the messages that passed say of the connectors."""
+        if pending.sender is CHARGE_POINT and not pending.own and isinstance(answer, CallResult):
+            record = self.connectors.see(pending.call.payload, answer.payload)
+            if record is not None:
+                yield Note(records=(record,))
 
     def _heard(self, party: Party, at: float) -> None:
         if party is CHARGE_POINT:
@@ -208,7 +305,7 @@ class Session:
 
     def _on_link_up(self, event: LinkUp) -> None:
         link = self.links[event.party]
-        link.status, link.retry_at, link.reason = Status.UP, None, ""
+        link.status, link.retry_at, link.reason, link.confirmed_at = Status.UP, None, "", event.at
         if event.party is CENTRAL_SYSTEM and link.opened_before and self._terms.replay_boot:
             self._replay_boot(event.at)
         link.opened_before = True
@@ -226,38 +323,67 @@ class Session:
         )
 
     def _on_link_down(self, event: LinkDown) -> Iterator[Command]:
-        link, lane = self.links[event.party], self.lanes[event.party]
+        link, lane, side = self.links[event.party], self.lanes[event.party], self._sides[event.party]
         failed_to_open = link.status is Status.OPENING
         link.status, link.reason = Status.DOWN, event.reason
-        if lane.out is not None and lane.out.hop_id == event.undelivered:
+        if self._sides[CHARGE_POINT].carries_answers:
+            yield from self._end_both(event)
+        out = lane.out
+        undelivered = out is not None and out.hop_id == event.undelivered
+        if out is not None and undelivered and not out.abandoned:
+            if not side.carries_answers and out.sent is not None and link.confirmed_at > out.sent:  # rule 11
+                link.status = Status.UP
             lane.take_back()
-        elif lane.out is not None and self._sides[event.party].carries_answers:
-            yield from self._fail(lane, lane.out, event.reason, event.at)
-        if self._sides[event.party].carries_answers:
+        elif out is not None and (undelivered or side.carries_answers):
+            yield from self._fail(lane, out, event.reason, event.at)
+        if side.carries_answers:
             yield from self._abandon_calls_of(event.party, event.at)
-        if self._sides[event.party].dialable:
-            self._schedule_retry(link, event.at)
-            if failed_to_open:  # rule 6
-                for pending in tuple(lane.waiting):
-                    yield from self._fail(lane, pending, event.reason, event.at)
+        if side.dialable:
+            self._schedule_retry(link, event.at, lost=not failed_to_open)
+        if event.party is CENTRAL_SYSTEM and (failed_to_open or not side.dialable):  # rule 6
+            for pending in tuple(lane.waiting):
+                yield from self._fail(lane, pending, event.reason, event.at)
+
+    def _end_both(self, event: LinkDown) -> Iterator[Command]:
+        """Rule 13. OCPP 1.6 edition 2, 3.7: an offline Charge Point queues what is transaction-related."""
+        other = event.party.other
+        if not self._sides[other].carries_answers or self.links[other].status is not Status.UP:
+            return
+        self.links[other].status, self.links[other].reason = Status.DOWN, event.reason
+        yield from self._abandon_calls_of(other, event.at)
+        yield CloseLink(party=other, reason=event.reason, try_again=other is CHARGE_POINT)
 
     def _abandon_calls_of(self, party: Party, at: float) -> Iterator[Command]:
         """Rule 8. What has not been sent on need not be any more; what is out is left to end by itself."""
         lane = self.lanes[party.other]
+        for pending, _ in self._keeping.values():
+            _abandon(pending, party)
         for pending in tuple(lane):
-            if pending.own or pending.sender is not party:
-                continue
-            pending.abandoned = True
-            if pending is not lane.out:
+            if _abandon(pending, party) and pending is not lane.out:
                 lane.remove(pending)
                 yield from self._end(pending, self._unanswered(pending, "it hung up"), Outcome.ABANDONED, at)
 
-    def _schedule_retry(self, link: Link, at: float) -> None:
-        """Rule 5. The pause doubles from `reconnect_min` to `reconnect_max`; chance takes up to half of it away, so
-        that the Charge Points of a Central System that restarts do not all come back in the same moment."""
-        pause = min(self._terms.reconnect_max, self._terms.reconnect_min * 2 ** min(link.failures, 30))
+    def _on_resumed(self, event: Resumed) -> None:
+        """Rule 5, for a Charge Point that is still there: its Link is opened again some time soon."""
+        self.last_heard = event.last_heard
+        link = self.links[CENTRAL_SYSTEM]
+        if self._sides[CENTRAL_SYSTEM].dialable and link.status is Status.DOWN:
+            link.retry_at, link.eager = event.at + self._chance() * self._terms.spread, True
+
+    def _schedule_retry(self, link: Link, at: float, *, lost: bool) -> None:
+        """Rule 5. The pause doubles from `reconnect_min` to `reconnect_max`; chance takes up to half of it away.
+
+        A Central System that restarts loses all its Charge Points in one moment. They come back spread over some
+        seconds, those that have something to say at once.
+        """
+        link.eager = lost and link.failures == 0
+        if link.eager:
+            pause = self._terms.reconnect_min + self._chance() * self._terms.spread
+        else:
+            doubled = self._terms.reconnect_min * 2 ** min(link.failures, 30)
+            pause = min(self._terms.reconnect_max, doubled) * (1 - self._chance() / 2)
         link.failures += 1
-        link.retry_at = at + pause * (1 - self._chance() / 2)
+        link.retry_at = at + pause
 
     def _fail(self, lane: Lane, pending: Pending, reason: str, at: float) -> Iterator[Command]:
         lane.remove(pending)
@@ -266,15 +392,19 @@ class Session:
     @staticmethod
     def _unanswered(pending: Pending, reason: str) -> Unanswered:
         other = "Central System" if pending.sender is CHARGE_POINT else "Charge Point"
-        return Unanswered(unique_id=pending.call.unique_id, reason=f"the {other} did not answer: {reason}")
+        return Unanswered(unique_id=pending.call.unique_id, reason=f"the {other} did not answer ({reason})")
 
     # Time.
 
     def _on_time(self, at: float) -> Iterator[Command]:
+        """After every event, not only TimerFired: a timer may be late, and no Call is sent on whose time is over."""
         for lane in self.lanes.values():
             for pending in tuple(lane):
                 if pending.deadline <= at:  # rule 1
                     yield from self._fail(lane, pending, self._why_late(pending), at)
+        for key, (pending, _) in tuple(self._keeping.items()):
+            if pending.deadline <= at:  # it is known; a store that hangs does not keep it from who waits for it
+                yield from self._end_kept(key, at)
         link = self.links[CENTRAL_SYSTEM]
         if link.status is Status.UP and self._idle_at() <= at:  # rule 9
             link.status, link.reason, link.failures = Status.DOWN, "closed: the Charge Point is silent", 0
@@ -286,13 +416,14 @@ class Session:
             return waited
         link = self.links[pending.sender.other]
         if link.status is Status.UP:
-            return f"{waited}, busy with an earlier Call"
-        return f"{waited}, it cannot be reached ({link.reason})"
+            return f"{waited}: busy with an earlier Call"
+        return f"{waited}: it cannot be reached, {link.reason}"
 
     def _idle_at(self) -> float:
-        """When the virtual Link has outlived its use; never while a Call is in progress or for a Charge Point that has
-        a connection of its own to tell that it is there."""
-        if self._sides[CHARGE_POINT].carries_answers or self.last_heard is None or self.in_progress():
+        """When the virtual Link has outlived its use; never while a Call is in progress, or a connection of the Charge
+        Point's own tells that it is there."""
+        connected = self._sides[CHARGE_POINT].carries_answers and self.links[CHARGE_POINT].status is Status.UP
+        if connected or self.last_heard is None or self.in_progress():
             return float("inf")
         interval = self.heartbeat
         return self.last_heard + (3 * interval if interval and interval > 0 else self._terms.idle_default)
@@ -306,13 +437,24 @@ class Session:
             if link.status is Status.UP and lane.out is None and lane.waiting and not self._held(party, at):  # rule 2
                 pending = lane.send_next(self._mint(), at)
                 assert pending.hop_id is not None
+                payload, made = self._renamed(pending)
+                if made:
+                    yield Note(records=tuple(made))
                 call = Call(
                     unique_id=pending.hop_id,
                     action=pending.call.action,
-                    payload=pending.call.payload,
+                    payload=payload,
                     losses=pending.call.losses,
                 )
                 yield SendCall(party=party, call=call, deadline=pending.deadline)
+
+    def _renamed(self, pending: Pending) -> tuple[Request | Raw, list[Alias]]:
+        """Rule 14."""
+        if not self._sides[CHARGE_POINT].narrow_ids:
+            return pending.call.payload, []
+        if pending.sender is CENTRAL_SYSTEM:
+            return self._aliases.outward(pending.call.payload)
+        return self._aliases.inward(pending.call.payload), []
 
     def _held(self, party: Party, at: float) -> bool:
         """Rule 10. OCPP 1.6 edition 2, 5.17: the Charge Point first answers, then sends what was asked for. In OCPP-S
@@ -334,35 +476,46 @@ class Session:
         link, lane = self.links[party], self.lanes[party]
         if not self._sides[party].dialable or link.status is not Status.DOWN:
             return
-        if link.retry_at is not None and link.retry_at > at:
+        if link.retry_at is not None and link.retry_at > at and not (link.eager and lane.waiting):
             if link.retry_at - at > self._terms.patience:
                 for pending in tuple(lane.waiting):
                     yield from self._fail(lane, pending, link.reason, at)
             return
         if lane.waiting or (link.retry_at is not None and self._idle_at() > at):
-            link.status, link.retry_at = Status.OPENING, None
+            link.status, link.retry_at, link.eager = Status.OPENING, None, False
             yield OpenLink(party=party)
         else:
             link.retry_at = None
 
-    def _set_alarm(self) -> Iterator[Command]:
+    def _set_alarm(self, at: float) -> Iterator[Command]:
         """One timer, for whatever comes first. It may fire early, when what it was set for is over."""
-        due = min(self._due(), default=None)
+        due = min(self._due(at), default=None)
         if due is not None and (self._alarm is None or due < self._alarm):
             self._alarm = due
             yield SetTimer(at=due)
 
-    def _due(self) -> Iterator[float]:
+    def _due(self, at: float) -> Iterator[float]:
         for lane in self.lanes.values():
             if (deadline := lane.next_deadline()) is not None:
                 yield deadline
-        if (held := self._held_until()) is not None:
+        yield from (pending.deadline for pending, _ in self._keeping.values())
+        if (held := self._held_until()) is not None and held > at:
             yield held
         link = self.links[CENTRAL_SYSTEM]
         if link.status is Status.DOWN and link.retry_at is not None:
             yield link.retry_at
         if link.status is Status.UP and (idle := self._idle_at()) != float("inf"):
             yield idle
+
+
+def _abandon(pending: Pending, party: Party) -> bool:
+    """Nobody waits for it any more, nor for its repetitions, if `party` sent them on the Link that is gone."""
+    for follower in pending.followers:
+        _abandon(follower, party)
+    if pending.own or pending.sender is not party:
+        return False
+    pending.abandoned = True
+    return True
 
 
 def _outcome(answer: Answer) -> Outcome:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import Struct, field
+from msgspec import Raw, Struct, field
 
 from bridge.errors import BridgeError, ErrorCode
 from bridge.ocpp.losses import Loss
@@ -12,11 +12,14 @@ from bridge.ocpp.messages import Request, Response
 
 
 class Call(Struct, frozen=True, kw_only=True):
-    """A request. `unique_id` is its name on this hop: OCPP-J's UniqueId, or OCPP-S's MessageID."""
+    """A request. `unique_id` is its name on this hop: OCPP-J's UniqueId, or OCPP-S's MessageID.
+
+    Between two JSON parties the payload is Raw: what is only passed on is not opened.
+    """
 
     unique_id: str
     action: str
-    payload: Request
+    payload: Request | Raw
     losses: tuple[Loss, ...] = ()
 
 
@@ -24,7 +27,7 @@ class CallResult(Struct, frozen=True, kw_only=True):
     """The answer that was asked for. A status such as Rejected is one too, never an error (rule 16)."""
 
     unique_id: str
-    payload: Response
+    payload: Response | Raw
     losses: tuple[Loss, ...] = ()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ssl
 from base64 import b64encode
-from typing import Protocol
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from msgspec import Struct
@@ -12,13 +11,11 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI, NegotiationError
 from websockets.typing import Subprotocol
 
-from bridge.ocpp.rpc import Answer, Call
 from bridge.ocppj.codec import SUBPROTOCOL
-from bridge.ocppj.link import Link, Owner, Terms
 
 # What RFC 3986 lets stand in a path segment besides letters, digits and -._~ (rule 2).
 _PCHAR = "!$&'()*+,;=:@"
-_GOING_AWAY, _NORMAL, _POLICY = 1001, 1000, 1008
+_POLICY = 1008
 
 
 class Target(Struct, frozen=True, kw_only=True):
@@ -26,7 +23,9 @@ class Target(Struct, frozen=True, kw_only=True):
 
     url: str
     identity: str
+    subprotocols: tuple[str, ...] = (SUBPROTOCOL,)
     password: bytes | None = None
+    authorization: str | None = None
     ping_interval: float | None = 30.0
     open_timeout: float = 10.0
     max_size: int = 1_048_576
@@ -40,66 +39,39 @@ class Target(Struct, frozen=True, kw_only=True):
         return urlunsplit(parts._replace(path=path))
 
     def headers(self) -> dict[str, str]:
-        """HTTP Basic: the user is the identity, not encoded, the password its raw bytes (rule 27)."""
+        """HTTP Basic: the user is the identity, not encoded, the password its raw bytes (rule 27). Without a password
+        of our own, what the Charge Point itself sent as `authorization`."""
         if self.password is None:
-            return {}
+            return {} if self.authorization is None else {"Authorization": self.authorization}
         credentials = b64encode(self.identity.encode() + b":" + self.password).decode()
         return {"Authorization": f"Basic {credentials}"}
 
 
-class Caller(Owner, Protocol):
-    """Who is told what becomes of a dialled Link: `on_up` at most once, then `on_down` exactly once."""
+class DialRefused(Exception):
+    """No connection. `status` is the HTTP status of the refusal, if it was one."""
 
-    def on_up(self) -> None:
-        """It is open."""
+    def __init__(self, reason: str, status: int | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.status = status
 
-    def on_down(self, reason: str) -> None:
-        """It is closed, or could not be opened."""
+
+async def dial(target: Target) -> ClientConnection:
+    """An open connection to `target`, with one of its subprotocols. Raises DialRefused."""
+    try:
+        connection = await _dial(target)
+    except (OSError, TimeoutError, InvalidHandshake, InvalidURI, ValueError, EOFError) as error:
+        status = error.response.status_code if isinstance(error, InvalidStatus) else None
+        raise DialRefused(f"{target.url} {_refusal(error, target)}", status) from error
+    if connection.subprotocol is None:
+        # OCPP-J 1.6 section 3.2: a server without a common subprotocol completes the handshake all the same.
+        await connection.close(_POLICY, "no common subprotocol")
+        raise NoCommonSubprotocol(f"{target.url} does not speak {' or '.join(target.subprotocols)}")
+    return connection
 
 
-class Dialled:
-    """A connection that is being made, is open, or is over. Make a new one to dial again."""
-
-    def __init__(self, target: Target, caller: Caller, terms: Terms) -> None:
-        self._target = target
-        self._caller = caller
-        self._terms = terms
-        self._connection: ClientConnection | None = None
-        self._link: Link | None = None
-        self._hung_up: tuple[int, str] | None = None
-
-    def send(self, message: Call | Answer) -> None:
-        """Send it, if the connection is open; else it is lost, and `on_down` says so."""
-        if self._link is not None:
-            self._link.send(message)
-
-    async def run(self) -> None:
-        """Dial, carry frames until the end, and tell the caller."""
-        reason = await self._connected()
-        self._link = None
-        self._caller.on_down(reason)
-
-    async def hang_up(self, reason: str, *, going_away: bool = False) -> None:
-        """Close the connection, with 1000, or 1001 if the bridge itself goes away."""
-        self._hung_up = (_GOING_AWAY if going_away else _NORMAL, reason)
-        if self._connection is not None:
-            await self._connection.close(*self._hung_up)
-
-    async def _connected(self) -> str:
-        try:
-            self._connection = await _dial(self._target)
-        except (OSError, TimeoutError, InvalidHandshake, InvalidURI, ValueError, EOFError) as error:
-            return f"{self._target.url} {_refusal(error)}"
-        if self._hung_up is not None:
-            await self._connection.close(*self._hung_up)
-            return "it was no longer needed"
-        if self._connection.subprotocol is None:
-            # OCPP-J 1.6 section 3.2: a server without a common subprotocol completes the handshake all the same.
-            await self._connection.close(_POLICY, f"no {SUBPROTOCOL}")
-            return f"{self._target.url} does not speak {SUBPROTOCOL}"
-        self._link = Link(self._connection, self._caller, self._terms)
-        self._caller.on_up()
-        return f"{self._target.url}: {await self._link.run()}"
+class NoCommonSubprotocol(DialRefused):
+    """The other end is there, but speaks nothing that we do."""
 
 
 class _Connect(connect):
@@ -112,7 +84,7 @@ class _Connect(connect):
 async def _dial(target: Target) -> ClientConnection:
     return await _Connect(
         target.address,
-        subprotocols=[Subprotocol(SUBPROTOCOL)],
+        subprotocols=[Subprotocol(name) for name in target.subprotocols],
         additional_headers=target.headers(),
         user_agent_header="ocpp-bridge",
         compression=None,
@@ -126,12 +98,12 @@ async def _dial(target: Target) -> ClientConnection:
     )
 
 
-def _refusal(error: Exception) -> str:
+def _refusal(error: Exception, target: Target) -> str:
     match error:
         case InvalidStatus(response=response):
             return f"refused the Charge Point: HTTP {response.status_code}"
         case NegotiationError():
-            return f"does not speak {SUBPROTOCOL}: {error}"
+            return f"does not speak {' or '.join(target.subprotocols)}: {error}"
         case TimeoutError():
             return "did not answer the handshake in time"
         case OSError(strerror=str(text)):

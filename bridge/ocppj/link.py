@@ -16,9 +16,10 @@ from websockets.exceptions import ConnectionClosed
 
 from bridge.errors import BridgeError, ErrorCode, MessageError
 from bridge.ocpp.actions import Party
-from bridge.ocpp.rpc import Answer, Call, CallError, Unanswered
+from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Unanswered
 from bridge.ocppj import codec
 from bridge.ocppj.codec import CallFrame, ErrorFrame, FrameError, IgnoredFrame, ResultFrame
+from bridge.tasks import Tasks
 
 # What stands for the UniqueId of a frame that has none that can be read. OCPP-J 1.6 leaves that open.
 _NO_ID = "-1"
@@ -36,12 +37,17 @@ class Owner(Protocol):
     def on_refused(self, error: BridgeError, unique_id: str | None) -> None:
         """A frame was refused."""
 
+    def on_other(self, data: bytes) -> None:
+        """A frame of a kind that OCPP-J 1.6 does not have, on a Link that relays."""
+
 
 class Terms(Struct, frozen=True, kw_only=True):
-    """`peer` is the party at the other end; `strict` reads what it sends without tolerance."""
+    """`peer` is the party at the other end; `strict` reads what it sends without tolerance; `relay` does not read it at
+    all, but passes payloads on as they are (between two JSON parties)."""
 
     peer: Party
-    strict: bool
+    strict: bool = False
+    relay: bool = False
 
 
 class Link:
@@ -51,7 +57,7 @@ class Link:
         self._connection = connection
         self._owner = owner
         self._terms = terms
-        self._outgoing: asyncio.Queue[bytes] = asyncio.Queue()
+        self._outgoing: asyncio.Queue[bytes | tuple[int, str]] = asyncio.Queue()
         # The one Call that is out (rule 9), so that its answer can be read: a frame does not say what it answers.
         self._asked: tuple[str, str] | None = None
 
@@ -59,26 +65,35 @@ class Link:
         """Send it after what was sent before. What is still unsent when the connection ends is lost with it."""
         if isinstance(message, Call):
             self._asked = (message.unique_id, message.action)
-        self._outgoing.put_nowait(codec.encode(message))
+        self.send_frame(codec.encode(message))
+
+    def send_frame(self, data: bytes) -> None:
+        """Send a frame as it is."""
+        self._outgoing.put_nowait(data)
+
+    def close(self, code: int, reason: str) -> None:
+        """Send what is still to be sent, then close the connection."""
+        self._outgoing.put_nowait((code, reason))
 
     async def run(self) -> str:
         """Carry frames until the connection ends. Returns why it did."""
-        writer = asyncio.ensure_future(self._write())
+        tasks = Tasks()
+        tasks.spawn(self._write(), name="frames out")
         try:
             async for data in self._connection:
                 self._receive(data)
-            return "it closed the connection"
         except ConnectionClosed as closed:
             return _why(closed)
         finally:
-            writer.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await writer
+            await tasks.close()
+        return "it closed the connection"
 
     async def _write(self) -> None:
         with contextlib.suppress(ConnectionClosed):
-            while True:
-                await self._connection.send(await self._outgoing.get(), text=True)
+            while isinstance(item := await self._outgoing.get(), bytes):
+                await self._connection.send(item, text=True)
+            # RFC 6455 section 5.5.1: a control frame has 125 bytes at most, two of them the code.
+            await self._connection.close(item[0], item[1].encode()[:120].decode(errors="ignore"))
 
     def _receive(self, data: str | bytes) -> None:
         try:
@@ -93,20 +108,29 @@ class Link:
                 self._owner.on_answer(self._result(frame))
             case ErrorFrame():
                 self._owner.on_answer(frame.error)
+            case IgnoredFrame() if self._terms.relay:
+                self._owner.on_other(data.encode() if isinstance(data, str) else data)
             case IgnoredFrame():
                 self._owner.on_refused(MessageError(ErrorCode.FormationViolation, frame.reason), None)
 
     def _receive_call(self, frame: CallFrame) -> None:
         try:
-            call = codec.decode_call(frame, self._terms.peer, strict=self._terms.strict)
+            call = self._call(frame)
         except MessageError as error:
             self._refuse(error, frame.unique_id)
         else:
             self._owner.on_call(call)
 
+    def _call(self, frame: CallFrame) -> Call:
+        if self._terms.relay:
+            return Call(unique_id=frame.unique_id, action=frame.action, payload=frame.payload)
+        return codec.decode_call(frame, self._terms.peer, strict=self._terms.strict)
+
     def _result(self, frame: ResultFrame) -> Answer:
         if self._asked is None or self._asked[0] != frame.unique_id:
             return Unanswered(unique_id=frame.unique_id, reason="an answer to a Call that is not out")
+        if self._terms.relay:
+            return CallResult(unique_id=frame.unique_id, payload=frame.payload)
         try:
             return codec.decode_result(frame, self._asked[1], strict=self._terms.strict)
         except MessageError as error:

@@ -7,6 +7,7 @@ unless configured otherwise (quirks 42 and 43).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -17,6 +18,7 @@ from yarl import URL
 
 from bridge.errors import BridgeError, ErrorCode, FaultCode, MessageError, Unavailable
 from bridge.ocpp.losses import Loss
+from bridge.ocpp.messages import Request
 from bridge.ocpp.rpc import Call, CallError, CallResult, Unanswered
 from bridge.ocpps import envelope as soap
 from bridge.ocpps.codec import Codec
@@ -77,6 +79,7 @@ class SoapClient:
 
         Raises Undelivered if it certainly did not arrive, and MessageError if SOAP cannot carry it.
         """
+        assert isinstance(call.payload, Request)
         body, losses = self._codec.write_call(call.payload, call.action)
         operation = self._codec.service.operations[call.action]
         headers = Headers(
@@ -93,6 +96,19 @@ class SoapClient:
         except TimeoutError:
             return Posted(answer=Unanswered(unique_id=call.unique_id, reason=f"no response within {within:.0f} s"))
         return self._posted(response, call, strict, losses)
+
+    async def reachable(self, to: Destination) -> bool:
+        """Whether a connection to `to` can be made."""
+        try:
+            url, _ = await _resolved(to)
+            async with asyncio.timeout(_CONNECT_TIMEOUT):
+                _, writer = await asyncio.open_connection(url.host, url.port)
+        except (OSError, TimeoutError, Undelivered):
+            return False
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+        return True
 
     async def _post(self, to: Destination, body: bytes, content_type: str) -> _Response | str:
         """The response, or in plain words why there is none. Raises Undelivered."""

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from bridge.errors import BridgeError, ErrorCode, FaultCode, MessageError, Unavailable
 from bridge.ocpp.losses import Loss
+from bridge.ocpp.messages import Response
 from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Unanswered
 from bridge.ocpps import spyne_on_new_pythons  # noqa: F401  (before Spyne)
 from bridge.ocpps.codec import Codec
@@ -117,7 +118,7 @@ class _Protocol(Soap12):  # type: ignore[misc]
         ctx.out_string = [ctx.udc.reply.body]
 
     def _result(self, exchange: Exchange, result: CallResult) -> Reply:
-        assert exchange.call is not None
+        assert exchange.call is not None and isinstance(result.payload, Response)
         action = exchange.call.action
         try:
             body, losses = self._codec.write_result(result.payload, action)

@@ -1,0 +1,139 @@
+"""Between the Sessions and the store: the core's records to the store's, and back; who was heard of, and when."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from ipaddress import ip_network
+from typing import Any
+
+import msgspec
+
+from bridge.core.addresses import Callback
+from bridge.core.memory import Alias, Answered, Connector, Memory, Record
+from bridge.errors import MessageError
+from bridge.ocpp.messages import BootNotificationRequest, StartTransactionResponse, StopTransactionResponse
+from bridge.store import Store
+from bridge.store.records import AliasRecord, AnsweredRecord, ChargePointRecord, ConnectorRecord
+from bridge.store.records import Record as Stored
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+_ANSWERS: dict[str, type[Any]] = {
+    "StartTransaction": StartTransactionResponse,
+    "StopTransaction": StopTransactionResponse,
+}
+# Seconds between two notes of when a Charge Point was last heard of: a restart needs to know it roughly.
+_ROUGHLY = 60.0
+
+
+class Keeping:
+    """What is kept of every Charge Point. `clock` gives unix seconds."""
+
+    def __init__(self, store: Store, clock: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._clock = clock
+        self._known = {record.identity.casefold(): record for record in store.charge_points()}
+
+    def heard_of_since(self, moment: float) -> list[ChargePointRecord]:
+        """The Charge Points that were heard of after `moment` (unix seconds)."""
+        return [record for record in self._known.values() if record.last_seen >= moment]
+
+    def record_of(self, identity: str) -> ChargePointRecord | None:
+        """What is known of a Charge Point itself."""
+        return self._known.get(identity.casefold())
+
+    def memory_of(self, identity: str) -> Memory:
+        """What a Session of it must remember."""
+        kept, known = self._store.memory_of(identity), self.record_of(identity)
+        return Memory(
+            answered=tuple(filter(None, map(_answered, kept.answered))),
+            aliases=tuple(Alias(transaction_id=a.transaction_id, alias=a.alias) for a in kept.aliases),
+            connectors=tuple(
+                Connector(number=c.connector, status=c.status, transaction_id=c.transaction_id, ended=c.ended)
+                for c in kept.connectors
+            ),
+            heartbeat=None if known is None else known.interval,
+            boot=_boot(known),
+        )
+
+    def keep(self, identity: str, records: Sequence[Record]) -> Future[bool]:
+        """Put `records` away for good; the future says when that is done, and whether the disk took them."""
+        return self._store.commit(*(self._stored(identity, record) for record in records))
+
+    def note(self, identity: str, records: Sequence[Record]) -> None:
+        """Put `records` away some time soon."""
+        self._store.put(*(self._stored(identity, record) for record in records))
+
+    def heard(self, identity: str, transport: str | None = None, **changes: Any) -> None:
+        """A Charge Point was heard of; what it said of itself. Written when something changed, or a minute passed."""
+        now, known = self._clock(), self.record_of(identity)
+        if known is None:
+            known = ChargePointRecord(identity=identity, last_seen=0, transport="soap", version="1.6")
+        new = _changed(known, transport, changes)
+        if new == known and now - known.last_seen < _ROUGHLY:
+            return
+        new = msgspec.structs.replace(new, last_seen=now)
+        self._known[identity.casefold()] = new
+        self._store.put(new)
+
+    def _stored(self, identity: str, record: Record) -> Stored:
+        now = self._clock()
+        match record:
+            case Answered(fingerprint=mark, answer=answer):
+                name = type(answer).__name__.removesuffix("Response")
+                assert name in ("StartTransaction", "StopTransaction")
+                return AnsweredRecord(
+                    identity=identity,
+                    action=name,  # type: ignore[arg-type]
+                    fingerprint=mark,
+                    answer=_encode(answer),
+                    at=now,
+                )
+            case Alias(transaction_id=transaction_id, alias=alias):
+                return AliasRecord(identity=identity, alias=alias, transaction_id=transaction_id)
+            case Connector(number=number, status=status, transaction_id=transaction, ended=ended):
+                return ConnectorRecord(
+                    identity=identity, connector=number, status=status, transaction_id=transaction, ended=ended, at=now
+                )
+
+
+def _changed(known: ChargePointRecord, transport: str | None, changes: dict[str, Any]) -> ChargePointRecord:
+    values: dict[str, Any] = {} if transport is None else {"transport": transport}
+    callback: Callback | None = changes.get("callback")
+    if callback is not None:
+        networks = None if callback.networks is None else tuple(str(network) for network in callback.networks)
+        values |= {"callback_url": callback.url, "callback_networks": networks}
+    if changes.get("boot") is not None:
+        values["boot"] = _encode(changes["boot"])
+    if changes.get("interval") is not None:
+        values["interval"] = changes["interval"]
+    return msgspec.structs.replace(known, **values) if values else known
+
+
+def callback_of(record: ChargePointRecord) -> Callback | None:
+    """The callback address that was learnt before the restart, under the limits that it was learnt with."""
+    if record.callback_url is None:
+        return None
+    networks = record.callback_networks
+    return Callback(
+        url=record.callback_url,
+        networks=None if networks is None else tuple(ip_network(network) for network in networks),
+    )
+
+
+def _answered(record: AnsweredRecord) -> Answered | None:
+    try:
+        answer = msgspec.json.decode(record.answer, type=_ANSWERS[record.action])
+    except (msgspec.MsgspecError, KeyError):
+        return None  # written by a version of the bridge that thought differently
+    return Answered(fingerprint=record.fingerprint, answer=answer)
+
+
+def _boot(record: ChargePointRecord | None) -> BootNotificationRequest | None:
+    if record is None or record.boot is None:
+        return None
+    try:
+        return msgspec.json.decode(record.boot, type=BootNotificationRequest)
+    except (msgspec.MsgspecError, MessageError):
+        return None

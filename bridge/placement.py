@@ -1,0 +1,88 @@
+"""Where a Charge Point belongs and what it is called there: its Route, and what the configuration says of it alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from bridge.config import CentralSystem, ChargePoint, Settings
+from bridge.core import addresses
+from bridge.core.addresses import Callback
+from bridge.core.routes import Route, Routes
+from bridge.core.session import Terms
+from bridge.ocppj.client import Target
+
+
+class Placement(Struct, frozen=True, kw_only=True):
+    """`name` is the Charge Point's identity towards its Central System."""
+
+    identity: str
+    name: str
+    central_system: str
+    system: CentralSystem
+    own: ChargePoint
+    strict: bool
+    terms: Terms
+
+    @property
+    def speaks_json(self) -> bool:
+        """Whether its Central System does."""
+        return self.system.protocol == "ocpp1.6j"
+
+    @property
+    def pinned(self) -> Callback | None:
+        """The callback address that the operator configured."""
+        return addresses.pinned(self.own.callback_url) if self.own.callback_url else None
+
+    def target(self, **handshake: Any) -> Target:
+        """What to dial, for a Central System that speaks JSON."""
+        password = self.own.central_system_password
+        return Target(
+            url=self.system.url,
+            identity=self.name,
+            password=None if password is None else password.reveal(),
+            ping_interval=self.system.ping_interval or None,
+            **handshake,
+        )
+
+
+class Placements:
+    """All that the configuration says about who belongs where."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._own = {identity.casefold(): own for identity, own in settings.charge_points.items()}
+        self._routes = Routes([_route(route) for route in settings.routes], settings.charge_points)
+        self._renamed = {own.central_system_identity.casefold(): key for key, own in self._own.items()}
+
+    def of(self, identity: str) -> Placement:
+        """The Charge Point's. Raises UnknownIdentity if no Route takes it."""
+        route = self._routes.find(identity)
+        own = self._own.get(identity.casefold(), ChargePoint())
+        system = self._settings.central_systems[route.central_system]
+        template = own.central_system_identity or route.central_system_identity
+        return Placement(
+            identity=identity,
+            name=template.replace("{identity}", identity) if template else identity,
+            central_system=route.central_system,
+            system=system,
+            own=own,
+            strict=route.strict,
+            terms=Terms(
+                call_timeout=self._settings.gateway.call_timeout,
+                reconnect_min=system.reconnect_min,
+                reconnect_max=system.reconnect_max,
+                replay_boot=system.replay_boot,
+            ),
+        )
+
+
+def _route(route: Any) -> Route:
+    return Route(
+        charge_point=route.charge_point,
+        central_system=route.central_system,
+        strict=route.tolerance == "strict",
+        listed_only=route.accept == "listed",
+        central_system_identity=route.central_system_identity,
+    )

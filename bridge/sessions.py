@@ -1,0 +1,190 @@
+"""The session table: one Conductor per Charge Point, made when it is first heard of, for whichever leg it needs."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import uuid
+from collections.abc import Iterator, Mapping
+
+from msgspec import Struct
+from websockets.asyncio.connection import Connection
+
+from bridge.conductor import Conductor, Traffic
+from bridge.core import addresses
+from bridge.core.addresses import Callback, Refusal
+from bridge.core.session import Session, Side
+from bridge.keeping import Keeping, callback_of
+from bridge.ocpp.actions import Party
+from bridge.ocppj.link import Terms as LinkTerms
+from bridge.ocpps.client import SoapClient
+from bridge.placement import Placement
+from bridge.store.records import ChargePointRecord
+from bridge.tasks import Tasks
+from bridge.ways import REPLACED, Address, DialledWay, PostedWay, WebSocketWay
+
+CHARGE_POINT, CENTRAL_SYSTEM = Party.CHARGE_POINT, Party.CENTRAL_SYSTEM
+_SOAP_CHARGE_POINT = Side(dialable=False, carries_answers=False, narrow_ids=True)
+# How many handshakes with one Central System are under way at once.
+_HANDSHAKES = 32
+_NOT_HEARD = "it has not said yet where it can be called back (wsa:From)"
+
+
+def mint() -> str:
+    """A UniqueId: 36 characters, all that OCPP-J 1.6 section 4.1.4 allows."""
+    return str(uuid.uuid4())
+
+
+class Clients(Struct, frozen=True, kw_only=True):
+    """Who POSTs: to Charge Points, and to Central Systems by their protocol."""
+
+    charge_point: SoapClient
+    central_system: Mapping[str, SoapClient]
+
+
+class Sessions:
+    """The table. Identities are matched case-insensitively, and kept as they were first written."""
+
+    def __init__(self, clients: Clients, tasks: Tasks, traffic: Traffic, keeping: Keeping) -> None:
+        self._clients = clients
+        self._tasks = tasks
+        self._traffic = traffic
+        self._keeping = keeping
+        self._table: dict[str, Conductor] = {}
+        self._by_name: dict[str, Conductor] = {}
+        self._gates: dict[str, asyncio.Semaphore] = {}
+
+    def __iter__(self) -> Iterator[Conductor]:
+        return iter(self._table.values())
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def get(self, identity: str) -> Conductor | None:
+        """The Charge Point's Conductor, if it has one."""
+        return self._table.get(identity.casefold())
+
+    def named_by_soap(self, name: str) -> Conductor | None:
+        """The one that its Central System, which speaks SOAP, calls `name`."""
+        return self._by_name.get(name.casefold())
+
+    def forget(self, conductor: Conductor) -> None:
+        """It has moved away: the next message makes a new one."""
+        self._table.pop(conductor.identity.casefold(), None)
+        self._by_name.pop(conductor.placement.name.casefold(), None)
+
+    def soap(self, placement: Placement) -> Conductor:
+        """For a SOAP Charge Point: the one it has, or a new one."""
+        known = self.get(placement.identity)
+        if known is not None and isinstance(known.ways.get(CHARGE_POINT), PostedWay):
+            return known
+        conductor = self._new(placement, _SOAP_CHARGE_POINT)
+        pinned = placement.pinned
+        address = Address(to=pinned, why_not=_NOT_HEARD, fixed=pinned is not None)
+        conductor.ways[CHARGE_POINT] = self._posted(
+            conductor, CHARGE_POINT, address, self._clients.charge_point, placement.identity
+        )
+        if pinned is None:
+            conductor.no_way(CHARGE_POINT, _NOT_HEARD)
+        else:
+            conductor.link_up(CHARGE_POINT)
+        return conductor
+
+    def json(self, placement: Placement) -> Conductor:
+        """For a JSON Charge Point: the one it has, or a new one. It is not connected yet."""
+        known = self.get(placement.identity)
+        if known is not None and not isinstance(known.ways.get(CHARGE_POINT), PostedWay):
+            return known
+        return self._new(placement, WebSocketWay.side)
+
+    def _new(self, placement: Placement, side: Side) -> Conductor:
+        relays = side.carries_answers and placement.speaks_json
+        central_side = WebSocketWay.side if relays else (DialledWay if placement.speaks_json else PostedWay).side
+        session = Session(
+            {CHARGE_POINT: side, CENTRAL_SYSTEM: central_side},
+            placement.terms,
+            mint=mint,
+            chance=random.random,
+            memory=self._keeping.memory_of(placement.identity),
+        )
+        conductor = Conductor(placement, session, self._traffic, self._keeping)
+        self._table[placement.identity.casefold()] = conductor
+        if not placement.speaks_json:
+            self._by_name[placement.name.casefold()] = conductor
+        if not relays:
+            self._add_central_system(conductor)
+        return conductor
+
+    def _add_central_system(self, conductor: Conductor) -> None:
+        placement = conductor.placement
+        if placement.speaks_json:
+            gate = self._gates.setdefault(placement.central_system, asyncio.Semaphore(_HANDSHAKES))
+            conductor.ways[CENTRAL_SYSTEM] = DialledWay(
+                placement.target(), conductor, strict=placement.strict, tasks=self._tasks, gate=gate
+            )
+            return
+        address = Address(to=addresses.pinned(placement.system.url), fixed=True)
+        soap = self._clients.central_system[placement.system.protocol]
+        conductor.ways[CENTRAL_SYSTEM] = self._posted(conductor, CENTRAL_SYSTEM, address, soap, placement.name)
+        conductor.link_up(CENTRAL_SYSTEM)
+
+    def _posted(
+        self, conductor: Conductor, party: Party, address: Address, soap: SoapClient, identity: str
+    ) -> PostedWay:
+        return PostedWay(
+            party,
+            address,
+            conductor,
+            identity=identity,
+            strict=conductor.placement.strict,
+            soap=soap,
+            tasks=self._tasks,
+            mint=mint,
+        )
+
+    def learn(self, conductor: Conductor, learnt: Callback | Refusal | None) -> None:
+        """Where the Charge Point's latest message says that it can be called back."""
+        way = conductor.ways[CHARGE_POINT]
+        assert isinstance(way, PostedWay)
+        if isinstance(learnt, Refusal):
+            reason = f"its callback address was not accepted: {learnt.reason}"
+            if not way.address.fixed and way.address.to is None and way.address.why_not != reason:
+                way.address = Address(to=None, why_not=reason)
+                conductor.callback_refused(learnt.reason)
+                conductor.no_way(CHARGE_POINT, reason)
+        elif learnt is not None and not way.address.fixed:
+            changed = way.address.to != learnt
+            way.address = Address(to=learnt)
+            if changed:
+                self._keeping.heard(conductor.placement.identity, "soap", callback=learnt)
+        if way.address.to is not None:
+            conductor.link_up(CHARGE_POINT)
+
+    async def connect(self, conductor: Conductor, near: Connection, far: Connection | None) -> None:
+        """A JSON Charge Point's WebSocket, and its Central System's where that is one, for as long as it lasts."""
+        strict = conductor.placement.strict
+        relay = far is not None
+        near_way = WebSocketWay(near, CHARGE_POINT, conductor, LinkTerms(peer=CHARGE_POINT, strict=strict, relay=relay))
+        if CHARGE_POINT in conductor.ways:
+            conductor.replace(REPLACED, "replaced by a newer connection of the same Charge Point")
+        if far is not None:
+            far_way = WebSocketWay(far, CENTRAL_SYSTEM, conductor, LinkTerms(peer=CENTRAL_SYSTEM, relay=True))
+            conductor.ways[CENTRAL_SYSTEM] = far_way
+            self._tasks.spawn(far_way.run(), name=f"central system of {conductor.identity}")
+            conductor.link_up(CENTRAL_SYSTEM)
+        conductor.ways[CHARGE_POINT] = near_way
+        conductor.link_up(CHARGE_POINT)
+        self._keeping.heard(conductor.placement.identity, "json")
+        await near_way.run()
+
+    def hang_up(self, connection: Connection) -> None:
+        """A connection that was made for nothing."""
+        self._tasks.spawn(connection.close(), name="hanging up")
+
+    def resume(self, placement: Placement, record: ChargePointRecord, ago: float) -> None:
+        """A SOAP Charge Point that was heard of `ago` seconds before the bridge was started again."""
+        conductor = self.soap(placement)
+        learnt = callback_of(record)
+        if learnt is not None:
+            self.learn(conductor, learnt)
+        conductor.resume(asyncio.get_running_loop().time() - ago)

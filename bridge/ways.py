@@ -1,0 +1,287 @@
+"""The ways to a party: a WebSocket that we dial, one that was accepted, or POSTs. All alike to who conducts.
+
+A Way does what it is told and reports what happens. It decides nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+from websockets.asyncio.connection import Connection
+
+from bridge.core.addresses import Callback
+from bridge.core.session import Side
+from bridge.errors import BridgeError, MessageError
+from bridge.ocpp.actions import Party
+from bridge.ocpp.losses import Loss
+from bridge.ocpp.rpc import Answer, Call, CallError, Unanswered
+from bridge.ocppj.client import DialRefused, Target, dial
+from bridge.ocppj.link import Link, Terms
+from bridge.ocpps.client import SoapClient, Undelivered
+from bridge.tasks import Tasks
+
+NORMAL, GOING_AWAY, SERVICE_RESTART, TRY_AGAIN_LATER, REPLACED = 1000, 1001, 1012, 1013, 4003
+_SHUTTING_DOWN = "the bridge is shutting down"
+
+
+class Reports(Protocol):
+    """Who is told what happens on a Way."""
+
+    def link_up(self, party: Party) -> None:
+        """It is open."""
+
+    def link_down(self, party: Party, reason: str, undelivered: str | None = None) -> None:
+        """It is closed; the Call with the UniqueId `undelivered` certainly did not arrive."""
+
+    def called(self, party: Party, key: str, call: Call) -> None:
+        """`party` sent a Call, and waits for its answer under `key`."""
+
+    def answered(self, party: Party, answer: Answer) -> None:
+        """`party` answered."""
+
+    def refused(self, party: Party, error: BridgeError, unique_id: str | None) -> None:
+        """What `party` sent was refused."""
+
+    def lost(self, losses: Sequence[Loss]) -> None:
+        """Writing a message cost something."""
+
+    def relayed(self, party: Party, data: bytes) -> None:
+        """`party` sent a frame that is only passed on."""
+
+
+class Way(Protocol):
+    """To one party."""
+
+    side: Side
+
+    def open(self) -> None:
+        """Begin to open it; a report follows."""
+
+    def close(self, reason: str, code: int) -> None:
+        """Close it; no report follows."""
+
+    def send_call(self, call: Call, within: float) -> None:
+        """Send `call`; an answer later than `within` seconds is of no use."""
+
+    def send_answer(self, key: str, answer: Answer) -> None:
+        """Answer what came with `key`."""
+
+    def send_frame(self, data: bytes) -> None:
+        """Pass a frame on."""
+
+    async def shut(self) -> None:
+        """The bridge goes away."""
+
+
+class WebSocketWay:
+    """An open WebSocket, whoever dialled, for as long as it lasts."""
+
+    side = Side(dialable=False, carries_answers=True)
+
+    def __init__(self, connection: Connection, party: Party, reports: Reports, terms: Terms) -> None:
+        self._connection = connection
+        self._party = party
+        self._reports = reports
+        self._link = Link(connection, self, terms)
+        self._current = True
+
+    async def run(self) -> None:
+        """Carry its traffic until it ends, and report the end, unless it was closed from here."""
+        reason = await self._link.run()
+        if self._current:
+            self._current = False
+            self._reports.link_down(self._party, reason)
+
+    def open(self) -> None:
+        """It is."""
+
+    def close(self, reason: str, code: int) -> None:
+        self._current = False
+        self._link.close(code, reason)
+
+    async def shut(self) -> None:
+        self._current = False
+        await self._connection.close(GOING_AWAY, _SHUTTING_DOWN)
+
+    def send_call(self, call: Call, within: float) -> None:
+        self._link.send(call)
+
+    def send_answer(self, key: str, answer: Answer) -> None:
+        self._link.send(answer)
+
+    def send_frame(self, data: bytes) -> None:
+        self._link.send_frame(data)
+
+    def on_call(self, call: Call) -> None:
+        if self._current:
+            self._reports.called(self._party, call.unique_id, call)
+
+    def on_answer(self, answer: Answer) -> None:
+        if self._current:
+            self._reports.answered(self._party, answer)
+
+    def on_refused(self, error: BridgeError, unique_id: str | None) -> None:
+        self._reports.refused(self._party, error, unique_id)
+
+    def on_other(self, data: bytes) -> None:
+        if self._current:
+            self._reports.relayed(self._party, data)
+
+
+class DialledWay:
+    """A Central System's WebSocket, dialled when it is wanted, again and again. `gate` bounds how many handshakes with
+    one Central System are under way at once, so that its restart is not followed by a storm."""
+
+    side = Side(dialable=True, carries_answers=True)
+
+    def __init__(
+        self, target: Target, reports: Reports, *, strict: bool, tasks: Tasks, gate: asyncio.Semaphore
+    ) -> None:
+        self._target = target
+        self._reports = reports
+        self._terms = Terms(peer=Party.CENTRAL_SYSTEM, strict=strict)
+        self._tasks = tasks
+        self._gate = gate
+        self._dialling: asyncio.Task[None] | None = None
+        self._socket: WebSocketWay | None = None
+
+    def open(self) -> None:
+        self._dialling = self._tasks.spawn(self._run(), name=f"link of {self._target.identity}")
+
+    async def _run(self) -> None:
+        try:
+            async with self._gate:
+                connection = await dial(self._target)
+        except DialRefused as refused:
+            self._dialling = None
+            self._reports.link_down(Party.CENTRAL_SYSTEM, refused.reason)
+            return
+        self._socket = WebSocketWay(connection, Party.CENTRAL_SYSTEM, self._reports, self._terms)
+        self._dialling = None
+        self._reports.link_up(Party.CENTRAL_SYSTEM)
+        await self._socket.run()
+
+    def close(self, reason: str, code: int) -> None:
+        if self._dialling is not None:
+            self._dialling.cancel()
+            self._dialling = None
+        elif self._socket is not None:
+            self._socket.close(reason, code)
+            self._socket = None
+
+    async def shut(self) -> None:
+        if self._dialling is not None:
+            self._dialling.cancel()
+        if self._socket is not None:
+            await self._socket.shut()
+
+    def send_call(self, call: Call, within: float) -> None:
+        if self._socket is not None:
+            self._socket.send_call(call, within)
+
+    def send_answer(self, key: str, answer: Answer) -> None:
+        if self._socket is not None:
+            self._socket.send_answer(key, answer)
+
+    def send_frame(self, data: bytes) -> None:
+        if self._socket is not None:
+            self._socket.send_frame(data)
+
+
+class Address(Struct, kw_only=True):
+    """Where POSTs go, and why there is nowhere if there is not. `fixed`: the operator configured it."""
+
+    to: Callback | None
+    why_not: str = ""
+    fixed: bool = False
+
+
+class PostedWay:
+    """A party's SOAP service: every Call is a POST, and so is every Call from there, with its own way back."""
+
+    side = Side(dialable=False, carries_answers=False)
+
+    def __init__(
+        self,
+        party: Party,
+        address: Address,
+        reports: Reports,
+        *,
+        identity: str,
+        strict: bool,
+        soap: SoapClient,
+        tasks: Tasks,
+        mint: Callable[[], str],
+    ) -> None:
+        self.address = address
+        self._party = party
+        self._reports = reports
+        self._identity = identity
+        self._strict = strict
+        self._soap = soap
+        self._tasks = tasks
+        self._mint = mint
+        self._waiting: dict[str, asyncio.Future[Answer]] = {}
+
+    async def receive(self, call: Call) -> Answer:
+        """A Call that was POSTed to us. Its answer, for the response: the Session sees to it that there is one."""
+        key = self._mint()
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting[key] = answer
+        self._reports.called(self._party, key, call)
+        try:
+            return await answer
+        finally:
+            self._waiting.pop(key, None)
+
+    def open(self) -> None:
+        """Every POST opens its own."""
+
+    def close(self, reason: str, code: int) -> None:
+        """There is nothing that stays open."""
+
+    async def shut(self) -> None:
+        for key in tuple(self._waiting):
+            self.send_answer(key, Unanswered(unique_id="", reason=_SHUTTING_DOWN))
+
+    def send_call(self, call: Call, within: float) -> None:
+        self._tasks.spawn(self._post(call, within), name=f"{call.action} to {self._identity}")
+
+    def send_answer(self, key: str, answer: Answer) -> None:
+        waiting = self._waiting.get(key)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(answer)
+
+    def send_frame(self, data: bytes) -> None:
+        """OCPP-S has no frames."""
+
+    async def reachable(self) -> bool:
+        """Whether something listens there now."""
+        return self.address.to is not None and await self._soap.reachable(self.address.to)
+
+    async def _post(self, call: Call, within: float) -> None:
+        to = self.address.to
+        if to is None:
+            self._reports.link_down(self._party, self.address.why_not, call.unique_id)
+            return
+        try:
+            posted = await self._soap.call(to, self._identity, call, within=within, strict=self._strict)
+        except Undelivered as error:
+            self._reports.link_down(self._party, error.description, call.unique_id)
+            return
+        except MessageError as error:
+            self._reports.answered(self._party, CallError.of(call.unique_id, error))
+            return
+        self._reports.lost(posted.losses)
+        self._reports.answered(self._party, posted.answer)
+        if posted.wrong_address and not self.address.fixed and self.address.to == to:
+            self._forget()
+
+    def _forget(self) -> None:
+        """DESIGN section 5: IdentityMismatch means that our address for it is stale."""
+        reason = "the address that it gave is another Charge Point's (IdentityMismatch)"
+        self.address = Address(to=None, why_not=reason)
+        self._reports.link_down(self._party, reason)

@@ -87,8 +87,11 @@ class Conductor:
         self._timer: asyncio.TimerHandle | None = None
         self._events: deque[Event] = deque()
         self._busy = False
+        self._closed = False
         if self.callback is not None:
             self._happen(LinkUp(at=self._now(), party=CHARGE_POINT))
+        else:
+            self._happen(LinkDown(at=self._now(), party=CHARGE_POINT, reason=self._no_callback))
 
     # What comes in.
 
@@ -97,6 +100,7 @@ class Conductor:
         try:
             self._traffic.begin()
         except Unavailable as error:
+            journal.refused(self.identity, CHARGE_POINT.value, error, call.unique_id)
             return Unanswered(unique_id=call.unique_id, reason=error.description)
         key = self._mint()
         answer: asyncio.Future[Answer] = self._loop.create_future()
@@ -122,13 +126,16 @@ class Conductor:
         if reason != self._no_callback:
             self._no_callback = reason
             journal.callback_refused(self.identity, refusal.reason)
+            if self.callback is None:  # an earlier address stays in use
+                self._happen(LinkDown(at=self._now(), party=CHARGE_POINT, reason=reason))
 
     def lost(self, losses: Sequence[Loss]) -> None:
         """Writing an answer cost something."""
         journal.lost(self.identity, losses)
 
     async def close(self) -> None:
-        """The bridge goes away: whoever still waits is told so, the Link is closed with 1001."""
+        """The bridge goes away: whoever still waits is told so, the Link is closed with 1001 and not dialled again."""
+        self._closed = True
         if self._timer is not None:
             self._timer.cancel()
         for answer in self._waiting.values():
@@ -143,6 +150,8 @@ class Conductor:
         return self._loop.time()
 
     def _happen(self, event: Event) -> None:
+        if self._closed:
+            return
         self._events.append(event)
         if self._busy:
             return
@@ -232,6 +241,7 @@ class Conductor:
         try:
             self._traffic.begin()
         except Unavailable as error:
+            journal.refused(self.identity, CENTRAL_SYSTEM.value, error, call.unique_id)
             refusal = CallError.of(call.unique_id, error)
             self._send_answer(SendAnswer(party=CENTRAL_SYSTEM, key=call.unique_id, answer=refusal))
             return
@@ -244,14 +254,12 @@ class Conductor:
     # The way to the Charge Point.
 
     async def _post(self, command: SendCall) -> None:
-        call, left = command.call, command.deadline - self._now()
-        if self.callback is None:
+        call, callback, left = command.call, self.callback, command.deadline - self._now()
+        if callback is None:
             self._undelivered(call, self._no_callback)
             return
         try:
-            posted = await self._soap.call(
-                self.callback, self.identity, call, within=left, strict=self.placement.strict
-            )
+            posted = await self._soap.call(callback, self.identity, call, within=left, strict=self.placement.strict)
         except Undelivered as error:
             self._undelivered(call, error.description)
         except MessageError as error:
@@ -259,7 +267,7 @@ class Conductor:
         else:
             journal.lost(self.identity, posted.losses)
             self.answered(CHARGE_POINT, posted.answer)
-            if posted.wrong_address:
+            if posted.wrong_address and self.callback == callback:
                 self._forget_callback()
 
     def _undelivered(self, call: Call, reason: str) -> None:

@@ -106,6 +106,7 @@ class Gateway:
         """Drain: no new work, work in flight answered within `drain_timeout`, then WebSockets closed with 1001."""
         self._traffic.draining = True
         within = self._settings.gateway.drain_timeout
+        logs.fields(_log, logging.INFO, "draining", within=within)
         drained = await self._traffic.drained(within)
         logs.fields(_log, logging.INFO, "stopping", drained=drained)
         await asyncio.gather(*(conductor.close() for conductor in self._conductors.values()))

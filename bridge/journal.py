@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -13,15 +13,19 @@ from bridge import logs
 from bridge.core.commands import Drop, Outcome, Report
 from bridge.errors import BridgeError
 from bridge.ocpp.losses import Loss
-from bridge.ocpp.messages import ChangeConfigurationRequest, Request, Response
+from bridge.ocpp.messages import ChangeConfigurationRequest, GetConfigurationResponse, Request, Response
 from bridge.ocpp.rpc import Answer, CallError, CallResult, Unanswered
+from bridge.ocpp.types import KeyValue
+
+K = TypeVar("K", ChangeConfigurationRequest, KeyValue)
 
 _log = logging.getLogger("bridge.traffic")
 _encoder = msgspec.json.Encoder(decimal_format="number")
 # ftp://user:password@host (OCPP 1.6 edition 2, section 8)
-_URL_PASSWORD = re.compile(rb"(://[^/@:\s\"]*:)[^@/\s\"]*@")
-# ChangeConfiguration of these carries a credential (OCPP-J 1.6 section 6.2.2; white paper A01.FR.09).
-_SECRET_KEYS = frozenset({"authorizationkey"})
+_URL_PASSWORD = re.compile(r"(://[^/@:\s\"]*:)[^/\s\"]*@")
+# The configuration keys that hold a credential: AuthorizationKey (OCPP-J 1.6 section 6.2.2; white paper A01.FR.09), and
+# what vendors call theirs.
+_SECRET_KEY = re.compile(r"authorizationkey|passw|passphrase|secret", re.IGNORECASE)
 
 
 def exchanged(identity: str, report: Report) -> None:
@@ -42,7 +46,7 @@ def exchanged(identity: str, report: Report) -> None:
     if _log.isEnabledFor(logging.DEBUG):
         values["request"] = payload(report.call.payload)
         values["response"] = payload(report.answer.payload) if isinstance(report.answer, CallResult) else None
-    logs.fields(_log, level, "call", **values)
+    _say(level, "call", **values)
     lost(identity, report.call.losses)
     if isinstance(report.answer, CallResult):
         lost(identity, report.answer.losses)
@@ -61,13 +65,12 @@ def lost(identity: str, losses: Sequence[Loss]) -> None:
     """What a translation cost."""
     for loss in losses:
         where = f"{loss.message}.{loss.path}"
-        logs.fields(_log, logging.INFO, "loss", identity=identity, field=where, reason=loss.reason.value)
+        _say(logging.INFO, "loss", identity=identity, field=where, reason=loss.reason.value)
 
 
 def dropped(identity: str, drop: Drop) -> None:
     """An answer goes nowhere."""
-    logs.fields(
-        _log,
+    _say(
         logging.WARNING,
         "answer dropped",
         identity=identity,
@@ -79,8 +82,7 @@ def dropped(identity: str, drop: Drop) -> None:
 
 def refused(identity: str | None, peer: str | None, error: BridgeError, unique_id: str | None = None) -> None:
     """A message was turned away before it became a Call."""
-    logs.fields(
-        _log,
+    _say(
         logging.WARNING,
         "refused",
         identity=identity,
@@ -93,29 +95,46 @@ def refused(identity: str | None, peer: str | None, error: BridgeError, unique_i
 
 def payload(message: Request | Response) -> str:
     """A payload as JSON, without what must not be in a log."""
-    if isinstance(message, ChangeConfigurationRequest) and message.key.strip().lower() in _SECRET_KEYS:
-        message = msgspec.structs.replace(message, value="***")
-    return _URL_PASSWORD.sub(rb"\1***@", _encoder.encode(message)).decode()
+    match message:
+        case ChangeConfigurationRequest():
+            message = _veiled(message)
+        case GetConfigurationResponse(configurationKey=tuple(keys)):
+            message = msgspec.structs.replace(message, configurationKey=tuple(map(_veiled, keys)))
+    return _without_password(_encoder.encode(message).decode())
+
+
+def _veiled(setting: K) -> K:
+    return msgspec.structs.replace(setting, value="***") if _SECRET_KEY.search(setting.key) else setting
+
+
+def _without_password(text: str) -> str:
+    return _URL_PASSWORD.sub(r"\1***@", text)
+
+
+def _say(level: int, message: str, /, **values: object) -> None:
+    """Whatever a value is, and whoever wrote it: no password of an address gets into the log."""
+    safe = {name: _without_password(value) if isinstance(value, str) else value for name, value in values.items()}
+    logs.fields(_log, level, message, **safe)
 
 
 def link_up(identity: str, central_system: str, address: str) -> None:
     """A Central System accepted a connection."""
     values = {"identity": identity, "central_system": central_system, "address": address}
-    logs.fields(_log, logging.INFO, "link up", **values)
+    _say(logging.INFO, "link up", **values)
 
 
 def link_down(identity: str, central_system: str, reason: str) -> None:
     """A connection to a Central System was lost or refused."""
     values = {"identity": identity, "central_system": central_system, "reason": reason}
-    logs.fields(_log, logging.WARNING, "link down", **values)
+    _say(logging.WARNING, "link down", **values)
 
 
 def link_closed(identity: str, central_system: str, reason: str) -> None:
     """A connection to a Central System is not needed any more."""
     values = {"identity": identity, "central_system": central_system, "reason": reason}
-    logs.fields(_log, logging.INFO, "link closed", **values)
+    _say(logging.INFO, "link closed", **values)
 
 
 def callback_refused(identity: str, reason: str) -> None:
     """A Charge Point gave an address to call it back that must not be used."""
-    logs.fields(_log, logging.WARNING, "callback address refused", identity=identity, reason=reason)
+    _say(logging.WARNING, "callback address refused", identity=identity, reason=reason)

@@ -80,10 +80,11 @@ class Status(Enum):
 class Link:
     """What a Session knows of the way to one party."""
 
-    __slots__ = ("failures", "opened_before", "reason", "retry_at", "status")
+    __slots__ = ("confirmed_at", "failures", "opened_before", "reason", "retry_at", "status")
 
     def __init__(self) -> None:
         self.status = Status.DOWN
+        self.confirmed_at = float("-inf")  # when it was opened, or its party called over another way
         self.failures = 0
         self.retry_at: float | None = None
         self.reason = "not connected yet"
@@ -115,8 +116,9 @@ class Session:
     def handle(self, event: Event) -> list[Command]:
         """What is to be done now that `event` happened."""
         commands = list(self._react(event))
+        commands += self._on_time(event.at)
         commands += self._advance(event.at)
-        commands += self._set_alarm()
+        commands += self._set_alarm(event.at)
         return commands
 
     def in_progress(self) -> int:
@@ -135,12 +137,15 @@ class Session:
                 yield from self._on_link_down(event)
             case TimerFired():
                 self._alarm = None
-                yield from self._on_time(event.at)
 
     # Calls and answers.
 
     def _on_call(self, event: CallReceived) -> Iterator[Command]:
         self._heard(event.party, event.at)
+        self.links[event.party].confirmed_at = event.at
+        for party, link in self.links.items():  # rule 11: one is heard of, the other gets a Call
+            if link.opened_before and not self._sides[party].carries_answers:
+                link.status = Status.UP
         pending = Pending(
             sender=event.party,
             key=event.key,
@@ -158,12 +163,10 @@ class Session:
         if isinstance(event.call.payload, BootNotificationRequest):
             self._boot = event.call.payload
         lane.waiting.append(pending)
-        link = self.links[event.party.other]
-        if link.opened_before and not self._sides[event.party.other].carries_answers:  # rule 11
-            link.status = Status.UP
 
     def _on_answer(self, event: AnswerReceived) -> Iterator[Command]:
-        self._heard(event.party, event.at)
+        if not isinstance(event.answer, Unanswered):
+            self._heard(event.party, event.at)
         lane = self.lanes[event.party]
         if lane.out is None or lane.out.hop_id != event.answer.unique_id:  # rule 4
             yield Drop(party=event.party, unique_id=event.answer.unique_id, reason="it answers no Call that is out")
@@ -172,6 +175,9 @@ class Session:
         lane.remove(pending)
         if isinstance(event.answer, CallResult) and isinstance(event.answer.payload, BootNotificationResponse):
             self.heartbeat = event.answer.payload.interval
+        if pending.abandoned:
+            reason = f"the {pending.sender.value} that asked is gone"
+            yield Drop(party=event.party, unique_id=event.answer.unique_id, reason=reason)
         yield from self._end(pending, event.answer, _outcome(event.answer), event.at)
 
     def _end(self, pending: Pending, answer: Answer, outcome: Outcome, at: float) -> Iterator[Command]:
@@ -179,9 +185,6 @@ class Session:
         told = None
         if pending.abandoned:
             outcome = Outcome.ABANDONED
-            if pending.hop_id is not None:
-                reason = f"the {pending.sender.value} that asked is gone"
-                yield Drop(party=pending.sender.other, unique_id=pending.hop_id, reason=reason)
         elif not pending.own:
             told = _readdressed(answer, pending.call.unique_id)
             yield SendAnswer(party=pending.sender, key=pending.key, answer=told)
@@ -208,7 +211,7 @@ class Session:
 
     def _on_link_up(self, event: LinkUp) -> None:
         link = self.links[event.party]
-        link.status, link.retry_at, link.reason = Status.UP, None, ""
+        link.status, link.retry_at, link.reason, link.confirmed_at = Status.UP, None, "", event.at
         if event.party is CENTRAL_SYSTEM and link.opened_before and self._terms.replay_boot:
             self._replay_boot(event.at)
         link.opened_before = True
@@ -226,16 +229,20 @@ class Session:
         )
 
     def _on_link_down(self, event: LinkDown) -> Iterator[Command]:
-        link, lane = self.links[event.party], self.lanes[event.party]
+        link, lane, side = self.links[event.party], self.lanes[event.party], self._sides[event.party]
         failed_to_open = link.status is Status.OPENING
         link.status, link.reason = Status.DOWN, event.reason
-        if lane.out is not None and lane.out.hop_id == event.undelivered:
+        out = lane.out
+        undelivered = out is not None and out.hop_id == event.undelivered
+        if out is not None and undelivered and not out.abandoned:
+            if not side.carries_answers and out.sent is not None and link.confirmed_at > out.sent:  # rule 11
+                link.status = Status.UP
             lane.take_back()
-        elif lane.out is not None and self._sides[event.party].carries_answers:
-            yield from self._fail(lane, lane.out, event.reason, event.at)
-        if self._sides[event.party].carries_answers:
+        elif out is not None and (undelivered or side.carries_answers):
+            yield from self._fail(lane, out, event.reason, event.at)
+        if side.carries_answers:
             yield from self._abandon_calls_of(event.party, event.at)
-        if self._sides[event.party].dialable:
+        if side.dialable:
             self._schedule_retry(link, event.at)
             if failed_to_open:  # rule 6
                 for pending in tuple(lane.waiting):
@@ -271,6 +278,7 @@ class Session:
     # Time.
 
     def _on_time(self, at: float) -> Iterator[Command]:
+        """After every event, not only TimerFired: a timer may be late, and no Call is sent on whose time is over."""
         for lane in self.lanes.values():
             for pending in tuple(lane):
                 if pending.deadline <= at:  # rule 1
@@ -290,9 +298,10 @@ class Session:
         return f"{waited}, it cannot be reached ({link.reason})"
 
     def _idle_at(self) -> float:
-        """When the virtual Link has outlived its use; never while a Call is in progress or for a Charge Point that has
-        a connection of its own to tell that it is there."""
-        if self._sides[CHARGE_POINT].carries_answers or self.last_heard is None or self.in_progress():
+        """When the virtual Link has outlived its use; never while a Call is in progress, or a connection of the Charge
+        Point's own tells that it is there."""
+        connected = self._sides[CHARGE_POINT].carries_answers and self.links[CHARGE_POINT].status is Status.UP
+        if connected or self.last_heard is None or self.in_progress():
             return float("inf")
         interval = self.heartbeat
         return self.last_heard + (3 * interval if interval and interval > 0 else self._terms.idle_default)
@@ -345,18 +354,18 @@ class Session:
         else:
             link.retry_at = None
 
-    def _set_alarm(self) -> Iterator[Command]:
+    def _set_alarm(self, at: float) -> Iterator[Command]:
         """One timer, for whatever comes first. It may fire early, when what it was set for is over."""
-        due = min(self._due(), default=None)
+        due = min(self._due(at), default=None)
         if due is not None and (self._alarm is None or due < self._alarm):
             self._alarm = due
             yield SetTimer(at=due)
 
-    def _due(self) -> Iterator[float]:
+    def _due(self, at: float) -> Iterator[float]:
         for lane in self.lanes.values():
             if (deadline := lane.next_deadline()) is not None:
                 yield deadline
-        if (held := self._held_until()) is not None:
+        if (held := self._held_until()) is not None and held > at:
             yield held
         link = self.links[CENTRAL_SYSTEM]
         if link.status is Status.DOWN and link.retry_at is not None:

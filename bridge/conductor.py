@@ -75,7 +75,7 @@ class Conductor:
         self._quiet = asyncio.Event()
 
     async def close(self) -> None:
-        """The bridge goes away: whoever still waits is told so, WebSockets are closed with 1001 and not dialled again."""
+        """The bridge goes away: who still waits is told so, WebSockets are closed with 1001 and not dialled again."""
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Raw
@@ -15,15 +15,19 @@ from bridge.core.commands import Drop, Outcome, Report
 from bridge.errors import BridgeError
 from bridge.ocpp.actions import Party
 from bridge.ocpp.losses import Loss
-from bridge.ocpp.messages import ChangeConfigurationRequest, Request, Response
+from bridge.ocpp.messages import ChangeConfigurationRequest, GetConfigurationResponse, Request, Response
 from bridge.ocpp.rpc import Answer, CallError, CallResult, Unanswered
+from bridge.ocpp.types import KeyValue
+
+K = TypeVar("K", ChangeConfigurationRequest, KeyValue)
 
 _log = logging.getLogger("bridge.traffic")
 _encoder = msgspec.json.Encoder(decimal_format="number")
 # ftp://user:password@host (OCPP 1.6 edition 2, section 8)
-_URL_PASSWORD = re.compile(rb"(://[^/@:\s\"]*:)[^@/\s\"]*@")
-# ChangeConfiguration of these carries a credential (OCPP-J 1.6 section 6.2.2; white paper A01.FR.09).
-_SECRET_KEYS = frozenset({"authorizationkey", "basicauthpassword"})
+_URL_PASSWORD = re.compile(r"(://[^/@:\s\"]*:)[^/\s\"]*@")
+# The configuration keys that hold a credential: AuthorizationKey (OCPP-J 1.6 section 6.2.2; white paper A01.FR.09), and
+# what vendors call theirs.
+_SECRET_KEY = re.compile(r"authorizationkey|passw|passphrase|secret", re.IGNORECASE)
 
 
 def exchanged(identity: str, report: Report) -> None:
@@ -44,7 +48,7 @@ def exchanged(identity: str, report: Report) -> None:
     if _log.isEnabledFor(logging.DEBUG):
         values["request"] = payload(report.call.payload)
         values["response"] = payload(report.answer.payload) if isinstance(report.answer, CallResult) else None
-    logs.fields(_log, level, "call", **values)
+    _say(level, "call", **values)
     lost(identity, report.call.losses)
     if isinstance(report.answer, CallResult):
         lost(identity, report.answer.losses)
@@ -63,13 +67,12 @@ def lost(identity: str, losses: Sequence[Loss]) -> None:
     """What a translation cost."""
     for loss in losses:
         where = f"{loss.message}.{loss.path}"
-        logs.fields(_log, logging.INFO, "loss", identity=identity, field=where, reason=loss.reason.value)
+        _say(logging.INFO, "loss", identity=identity, field=where, reason=loss.reason.value)
 
 
 def dropped(identity: str, drop: Drop) -> None:
     """An answer goes nowhere."""
-    logs.fields(
-        _log,
+    _say(
         logging.WARNING,
         "answer dropped",
         identity=identity,
@@ -81,8 +84,7 @@ def dropped(identity: str, drop: Drop) -> None:
 
 def refused(identity: str | None, peer: str | None, error: BridgeError, unique_id: str | None = None) -> None:
     """A message was turned away before it became a Call."""
-    logs.fields(
-        _log,
+    _say(
         logging.WARNING,
         "refused",
         identity=identity,
@@ -95,43 +97,58 @@ def refused(identity: str | None, peer: str | None, error: BridgeError, unique_i
 
 def payload(message: Request | Response | Raw) -> str:
     """A payload as JSON, without what must not be in a log."""
-    if isinstance(message, Raw):
-        return _raw(bytes(message))
-    if isinstance(message, ChangeConfigurationRequest) and message.key.strip().lower() in _SECRET_KEYS:
-        message = msgspec.structs.replace(message, value="***")
-    return _URL_PASSWORD.sub(rb"\1***@", _encoder.encode(message)).decode()
+    match message:
+        case Raw():
+            return _raw(bytes(message))
+        case ChangeConfigurationRequest():
+            message = _veiled(message)
+        case GetConfigurationResponse(configurationKey=tuple(keys)):
+            message = msgspec.structs.replace(message, configurationKey=tuple(map(_veiled, keys)))
+    return _without_password(_encoder.encode(message).decode())
+
+
+def _veiled(setting: K) -> K:
+    return msgspec.structs.replace(setting, value="***") if _SECRET_KEY.search(setting.key) else setting
+
+
+def _without_password(text: str) -> str:
+    return _URL_PASSWORD.sub(r"\1***@", text)
+
+
+def _say(level: int, message: str, /, **values: object) -> None:
+    """Whatever a value is, and whoever wrote it: no password of an address gets into the log."""
+    safe = {name: _without_password(value) if isinstance(value, str) else value for name, value in values.items()}
+    logs.fields(_log, level, message, **safe)
 
 
 def link_up(identity: str, party: Party, central_system: str) -> None:
     """The way to a party is open."""
     values = {"identity": identity, "to": party.value, "central_system": central_system}
-    logs.fields(_log, logging.INFO, "link up", **values)
+    _say(logging.INFO, "link up", **values)
 
 
 def link_down(identity: str, party: Party, central_system: str, reason: str) -> None:
     """The way to a party was lost, or could not be opened."""
     values = {"identity": identity, "to": party.value, "central_system": central_system, "reason": reason}
-    logs.fields(_log, logging.WARNING, "link down", **values)
+    _say(logging.WARNING, "link down", **values)
 
 
 def link_closed(identity: str, party: Party, reason: str) -> None:
     """A connection was closed from here."""
-    logs.fields(_log, logging.INFO, "link closed", identity=identity, to=party.value, reason=reason)
+    _say(logging.INFO, "link closed", identity=identity, to=party.value, reason=reason)
 
 
 def callback_refused(identity: str, reason: str) -> None:
     """A Charge Point gave an address to call it back that must not be used."""
-    logs.fields(_log, logging.WARNING, "callback address refused", identity=identity, reason=reason)
+    _say(logging.WARNING, "callback address refused", identity=identity, reason=reason)
 
 
 def _raw(data: bytes) -> str:
     """A payload that is only passed on: shown as it is, or not at all if it may hold a credential."""
-    folded = data.lower()
-    if any(key.encode() in folded for key in _SECRET_KEYS):
-        return "*** (it names a credential)"
-    return _URL_PASSWORD.sub(rb"\1***@", data).decode("utf-8", "replace")
+    text = data.decode("utf-8", "replace")
+    return "*** (it names a credential)" if _SECRET_KEY.search(text) else _without_password(text)
 
 
 def handshake_refused(identity: str | None, peer: str, reason: str) -> None:
     """A WebSocket was not let in."""
-    logs.fields(_log, logging.WARNING, "handshake refused", identity=identity, peer=peer, reason=reason)
+    _say(logging.WARNING, "handshake refused", identity=identity, peer=peer, reason=reason)

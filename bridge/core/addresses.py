@@ -7,6 +7,7 @@ a Charge Point's commands, anywhere.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from urllib.parse import SplitResult, urlsplit, urlunsplit
@@ -14,8 +15,9 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 from msgspec import Struct
 
 Network = IPv4Network | IPv6Network
-_ANONYMOUS = "/addressing/anonymous"
-_NONE = "/addressing/none"
+_ANONYMOUS = ("/addressing/anonymous", "/addressing/role/anonymous", "/addressing/none")
+# A name that can be looked up. International ones are not spelled out; what they lead to is checked all the same.
+_HOST_NAME = re.compile(r"[\w.-]+")
 
 
 class Callback(Struct, frozen=True, kw_only=True):
@@ -84,14 +86,17 @@ def _parts(text: str, peer: str) -> SplitResult | None:
         return None
     if parts.scheme not in ("http", "https") or "@" in parts.netloc:
         return None
-    if not parts.hostname:
+    host = parts.hostname
+    if host and not _is_ip(host) and not _HOST_NAME.fullmatch(host):
+        return None
+    if not host:
         host = _bracketed(peer)
         parts = parts._replace(netloc=host if port is None else f"{host}:{port}")
     return parts._replace(fragment="")
 
 
 def _is_anonymous(text: str) -> bool:
-    return text.endswith((_ANONYMOUS, _NONE))
+    return text.endswith(_ANONYMOUS)
 
 
 def _is_ip(host: str) -> bool:

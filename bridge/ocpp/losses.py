@@ -20,14 +20,29 @@ class Reason(StrEnum):
     REPEATED = "of an element that may stand once, the last is kept"
     RESPELLED_UNIT = "a unit spelled as only JSON has it is respelled as in the WSDL"
     DROPPED_UNIT = "a unit that the WSDL does not have is dropped"
+    NOT_IN_VERSION = "a field, or a value of it, that the older version does not have is dropped"
+    COLLAPSED = "a value that the other version does not have becomes the nearest one that it has"
+    OCCUPIED = "Occupied becomes Charging, Finishing or Preparing by what is known of transactions on the connector"
+    CONNECTOR_ZERO = "OCPP 1.6 knows no Occupied or Reserved of the whole Charge Point: Available"
+    TRUNCATED = "a descriptive text that is longer than OCPP 1.6 allows is cut"
+    DROPPED_READING = "a measured value that the older version has no words for is dropped"
+    WHOLE_WATT_HOURS = "energy is a whole number of Wh in OCPP 1.2: a fraction is rounded"
+    UNGROUPED = "which values stood together in one transactionData is lost"
+    ASSUMED_TIME = "OCPP 1.2 may leave out the current time: that of the bridge is taken"
+    ASSUMED_INTERVAL = "OCPP 1.2 may leave out the interval: 300 seconds if accepted, else the Charge Point's choice"
+    ANSWERED_HERE = "a message that the older version cannot carry is answered in its receiver's place"
 
 
 class Loss(Struct, frozen=True, kw_only=True):
-    """`message` is the PDU's name, `path` where in it, in the names of the wire (`meterValue[0].timestamp`)."""
+    """`message` is the PDU's name, `path` where in it, in the names of the wire (`meterValue[0].timestamp`).
+
+    An empty path is the message itself.
+    """
 
     message: str
     path: str
     reason: Reason
 
     def __str__(self) -> str:
-        return f"{self.message}.{self.path}: {self.reason}"
+        where = f"{self.message}.{self.path}" if self.path else self.message
+        return f"{where}: {self.reason}"

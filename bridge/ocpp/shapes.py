@@ -13,6 +13,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct, inspect
 
+# In plain data: the text of an element that has attributes beside it, as the meter values of OCPP 1.5 have.
+TEXT = "#text"
+
 
 class Kind(Enum):
     """How a leaf is written."""
@@ -92,7 +95,7 @@ def _bare(described: inspect.Type) -> inspect.Type:
 
 
 def plain(record: Struct) -> dict[str, Any]:
-    """A record as dicts, lists, text, int, bool and Decimal: the form in which the codecs and dialects meet."""
+    """A record as dicts, tuples, text, int, bool and Decimal: the form in which the codecs and dialects meet."""
     data = msgspec.to_builtins(record, builtin_types=(Decimal,))
     assert isinstance(data, dict)
     return data

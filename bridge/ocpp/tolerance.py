@@ -116,6 +116,8 @@ def _offset(zone: str) -> timedelta:
     if zone in ("", "Z", "z"):
         return timedelta()
     hours, minutes = int(zone[1:3]), int(zone[-2:])
+    if hours > 23 or minutes > 59:  # RFC 3339 section 5.6
+        raise ValueError("there is no such zone")
     offset = timedelta(hours=hours, minutes=minutes)
     return -offset if zone[0] == "-" else offset
 
@@ -129,20 +131,22 @@ def _one_digit(number: Decimal, lose: Lose) -> Decimal:
 
 
 def _decimal_of_text(value: Any, field: Field, lose: Lose) -> Any:
-    text = value.strip()
-    return _one_digit(Decimal(text), lose) if _DECIMAL.match(text) else value
+    match = _DECIMAL.match(value.strip()) if isinstance(value, str) else None
+    return value if match is None else _one_digit(Decimal(match[0]), lose)
 
 
 def _integer_of_text(value: Any, field: Field, lose: Lose) -> Any:
-    match = _INTEGER.match(value.strip())
+    match = _INTEGER.match(value.strip()) if isinstance(value, str) else None
     return value if match is None else int(match[1])
 
 
 def _boolean_of_text(value: Any, field: Field, lose: Lose) -> Any:
-    return _BOOLEANS.get(value.strip().lower(), value)
+    return _BOOLEANS.get(value.strip().lower(), value) if isinstance(value, str) else value
 
 
 def _decimal_of_json(value: Any, field: Field, lose: Lose) -> Any:
+    if isinstance(value, str):  # "16.0"
+        return _decimal_of_text(value, field, lose)
     return _one_digit(Decimal(value), lose) if type(value) in (int, Decimal) else value
 
 
@@ -154,8 +158,11 @@ def _integer_of_json(value: Any, field: Field, lose: Lose) -> Any:
 
 
 def _text_of_json(value: Any, field: Field, lose: Lose) -> Any:
-    """Peers put numbers and objects where opaque text belongs; their source text is what SOAP can carry."""
-    if isinstance(value, str):
+    """Peers put numbers and objects where opaque text belongs; their source text is what SOAP can carry.
+
+    A null where a text is required says nothing, and is no text either.
+    """
+    if isinstance(value, str) or value is None:
         return value
     lose(Reason.NOT_TEXT)
     return msgspec.json.Encoder(decimal_format="number").encode(value).decode()

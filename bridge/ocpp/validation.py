@@ -1,9 +1,14 @@
-"""Strict: plain data to a record of the model, or the error that OCPP-J has for what is wrong with it."""
+"""Strict: JSON to plain data, and plain data to a record of the model, or the error that OCPP-J has for what is wrong.
+
+Bounded: what is decoded here can be compared, rounded and encoded again without an exception.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from itertools import chain
 from typing import Any, TypeVar
 
 import msgspec
@@ -25,12 +30,56 @@ _CODES: tuple[tuple[re.Pattern[str], ErrorCode], ...] = (
 )
 
 
+# Rule 114: numbers and nesting have bounds; those of libxml2 are a depth of 256. No OCPP message comes near them.
+_LARGEST_EXPONENT = 999
+_DEEPEST = 100
+
+
 def record_of(data: Mapping[str, Any], record: type[R]) -> R:
-    """The record that `data` describes. Raises MessageError with the code, the path and what is wrong."""
+    """The record that `data` describes; its decimals are Decimals. Raises MessageError with code, path and reason."""
     try:
-        return msgspec.convert(data, record)
+        return msgspec.convert(data, record, builtin_types=(Decimal,))
     except msgspec.ValidationError as error:
         raise message_error(error) from error
+
+
+def json_value(source: bytes | str | msgspec.Raw) -> Any:
+    """Any JSON value, its numbers with the digits they were written with. Raises MessageError."""
+    try:
+        value = _json.decode(source)
+    except msgspec.ValidationError as error:
+        raise message_error(error) from error
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise MessageError(ErrorCode.FormationViolation, f"not JSON: {error}") from error
+    if _is_deep(value):
+        raise MessageError(ErrorCode.FormationViolation, f"JSON that is nested deeper than {_DEEPEST}")
+    return value
+
+
+def _number(text: str) -> Decimal:
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        raise ValueError(f"{text[:40]} is no number that anybody means") from None
+    if abs(number.adjusted()) > _LARGEST_EXPONENT:
+        raise ValueError(f"{text[:40]} is no number that anybody means")
+    return number
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [*chain.from_iterable(map(_inside, level))]
+        if not level:
+            return False
+    return True
+
+
+def _inside(value: Any) -> list[Any]:
+    return [*value.values()] if isinstance(value, dict) else value if isinstance(value, list) else []
+
+
+_json = msgspec.json.Decoder(float_hook=_number)
 
 
 def message_error(error: msgspec.ValidationError) -> MessageError:

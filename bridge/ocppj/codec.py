@@ -20,7 +20,7 @@ from bridge.ocpp.losses import Loss
 from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Unanswered
 from bridge.ocpp.shapes import shape_of
 from bridge.ocpp.tolerance import FROM_JSON, mend
-from bridge.ocpp.validation import message_error, record_of
+from bridge.ocpp.validation import json_value, message_error, record_of
 
 P = TypeVar("P", bound=Struct)
 
@@ -31,8 +31,8 @@ MAX_UNIQUE_ID = 36
 _CALL, _CALL_RESULT, _CALL_ERROR = 2, 3, 4
 _SALVAGED_ID = re.compile(r'\s*\[\s*2\s*,\s*"([^"\\]{1,36})"')
 _encoder = msgspec.json.Encoder(decimal_format="number")
+_sorted = msgspec.json.Encoder(decimal_format="number", order="sorted")
 _raw_list = msgspec.json.Decoder(list[Raw])
-_any_value = msgspec.json.Decoder(float_hook=Decimal)
 
 
 class CallFrame(Struct, frozen=True):
@@ -90,7 +90,7 @@ def read_frame(text: str | bytes) -> Frame:
         return _read_result(parts)
     if kind == _CALL_ERROR:
         return _read_error(parts)
-    return IgnoredFrame(f"message type {kind!r}")
+    return IgnoredFrame(f"message type {kind!r:.80}")
 
 
 def _salvage(text: str | bytes) -> str | None:
@@ -103,8 +103,8 @@ def _salvage(text: str | bytes) -> str | None:
 def _value(raw: Raw) -> Any:
     """Any JSON value, its numbers with the digits they were written with; None for what cannot be read."""
     try:
-        return _any_value.decode(raw)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return json_value(raw)
+    except MessageError:
         return None
 
 
@@ -112,7 +112,7 @@ def _unique_id(parts: list[Raw]) -> str:
     """OCPP-J 1.6 section 4.1.4. Raises FrameError for what cannot name a Call; numbers are taken as their digits."""
     unique_id = _value(parts[1]) if len(parts) > 1 else None
     if isinstance(unique_id, int | Decimal) and not isinstance(unique_id, bool):
-        unique_id = str(unique_id)
+        unique_id = bytes(parts[1]).decode().strip()
     if not isinstance(unique_id, str) or not unique_id:
         raise FrameError("no UniqueId", None)
     return unique_id
@@ -181,13 +181,21 @@ def _decoder(record: type[P]) -> msgspec.json.Decoder[P]:
 def _payload(raw: Raw, record: type[P], strict: bool) -> tuple[P, tuple[Loss, ...]]:
     """A valid payload is read in one step; only one that is not is looked at again with tolerance."""
     try:
-        return _decoder(record).decode(raw), ()
+        decoded = _decoder(record).decode(raw)
     except msgspec.ValidationError as error:
         if strict:
             raise message_error(error) from error
+    except ArithmeticError as error:
+        raise MessageError(ErrorCode.PropertyConstraintViolation, "holds a number that nobody means") from error
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise MessageError(ErrorCode.FormationViolation, f"the payload is not JSON: {error}") from error
-    return _mended(_value(raw), record)
+    else:
+        if strict and _sorted.encode(decoded) != _sorted.encode(json_value(raw)):
+            # msgspec takes a null for an absent field and a text for a decimal; the official schemas do not.
+            text = "a null, or a text where a number belongs (refused: strict)"
+            raise MessageError(ErrorCode.TypeConstraintViolation, text)
+        return decoded, ()
+    return _mended(json_value(raw), record)
 
 
 def _mended(data: Any, record: type[P]) -> tuple[P, tuple[Loss, ...]]:

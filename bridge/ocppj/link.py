@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from typing import Protocol
 
 from msgspec import Struct
@@ -23,6 +24,8 @@ from bridge.tasks import Tasks
 
 # What stands for the UniqueId of a frame that has none that can be read. OCPP-J 1.6 leaves that open.
 _NO_ID = "-1"
+# What was meant to be an answer, whatever is wrong with it.
+_ANSWER = re.compile(rb"\s*\[\s*[34]\b")
 
 
 class Owner(Protocol):
@@ -99,7 +102,9 @@ class Link:
         try:
             frame = codec.read_frame(data)
         except FrameError as error:
-            self._refuse(error, error.unique_id)
+            # OCPP-J 1.6 section 4.2.3: a CALLERROR answers a CALL, never an answer.
+            refuse = self._owner.on_refused if _is_answer(data) else self._refuse
+            refuse(error, error.unique_id)
             return
         match frame:
             case CallFrame():
@@ -141,6 +146,11 @@ class Link:
     def _refuse(self, error: MessageError, unique_id: str | None) -> None:
         self._owner.on_refused(error, unique_id)
         self.send(CallError.of(unique_id or _NO_ID, error))
+
+
+def _is_answer(data: str | bytes) -> bool:
+    head = data[:40]
+    return _ANSWER.match(head.encode("utf-8", "replace") if isinstance(head, str) else head) is not None
 
 
 def _why(closed: ConnectionClosed) -> str:

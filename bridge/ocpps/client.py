@@ -139,10 +139,7 @@ class SoapClient:
         except MessageError as error:
             text = f"{response.described}: {error.description}"
             return Posted(answer=CallError.of(call.unique_id, BridgeError(ErrorCode.InternalError, text)))
-        wrong = (
-            isinstance(answer, CallError) and answer.details.get("soapSubcode") == FaultCode.IdentityMismatch.subcode
-        )
-        return Posted(answer=answer, wrong_address=wrong, losses=losses)
+        return Posted(answer=answer, wrong_address=_is_mismatch(answer), losses=losses)
 
 
 class _Response(Struct, frozen=True):
@@ -164,6 +161,12 @@ async def _read(response: aiohttp.ClientResponse, max_body: int) -> _Response | 
         if len(body) > max_body:
             return f"HTTP {response.status} with more than {max_body} bytes"
     return _Response(response.status, response.content_type, bytes(body))
+
+
+def _is_mismatch(answer: CallResult | CallError) -> bool:
+    """Subcodes are read in any letter case, as in the error table."""
+    subcode = str(answer.details.get("soapSubcode", "")) if isinstance(answer, CallError) else ""
+    return subcode.strip().lower() == FaultCode.IdentityMismatch.subcode.lower()
 
 
 async def _resolved(to: Destination) -> tuple[URL, str]:

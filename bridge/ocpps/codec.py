@@ -1,26 +1,30 @@
 """OCPP-S bodies: elements to Calls and answers, and back. Pure, driven by two tables: the WSDL (names, order, lists)
-and the model's records. No line here knows a message.
+and the model's records. No line here knows a message; what an older version says differently is its Dialect's.
 
-In: element -> plain data, by the WSDL -> tolerance -> record. Out: record -> plain data -> element, in WSDL order.
+In: element -> plain data, by the WSDL -> dialect -> tolerance -> record.
+Out: record -> plain data -> dialect -> element, in WSDL order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, TypeVar
 
 from lxml import etree
 from msgspec import Struct
 
+from bridge.dialects.dialect import Dialect
+from bridge.dialects.known import Known
+from bridge.dialects.versions import OCPP16
 from bridge.errors import ErrorCode, MessageError
 from bridge.ocpp.actions import ACTIONS
 from bridge.ocpp.enums import JSON_ONLY_UNITS
 from bridge.ocpp.losses import Loss, Reason
 from bridge.ocpp.messages import Request, Response
 from bridge.ocpp.rpc import Call, CallError, CallResult
-from bridge.ocpp.shapes import plain, shape_of
+from bridge.ocpp.shapes import TEXT, plain, shape_of
 from bridge.ocpp.tolerance import FROM_TEXT, mend
 from bridge.ocpp.validation import record_of, refuse_losses
 from bridge.ocpps.envelope import Envelope, read_fault
@@ -35,10 +39,12 @@ _RESPELLED = {json_only.value: wsdl and wsdl.value for json_only, wsdl in JSON_O
 
 
 class Codec:
-    """The codec of one service. `write_*` give the element for a Body and what was lost in making it."""
+    """The codec of one service, in the version that `dialect` says. `write_*` give the element for a Body and what was
+    lost in making it."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, dialect: Dialect = OCPP16) -> None:
         self.service = service
+        self.dialect = dialect
         self._by_request = {op.request.name: op for op in service.operations.values()}
 
     # In.
@@ -51,66 +57,76 @@ class Codec:
             raise MessageError(ErrorCode.NotImplemented, text)
         return operation
 
-    def read_call(self, envelope: Envelope, unique_id: str, *, strict: bool) -> Call:
-        """The Call in `envelope`. Raises MessageError."""
+    def read_call(self, envelope: Envelope, unique_id: str, *, strict: bool, known: Known | None = None) -> Call:
+        """The Call in `envelope`; `known` is what an older version leaves out. Raises MessageError; AnsweredHere, which
+        is one, for a request that is answered here and not sent on."""
         operation = self.operation_of(envelope.body)
-        payload, losses = self._read(envelope.body, operation.request, ACTIONS[operation.name].request, strict)
+        payload, losses = self._read(envelope.body, operation.request, ACTIONS[operation.name].request, strict, known)
         return Call(unique_id=unique_id, action=operation.name, payload=payload, losses=losses)
 
-    def read_answer(self, envelope: Envelope, action: str, unique_id: str, *, strict: bool) -> CallResult | CallError:
+    def read_answer(
+        self, envelope: Envelope, action: str, unique_id: str, *, strict: bool, known: Known | None = None
+    ) -> CallResult | CallError:
         """The answer in `envelope` to our Call of `action`. Raises MessageError for what is neither its response nor a
         Fault."""
         fault = read_fault(envelope.body)
         if fault is not None:
             return fault.as_error(unique_id)
-        operation = self.service.operations[action]
+        operation = self._operation(action)
         if local_name(envelope.body) != operation.response.name:
             text = f"<{local_name(envelope.body)}> does not answer {action}"
             raise MessageError(ErrorCode.FormationViolation, text)
-        payload, losses = self._read(envelope.body, operation.response, ACTIONS[action].response, strict)
+        payload, losses = self._read(envelope.body, operation.response, ACTIONS[action].response, strict, known)
         return CallResult(unique_id=unique_id, payload=payload, losses=losses)
 
+    def _operation(self, action: str) -> Operation:
+        operation = self.service.operations.get(action)
+        if operation is None:
+            text = f"the {self.service.name} of OCPP {self.dialect.version} has no {action}"
+            raise MessageError(ErrorCode.NotSupported, text)
+        return operation
+
     def _read(
-        self, body: etree._Element, element: Element, record: type[R], strict: bool
+        self, body: etree._Element, element: Element, record: type[R], strict: bool, known: Known | None
     ) -> tuple[R, tuple[Loss, ...]]:
         if strict:
             self._validate(body)
         lost: list[Loss] = []
         data = _read_complex(body, _complex(element), "", _recorder(record.__name__, lost))
-        mended, losses = mend(data, shape_of(record), record.__name__, FROM_TEXT)
-        losses = (*lost, *losses)
+        upgraded, translated = self.dialect.upgrade(record.__name__, data, known)
+        mended, losses = mend(upgraded, shape_of(record), record.__name__, FROM_TEXT)
+        losses = (*lost, *translated, *losses)
         if strict:
             refuse_losses(losses)
         return record_of(mended, record), losses
 
     def _validate(self, body: etree._Element) -> None:
         """`tolerance = "strict"`: exactly what the WSDL says, order and namespaces included."""
-        schema = _schema(self.service)
-        if not schema.validate(body):
-            error = schema.error_log.last_error
+        if not self._schema.validate(body):
+            error = self._schema.error_log.last_error
             raise MessageError(ErrorCode.FormationViolation, "not valid" if error is None else error.message)
+
+    @cached_property
+    def _schema(self) -> etree.XMLSchema:
+        return self.service.schema()
 
     # Out.
 
     def write_call(self, payload: Request, action: str) -> tuple[etree._Element, tuple[Loss, ...]]:
-        """The request element of `action`. Raises MessageError for values that SOAP cannot carry."""
-        return self._write(payload, self.service.operations[action].request)
+        """The request element of `action`. Raises MessageError for what SOAP, or this version of it, cannot carry."""
+        return self._write(payload, self._operation(action).request)
 
     def write_result(self, payload: Response, action: str) -> tuple[etree._Element, tuple[Loss, ...]]:
-        """The response element of `action`. Raises MessageError for values that SOAP cannot carry."""
-        return self._write(payload, self.service.operations[action].response)
+        """The response element of `action`. Raises MessageError for what SOAP, or this version of it, cannot carry."""
+        return self._write(payload, self._operation(action).response)
 
     def _write(self, payload: Request | Response, element: Element) -> tuple[etree._Element, tuple[Loss, ...]]:
-        lost: list[Loss] = []
-        namespace = self.service.namespace
+        message, namespace = type(payload).__name__, self.service.namespace
+        data, translated = self.dialect.downgrade(message, plain(payload))
+        lost = [*translated]
         body = etree.Element(f"{{{namespace}}}{element.name}", nsmap={"c": namespace})
-        _write_complex(body, _complex(element), plain(payload), namespace, "", _recorder(type(payload).__name__, lost))
+        _write_complex(body, _complex(element), data, namespace, "", _recorder(message, lost))
         return body, tuple(lost)
-
-
-@cache
-def _schema(service: Service) -> etree.XMLSchema:
-    return service.schema()
 
 
 def _complex(element: Element) -> ComplexType:
@@ -149,8 +165,23 @@ def _read_complex(node: etree._Element, kind: ComplexType, path: str, lose: Lose
 
 
 def _read_value(node: etree._Element, element: Element, path: str, lose: Lose) -> Any:
-    if isinstance(element.type, ComplexType):
+    if not isinstance(element.type, ComplexType):
+        return _read_text(node, path, lose)
+    if element.type.text is None:
         return _read_complex(node, element.type, path, lose)
+    return {TEXT: _read_text(node, path, lose), **_read_attributes(node, element.type, path, lose)}
+
+
+def _read_attributes(node: etree._Element, kind: ComplexType, path: str, lose: Lose) -> dict[str, Any]:
+    """Those that the WSDL knows. Attributes with a namespace are not OCPP's."""
+    known = {attribute.name for attribute in kind.attributes}
+    written = {str(name): str(value) for name, value in node.attrib.items() if not str(name).startswith("{")}
+    for name in sorted(written.keys() - known):
+        lose(f"{path}.{name}", Reason.UNKNOWN_FIELD)
+    return {name: value for name, value in written.items() if name in known}
+
+
+def _read_text(node: etree._Element, path: str, lose: Lose) -> str:
     if len(node) and children(node):
         # Rule 92: some devices put XML elements where a text belongs. It is theirs; it is passed on as they wrote it.
         lose(path, Reason.MARKUP_AS_TEXT)
@@ -182,14 +213,19 @@ def _items(value: Any, element: Element, path: str) -> Iterator[tuple[str, Any]]
 
 
 def _write_value(parent: etree._Element, element: Element, value: Any, namespace: str, path: str, lose: Lose) -> None:
-    if isinstance(element.type, ComplexType):
-        node = etree.SubElement(parent, f"{{{namespace}}}{element.name}")
-        _write_complex(node, element.type, value, namespace, path, lose)
-        return
-    text = _text(value, element.type, path, lose)
-    if text is None:
-        return
-    node = etree.SubElement(parent, f"{{{namespace}}}{element.name}")
+    kind, name = element.type, f"{{{namespace}}}{element.name}"
+    if isinstance(kind, SimpleType):
+        text = _text(value, kind, path, lose)
+        if text is not None:
+            _put(etree.SubElement(parent, name), text, path)
+    elif kind.text is None:
+        _write_complex(etree.SubElement(parent, name), kind, value, namespace, path, lose)
+    else:
+        named = {attribute.name: value[attribute.name] for attribute in kind.attributes if attribute.name in value}
+        _put(etree.SubElement(parent, name, named), value[TEXT], path)
+
+
+def _put(node: etree._Element, text: str, path: str) -> None:
     try:
         node.text = text
     except ValueError:

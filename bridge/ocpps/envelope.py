@@ -6,6 +6,7 @@ specification has it.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from enum import Enum
 from typing import Any
 
@@ -15,6 +16,7 @@ from msgspec import Struct
 
 from bridge.errors import ErrorCode, FaultCode, MessageError, code_of_fault, fault_of, known_code
 from bridge.ocpp.rpc import CallError, Unanswered
+from bridge.ocpp.validation import json_value
 from bridge.ocpps.xml import children, local_name, namespace, parse, text_of
 
 WSA = "http://www.w3.org/2005/08/addressing"
@@ -92,8 +94,8 @@ def _addressing(named: dict[str, etree._Element]) -> Addressing:
         message_id=_text(named, "messageid"),
         relates_to=_text(named, "relatesto"),
         action=_text(named, "action"),
-        sent_from=_text(named, "from"),
-        reply_to=_text(named, "replyto"),
+        sent_from=_address(named, "from"),
+        reply_to=_address(named, "replyto"),
         namespace=WSA_2004 if WSA_2004 in spoken else WSA,
     )
 
@@ -101,6 +103,13 @@ def _addressing(named: dict[str, etree._Element]) -> Addressing:
 def _text(named: dict[str, etree._Element], name: str) -> str | None:
     header = named.get(name)
     return None if header is None else text_of(header).strip() or None
+
+
+def _address(named: dict[str, etree._Element], name: str) -> str | None:
+    """The text of the endpoint's Address, if it has one: ReferenceParameters and Metadata may stand beside it."""
+    header = named.get(name)
+    found = [] if header is None else [part for part in header.iter("*") if local_name(part).lower() == "address"]
+    return _text({name: found[0]} if found else named, name)
 
 
 def nothing() -> etree._Element:
@@ -198,10 +207,11 @@ class Fault(Struct, frozen=True, kw_only=True):
 
 def _whole_error(element: etree._Element, unique_id: str) -> CallError:
     parts = {local_name(child): child.text or "" for child in children(element)}
-    try:
-        details = msgspec.json.decode(parts.get("details") or "{}", type=dict[str, Any])
-    except msgspec.DecodeError:
-        details = {"details": parts["details"]}
+    details: Any = parts.get("details") or "{}"
+    with suppress(MessageError):
+        details = json_value(details)
+    if not isinstance(details, dict):
+        details = {"details": details}
     code = parts.get("code") or ErrorCode.InternalError.value
     return CallError(unique_id=unique_id, code=code, description=parts.get("description", ""), details=details)
 
@@ -213,21 +223,26 @@ def read_fault(body: etree._Element) -> Fault | None:
     """
     if local_name(body) != "Fault":
         return None
-    named = {local_name(part).lower(): part for part in body.iter() if isinstance(part.tag, str)}
+    detail = next((part for part in children(body) if local_name(part).lower() == "detail"), None)
+    named: dict[str, etree._Element] = {}
+    for part in children(body):
+        # What stands in the Detail is somebody's own, whatever its name.
+        for element in [] if part is detail else part.iter("*"):
+            named.setdefault(local_name(element).lower(), element)
     code = named.get("code", named.get("faultcode"))
     subcode = named.get("subcode")
-    reason = named.get("reason", named.get("faultstring"))
+    reason = named.get("text", named.get("reason", named.get("faultstring")))
     values = [] if code is None else [_qname(part) for part in code.iter() if local_name(part) == "Value"]
     if code is not None and not values:  # SOAP 1.1: "soap:Client.Subcode"
         values = _qname(code).split(".")
     if subcode is not None:
         values = [values[0] if values else "", _qname(_first_value(subcode))]
-    side = "Sender" if values and values[0] in ("Sender", "Client") else "Receiver"
+    side = "Sender" if values and values[0].lower() in ("sender", "client") else "Receiver"
     return Fault(
         side=side,
         subcode=values[1] if len(values) > 1 and values[1] else None,
         reason="" if reason is None else text_of(reason).strip(),
-        detail=named.get("detail"),
+        detail=detail,
     )
 
 
@@ -285,7 +300,8 @@ class _Fault(Struct, frozen=True, kw_only=True):
         etree.SubElement(whole, f"{ns}code").text = printable(self.error.code)
         etree.SubElement(whole, f"{ns}description").text = printable(self.error.description)
         details = msgspec.json.Encoder(decimal_format="number").encode(self.error.details).decode()
-        etree.SubElement(whole, f"{ns}details").text = details
+        # JSON escapes control characters; these two are none, and XML has no place for them either.
+        etree.SubElement(whole, f"{ns}details").text = details.replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
 
 
 def printable(text: str) -> str:

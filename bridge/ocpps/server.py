@@ -16,6 +16,7 @@ from aiohttp import ClientPayloadError, web
 from aiohttp.http_exceptions import HttpProcessingError
 from msgspec import Struct
 
+from bridge import logs
 from bridge.errors import BridgeError, ErrorCode, MessageError
 from bridge.ocpp.losses import Loss
 from bridge.ocpp.rpc import Answer, Call
@@ -100,10 +101,10 @@ class SoapServer:
             await self._runner.cleanup()
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
-        path = request.path.rstrip("/")
+        path = request.rel_url.raw_path.rstrip("/")  # not decoded: an identity may hold a slash
         door, tail = self._find(path)
         if "websocket" in request.headers.get("Upgrade", "").lower():
-            return self._wrong_door(426, "This is the OCPP-S (SOAP) port.", {"Upgrade": "HTTP/1.1"})
+            return self._wrong_door(request, 426, "This is the OCPP-S (SOAP) port.", {"Upgrade": "HTTP/1.1"})
         if request.method == "POST" and door is not None:
             return await self._post(request, door, tail)
         if request.method == "GET" and door is not None and not tail:
@@ -111,8 +112,8 @@ class SoapServer:
         if request.method == "GET" and path.lower() == "/services":
             return web.Response(text=self._index(), content_type="text/html")
         if door is not None:
-            return self._wrong_door(405, f"{request.method} is no use here.", {"Allow": "GET, POST"})
-        return self._wrong_door(404, f"Nothing is served at {request.path[:200]}.", {})
+            return self._wrong_door(request, 405, f"{request.method} is no use here.", {"Allow": "GET, POST"})
+        return self._wrong_door(request, 404, f"Nothing is served at {request.path[:200]}.", {})
 
     def _find(self, path: str) -> tuple[Door | None, str]:
         """The Door at `path`, and what follows its address there. Letter case is forgiven: some devices change it."""
@@ -123,7 +124,9 @@ class SoapServer:
 
     # Help for people.
 
-    def _wrong_door(self, status: int, why: str, headers: dict[str, str]) -> web.Response:
+    def _wrong_door(self, request: web.Request, status: int, why: str, headers: dict[str, str]) -> web.Response:
+        where = {"peer": request.remote, "method": request.method, "path": request.path, "status": status}
+        logs.fields(_log, logging.INFO, "wrong door", **where)
         lines = [why, "", *(f"SOAP Charge Points (OCPP-S): POST {self._url(door)}" for door in self._doors.values())]
         lines.append(f"JSON Charge Points (OCPP-J): {self._elsewhere}")
         return web.Response(status=status, text="\n".join(lines) + "\n", headers=headers)
@@ -147,12 +150,13 @@ class SoapServer:
 
     def _describe(self, request: web.Request, door: Door) -> web.Response:
         if "wsdl" not in {name.lower() for name in request.query}:
-            return self._wrong_door(405, "A SOAP service takes POST; its description is at ?wsdl.", {"Allow": "POST"})
+            text = "A SOAP service takes POST; its description is at ?wsdl."
+            return self._wrong_door(request, 405, text, {"Allow": "POST"})
         version = request.query.get("version", next(iter(door.services)))
         service = door.services.get(version)
         if service is None:
             known = ", ".join(door.services)
-            return self._wrong_door(404, f"There is no version {version[:20]} here, but {known}.", {})
+            return self._wrong_door(request, 404, f"There is no version {version[:20]} here, but {known}.", {})
         return web.Response(body=service.service.describe(self._url(door)), content_type="text/xml", charset="utf-8")
 
     # Messages.
@@ -182,7 +186,7 @@ class SoapServer:
         reply = await service.answer(exchange)
         if reply.losses:
             admission.lost(reply.losses)
-        if exchange.call is None and exchange.refusal is not None:
+        if exchange.refusal is not None:
             self._refused(identity, peer, exchange.refusal)
         return _response(request, reply)
 
@@ -192,7 +196,7 @@ class SoapServer:
         self._refused(identity, request.remote or "", error)
         reply = service.refuse(Exchange(opened, "", False, _never), error)
         response = _response(request, reply)
-        if not request.content.is_eof():
+        if not request.content.is_eof() or request.content.exception() is not None:
             response.force_close()
         return response
 
@@ -208,7 +212,11 @@ class SoapServer:
         except TimeoutError:
             text = f"the body did not arrive within {self._body_timeout:g} s"
             raise MessageError(ErrorCode.FormationViolation, text) from None
+        except ConnectionError as error:
+            raise MessageError(ErrorCode.FormationViolation, "the sender hung up in the middle of the body") from error
         except (ClientPayloadError, HttpProcessingError, web.RequestPayloadError) as error:
+            # Nothing can follow. aiohttp would look for more all the same, and log a traceback.
+            request.content.feed_eof()
             raise MessageError(ErrorCode.FormationViolation, f"the body cannot be read: {error}") from error
         return bytes(body)
 

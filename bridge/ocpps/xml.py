@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from codecs import BOM_UTF8
+from copy import deepcopy
+from xml.sax.saxutils import escape
 
 from lxml import etree
 
@@ -52,9 +54,9 @@ def text_of(element: etree._Element) -> str:
 
 
 def markup_of(element: etree._Element) -> str:
-    """What stands in it, as XML source."""
-    inner = [etree.tostring(child, encoding="unicode") for child in element]
-    return (element.text or "") + "".join(inner)
+    """What stands in it, as XML source. A copy declares the namespaces that it uses, and none that is only in scope."""
+    inner = [etree.tostring(deepcopy(child), encoding="unicode") for child in element]
+    return escape(element.text or "") + "".join(inner)
 
 
 def _first_line(error: Exception) -> str:

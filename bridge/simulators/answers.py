@@ -11,6 +11,13 @@ from typing import Any
 
 from bridge.simulators.wire import Behaviour, Payload, now
 
+_NEW_IN_16 = frozenset({"ClearChargingProfile", "GetCompositeSchedule", "SetChargingProfile", "TriggerMessage"})
+_NEW_IN_15 = frozenset(
+    {"CancelReservation", "DataTransfer", "GetConfiguration", "GetLocalListVersion", "ReserveNow", "SendLocalList"}
+)
+# By protocol: the operations of the Charge Point in 1.6 that it does not have.
+_LACKING = {"ocpp1.6s": frozenset[str](), "ocpp1.5s": _NEW_IN_16, "ocpp1.2s": _NEW_IN_16 | _NEW_IN_15}
+
 
 @dataclass(slots=True)
 class ConfigurationKey:
@@ -21,9 +28,15 @@ class ConfigurationKey:
 
 
 class ChargePointAnswers:
-    """The 19 operations of the Charge Point, and what it remembers between them."""
+    """The operations of the Charge Point, 19 in 1.6, and what it remembers between them.
 
-    def __init__(self) -> None:
+    `protocol` is ocpp1.6s, ocpp1.5s or ocpp1.2s; any other is a ValueError.
+    """
+
+    def __init__(self, protocol: str = "ocpp1.6s") -> None:
+        if protocol not in _LACKING:
+            raise ValueError(f"{protocol!r} is none of {', '.join(_LACKING)}")
+        self._protocol = protocol
         self.configuration = {
             "AuthorizeRemoteTxRequests": ConfigurationKey("true"),
             "ConnectionTimeOut": ConfigurationKey("60"),
@@ -35,14 +48,16 @@ class ChargePointAnswers:
                 "Core,FirmwareManagement,LocalAuthListManagement,Reservation,SmartCharging,RemoteTrigger", readonly=True
             ),
         }
+        if protocol != "ocpp1.6s":
+            del self.configuration["SupportedFeatureProfiles"]
         self.list_version = 0
         self.reservations: set[int] = set()
         self.profiles: dict[int, tuple[int, Payload]] = {}
         """By chargingProfileId: the connector, and the profile."""
 
     def table(self) -> dict[str, Behaviour]:
-        """The behaviour for each action."""
-        return {
+        """The behaviour for each action of the protocol."""
+        every: dict[str, Behaviour] = {
             "CancelReservation": self.cancel_reservation,
             "ChangeAvailability": _accepted,
             "ChangeConfiguration": self.change_configuration,
@@ -60,9 +75,14 @@ class ChargePointAnswers:
             "SendLocalList": self.send_local_list,
             "SetChargingProfile": self.set_charging_profile,
             "TriggerMessage": _accepted,
-            "UnlockConnector": lambda _: {"status": "Unlocked"},
+            "UnlockConnector": self.unlock_connector,
             "UpdateFirmware": _nothing,
         }
+        return {action: behaviour for action, behaviour in every.items() if action not in _LACKING[self._protocol]}
+
+    def unlock_connector(self, _: Payload) -> Payload:
+        """Done; 1.6 has a word of its own for it."""
+        return {"status": "Unlocked" if self._protocol == "ocpp1.6s" else "Accepted"}
 
     def get_configuration(self, request: Payload) -> Payload:
         """No key asked for means every key."""

@@ -4,6 +4,7 @@ One step per line:
     Action {payload as JSON}    send it, wait for the answer; no payload means {}
     wait SECONDS
     # a comment
+An element that has a text and attributes, as the meter values of OCPP 1.5, is {"_value_1": text, attribute: ...}.
 In a payload the string "$now" stands for the current time, "$transactionId" for the id that the last StartTransaction
 was given, or -1 when it was given none (OCPP 1.6 errata 3.18).
 """
@@ -46,6 +47,60 @@ StopTransaction {"transactionId": "$transactionId", "idTag": "DRIVER-1", "timest
 StatusNotification {"connectorId": 1, "status": "Finishing", "errorCode": "NoError", "timestamp": "$now"}
 StatusNotification {"connectorId": 1, "status": "Available", "errorCode": "NoError", "timestamp": "$now"}
 """
+
+_DEFAULT_SCRIPT_15 = """\
+# The Charge Point starts.
+BootNotification {"chargePointVendor": "ocpp-bridge", "chargePointModel": "simulator", "firmwareVersion": "1.0"}
+StatusNotification {"connectorId": 0, "status": "Available", "errorCode": "NoError", "timestamp": "$now"}
+StatusNotification {"connectorId": 1, "status": "Available", "errorCode": "NoError", "timestamp": "$now"}
+Heartbeat
+
+# A driver comes, and charges.
+Authorize {"idTag": "DRIVER-1"}
+StatusNotification {"connectorId": 1, "status": "Occupied", "errorCode": "NoError", "timestamp": "$now"}
+StartTransaction {"connectorId": 1, "idTag": "DRIVER-1", "timestamp": "$now", "meterStart": 12000}
+StatusNotification {"connectorId": 1, "status": "Occupied", "errorCode": "NoError", "timestamp": "$now"}
+MeterValues {"connectorId": 1, "transactionId": "$transactionId", "values": [{"timestamp": "$now", "value": \
+[{"_value_1": "12340", "measurand": "Energy.Active.Import.Register", "unit": "Wh"}, \
+{"_value_1": "230.10", "measurand": "Voltage", "unit": "Volt"}, \
+{"_value_1": "16.0", "measurand": "Current.Import", "unit": "Amp"}]}]}
+DataTransfer {"vendorId": "ocpp-bridge.demo", "messageId": "greeting", "data": "<hello> & {\\"good\\": \\"day\\"}"}
+
+# The driver leaves.
+StopTransaction {"transactionId": "$transactionId", "idTag": "DRIVER-1", "timestamp": "$now", "meterStop": 12680, \
+"transactionData": [{"values": [{"timestamp": "$now", "value": \
+[{"_value_1": "12680", "context": "Transaction.End", "unit": "Wh"}]}]}]}
+StatusNotification {"connectorId": 1, "status": "Occupied", "errorCode": "NoError", "timestamp": "$now"}
+StatusNotification {"connectorId": 1, "status": "Available", "errorCode": "NoError", "timestamp": "$now"}
+"""
+
+_DEFAULT_SCRIPT_12 = """\
+# The Charge Point starts.
+BootNotification {"chargePointVendor": "ocpp-bridge", "chargePointModel": "simulator", "firmwareVersion": "1.0"}
+StatusNotification {"connectorId": 0, "status": "Available", "errorCode": "NoError"}
+StatusNotification {"connectorId": 1, "status": "Available", "errorCode": "NoError"}
+Heartbeat
+
+# A driver comes, and charges.
+Authorize {"idTag": "DRIVER-1"}
+StatusNotification {"connectorId": 1, "status": "Occupied", "errorCode": "NoError"}
+StartTransaction {"connectorId": 1, "idTag": "DRIVER-1", "timestamp": "$now", "meterStart": 12000}
+StatusNotification {"connectorId": 1, "status": "Occupied", "errorCode": "NoError"}
+MeterValues {"connectorId": 1, "values": [{"timestamp": "$now", "value": 12340}]}
+
+# The driver leaves.
+StopTransaction {"transactionId": "$transactionId", "idTag": "DRIVER-1", "timestamp": "$now", "meterStop": 12680}
+StatusNotification {"connectorId": 1, "status": "Occupied", "errorCode": "NoError"}
+StatusNotification {"connectorId": 1, "status": "Available", "errorCode": "NoError"}
+"""
+
+# The session that is built in, by protocol.
+DEFAULT_SCRIPTS: Mapping[str, str] = {
+    "ocpp1.6j": DEFAULT_SCRIPT,
+    "ocpp1.6s": DEFAULT_SCRIPT,
+    "ocpp1.5s": _DEFAULT_SCRIPT_15,
+    "ocpp1.2s": _DEFAULT_SCRIPT_12,
+}
 
 _NO_TRANSACTION = -1
 

@@ -1,7 +1,7 @@
 """A Charge Point that speaks OCPP-S: zeep reads and writes, aiohttp carries.
 
-It asks a CentralSystemService and serves a ChargePointService of its own, both from the WSDLs in one folder; nothing
-but the folder decides the OCPP version (the default answers are those of 1.6).
+It asks a CentralSystemService and serves a ChargePointService of its own, both from the WSDLs in one folder, which
+decides the OCPP version on the wire; the protocol decides what it answers when nothing else was asked of it.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ class _Command:
 class SoapChargePoint:
     """One Charge Point. Usable from `start` to `stop`, or inside `async with`; may be started again.
 
+    wsdl            the folder of the two WSDLs
+    protocol        ocpp1.6s, ocpp1.5s or ocpp1.2s: that of the folder
     behaviour       by action, what it answers; see `wire.Behaviour`
     on_command      awaited before a command is answered
     after_command   awaited after a command was answered, unless with a Fault
@@ -57,12 +59,13 @@ class SoapChargePoint:
         wsdl: Path,
         host: str = "127.0.0.1",
         port: int = 0,
+        protocol: str = "ocpp1.6s",
         observe: Observer | None = None,
         timeout: float = 60,
     ) -> None:
         self.url = url
         self.identity = identity
-        self.answers = ChargePointAnswers()
+        self.answers = ChargePointAnswers(protocol)
         self.behaviour: dict[str, Behaviour] = self.answers.table()
         self.on_command: Hook | None = None
         self.after_command: Hook | None = None

@@ -53,7 +53,7 @@ class AliasRecord(Struct, frozen=True, kw_only=True):
 
 
 class ConnectorRecord(Struct, frozen=True, kw_only=True):
-    """What a connector last said of itself, and its transaction; `ended`: that was stopped, and no status came since."""
+    """What a connector last said of itself, and its transaction. `ended`: it was stopped, and no status came since."""
 
     identity: str
     connector: int

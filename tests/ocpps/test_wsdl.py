@@ -15,8 +15,19 @@ from bridge.ocpps import wsdl
 from bridge.ocpps.wsdl import ComplexType, Element, SimpleType
 from tests.reference import OFFICIAL_WSDL, needs_reference
 
-SERVICES = {"CentralSystemService": 10, "ChargePointService": 19}
-OURS = wsdl.default_folder() / "ocpp16"
+# Folder and service, and how many operations it has.
+SERVICES = {
+    ("ocpp16", "CentralSystemService"): 10,
+    ("ocpp16", "ChargePointService"): 19,
+    ("ocpp15", "CentralSystemService"): 10,
+    ("ocpp15", "ChargePointService"): 15,
+    ("ocpp12", "CentralSystemService"): 9,
+    ("ocpp12", "ChargePointService"): 9,
+}
+EVERY = wsdl.default_folder()
+OURS = EVERY / "ocpp16"
+
+each_service = pytest.mark.parametrize(("version", "service"), SERVICES, ids="-".join)
 
 WSDL = "{http://schemas.xmlsoap.org/wsdl/}"
 SOAP = "{http://schemas.xmlsoap.org/wsdl/soap12/}"
@@ -64,10 +75,10 @@ def read(source: bytes) -> Canonical:
 
 
 @needs_reference
-@pytest.mark.parametrize("service", SERVICES)
-def test_ours_describes_the_official_service(service: str) -> None:
-    name = f"{service}.wsdl"
-    assert read((OURS / name).read_bytes()) == read((OFFICIAL_WSDL / "ocpp16" / name).read_bytes())
+@each_service
+def test_ours_describes_the_official_service(version: str, service: str) -> None:
+    path = Path(version, f"{service}.wsdl")
+    assert read((EVERY / path).read_bytes()) == read((OFFICIAL_WSDL / path).read_bytes())
 
 
 @pytest.mark.parametrize(
@@ -102,9 +113,20 @@ def test_the_comparison_sees_order() -> None:
         assert read(f"{before}{following}{line}{rest}".encode()) != read(source.encode())
 
 
-@pytest.mark.parametrize("service", SERVICES)
-def test_ours_copies_no_wording_and_no_tab(service: str) -> None:
-    source = (OURS / f"{service}.wsdl").read_text()
+def test_the_comparison_sees_an_attribute_and_an_answer_without_an_action() -> None:
+    source = (EVERY / "ocpp15" / "CentralSystemService.wsdl").read_text()
+    for old, new in (
+        ('attribute name="unit" type="cs:UnitOfMeasure"', 'attribute name="unit" type="xs:string"'),
+        ('<xs:attribute name="location" type="cs:Location" use="optional"/>', ""),
+        (' wsaw:Action="/HeartbeatResponse"', ""),
+    ):
+        assert old in source
+        assert read(source.replace(old, new, 1).encode()) != read(source.encode())
+
+
+@each_service
+def test_ours_copies_no_wording_and_no_tab(version: str, service: str) -> None:
+    source = (EVERY / version / f"{service}.wsdl").read_text()
     assert "\t" not in source
     assert "SPDX-License-Identifier: Apache-2.0" in source
     assert not [*etree.fromstring(source.encode()).iter(*FOR_PEOPLE)]
@@ -114,18 +136,20 @@ def test_ours_copies_no_wording_and_no_tab(service: str) -> None:
 
 
 @needs_reference
-@pytest.mark.parametrize("service", SERVICES)
-def test_ours_and_the_official_one_load_to_the_same_service(service: str) -> None:
-    ours, official = (wsdl.load(folder / f"{service}.wsdl") for folder in (OURS, OFFICIAL_WSDL / "ocpp16"))
+@each_service
+def test_ours_and_the_official_one_load_to_the_same_service(version: str, service: str) -> None:
+    ours, official = (wsdl.load(folder / version / f"{service}.wsdl") for folder in (EVERY, OFFICIAL_WSDL))
     assert ours == official
     assert ours.source != official.source
 
 
-@pytest.mark.parametrize("name", SERVICES)
-def test_a_service(name: str) -> None:
-    service = wsdl.load(OURS / f"{name}.wsdl")
-    assert (service.name, service.port, len(service.operations)) == (name, f"{name}Soap12", SERVICES[name])
-    for operation in service.operations.values():
+@each_service
+def test_a_service(version: str, service: str) -> None:
+    loaded = wsdl.load(EVERY / version / f"{service}.wsdl")
+    assert (loaded.name, loaded.port) == (service, f"{service}Soap12")
+    assert len(loaded.operations) == SERVICES[version, service]
+    assert isinstance(loaded.schema(), etree.XMLSchema)
+    for operation in loaded.operations.values():
         first = operation.name[0].lower() + operation.name[1:]
         assert (operation.request.name, operation.response.name) == (f"{first}Request", f"{first}Response")
         assert operation.request.type.name == f"{operation.name}Request"
@@ -168,28 +192,8 @@ def field(element: Element, *path: str) -> Element:
     return element
 
 
-@needs_reference
-@pytest.mark.parametrize(
-    ("version", "service", "operations"),
-    [
-        ("ocpp15", "CentralSystemService", 10),
-        ("ocpp15", "ChargePointService", 15),
-        ("ocpp12", "CentralSystemService", 9),
-        ("ocpp12", "ChargePointService", 9),
-    ],
-)
-def test_older_versions_load(version: str, service: str, operations: int) -> None:
-    loaded = wsdl.load(OFFICIAL_WSDL / version / f"{service}.wsdl")
-    assert len(loaded.operations) == operations
-    for operation in loaded.operations.values():
-        assert operation.request_action == f"/{operation.name}"
-        assert operation.response_action == f"/{operation.name}Response"
-    assert isinstance(loaded.schema(), etree.XMLSchema)
-
-
-@needs_reference
 def test_a_text_with_attributes() -> None:
-    service = wsdl.load(OFFICIAL_WSDL / "ocpp15" / "CentralSystemService.wsdl")
+    service = wsdl.load(EVERY / "ocpp15" / "CentralSystemService.wsdl")
     value = field(service.operations["MeterValues"].request, "values", "value")
     assert value.is_list
     assert isinstance(value.type, ComplexType)
@@ -208,11 +212,12 @@ def test_a_text_with_attributes() -> None:
 # --- What is made of a loaded service ---
 
 
-@pytest.mark.parametrize("name", SERVICES)
-def test_zeep_reads_ours(name: str) -> None:
-    client = zeep.Client(str(OURS / f"{name}.wsdl"))  # type: ignore[no-untyped-call]
-    binding = client.wsdl.services[name].ports[f"{name}Soap12"].binding
-    assert {*binding.all()} == {*wsdl.load(OURS / f"{name}.wsdl").operations}
+@each_service
+def test_zeep_reads_ours(version: str, service: str) -> None:
+    path = EVERY / version / f"{service}.wsdl"
+    client = zeep.Client(str(path))  # type: ignore[no-untyped-call]
+    binding = client.wsdl.services[service].ports[f"{service}Soap12"].binding
+    assert {*binding.all()} == {*wsdl.load(path).operations}
 
 
 def test_describe_puts_the_address_in(tmp_path: Path) -> None:

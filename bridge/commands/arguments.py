@@ -1,0 +1,226 @@
+"""What may be said on the command line. Every complaint about it is one sentence, and the exit code is 2."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any, NoReturn, TypeAlias
+from urllib.parse import urlsplit
+
+from bridge import __version__
+from bridge.config import Listen
+from bridge.config.complaints import closest, one_line
+from bridge.ocpp.actions import ACTIONS, Party
+
+Run: TypeAlias = Callable[[argparse.Namespace], int]
+Commands: TypeAlias = "argparse._SubParsersAction[Any]"
+
+# On the command line a service is named by who serves it, in the code by the party that calls it.
+_SERVICES = {"central-system": Party.CHARGE_POINT, "charge-point": Party.CENTRAL_SYSTEM}
+_ANYWHERE = ("0.0.0.0", "::")  # noqa: S104 (to turn it away)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong, and not all that would be right."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, one_line(f"{self.prog}: {message}") + "\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of everything. The arguments that it gives have a `run`, and `stays`: it runs until stopped."""
+    top = _Parser(
+        prog="ocpp-bridge",
+        description="An OCPP-S SOAP gateway and JSON/SOAP bridge for OCPP 1.6.",
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="version", version=f"ocpp-bridge {__version__}")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_serve(commands)
+    _add_check(commands)
+    _add_demo(commands)
+    _add_translate(commands)
+    _add_simulate(commands)
+    return top
+
+
+def _add(commands: Commands, name: str, about: str) -> argparse.ArgumentParser:
+    description = f"{about[:1].upper()}{about[1:]}."
+    command: argparse.ArgumentParser = commands.add_parser(
+        name, help=about, description=description, allow_abbrev=False
+    )
+    return command
+
+
+def _add_config(command: argparse.ArgumentParser) -> None:
+    where = "default: OCPP_BRIDGE_CONFIG, else conf/bridge.toml, else built-in defaults"
+    command.add_argument("--config", metavar="FILE", type=Path, help=where)
+
+
+# A command's module is imported when it is run: `check` does not wait for zeep.
+
+
+def _add_serve(commands: Commands) -> None:
+    def run(arguments: argparse.Namespace) -> int:
+        from bridge.commands import serve
+
+        return serve.run(arguments.config)
+
+    command = _add(commands, "serve", "run the gateway")
+    _add_config(command)
+    command.set_defaults(run=run, stays=True)
+
+
+def _add_check(commands: Commands) -> None:
+    def run(arguments: argparse.Namespace) -> int:
+        from bridge.commands import check
+
+        return check.run(arguments.config)
+
+    command = _add(commands, "check", "say what is wrong with the configuration")
+    _add_config(command)
+    command.set_defaults(run=run, stays=False)
+
+
+def _add_demo(commands: Commands) -> None:
+    def run(arguments: argparse.Namespace) -> int:
+        from bridge.commands import demo
+
+        return demo.run(once=arguments.once)
+
+    command = _add(commands, "demo", "a charging session through the gateway, on this machine")
+    command.add_argument("--once", action="store_true", help="end after it; exit code 0 if all was as expected")
+    command.set_defaults(run=run, stays=True)
+
+
+def _add_translate(commands: Commands) -> None:
+    command = _add(commands, "translate", "one message into the other form")
+    command.add_argument("--to", required=True, choices=("json", "soap"), help="the form that is wanted")
+    about = "the service that is called; default: as the message says, and central-system where it does not"
+    command.add_argument("--service", choices=tuple(_SERVICES), help=about)
+    command.add_argument("--version", type=_one_of(["1.6"], later=["1.5", "1.2"]), default="1.6", metavar="1.6")
+    command.add_argument("--action", type=_action, metavar="NAME", help="what a CALLRESULT answers")
+    command.add_argument("--identity", type=_identity, default="CP-1", metavar="ID", help="default: CP-1")
+    command.add_argument("--strict", action="store_true", help="refuse what would be repaired or lost")
+    command.add_argument("file", nargs="?", type=Path, metavar="FILE", help="default: standard input")
+    command.set_defaults(run=_translate, stays=False)
+
+
+def _translate(arguments: argparse.Namespace) -> int:
+    from bridge.commands import translate
+    from bridge.translate import Wanted
+
+    wanted = Wanted(
+        service=_SERVICES.get(arguments.service),
+        action=arguments.action,
+        identity=arguments.identity,
+        strict=arguments.strict,
+    )
+    return translate.run(arguments.to, wanted, arguments.file)
+
+
+def _add_simulate(commands: Commands) -> None:
+    parties = _add(commands, "simulate", "a party to point at a gateway").add_subparsers(
+        title="parties", metavar="PARTY", required=True
+    )
+    _add_charge_point(parties)
+    _add_central_system(parties)
+
+
+def _add_charge_point(parties: Commands) -> None:
+    def run(arguments: argparse.Namespace) -> int:
+        from bridge.commands import simulate
+
+        if complaint := _complaint(arguments.url, arguments.protocol):
+            print(one_line(f"{party.prog}: argument --url: {complaint}"), file=sys.stderr)
+            return 2
+        return simulate.charge_point(
+            protocol=arguments.protocol,
+            url=arguments.url,
+            identity=arguments.identity,
+            listen=arguments.listen,
+            script=arguments.script,
+        )
+
+    party = _add(parties, "charge-point", "a Charge Point")
+    protocols = _one_of(["ocpp1.6s", "ocpp1.6j"], later=["ocpp1.5s", "ocpp1.2s"])
+    party.add_argument("--protocol", required=True, type=protocols, metavar="ocpp1.6s|ocpp1.6j")
+    about = "the CentralSystemService that it calls; ocpp1.6j: what it connects to, the identity appended"
+    party.add_argument("--url", required=True, help=about)
+    party.add_argument("--identity", required=True, type=_identity, metavar="ID", help="its ChargeBoxIdentity")
+    where = "where it takes commands, an address that the gateway reaches; default: a free port of 127.0.0.1"
+    party.add_argument("--listen", type=_own_address, default=Listen("127.0.0.1", 0), metavar="HOST:PORT", help=where)
+    about = "what it sends, a line `Action {JSON}` each, or `wait SECONDS`; default: a session, then Heartbeats"
+    party.add_argument("--script", type=Path, metavar="FILE", help=about)
+    party.set_defaults(run=run, stays=True)
+
+
+def _add_central_system(parties: Commands) -> None:
+    def run(arguments: argparse.Namespace) -> int:
+        from bridge.commands import simulate
+
+        return simulate.central_system(protocol=arguments.protocol, listen=arguments.listen)
+
+    party = _add(parties, "central-system", "a Central System")
+    protocols = _one_of(["ocpp1.6j", "ocpp1.6s"], later=[])
+    party.add_argument("--protocol", required=True, type=protocols, metavar="ocpp1.6j|ocpp1.6s")
+    party.add_argument("--listen", required=True, type=_listen, metavar="HOST:PORT")
+    party.set_defaults(run=run, stays=True)
+
+
+# Values.
+
+
+def _one_of(here: Collection[str], *, later: Collection[str]) -> Callable[[str], str]:
+    """One of those that are `here`; those that come `later` are known, and turned away."""
+
+    def value(text: str) -> str:
+        if text in later:
+            is_here = "is" if len(here) == 1 else "are"
+            raise argparse.ArgumentTypeError(f"{text} is not in this build yet, {' and '.join(here)} {is_here}")
+        if text not in here:
+            raise argparse.ArgumentTypeError(f"{text!r} is unknown, expected {', '.join(here)}")
+        return text
+
+    return value
+
+
+def _action(text: str) -> str:
+    if text in ACTIONS:
+        return text
+    guess = closest(text, ACTIONS)
+    meant = f", did you mean {guess}?" if guess else ""
+    raise argparse.ArgumentTypeError(f"no action of OCPP 1.6 is called {text!r}{meant}")
+
+
+def _identity(text: str) -> str:
+    if not text.strip() or not text.isprintable() or len(text) > 255:
+        raise argparse.ArgumentTypeError("a ChargeBoxIdentity is 1 to 255 characters that can be printed")
+    return text
+
+
+def _listen(text: str) -> Listen:
+    try:
+        return Listen.parse(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"HOST:PORT is expected, not {text!r}") from None
+
+
+def _own_address(text: str) -> Listen:
+    listen = _listen(text)
+    if listen.host in _ANYWHERE:
+        raise argparse.ArgumentTypeError(f"{listen.host} is no address that a command can be sent to")
+    return listen
+
+
+def _complaint(url: str, protocol: str) -> str | None:
+    """What is wrong with `url` where `protocol` is spoken; an argparse type would not know the protocol."""
+    plain, secure = ("ws", "wss") if protocol == "ocpp1.6j" else ("http", "https")
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in (plain, secure) and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    return None if usable else f"expected {plain}://HOST[:PORT]/PATH, not {url!r}"

@@ -1,0 +1,127 @@
+"""The demo from its first line to its exit code: the session, shown and checked; then a Charge Point that lives on."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import cycle
+
+from bridge.demo.checks import Failure, Played, described, failure_of
+from bridge.demo.ports import HOST, Ports
+from bridge.demo.scenario import IDENTITY, SIGNS_OF_LIFE, STEPS, Step
+from bridge.demo.screen import Exchange, Paint, direction, exchange_lines, failure_lines, life_lines, plain, summary
+from bridge.demo.stage import Prepare, Stage, opened
+
+_ATTEMPTS = 3
+_EVERY = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demo:
+    """What the demo is given: where its lines go, and in which colours; on which ports; what a test changes.
+
+    `every` is the number of seconds between two messages of the Charge Point that lives on.
+    """
+
+    say: Callable[[str], None]
+    paint: Paint = plain
+    ports: Ports = field(default_factory=Ports)
+    prepare: Prepare | None = None
+    every: float = _EVERY
+
+
+async def run(demo: Demo, *, once: bool) -> int:
+    """Play the session. 0 when every step was answered as expected, else 1; without `once` stays up until cancelled.
+
+    Raises OSError when there is no port to listen at.
+    """
+    async with AsyncExitStack() as stack:
+        stage = await _opened(demo, stack)
+        _introduce(demo, stage)
+        if not await _session(demo, stage):
+            return 1
+        if not once:
+            _advise(demo, stage)
+            await _live_on(demo, stage)
+    return 0
+
+
+async def _opened(demo: Demo, stack: AsyncExitStack) -> Stage:
+    """Another process may take a port between its choice and its use: then others are chosen."""
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return await stack.enter_async_context(opened(demo.ports.free(), demo.prepare))
+        except OSError:
+            continue
+    return await stack.enter_async_context(opened(demo.ports.free(), demo.prepare))
+
+
+def _introduce(demo: Demo, stage: Stage) -> None:
+    ports = stage.ports
+    demo.say("ocpp-bridge demo: a Charge Point that speaks SOAP, a Central System that speaks JSON.")
+    demo.say(f"  CP      {IDENTITY}, OCPP-S 1.6, takes commands at http://{HOST}:{ports.charge_point}/")
+    demo.say(f"  bridge  OCPP-S 1.6 at {stage.service_url}")
+    demo.say(f"          health at http://{HOST}:{ports.admin}/healthz")
+    demo.say(f"  CS      OCPP-J 1.6 at ws://{HOST}:{ports.central_system}/ocpp")
+    for wanted, found in ports.moved(demo.ports):
+        demo.say(f"  port {wanted} is taken, {found} is used instead")
+    demo.say("")
+
+
+async def _session(demo: Demo, stage: Stage) -> bool:
+    """Whether every step was answered as expected. The first that was not is the last."""
+    begun = time.perf_counter()
+    for number, step in enumerate(STEPS, start=1):
+        played = await stage.play(step)
+        for line in exchange_lines(_exchange(number, step, played), demo.paint):
+            demo.say(line)
+        if failure := failure_of(step, played):
+            _tell(demo, number, step, failure)
+            return False
+        demo.say("")
+    up = sum(step.upwards for step in STEPS)
+    for line in summary(up, len(STEPS) - up, time.perf_counter() - begun, demo.paint):
+        demo.say(line)
+    return True
+
+
+def _exchange(number: int, step: Step, played: Played) -> Exchange:
+    return Exchange(number=number, name=step.name, upwards=step.upwards, messages=played.messages)
+
+
+def _tell(demo: Demo, number: int, step: Step, failure: Failure) -> None:
+    name = f"step {number} of {len(STEPS)}, {step.name} ({direction(step.upwards)})"
+    for line in failure_lines(name, failure.expected, failure.came, demo.paint):
+        demo.say(line)
+
+
+def _advise(demo: Demo, stage: Stage) -> None:
+    admin = f"http://{HOST}:{stage.ports.admin}"
+    demo.say("")
+    demo.say("The demo stays up; Ctrl-C ends it. Meanwhile, in another terminal:")
+    demo.say(f"  curl {admin}/healthz")
+    demo.say(f"  curl http://{HOST}:{stage.ports.soap}/services")
+    demo.say("  ocpp-bridge simulate charge-point --protocol ocpp1.6s --identity CP-2 \\")
+    demo.say(f"      --url {stage.service_url}")
+    demo.say("A real Charge Point (OCPP-S 1.6) that runs on this machine is pointed at")
+    demo.say(f"  {stage.service_url}")
+    demo.say('One on the network needs `ocpp-bridge serve` with [soap] listen = "0.0.0.0:8080" in its configuration.')
+    demo.say("")
+
+
+async def _live_on(demo: Demo, stage: Stage) -> None:
+    """A Heartbeat, then MeterValues, and so on. One that fails is told of, and changes nothing."""
+    for step in cycle(SIGNS_OF_LIFE):
+        await asyncio.sleep(demo.every)
+        begun = time.perf_counter()
+        _, outcome = await stage.ask(step)
+        took = time.perf_counter() - begun
+        stage.forget()
+        clock = f"{datetime.now().astimezone():%H:%M:%S}"
+        failure = described(outcome) if isinstance(outcome, Exception) else ""
+        for line in life_lines(clock, step.action, took, failure, demo.paint):
+            demo.say(line)

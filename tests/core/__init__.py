@@ -1,0 +1,1 @@
+"""Every decision, on a clock that the test holds."""

@@ -1,0 +1,45 @@
+"""The Playbook fails when a conversation goes another way, and shows how."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.core.playbook import CP, CS, JSON_CENTRAL_SYSTEM, SOAP_CHARGE_POINT, Playbook, calls, opens, sends, up, wait
+from tests.core.samples import BOOT, HEARTBEAT
+
+
+def begun() -> Playbook:
+    return Playbook(SOAP_CHARGE_POINT, JSON_CENTRAL_SYSTEM) << calls(CP, "c1", HEARTBEAT)
+
+
+def test_what_is_missing() -> None:
+    with pytest.raises(AssertionError, match=r"-         >>  OpenLink\(party=charge_point\)"):
+        bool(begun() >> opens(CS) << up(CS) >> sends(CS, "h1", HEARTBEAT) >> opens(CP))
+
+
+def test_what_is_too_much() -> None:
+    with pytest.raises(AssertionError, match=r"\+         >>  OpenLink\(party=central_system\)"):
+        bool(begun() << wait(1))
+    with pytest.raises(AssertionError, match=r"\+         >>  SendCall"):
+        bool(begun() >> opens(CS) << up(CS))
+
+
+def test_what_is_other() -> None:
+    with pytest.raises(AssertionError, match="BootNotificationRequest"):
+        bool(begun() >> opens(CS) << up(CS) >> sends(CS, "h1", BOOT))
+
+
+def test_the_rest_is_shown_as_it_was() -> None:
+    with pytest.raises(AssertionError) as caught:
+        bool(begun() >> opens(CS) << wait(1) >> opens(CS))
+    assert "  <<    0.00  CallReceived(party=charge_point, key='c1'" in str(caught.value)
+    assert "          >>  OpenLink(party=central_system)\n" in str(caught.value)
+    assert "  <<    0.00  Wait(seconds=1)\n" in str(caught.value)
+
+
+def test_it_can_be_written_on() -> None:
+    playbook = begun() >> opens(CS)
+    assert playbook
+    assert playbook << up(CS) >> sends(CS, "h1", HEARTBEAT)
+    with pytest.raises(AssertionError):
+        bool(playbook << calls(CP, "c2", HEARTBEAT) >> sends(CS, "h2", HEARTBEAT))

@@ -1,0 +1,1134 @@
+"""The rules of bridge.core.session, one class each, as conversations (tests.core.playbook)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bridge.core.commands import Outcome, Report, SetTimer
+from bridge.core.session import Side, Status
+from bridge.errors import ErrorCode
+from bridge.ocpp.messages import BootNotificationRequest
+from tests.core.playbook import (
+    CP,
+    CS,
+    JSON_CENTRAL_SYSTEM,
+    JSON_CHARGE_POINT,
+    SOAP_CENTRAL_SYSTEM,
+    SOAP_CHARGE_POINT,
+    Playbook,
+    answers,
+    calls,
+    closes,
+    down,
+    drops,
+    opens,
+    refuses,
+    says_nothing,
+    sends,
+    tells,
+    tells_error,
+    tells_unanswered,
+    up,
+    wait,
+)
+from tests.core.samples import (
+    AUTHORIZE,
+    AUTHORIZE_CONF,
+    BOOT,
+    HEARTBEAT,
+    HEARTBEAT_CONF,
+    LIST_VERSION,
+    LIST_VERSION_CONF,
+    REMOTE_START,
+    REMOTE_START_CONF,
+    RESET,
+    RESET_CONF,
+    START,
+    START_CONF,
+    STOP,
+    STOP_CONF,
+    TRIGGER,
+    TRIGGER_CONF,
+    boot_conf,
+)
+
+LEGS = [
+    pytest.param(SOAP_CHARGE_POINT, JSON_CENTRAL_SYSTEM, id="soap-json"),
+    pytest.param(JSON_CHARGE_POINT, SOAP_CENTRAL_SYSTEM, id="json-soap"),
+    pytest.param(SOAP_CHARGE_POINT, SOAP_CENTRAL_SYSTEM, id="soap-soap"),
+    pytest.param(JSON_CHARGE_POINT, JSON_CENTRAL_SYSTEM, id="json-json"),
+]
+
+
+def connected(
+    charge_point: Side = SOAP_CHARGE_POINT, central_system: Side = JSON_CENTRAL_SYSTEM, **settings: Any
+) -> Playbook:
+    """Both Links are up, and nothing was said yet."""
+    return Playbook(charge_point, central_system, **settings) << up(CP) << up(CS)
+
+
+class TestEveryCallGetsOneAnswerByItsDeadline:
+    """Rule 1."""
+
+    @pytest.mark.parametrize(("charge_point", "central_system"), LEGS)
+    def test_the_answer_is_passed_on(self, charge_point: Side, central_system: Side) -> None:
+        playbook = connected(charge_point, central_system)
+        assert (
+            playbook
+            << calls(CP, "c1", HEARTBEAT)
+            >> sends(CS, "h1", HEARTBEAT, deadline=30)
+            << answers(CS, "h1", HEARTBEAT_CONF)
+            >> tells(CP, "c1", HEARTBEAT_CONF)
+            << calls(CS, "s1", RESET)
+            >> sends(CP, "h2", RESET, deadline=30)
+            << answers(CP, "h2", RESET_CONF)
+            >> tells(CS, "s1", RESET_CONF)
+            << wait(10_000 if charge_point.carries_answers else 899)
+        )
+        assert playbook.session.in_progress() == 0
+
+    def test_a_refusal_is_passed_on_as_it_is(self) -> None:
+        assert (
+            connected()
+            << calls(CP, "c1", HEARTBEAT)
+            >> sends(CS, "h1", HEARTBEAT)
+            << refuses(CS, "h1", ErrorCode.NotSupported)
+            >> tells_error(CP, "c1", ErrorCode.NotSupported, "")
+        )
+
+    def test_the_answer_bears_the_unique_id_of_its_call_and_goes_where_that_came_from(self) -> None:
+        assert (
+            connected()
+            << calls(CP, "http request 17", HEARTBEAT, unique_id="urn:uuid:a")
+            >> sends(CS, "h1", HEARTBEAT)
+            << answers(CS, "h1", HEARTBEAT_CONF)
+            >> tells(CP, "http request 17", HEARTBEAT_CONF, unique_id="urn:uuid:a")
+        )
+
+    def test_silence_is_told_at_the_deadline(self) -> None:
+        assert (
+            connected()
+            << calls(CP, "c1", HEARTBEAT)
+            >> sends(CS, "h1", HEARTBEAT, deadline=30)
+            << wait(29.99)
+            << wait(0.01)
+            >> tells_unanswered(CP, "c1", "the Central System did not answer: within 30 s")
+        )
+
+    def test_the_deadline_runs_while_waiting(self) -> None:
+        assert (
+            connected()
+            << calls(CP, "c1", AUTHORIZE)
+            >> sends(CS, "h1", AUTHORIZE, deadline=30)
+            << wait(20)
+            << calls(CP, "c2", HEARTBEAT)
+            << wait(10)
+            >> tells_unanswered(CP, "c1")
+            >> sends(CS, "h2", HEARTBEAT, deadline=50)
+            << wait(20)
+            >> tells_unanswered(CP, "c2")
+        )
+
+    def test_who_waits_in_vain_is_told_why(self) -> None:
+        assert (
+            connected()
+            << calls(CP, "c1", AUTHORIZE)
+            >> sends(CS, "h1", AUTHORIZE)
+            << calls(CP, "c2", HEARTBEAT)
+            << wait(30)
+            >> tells_unanswered(CP, "c1")
+            >> tells_unanswered(CP, "c2", "the Central System did not answer: within 30 s, busy with an earlier Call")
+        )
+        assert (
+            Playbook(SOAP_CHARGE_POINT, JSON_CENTRAL_SYSTEM)
+            << up(CS)
+            << calls(CS, "s1", RESET)
+            << wait(30)
+            >> tells_unanswered(
+                CS, "s1", "the Charge Point did not answer: within 30 s, it cannot be reached (not connected yet)"
+            )
+        )
+
+    def test_a_call_whose_time_is_over_is_not_sent_when_the_timer_is_late(self) -> None:
+        playbook = Playbook(SOAP_CHARGE_POINT, JSON_CENTRAL_SYSTEM) << up(CS) << calls(CS, "s1", RESET)
+        assert playbook
+        playbook._stage.alarm = None
+        assert playbook << wait(30.5) << up(CP) >> tells_unanswered(CS, "s1")
+
+    def test_an_answer_that_the_timer_let_through_is_used(self) -> None:
+        playbook = connected() << calls(CP, "c1", START) >> sends(CS, "h1", START)
+        assert playbook
+        playbook._stage.alarm = None
+        assert playbook << wait(30.5) << answers(CS, "h1", START_CONF) >> tells(CP, "c1", START_CONF)
+
+    @pytest.mark.parametrize("timeout", [1.0, 7.5, 120.0])
+    def test_the_time_is_a_term(self, timeout: float) -> None:
+        assert (
+            connected(call_timeout=timeout)
+            << wait(3)
+            << calls(CP, "c1", HEARTBEAT)
+            >> sends(CS, "h1", HEARTBEAT, deadline=3 + timeout)
+            << wait(timeout)
+            >> tells_unanswered(CP, "c1")
+        )
+
+
+class TestOneCallIsOutPerDirection:
+    """Rule 2."""
+
+    @pytest.mark.parametrize(("charge_point", "central_system"), LEGS)
+    def test_others_wait_in_the_order_of_their_arrival(self, charge_point: Side, central_system: Side) -> None:
+        assert (
+            connected(charge_point, central_system)
+            << calls(CP, "c1", START)
+            >> sends(CS, "h1", START)
+            << calls(CP, "c2", STOP)
+            << calls(CP, "c3", HEARTBEAT)
+            << answers(CS, "h1", START_CONF)
+            >> tells(CP, "c1", START_CONF)
+            >> sends(CS, "h2", STOP)
+            << answers(CS, "h2", STOP_CONF)
+            >> tells(CP, "c2", STOP_CONF)
+            >> sends(CS, "h3", HEARTBEAT)
+        )
+
+    def test_the_central_systems_calls_wait_likewise(self) -> None:
+        assert (
+            connected()
+            << calls(CS, "s1", RESET)
+            >> sends(CP, "h1", RESET)
+            << calls(CS, "s2", LIST_VERSION)
+            << refuses(CP, "h1")
+            >> tells_error(CS, "s1", ErrorCode.InternalError)
+            >> sends(CP, "h2", LIST_VERSION)
+        )
+
+    @pytest.mark.parametrize(("charge_point", "central_system"), LEGS)
+    def test_an_authorize_inside_a_remote_start_does_not_deadlock(
+        self, charge_point: Side, central_system: Side
+    ) -> None:
+        """Rule 87 of the field: AuthorizeRemoteTxRequests."""
+        assert (
+            connected(charge_point, central_system)
+            << calls(CS, "s1", REMOTE_START)
+            >> sends(CP, "h1", REMOTE_START)
+            << calls(CP, "c1", AUTHORIZE)
+            >> sends(CS, "h2", AUTHORIZE)
+            << answers(CS, "h2", AUTHORIZE_CONF)
+            >> tells(CP, "c1", AUTHORIZE_CONF)
+            << answers(CP, "h1", REMOTE_START_CONF)
+            >> tells(CS, "s1", REMOTE_START_CONF)
+        )
+
+    def test_both_directions_may_bear_the_same_unique_id(self) -> None:
+        assert (
+            connected()
+            << calls(CS, "1", RESET)
+            >> sends(CP, "h1", RESET)
+            << calls(CP, "1", HEARTBEAT)
+            >> sends(CS, "h2", HEARTBEAT)
+            << answers(CS, "h2", HEARTBEAT_CONF)
+            >> tells(CP, "1", HEARTBEAT_CONF)
+            << answers(CP, "h1", RESET_CONF)
+            >> tells(CS, "1", RESET_CONF)
+        )
+
+
+class TestAUniqueIdInProgressNamesNoSecondCall:
+    """Rule 3."""
+
+    @pytest.mark.parametrize(("charge_point", "central_system"), LEGS)
+    def test_the_second_is_refused_and_the_first_unaffected(self, charge_point: Side, central_system: Side) -> None:
+        assert (
+            connected(charge_point, central_system)
+            << calls(CP, "c1", START)
+            >> sends(CS, "h1", START)
+            << calls(CP, "c1", HEARTBEAT)
+            >> tells_error(CP, "c1", ErrorCode.ProtocolError, "a Call with the UniqueId 'c1' is in progress")
+            << answers(CS, "h1", START_CONF)
+            >> tells(CP, "c1", START_CONF)
+        )
+
+    def test_while_it_waits_too(self) -> None:
+        assert (
+            connected()
+            << calls(CS, "s1", RESET)
+            >> sends(CP, "h1", RESET)
+            << calls(CS, "s2", LIST_VERSION)
+            << calls(CS, "s2", LIST_VERSION)
+            >> tells_error(CS, "s2", ErrorCode.ProtocolError)
+            << answers(CP, "h1", RESET_CONF)
+            >> tells(CS, "s1", RESET_CONF)
+            >> sends(CP, "h2", LIST_VERSION)
+        )
+
+    def test_afterwards_it_names_another(self) -> None:
+        assert (
+            connected()
+            << calls(CP, "c1", HEARTBEAT)
+            >> sends(CS, "h1", HEARTBEAT)
+            << answers(CS, "h1", HEARTBEAT_CONF)
+            >> tells(CP, "c1", HEARTBEAT_CONF)
+            << calls(CP, "c1", HEARTBEAT)
+            >> sends(CS, "h2", HEARTBEAT)
+        )
+
+    def test_a_call_that_nobody_waits_for_does_not_keep_its_name(self) -> None:
+        """A retry after a reconnection may bear the old UniqueId (rule 13 of the field)."""
+        assert (
+            connected(JSON_CHARGE_POINT)
+            << calls(CP, "c1", STOP)
+            >> sends(CS, "h1", STOP)
+            << down(CP)
+            << up(CP)
+            << calls(CP, "c1", STOP)
+            << answers(CS, "h1", STOP_CONF)
+            >> drops(CS, "h1")
+            >> sends(CS, "h2", STOP)
+            << answers(CS, "h2", STOP_CONF)
+            >> tells(CP, "c1", STOP_CONF)
+        )
+
+
+class TestAnAnswerIsMatchedByTheUniqueIdOfItsHop:
+    """Rule 4."""
+
+    def test_a_late_answer_goes_nowhere(self) -> None:
+        assert (
+            connected()
+            << calls(CP, "c1", AUTHORIZE)
+            >> sends(CS, "h1", AUTHORIZE)
+            << wait(30)
+            >> tells_unanswered(CP, "c1")
+            << calls(CP, "c2", AUTHORIZE)
+            >> sends(CS, "h2", AUTHORIZE)
+            << answers(CS, "h1", AUTHORIZE_CONF)
+            >> drops(CS, "h1")
+            << answers(CS, "h2", AUTHORIZE_CONF)
+            >> tells(CP, "c2", AUTHORIZE_CONF)
+        )
+
+    def test_a_second_answer_goes_nowhere(self) -> None:
+        assert (
+            connected()
+            << calls(CP, "c1", AUTHORIZE)
+            >> sends(CS, "h1", AUTHORIZE)
+            << answers(CS, "h1", AUTHORIZE_CONF)
+            >> tells(CP, "c1", AUTHORIZE_CONF)
+            << refuses(CS, "h1")
+            >> drops(CS, "h1")
+        )
+
+    @pytest.mark.parametrize("wrong", ["h2", "c1", "", "H1"])
+    def test_an_unknown_unique_id_goes_nowhere(self, wrong: str) -> None:
+        assert (
+            connected()
+            << calls(CP, "c1", AUTHORIZE)
+            >> sends(CS, "h1", AUTHORIZE)
+            << answers(CS, wrong, AUTHORIZE_CONF)
+            >> drops(CS, wrong)
+            << answers(CS, "h1", AUTHORIZE_CONF)
+            >> tells(CP, "c1", AUTHORIZE_CONF)
+        )
+
+    def test_nobody_answers_for_another(self) -> None:
+        """The UniqueId is right, but the Call went to the other party."""
+        assert (
+            connected()
+            << calls(CP, "c1", AUTHORIZE)
+            >> sends(CS, "h1", AUTHORIZE)
+            << answers(CP, "h1", AUTHORIZE_CONF)
+            >> drops(CP, "h1")
+        )
+
+    def test_an_answer_to_nothing_goes_nowhere(self) -> None:
+        assert connected() << answers(CS, "h1", AUTHORIZE_CONF) >> drops(CS, "h1")
+
+
+class TestALinkIsDialledWhenACallNeedsItAndAgainWhenItIsLost:
+    """Rule 5."""
+
+    def test_the_first_call_opens_it(self) -> None:
+        assert (
+            Playbook(SOAP_CHARGE_POINT, JSON_CENTRAL_SYSTEM)
+            << up(CP)
+            << wait(100)
+            << calls(CP, "c1", BOOT)
+            >> opens(CS)
+            << calls(CP, "c2", HEARTBEAT)
+            << up(CS)
+            >> sends(CS, "h1", BOOT, deadline=130)
+        )
+
+    def test_who_cannot_be_dialled_is_not(self) -> None:
+        assert (
+            Playbook(JSON_CHARGE_POINT, SOAP_CENTRAL_SYSTEM)
+            << up(CS)
+            << calls(CS, "s1", RESET)
+            << wait(29)
+            << up(CP)
+            >> sends(CP, "h1", RESET, deadline=30)
+        )
+
+    def test_lost_it_is_dialled_again_after_a_pause(self) -> None:
+        assert (
+            connected()
+            << calls(CP, "c1", HEARTBEAT)
+            >> sends(CS, "h1", HEARTBEAT)
+            << answers(CS, "h1", HEARTBEAT_CONF)
+            >> tells(CP, "c1", HEARTBEAT_CONF)
+            << down(CS)
+            << wait(0.99)
+            << wait(0.01)
+            >> opens(CS)
+            << up(CS)
+            << wait(800)
+        )
+
+    def test_the_pause_doubles_up_to_a_minute(self) -> None:
+        playbook = (
+            connected()
+            << calls(CP, "c1", HEARTBEAT)
+            >> sends(CS, "h1", HEARTBEAT)
+            << answers(CS, "h1", HEARTBEAT_CONF)
+            >> tells(CP, "c1", HEARTBEAT_CONF)
+        )
+        for pause in [1, 2, 4, 8, 16, 32, 60, 60, 60]:
+            playbook = playbook << down(CS) << wait(pause - 0.01) << wait(0.01) >> opens(CS)
+        assert playbook
+
+    @pytest.mark.parametrize(("chance", "share"), [(0.0, 1.0), (0.5, 0.75), (0.9999, 0.50005)])
+    def test_chance_takes_up_to_half_of_it(self, chance: float, share: float) -> None:
+        playbook = connected(chance=lambda: chance) << calls(CP, "c1", HEARTBEAT) >> sends(CS, "h1", HEARTBEAT)
+        playbook = playbook << answers(CS, "h1", HEARTBEAT_CONF) >> tells(CP, "c1", HEARTBEAT_CONF)
+        for pause in [1, 2, 4, 8, 16, 32, 60, 60]:
+            playbook = playbook << down(CS) << wait(pause * share - 0.001) << wait(0.002) >> opens(CS)
+        assert playbook
+
+    def test_a_connection_alone_does_not_make_the_pause_short_again(self) -> None:
+        """A Central System that accepts and hangs up at once is no better than one that refuses."""
+        playbook = connected() << calls(CP, "c1", HEARTBEAT) >> sends(CS, "h1", HEARTBEAT)
+        playbook = playbook << answers(CS, "h1", HEARTBEAT_CONF) >> tells(CP, "c1", HEARTBEAT_CONF)
+        for pause in [1, 2, 4, 8]:
+            playbook = playbook << down(CS) << wait(pause - 0.01) << wait(0.01) >> opens(CS) << up(CS)
+        assert playbook
+
+    @pytest.mark.parametrize("heard", [answers(CS, "h9", HEARTBEAT_CONF), calls(CS, "s1", RESET)])
+    def test_a_word_of_the_central_system_does(self, heard: object) -> None:
+        playbook = connected() << calls(CP, "c1", HEARTBEAT) >> sends(CS, "h1", HEARTBEAT)
+        playbook = playbook << answers(CS, "h1", HEARTBEAT_CONF) >> tells(CP, "c1", HEARTBEAT_CONF)
+        for pause in [1, 2, 4, 8]:
+            playbook = playbook << down(CS) << wait(pause) >> opens(CS)
+        assert playbook << up(CS)
+        playbook.session.handle(heard)  # type: ignore[arg-type]
+        assert playbook << down(CS) << wait(0.99) << wait(0.01) >> opens(CS)
+
+    def test_a_word_of_the_charge_point_does_not(self) -> None:
+        playbook = Playbook(SOAP_CHARGE_POINT, JSON_CENTRAL_SYSTEM) << calls(CP, "c1", HEARTBEAT) >> opens(CS)
+        for number, pause in enumerate([1, 2, 4, 8, 16], 2):
+            playbook = playbook << down(CS) >> tells_unanswered(CP, f"c{number - 1}")
+            playbook = playbook << wait(pause - 0.01) << calls(CP, f"c{number}", HEARTBEAT) << wait(0.01) >> opens(CS)
+        assert playbook
+
+    def test_it_is_not_dialled_again_for_a_charge_point_that_is_silent(self) -> None:
+        assert (
+            connected(idle_default=10.0)
+            << calls(CP, "c1", HEARTBEAT)
+            >> sends(CS, "h1", HEARTBEAT)
+            << answers(CS, "h1", HEARTBEAT_CONF)
+            >> tells(CP, "c1", HEARTBEAT_CONF)
+            << wait(9.5)
+            << down(CS)
+            << wait(10_000)
+            << calls(CP, "c2", HEARTBEAT)
+            >> opens(CS)
+        )
+
+    def test_it_is_not_dialled_again_for_a_charge_point_that_hung_up(self) -> None:
+        assert (
+            connected(JSON_CHARGE_POINT, idle_default=10.0)
+            << calls(CP, "c1", HEARTBEAT)
+            >> sends(CS, "h1", HEARTBEAT)
+            << answers(CS, "h1", HEARTBEAT_CONF)
+            >> tells(CP, "c1", HEARTBEAT_CONF)
+            << wait(9.5)
+            << down(CP)
+            << down(CS)
+            << wait(10_000)
+        )
+
+    def test_a_link_that_is_opening_is_not_opened_again(self) -> None:
+        assert (
+            Playbook(SOAP_CHARGE_POINT, JSON_CENTRAL_SYSTEM)
+            << calls(CP, "c1", HEARTBEAT)
+            >> opens(CS)
+            << wait(29)
+            << calls(CP, "c2", HEARTBEAT)
+            << wait(1)
+            >> tells_unanswered(CP, "c1")
+            << wait(29)
+            >> tells_unanswered(CP, "c2")
+            << up(CS)
+            << wait(100)
+        )
+
+
+class TestWhatWaitsForALinkIsRefusedWhenDialingFailed:
+    """Rule 6."""
+
+    def test_at_once_and_all_of_it(self) -> None:
+        assert (
+            Playbook(SOAP_CHARGE_POINT, JSON_CENTRAL_SYSTEM)
+            << calls(CP, "c1", BOOT)
+            >> opens(CS)
+            << calls(CP, "c2", HEARTBEAT)
+            << down(CS, reason="HTTP 404")
+            >> tells_unanswered(CP, "c1", "the Central System did not answer: HTTP 404")
+            >> tells_unanswered(CP, "c2", "the Central System did not answer: HTTP 404")
+        )
+
+    def test_not_while_the_next_attempt_is_near(self) -> None:
+        assert (
+            Playbook(SOAP_CHARGE_POINT, JSON_CENTRAL_SYSTEM)
+            << calls(CP, "c1", BOOT)
+            >> opens(CS)
+            << down(CS)
+            >> tells_unanswered(CP, "c1")
+            << calls(CP, "c2", BOOT)
+            << wait(1)
+            >> opens(CS)
+            << up(CS)
+            >> sends(CS, "h1", BOOT)
+        )
+
+    def test_at_once_while_it_is_far(self) -> None:
+        playbook = Playbook(SOAP_CHARGE_POINT, JSON_CENTRAL_SYSTEM) << calls(CP, "c1", BOOT) >> opens(CS)
+        playbook = playbook << down(CS, reason="refused") >> tells_unanswered(CP, "c1")
+        for pause in [1, 2, 4]:
+            playbook = playbook << wait(pause) >> opens(CS) << down(CS, reason="refused")
+        assert (
+            playbook
+            << calls(CP, "c2", BOOT)
+            >> tells_unanswered(CP, "c2", "the Central System did not answer: refused")
+            << wait(3)
+            << calls(CP, "c3", BOOT)
+            << wait(5)
+            >> opens(CS)
+            << down(CS)
+            >> tells_unanswered(CP, "c3")
+        )
+
+    def test_what_waits_when_a_link_that_was_up_is_lost_is_not_refused(self) -> None:
+        assert (
+            connected()
+            << calls(CP, "c1", START)
+            >> sends(CS, "h1", START)
+            << calls(CP, "c2", STOP)
+            << down(CS)
+            >> tells_unanswered(CP, "c1")
+            << wait(1)
+            >> opens(CS)
+            << up(CS)
+            >> sends(CS, "h2", STOP, deadline=30)
+        )
+
+
+class TestACallThatWasOutWhenItsLinkWasLost:
+    """Rule 7."""
+
+    @pytest.mark.parametrize("undelivered", [None, "h0", "c1"])
+    def test_it_may_have_arrived_and_is_unanswered(self, undelivered: str | None) -> None:
+        assert (
+            connected()
+            << calls(CP, "c1", START)
+            >> sends(CS, "h1", START)
+            << down(CS, undelivered, reason="reset")
+            >> tells_unanswered(CP, "c1", "the Central System did not answer: reset")
+        )
+
+    def test_one_that_certainly_did_not_arrive_waits_first_in_its_lane(self) -> None:
+        assert (
+            connected()
+            << calls(CP, "c1", START)
+            >> sends(CS, "h1", START)
+            << calls(CP, "c2", STOP)
+            << down(CS, "h1")
+            << wait(1)
+            >> opens(CS)
+            << up(CS)
+            >> sends(CS, "h2", START, deadline=30)
+            << answers(CS, "h1", START_CONF)
+            >> drops(CS, "h1")
+            << answers(CS, "h2", START_CONF)
+            >> tells(CP, "c1", START_CONF)
+            >> sends(CS, "h3", STOP)
+        )
+
+    def test_undelivered_to_a_soap_charge_point_it_waits_for_the_address(self) -> None:
+        """DESIGN section 5: it waits inside its deadline for the Charge Point's next message."""
+        assert (
+            connected()
+            << calls(CS, "s1", RESET)
+            >> sends(CP, "h1", RESET)
+            << calls(CS, "s2", LIST_VERSION)
+            << wait(2)
+            << down(CP, "h1", reason="connection refused")
+            << wait(20)
+            << up(CP)
+            >> sends(CP, "h2", RESET, deadline=30)
+            << answers(CP, "h2", RESET_CONF)
+            >> tells(CS, "s1", RESET_CONF)
+            >> sends(CP, "h3", LIST_VERSION)
+        )
+
+    def test_until_its_deadline(self) -> None:
+        assert (
+            connected()
+            << calls(CS, "s1", RESET)
+            >> sends(CP, "h1", RESET)
+            << wait(2)
+            << down(CP, "h1", reason="connection refused")
+            << wait(28)
+            >> tells_unanswered(
+                CS, "s1", "the Charge Point did not answer: within 30 s, it cannot be reached (connection refused)"
+            )
+            << up(CP)
+        )
+
+    def test_a_post_that_brings_nothing_back_is_unanswered(self) -> None:
+        assert (
+            connected()
+            << calls(CS, "s1", RESET)
+            >> sends(CP, "h1", RESET)
+            << says_nothing(CP, "h1", "an HTML page")
+            >> tells_unanswered(CS, "s1", "an HTML page")
+        )
+
+    def test_a_post_under_way_is_not_lost_with_the_address(self) -> None:
+        assert (
+            connected()
+            << calls(CS, "s1", RESET)
+            >> sends(CP, "h1", RESET)
+            << down(CP, reason="IdentityMismatch")
+            << answers(CP, "h1", RESET_CONF)
+            >> tells(CS, "s1", RESET_CONF)
+        )
+
+    def test_what_nobody_waits_for_is_not_sent_again(self) -> None:
+        playbook = connected(JSON_CHARGE_POINT)
+        assert (
+            playbook
+            << calls(CP, "c1", STOP)
+            >> sends(CS, "h1", STOP)
+            << down(CP)
+            << down(CS, "h1")
+            << up(CP)
+            << wait(1)
+            >> opens(CS)
+            << up(CS)
+            << wait(100)
+        )
+        assert [report.outcome for report in playbook.reports] == [Outcome.ABANDONED]
+
+
+class TestAPartyWhoseAnswersTravelOnItsLinkGetsNoneAfterIt:
+    """Rule 8."""
+
+    def test_what_is_out_ends_by_itself(self) -> None:
+        playbook = connected(JSON_CHARGE_POINT)
+        assert (
+            playbook
+            << calls(CP, "c1", START)
+            >> sends(CS, "h1", START)
+            << down(CP)
+            << up(CP)
+            << answers(CS, "h1", START_CONF)
+            >> drops(CS, "h1")
+        )
+        (report,) = playbook.reports
+        assert (report.outcome, report.answer, report.hop_id) == (Outcome.ABANDONED, None, "h1")
+
+    def test_or_at_its_deadline_and_in_silence(self) -> None:
+        playbook = connected(JSON_CHARGE_POINT)
+        assert (
+            playbook
+            << calls(CP, "c1", START)
+            >> sends(CS, "h1", START)
+            << down(CP)
+            << wait(30)
+            << answers(CS, "h1", START_CONF)
+            >> drops(CS, "h1")
+        )
+        assert [report.outcome for report in playbook.reports] == [Outcome.ABANDONED]
+        assert playbook.session.in_progress() == 0
+
+    def test_what_waits_is_not_sent(self) -> None:
+        playbook = connected(JSON_CHARGE_POINT)
+        assert (
+            playbook
+            << calls(CP, "c1", START)
+            >> sends(CS, "h1", START)
+            << calls(CP, "c2", STOP)
+            << down(CP)
+            << answers(CS, "h1", START_CONF)
+            >> drops(CS, "h1")
+            << wait(100)
+        )
+        assert [report.hop_id for report in playbook.reports] == [None, "h1"]
+
+    def test_it_holds_for_the_central_system_too(self) -> None:
+        assert (
+            connected()
+            << calls(CS, "s1", RESET)
+            >> sends(CP, "h1", RESET)
+            << down(CS)
+            << answers(CP, "h1", RESET_CONF)
+            >> drops(CP, "h1")
+        )
+
+    def test_a_party_that_posts_gets_its_answer_all_the_same(self) -> None:
+        assert (
+            connected()
+            << calls(CP, "c1", HEARTBEAT)
+            >> sends(CS, "h1", HEARTBEAT)
+            << down(CP)
+            << answers(CS, "h1", HEARTBEAT_CONF)
+            >> tells(CP, "c1", HEARTBEAT_CONF)
+        )
+
+    def test_what_it_was_asked_is_unanswered(self) -> None:
+        assert (
+            connected(JSON_CHARGE_POINT)
+            << calls(CS, "s1", RESET)
+            >> sends(CP, "h1", RESET)
+            << down(CP, reason="1006")
+            >> tells_unanswered(CS, "s1", "the Charge Point did not answer: 1006")
+        )
+
+
+class TestTheLinkIsClosedWhenTheChargePointIsSilent:
+    """Rule 9."""
+
+    def boot(self, interval: int, **terms: Any) -> Playbook:
+        return (
+            connected(**terms)
+            << calls(CP, "c1", BOOT)
+            >> sends(CS, "h1", BOOT)
+            << answers(CS, "h1", boot_conf(interval))
+            >> tells(CP, "c1", boot_conf(interval))
+        )
+
+    def test_after_three_heartbeats(self) -> None:
+        assert self.boot(60) << wait(179.99) << wait(0.01) >> closes(CS)
+
+    def test_the_last_interval_counts(self) -> None:
+        assert (
+            self.boot(60)
+            << calls(CP, "c2", BOOT)
+            >> sends(CS, "h2", BOOT)
+            << answers(CS, "h2", boot_conf(10))
+            >> tells(CP, "c2", boot_conf(10))
+            << wait(29.99)
+            << wait(0.01)
+            >> closes(CS)
+        )
+
+    @pytest.mark.parametrize("interval", [0, -5])
+    def test_an_interval_that_is_none_is_not_known(self, interval: int) -> None:
+        assert self.boot(interval) << wait(899.99) << wait(0.01) >> closes(CS)
+
+    def test_every_word_of_the_charge_point_begins_it_anew(self) -> None:
+        assert (
+            self.boot(60)
+            << wait(170)
+            << calls(CP, "c2", HEARTBEAT)
+            >> sends(CS, "h2", HEARTBEAT)
+            << answers(CS, "h2", HEARTBEAT_CONF)
+            >> tells(CP, "c2", HEARTBEAT_CONF)
+            << wait(170)
+            << calls(CS, "s1", RESET)
+            >> sends(CP, "h3", RESET)
+            << answers(CP, "h3", RESET_CONF)
+            >> tells(CS, "s1", RESET_CONF)
+            << wait(179.99)
+            << wait(0.01)
+            >> closes(CS)
+        )
+
+    def test_a_post_that_it_did_not_answer_is_no_word(self) -> None:
+        assert (
+            self.boot(60)
+            << wait(170)
+            << calls(CS, "s1", RESET)
+            >> sends(CP, "h2", RESET)
+            << says_nothing(CP, "h2")
+            >> tells_unanswered(CS, "s1")
+            << wait(10)
+            >> closes(CS)
+        )
+
+    def test_nor_is_a_word_of_the_central_system(self) -> None:
+        assert (
+            self.boot(60) << wait(170) << answers(CS, "h7", HEARTBEAT_CONF) >> drops(CS, "h7") << wait(10) >> closes(CS)
+        )
+
+    def test_not_while_a_call_is_in_progress(self) -> None:
+        assert (
+            self.boot(3)
+            << calls(CP, "c2", AUTHORIZE)
+            >> sends(CS, "h2", AUTHORIZE)
+            << wait(20)
+            << answers(CS, "h2", AUTHORIZE_CONF)
+            >> tells(CP, "c2", AUTHORIZE_CONF)
+            >> closes(CS)
+        )
+
+    def test_not_while_the_charge_point_has_a_connection_of_its_own(self) -> None:
+        assert (
+            connected(JSON_CHARGE_POINT)
+            << calls(CP, "c1", BOOT)
+            >> sends(CS, "h1", BOOT)
+            << answers(CS, "h1", boot_conf(5))
+            >> tells(CP, "c1", boot_conf(5))
+            << wait(10_000)
+            << down(CP)
+            >> closes(CS)
+        )
+
+    def test_its_next_call_opens_it_at_once(self) -> None:
+        assert (
+            self.boot(60)
+            << wait(180)
+            >> closes(CS)
+            << wait(10_000)
+            << calls(CP, "c2", HEARTBEAT)
+            >> opens(CS)
+            << up(CS)
+            >> sends(CS, "h2", HEARTBEAT)
+        )
+
+    def test_that_it_is_down_then_leads_to_nothing(self) -> None:
+        """The Central System may hang up while we do."""
+        assert self.boot(60) << wait(180) >> closes(CS) << down(CS) << wait(10_000)
+
+
+class TestWhatATriggerMessageTriggersIsPassedOnAfterItsAnswer:
+    """Rule 10."""
+
+    def triggered(self) -> Playbook:
+        return connected() << calls(CS, "s1", TRIGGER) >> sends(CP, "h1", TRIGGER)
+
+    def test_the_answer_goes_first(self) -> None:
+        assert (
+            self.triggered()
+            << calls(CP, "c1", HEARTBEAT)
+            << wait(0.5)
+            << answers(CP, "h1", TRIGGER_CONF)
+            >> tells(CS, "s1", TRIGGER_CONF)
+            >> sends(CS, "h2", HEARTBEAT)
+        )
+
+    def test_if_it_is_near(self) -> None:
+        assert (
+            self.triggered()
+            << calls(CP, "c1", HEARTBEAT)
+            << wait(0.99)
+            << wait(0.01)
+            >> sends(CS, "h2", HEARTBEAT, deadline=30)
+            << answers(CS, "h2", HEARTBEAT_CONF)
+            >> tells(CP, "c1", HEARTBEAT_CONF)
+            << answers(CP, "h1", TRIGGER_CONF)
+            >> tells(CS, "s1", TRIGGER_CONF)
+        )
+
+    def test_other_calls_are_not_held(self) -> None:
+        assert self.triggered() << calls(CP, "c1", AUTHORIZE) >> sends(CS, "h2", AUTHORIZE)
+
+    def test_order_is_kept_behind_what_is_held(self) -> None:
+        assert (
+            self.triggered()
+            << calls(CP, "c1", HEARTBEAT)
+            << calls(CP, "c2", AUTHORIZE)
+            << wait(1)
+            >> sends(CS, "h2", HEARTBEAT)
+            << answers(CS, "h2", HEARTBEAT_CONF)
+            >> tells(CP, "c1", HEARTBEAT_CONF)
+            >> sends(CS, "h3", AUTHORIZE)
+        )
+
+    def test_what_came_before_the_trigger_was_sent_is_not_held(self) -> None:
+        assert (
+            connected()
+            << calls(CP, "c1", AUTHORIZE)
+            >> sends(CS, "h1", AUTHORIZE)
+            << calls(CP, "c2", HEARTBEAT)
+            << wait(1)
+            << calls(CS, "s1", TRIGGER)
+            >> sends(CP, "h2", TRIGGER)
+            << answers(CS, "h1", AUTHORIZE_CONF)
+            >> tells(CP, "c1", AUTHORIZE_CONF)
+            >> sends(CS, "h3", HEARTBEAT)
+        )
+
+    def test_once_the_grace_is_over_nobody_is_woken_for_it_again(self) -> None:
+        """The Central System is busy, so that what was held waits on."""
+        playbook = connected(showing=(SetTimer,))
+        assert (
+            playbook
+            << calls(CP, "c1", AUTHORIZE)
+            >> sends(CS, "h1", AUTHORIZE)
+            >> SetTimer(at=30)
+            << calls(CS, "s1", TRIGGER)
+            >> sends(CP, "h2", TRIGGER)
+            << calls(CP, "c2", HEARTBEAT)
+            >> SetTimer(at=1)
+            << wait(5)
+            >> SetTimer(at=30)
+            << answers(CS, "h1", AUTHORIZE_CONF)
+            >> tells(CP, "c1", AUTHORIZE_CONF)
+            >> sends(CS, "h3", HEARTBEAT)
+        )
+
+
+class TestAnAddressThatDidNotAnswerIsTriedAgain:
+    """Rule 11."""
+
+    def lost(self) -> Playbook:
+        return connected() << calls(CS, "s1", RESET) >> sends(CP, "h1", RESET) << wait(1) << down(CP, "h1")
+
+    def test_for_the_next_call(self) -> None:
+        assert (
+            self.lost()
+            << calls(CS, "s2", LIST_VERSION)
+            >> sends(CP, "h2", RESET)
+            << answers(CP, "h2", RESET_CONF)
+            >> tells(CS, "s1", RESET_CONF)
+            >> sends(CP, "h3", LIST_VERSION)
+            << answers(CP, "h3", LIST_VERSION_CONF)
+            >> tells(CS, "s2", LIST_VERSION_CONF)
+        )
+
+    def test_when_its_charge_point_is_heard_of(self) -> None:
+        assert self.lost() << calls(CP, "c1", HEARTBEAT) >> sends(CP, "h2", RESET) >> sends(CS, "h3", HEARTBEAT)
+
+    def test_and_heard_of_while_the_post_was_under_way(self) -> None:
+        """A connection to a dead address fails long after a message brought the new one."""
+        assert (
+            connected()
+            << calls(CS, "s1", RESET)
+            >> sends(CP, "h1", RESET)
+            << wait(3)
+            << calls(CP, "c1", HEARTBEAT)
+            >> sends(CS, "h2", HEARTBEAT)
+            << wait(7)
+            << down(CP, "h1")
+            >> sends(CP, "h3", RESET, deadline=30)
+            << wait(1)
+            << down(CP, "h3")
+            << wait(10)
+        )
+
+    def test_an_address_that_was_never_told_is_not_tried(self) -> None:
+        assert (
+            Playbook(SOAP_CHARGE_POINT, SOAP_CENTRAL_SYSTEM)
+            << up(CS)
+            << calls(CS, "s1", RESET)
+            << calls(CP, "c1", HEARTBEAT)
+            >> sends(CS, "h1", HEARTBEAT)
+            << calls(CS, "s2", RESET)
+            << up(CP)
+            >> sends(CP, "h2", RESET)
+        )
+
+    def test_a_soap_central_system_is_tried_again_likewise(self) -> None:
+        assert (
+            connected(JSON_CHARGE_POINT, SOAP_CENTRAL_SYSTEM)
+            << calls(CP, "c1", START)
+            >> sends(CS, "h1", START)
+            << wait(1)
+            << down(CS, "h1")
+            << wait(1)
+            << calls(CP, "c2", STOP)
+            >> sends(CS, "h2", START)
+            << answers(CS, "h2", START_CONF)
+            >> tells(CP, "c1", START_CONF)
+            >> sends(CS, "h3", STOP)
+        )
+
+    def test_a_websocket_is_not_up_because_somebody_calls(self) -> None:
+        assert (
+            connected(JSON_CHARGE_POINT, SOAP_CENTRAL_SYSTEM)
+            << down(CP)
+            << calls(CS, "s1", RESET)
+            << wait(5)
+            << up(CP)
+            >> sends(CP, "h1", RESET)
+        )
+
+
+class TestReplayOfTheLastBootNotification:
+    """`replay_boot`, for Central Systems that insist on one per connection."""
+
+    OTHER = BootNotificationRequest(chargePointVendor="Vendor", chargePointModel="Other")
+
+    def booted(self, *, replay: bool = True) -> Playbook:
+        playbook = Playbook(SOAP_CHARGE_POINT, JSON_CENTRAL_SYSTEM, replay_boot=replay) << calls(CP, "c1", BOOT)
+        return (
+            playbook
+            >> opens(CS)
+            << up(CS)
+            >> sends(CS, "h1", BOOT)
+            << answers(CS, "h1", boot_conf(300))
+            >> tells(CP, "c1", boot_conf(300))
+        )
+
+    def test_it_is_the_first_on_the_new_link_and_its_answer_goes_nowhere(self) -> None:
+        playbook = self.booted()
+        assert (
+            playbook
+            << down(CS)
+            << calls(CP, "c2", HEARTBEAT)
+            << wait(1)
+            >> opens(CS)
+            << up(CS)
+            >> sends(CS, "h3", BOOT)
+            << answers(CS, "h3", boot_conf(20))
+            >> sends(CS, "h4", HEARTBEAT)
+            << answers(CS, "h4", HEARTBEAT_CONF)
+            >> tells(CP, "c2", HEARTBEAT_CONF)
+            << wait(58.99)
+            << wait(0.01)
+            >> closes(CS)
+        )
+        assert [report.own for report in playbook.reports] == [False, True, False]
+
+    def test_it_is_not_unless_configured(self) -> None:
+        assert self.booted(replay=False) << down(CS) << wait(1) >> opens(CS) << up(CS)
+
+    def test_it_is_none_if_there_was_none(self) -> None:
+        """Rule 22 of the field: no BootNotification is invented."""
+        assert (
+            connected(replay_boot=True)
+            << calls(CP, "c1", HEARTBEAT)
+            >> sends(CS, "h1", HEARTBEAT)
+            << down(CS)
+            >> tells_unanswered(CP, "c1")
+            << wait(1)
+            >> opens(CS)
+            << up(CS)
+        )
+
+    def test_it_is_the_last(self) -> None:
+        assert (
+            self.booted()
+            << calls(CP, "c2", self.OTHER)
+            >> sends(CS, "h2", self.OTHER)
+            << answers(CS, "h2", boot_conf(300))
+            >> tells(CP, "c2", boot_conf(300))
+            << down(CS)
+            << wait(1)
+            >> opens(CS)
+            << up(CS)
+            >> sends(CS, "h4", self.OTHER)
+        )
+
+    def test_it_is_not_beside_one_that_waits(self) -> None:
+        assert (
+            self.booted()
+            << down(CS)
+            << calls(CP, "c2", self.OTHER)
+            << wait(1)
+            >> opens(CS)
+            << up(CS)
+            >> sends(CS, "h2", self.OTHER)
+        )
+
+    def test_nobody_is_told_when_it_is_not_answered(self) -> None:
+        playbook = self.booted()
+        assert playbook << down(CS) << wait(1) >> opens(CS) << up(CS) >> sends(CS, "h3", BOOT) << wait(30)
+        assert [(report.own, report.outcome) for report in playbook.reports] == [
+            (False, Outcome.RESULT),
+            (True, Outcome.UNANSWERED),
+        ]
+
+
+class TestReports:
+    """Every Call that ended has one: what logs and metrics are written from."""
+
+    def test_of_a_call_that_was_answered(self) -> None:
+        playbook = connected() << wait(5) << calls(CP, "c1", START) >> sends(CS, "h1", START) << wait(2)
+        assert playbook << answers(CS, "h1", START_CONF) >> tells(CP, "c1", START_CONF)
+        call = calls(CP, "c1", START).call
+        answer = tells(CP, "c1", START_CONF).answer
+        assert playbook.reports == [
+            Report(
+                sender=CP,
+                call=call,
+                outcome=Outcome.RESULT,
+                arrived=5.0,
+                ended=7.0,
+                hop_id="h1",
+                sent=5.0,
+                answer=answer,
+            )
+        ]
+
+    def test_of_others(self) -> None:
+        playbook = connected(JSON_CHARGE_POINT)
+        assert (
+            playbook
+            << calls(CP, "c1", START)
+            >> sends(CS, "h1", START)
+            << calls(CP, "c1", HEARTBEAT)
+            >> tells_error(CP, "c1", ErrorCode.ProtocolError)
+            << refuses(CS, "h1")
+            >> tells_error(CP, "c1", ErrorCode.InternalError)
+            << calls(CP, "c2", STOP)
+            >> sends(CS, "h2", STOP)
+            << calls(CP, "c3", STOP)
+            << wait(1)
+            << down(CP)
+            << wait(29)
+            << calls(CS, "s1", RESET)
+            << wait(30)
+            >> tells_unanswered(CS, "s1")
+        )
+        assert [(report.call.unique_id, report.outcome) for report in playbook.reports] == [
+            ("c1", Outcome.REFUSED),
+            ("c1", Outcome.ERROR),
+            ("c3", Outcome.ABANDONED),
+            ("c2", Outcome.ABANDONED),
+            ("s1", Outcome.UNANSWERED),
+        ]
+        assert [report.answer is None for report in playbook.reports] == [False, False, True, True, False]
+
+
+def test_one_timer_for_whatever_comes_first() -> None:
+    playbook = connected(showing=(SetTimer,), call_timeout=30)
+    assert (
+        playbook
+        << calls(CP, "c1", START)
+        >> sends(CS, "h1", START)
+        >> SetTimer(at=30)
+        << wait(10)
+        << calls(CP, "c2", STOP)
+        << answers(CS, "h1", START_CONF)
+        >> tells(CP, "c1", START_CONF)
+        >> sends(CS, "h2", STOP)
+        << wait(20)
+        >> SetTimer(at=40)
+        << wait(10)
+        >> tells_unanswered(CP, "c2")
+        >> SetTimer(at=910)
+        << wait(870)
+        >> closes(CS)
+    )
+    assert {link.status for link in playbook.session.links.values()} == {Status.UP, Status.DOWN}
+
+
+def test_a_lane_shows_what_is_in_it() -> None:
+    playbook = connected() << calls(CP, "c1", START) >> sends(CS, "h1", START) << calls(CP, "c2", STOP)
+    assert playbook
+    assert repr([*playbook.session.lanes[CS]]) == "[<StartTransaction c1 -> h1>, <StopTransaction c2 -> waiting>]"

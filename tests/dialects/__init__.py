@@ -1,0 +1,1 @@
+"""Tests of the older versions: their tables, and their messages through the codec."""

@@ -1,0 +1,486 @@
+"""What is forgiven, what that costs, and that what needs no forgiving is left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from bridge.errors import MessageError
+from bridge.ocpp.actions import ACTIONS
+from bridge.ocpp.losses import Loss, Reason
+from bridge.ocpp.shapes import Field, Kind, Shape, plain, shape_of
+from bridge.ocpp.tolerance import FROM_JSON, FROM_TEXT, Leaf, mend
+from bridge.ocpp.validation import record_of
+from tests.ocpp.strategies import payloads, texts
+from tests.ocpp.test_validation import json_values
+
+PDUS = {pdu.__name__: pdu for action in ACTIONS.values() for pdu in (action.request, action.response)}
+WIRES = {"xml": FROM_TEXT, "json": FROM_JSON}
+both_wires = pytest.mark.parametrize("leaves", WIRES.values(), ids=WIRES.keys())
+
+blanks = st.text(" \t\r\n", max_size=3)
+
+
+def sloppy(name: str) -> st.SearchStrategy[str]:
+    """`name` in any letter case, with blanks around it."""
+    size = len(name)
+    ups = st.lists(st.booleans(), min_size=size, max_size=size)
+    cased = ups.map(lambda up: "".join(char.upper() if to else char.lower() for char, to in zip(name, up, strict=True)))
+    return st.builds("{}{}{}".format, blanks, cased, blanks)
+
+
+def fields(shape: Shape) -> Iterator[tuple[Shape, Field]]:
+    for field in shape.fields.values():
+        yield shape, field
+        if field.shape is not None:
+            yield from fields(field.shape)
+
+
+ALL_FIELDS = [pair for pdu in PDUS.values() for pair in fields(shape_of(pdu))]
+
+
+SINGLE_TEXTS = [(shape, field) for shape, field in ALL_FIELDS if field.kind is not None and not field.many]
+
+
+def of_kind(*kinds: Kind) -> list[tuple[Shape, Field]]:
+    return [(shape, field) for shape, field in ALL_FIELDS if field.kind in kinds]
+
+
+def read(field: Field, value: Any, leaves: Mapping[Kind, Leaf]) -> tuple[Any, list[Reason]]:
+    """What becomes of `value` in `field`, standing alone in a record; Ellipsis if it is gone."""
+    data = {field.name: [value] if field.many else value}
+    mended, losses = mend(data, Shape(name="Record", fields={field.name: field}), "Message", leaves)
+    assert all((loss.message, loss.path.partition("[")[0]) == ("Message", field.name) for loss in losses)
+    (item,) = mended.get(field.name, ...) if field.many else (mended.get(field.name, ...),)
+    return item, [loss.reason for loss in losses]
+
+
+def leaf(kind: Kind, *, required: bool = True, spellings: dict[str, str] | None = None) -> Field:
+    return Field(name="field", required=required, many=False, kind=kind, spellings=spellings or {})
+
+
+TIME, WHOLE, LIMIT, FLAG = map(leaf, (Kind.TIMESTAMP, Kind.INTEGER, Kind.DECIMAL, Kind.BOOLEAN))
+
+
+# --- What is right stays as it is ---
+
+
+def as_text(data: Any) -> Any:
+    """Plain data as XML brings it: every leaf a text."""
+    match data:
+        case dict():
+            return {name: as_text(value) for name, value in data.items()}
+        case tuple():
+            return [as_text(value) for value in data]
+        case bool():
+            return "true" if data else "false"
+    return str(data)
+
+
+def as_lists(data: Any) -> Any:
+    match data:
+        case dict():
+            return {name: as_lists(value) for name, value in data.items()}
+        case tuple():
+            return [as_lists(value) for value in data]
+    return data
+
+
+@pytest.mark.parametrize("pdu", PDUS)
+@settings(max_examples=20)
+@given(data=st.data())
+def test_a_valid_json_payload_is_left_alone(pdu: str, data: st.DataObject) -> None:
+    wide = payloads(PDUS[pdu], soap=False, empty_lists=True, empty_texts=True, wide_ids=True)
+    valid = as_lists(plain(data.draw(wide)))
+    assert mend(valid, shape_of(PDUS[pdu]), pdu, FROM_JSON) == (valid, ())
+
+
+@pytest.mark.parametrize("pdu", PDUS)
+@settings(max_examples=20)
+@given(data=st.data())
+def test_a_valid_xml_payload_loses_nothing(pdu: str, data: st.DataObject) -> None:
+    record = data.draw(payloads(PDUS[pdu], soap=False, wide_ids=True))
+    mended, losses = mend(as_text(plain(record)), shape_of(PDUS[pdu]), pdu, FROM_TEXT)
+    assert losses == ()
+    assert record_of(mended, PDUS[pdu]) == record
+
+
+@both_wires
+@given(
+    pdu=st.sampled_from([*PDUS]),
+    data=st.data(),
+    values=st.dictionaries(st.text(), json_values, max_size=3),
+)
+def test_whatever_comes_in_is_mended_or_left_to_validation(
+    leaves: Mapping[Kind, Leaf], pdu: str, data: st.DataObject, values: dict[str, Any]
+) -> None:
+    shape = shape_of(PDUS[pdu])
+    names = [*shape.fields] or ["none"]
+    known = data.draw(st.dictionaries(st.sampled_from(names), json_values, max_size=5))
+    texts_only = leaves is FROM_TEXT
+    both: dict[str, Any] = values | known
+    mended, losses = mend(as_text(_tuples(both)) if texts_only else both, shape, pdu, leaves)
+    assert mended.keys() <= shape.fields.keys()
+    assert all(loss.message == pdu for loss in losses)
+    try:
+        record_of(mended, PDUS[pdu])
+    except MessageError as error:
+        assert error.description
+
+
+def _tuples(data: Any) -> Any:
+    match data:
+        case dict():
+            return {name: _tuples(value) for name, value in data.items()}
+        case list():
+            return tuple(map(_tuples, data))
+    return data
+
+
+# --- Enumerations ---
+
+
+@both_wires
+@given(data=st.data())
+def test_enumerations_in_any_letter_case(leaves: Mapping[Kind, Leaf], data: st.DataObject) -> None:
+    _, field = data.draw(st.sampled_from(of_kind(Kind.ENUMERATION)))
+    value = data.draw(st.sampled_from(sorted(field.spellings.values())))
+    assert read(field, data.draw(sloppy(value)), leaves) == (value, [])
+
+
+@both_wires
+@pytest.mark.parametrize("value", ["Volt", "kW h", "L1_N", "Acepted"])
+def test_what_is_no_value_is_left_as_it_is(leaves: Mapping[Kind, Leaf], value: str) -> None:
+    for _, field in of_kind(Kind.ENUMERATION):
+        assert read(field, value, leaves) == (value, [])
+
+
+# --- Points in time ---
+
+
+@both_wires
+@given(
+    moment=st.datetimes(min_value=datetime(2, 1, 1), max_value=datetime(9998, 12, 31)),  # noqa: DTZ001
+    minutes=st.integers(-14 * 60, 14 * 60),
+    fraction=st.text("0123456789", max_size=12),
+    spelling=st.sampled_from(["{}{:02}:{:02}", "{}{:02}{:02}"]),
+    between=st.sampled_from("Tt "),
+    around=blanks,
+)
+def test_an_offset_is_the_same_moment_in_utc_with_every_digit(
+    leaves: Mapping[Kind, Leaf],
+    moment: datetime,
+    minutes: int,
+    fraction: str,
+    spelling: str,
+    between: str,
+    around: str,
+) -> None:
+    local = moment.replace(microsecond=0)
+    zone = spelling.format("-" if minutes < 0 else "+", *divmod(abs(minutes), 60))
+    digits = f".{fraction}" if fraction else ""
+    there = local.isoformat(sep=between) + digits + zone
+
+    mended, losses = read(TIME, around + there + around, leaves)
+
+    assert losses == []
+    here, _, kept = mended.removesuffix("Z").partition(".")
+    assert kept == fraction
+    assert datetime.fromisoformat(here) == local - timedelta(minutes=minutes)
+
+
+@both_wires
+@pytest.mark.parametrize(
+    ("written", "mended"),
+    [
+        ("2024-02-29T12:00:00Z", "2024-02-29T12:00:00Z"),
+        ("2024-02-29T12:00:00.120Z", "2024-02-29T12:00:00.120Z"),
+        ("2024-02-29t12:00:00z", "2024-02-29T12:00:00Z"),
+        ("2024-02-29 12:00:00Z", "2024-02-29T12:00:00Z"),
+        ("\n 2024-02-29T12:00:00Z\t", "2024-02-29T12:00:00Z"),
+        ("2024-02-29T12:00:00+00:00", "2024-02-29T12:00:00Z"),
+        ("2024-02-29T12:00:00-00:00", "2024-02-29T12:00:00Z"),
+        ("2024-03-01T00:30:00.5+01:00", "2024-02-29T23:30:00.5Z"),
+        ("2024-02-29T23:30:00-0100", "2024-03-01T00:30:00Z"),
+        ("2023-12-31T20:00:00-05:30", "2024-01-01T01:30:00Z"),
+        # XML Schema's other name for midnight.
+        ("2024-02-28T24:00:00Z", "2024-02-29T00:00:00Z"),
+        ("2023-12-31T24:00:00.000Z", "2024-01-01T00:00:00.000Z"),
+        ("2024-02-29T24:00:00+02:00", "2024-02-29T22:00:00Z"),
+    ],
+)
+def test_spellings_of_a_moment(leaves: Mapping[Kind, Leaf], written: str, mended: str) -> None:
+    assert read(TIME, written, leaves) == (mended, [])
+
+
+@both_wires
+@pytest.mark.parametrize(
+    ("written", "mended"),
+    [
+        ("2024-02-29T12:00:00", "2024-02-29T12:00:00Z"),
+        (" 2024-02-29 12:00:00.000001 ", "2024-02-29T12:00:00.000001Z"),
+        ("2024-02-29T24:00:00", "2024-03-01T00:00:00Z"),
+    ],
+)
+def test_without_a_zone_it_is_utc_and_a_loss(leaves: Mapping[Kind, Leaf], written: str, mended: str) -> None:
+    assert read(TIME, written, leaves) == (mended, [Reason.ASSUMED_ZONE])
+
+
+@both_wires
+@pytest.mark.parametrize(
+    "written",
+    [
+        "now",
+        "12:00:00",
+        "2024-02-29",
+        "2024-02-29T12:00Z",
+        "2024-02-29T12:00:00Z:",
+        "2024-02-29T12:00:00,5Z",
+        "2024-02-29T12:00:00+1:00",
+        "2024-02-29T12:00:00+24:00",
+        "2024-02-29T12:00:00+01:60",
+        "2024-02-30T12:00:00+01:00",
+        "2023-02-28T24:00:01Z",
+        "2023-02-28T24:00:00.1Z",
+        "2023-02-28T25:00:00Z",
+        "0001-01-01T00:00:00+01:00",
+        "9999-12-31T23:59:59-01:00",
+        "9999-12-31T24:00:00Z",
+        "1709208000",
+    ],
+)
+def test_what_is_no_moment_is_refused(leaves: Mapping[Kind, Leaf], written: str) -> None:
+    shape = shape_of(PDUS["HeartbeatResponse"])
+    mended, _ = mend({"currentTime": written}, shape, "HeartbeatResponse", leaves)
+    with pytest.raises(MessageError, match="currentTime: not a point in time"):
+        record_of(mended, PDUS["HeartbeatResponse"])
+
+
+def test_early_years_keep_their_zeros() -> None:
+    assert read(TIME, "0033-04-03T15:00:00+01:00", FROM_TEXT) == ("0033-04-03T14:00:00Z", [])
+
+
+# --- Elements that are there and say nothing ---
+
+
+@pytest.mark.parametrize(("shape", "field"), SINGLE_TEXTS, ids=lambda item: item.name)
+def test_an_empty_optional_element_is_absent(shape: Shape, field: Field) -> None:
+    mended, losses = mend({field.name: ""}, shape, "Message", FROM_TEXT)
+    if field.required or (shape.name, field.name) == ("KeyValue", "value"):
+        assert (mended, losses) == ({field.name: ""}, ())
+    else:
+        assert (mended, losses) == ({}, (Loss(message="Message", path=field.name, reason=Reason.EMPTY_OPTIONAL),))
+
+
+@given(data=st.data())
+def test_blanks_are_a_text_but_no_number(data: st.DataObject) -> None:
+    shape, field = data.draw(st.sampled_from([pair for pair in SINGLE_TEXTS if not pair[1].required]))
+    blank = data.draw(st.text(" \t\n", min_size=1, max_size=3))
+    mended, losses = mend({field.name: blank}, shape, "Message", FROM_TEXT)
+    if field.kind in (Kind.TEXT, Kind.LONG_TEXT):
+        assert (mended, losses) == ({field.name: blank}, ())
+    else:
+        assert (mended, [loss.reason for loss in losses]) == ({}, [Reason.EMPTY_OPTIONAL])
+
+
+def test_an_item_of_a_list_is_not_optional() -> None:
+    assert read(shape_of(PDUS["GetConfigurationRequest"]).fields["key"], "", FROM_TEXT) == ("", [])
+
+
+@pytest.mark.parametrize(("shape", "field"), ALL_FIELDS, ids=lambda item: item.name)
+def test_json_says_what_it_means(shape: Shape, field: Field) -> None:
+    assert mend({field.name: ""}, shape, "Message", FROM_JSON) == ({field.name: ""}, ())
+    # ... but OCPP knows no null. Where something must stand, validation says so.
+    assert mend({field.name: None}, shape, "Message", FROM_JSON) == ({field.name: None} if field.required else {}, ())
+
+
+# --- Fields that nobody knows ---
+
+
+@both_wires
+@given(name=st.text().filter(lambda name: name != "idTag"), value=json_values)
+def test_an_unknown_field_is_dropped(leaves: Mapping[Kind, Leaf], name: str, value: Any) -> None:
+    data = {name: value, "idTag": "04A2B3"}
+    mended, losses = mend(data, shape_of(PDUS["AuthorizeRequest"]), "AuthorizeRequest", leaves)
+    assert mended == {"idTag": "04A2B3"}
+    assert losses == (Loss(message="AuthorizeRequest", path=name, reason=Reason.UNKNOWN_FIELD),)
+
+
+@both_wires
+def test_a_loss_says_where(leaves: Mapping[Kind, Leaf]) -> None:
+    known = {"timestamp": "2024-02-29T12:00:00Z", "sampledValue": [{"value": "1"}]}
+    value = {"timestamp": "2024-02-29T12:00:00", "sampledValue": [{"value": "1"}, {"value": "2", "signed": "x"}]}
+    data = {"connectorId": "1" if leaves is FROM_TEXT else 1, "meterValue": [known, value]}
+    mended, losses = mend(data, shape_of(PDUS["MeterValuesRequest"]), "MeterValuesRequest", leaves)
+    assert [(loss.path, loss.reason) for loss in losses] == [
+        ("meterValue[1].timestamp", Reason.ASSUMED_ZONE),
+        ("meterValue[1].sampledValue[1].signed", Reason.UNKNOWN_FIELD),
+    ]
+    record_of(mended, PDUS["MeterValuesRequest"])
+
+
+# --- Numbers ---
+
+
+@given(number=st.integers(-(2**63) + 1, 2**63 - 1), zeros=st.sampled_from(["", ".", ".0", ".000"]), around=blanks)
+def test_whole_numbers_as_text(number: int, zeros: str, around: str) -> None:
+    for sign in ("", "+") if number >= 0 else ("",):
+        assert read(WHOLE, f"{around}{sign}{number}{zeros}{around}", FROM_TEXT) == (number, [])
+
+
+@given(st.integers(-(2**63) + 1, 2**63 - 1), st.integers(0, 3))
+def test_whole_numbers_as_floats(number: int, zeros: int) -> None:
+    written = Decimal(f"{number}.{'0' * zeros}")
+    mended, losses = read(WHOLE, written, FROM_JSON)
+    assert (mended, type(mended), losses) == (number, int, [])
+
+
+def test_whole_numbers_in_scientific_notation() -> None:
+    assert read(WHOLE, Decimal("3e2"), FROM_JSON) == (300, [])
+
+
+@pytest.mark.parametrize("value", ["", "x", "0x10", "1e3", "1.5", "1 000", "1_000", "１", "9" * 41])
+def test_what_is_no_whole_number_as_text(value: str) -> None:
+    assert read(WHOLE, value, FROM_TEXT) == (value, [])
+
+
+@pytest.mark.parametrize("value", [Decimal("1.5"), Decimal("1e400"), Decimal(2**63), "5", True, [], {}])
+def test_what_is_no_whole_number_in_json(value: Any) -> None:
+    mended, losses = read(WHOLE, value, FROM_JSON)
+    assert (mended, type(mended), losses) == (value, type(value), [])
+
+
+tenths = st.integers(-(10**12) + 1, 10**12 - 1).map(lambda number: Decimal(number).scaleb(-1))
+
+
+@both_wires
+@given(tenths)
+@example(Decimal("16"))
+@example(Decimal("16.00"))
+@example(Decimal("1.6E+1"))
+def test_tenths_are_left_alone(leaves: Mapping[Kind, Leaf], number: Decimal) -> None:
+    mended, losses = read(LIMIT, str(number) if leaves is FROM_TEXT else number, leaves)
+    assert (mended, losses) == (number, [])
+
+
+@both_wires
+@given(tenths, st.decimals(Decimal("-0.04999"), Decimal("0.04999"), places=5).filter(bool))
+def test_more_digits_are_rounded(leaves: Mapping[Kind, Leaf], number: Decimal, more: Decimal) -> None:
+    written = number + more
+    mended, losses = read(LIMIT, f" {written} " if leaves is FROM_TEXT else written, leaves)
+    assert (mended, losses) == (number, [Reason.ROUNDED])
+
+
+@both_wires
+@pytest.mark.parametrize(
+    ("written", "mended"),
+    [("16.05", "16.0"), ("16.15", "16.2"), ("16.25", "16.2"), ("-0.05", "0.0"), ("1e-30", "0.0")],
+)
+def test_halves_go_to_the_even_tenth(leaves: Mapping[Kind, Leaf], written: str, mended: str) -> None:
+    value = written if leaves is FROM_TEXT else Decimal(written)
+    assert read(LIMIT, value, leaves) == (Decimal(mended), [Reason.ROUNDED])
+
+
+def test_other_spellings_of_a_decimal() -> None:
+    for written in ("16", "+16", "16.", "016.0", "1.6e1", " 16.0\n"):
+        for leaves in WIRES.values():
+            assert read(LIMIT, written, leaves) == (Decimal(16), [])
+    assert read(LIMIT, ".5", FROM_TEXT) == (Decimal("0.5"), [])
+    assert read(LIMIT, 16, FROM_JSON) == (Decimal(16), [])
+
+
+@pytest.mark.parametrize("value", ["", "x", "NaN", "INF", "Infinity", "1_0", "１６", "16,5", "1e9999", "."])
+def test_what_is_no_decimal(value: str) -> None:
+    assert read(LIMIT, value, FROM_TEXT) == (value, [])
+
+
+@pytest.mark.parametrize("value", [True, None, [], {}])
+def test_what_is_no_decimal_in_json(value: Any) -> None:
+    mended, losses = read(LIMIT, value, FROM_JSON)
+    assert (mended, type(mended), losses) == (value, type(value), [])
+
+
+@both_wires
+@given(st.decimals(10**12, 10**30, allow_nan=False).map(lambda number: number.copy_abs()))
+def test_what_no_device_means_is_left_to_validation(leaves: Mapping[Kind, Leaf], number: Decimal) -> None:
+    mended, losses = read(LIMIT, str(number) if leaves is FROM_TEXT else number, leaves)
+    assert (mended, losses) == (number, [])
+
+
+# --- Booleans ---
+
+
+@pytest.mark.parametrize(("name", "value"), [("true", True), ("false", False), ("1", True), ("0", False)])
+@given(data=st.data())
+def test_booleans(name: str, value: bool, data: st.DataObject) -> None:
+    assert read(FLAG, data.draw(sloppy(name)), FROM_TEXT) == (value, [])
+
+
+@pytest.mark.parametrize("value", ["", "yes", "on", "2", "-1", "01"])
+def test_what_is_no_boolean(value: str) -> None:
+    assert read(FLAG, value, FROM_TEXT) == (value, [])
+
+
+# --- Texts ---
+
+
+@both_wires
+@given(data=st.data(), text=texts())
+def test_a_text_is_never_touched(leaves: Mapping[Kind, Leaf], data: st.DataObject, text: str) -> None:
+    _, field = data.draw(st.sampled_from(of_kind(Kind.TEXT, Kind.LONG_TEXT)))
+    mended, losses = read(field, text, leaves)
+    assert (mended, losses) == (text, []) or (not text and not field.required and leaves is FROM_TEXT)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (5, "5"),
+        (Decimal("230.10"), "230.10"),
+        (True, "true"),
+        ([], "[]"),
+        ({"a": [1, None, {"b": "é\n"}]}, '{"a":[1,null,{"b":"é\\n"}]}'),
+        (10**40, "1" + "0" * 40),
+    ],
+)
+def test_json_in_an_opaque_text_is_kept_as_its_source(value: Any, text: str) -> None:
+    for _, field in of_kind(Kind.LONG_TEXT):
+        assert read(field, value, FROM_JSON) == (text, [Reason.NOT_TEXT])
+
+
+@pytest.mark.parametrize("value", [5, True, Decimal("1.5"), [], {"a": 1}])
+def test_json_in_any_other_text_is_refused(value: Any) -> None:
+    for _, field in of_kind(Kind.TEXT):
+        assert read(field, value, FROM_JSON) == (value, [])
+
+
+def test_a_null_is_no_text() -> None:
+    assert read(leaf(Kind.LONG_TEXT), None, FROM_JSON) == (None, [])
+    assert read(leaf(Kind.LONG_TEXT, required=False), None, FROM_JSON) == (..., [])
+
+
+# --- The wrong shape altogether ---
+
+
+@both_wires
+@pytest.mark.parametrize("value", ["x", 1, [1], True])
+def test_what_should_be_a_record_is_left_to_validation(leaves: Mapping[Kind, Leaf], value: Any) -> None:
+    data = {"status": "Accepted", "idTagInfo": value}
+    shape = shape_of(PDUS["AuthorizeResponse"])
+    assert mend(data, shape, "AuthorizeResponse", leaves)[0]["idTagInfo"] == value
+
+
+@both_wires
+@pytest.mark.parametrize("value", ["x", {"a": "b"}])
+def test_what_should_be_a_list_is_left_to_validation(leaves: Mapping[Kind, Leaf], value: Any) -> None:
+    with pytest.raises(MessageError, match="key: Expected `array"):
+        record_of(
+            mend({"key": value}, shape_of(PDUS["GetConfigurationRequest"]), "GetConfigurationRequest", leaves)[0],
+            PDUS["GetConfigurationRequest"],
+        )

@@ -1,0 +1,262 @@
+"""What is put comes back, from a file and from memory alike, and what is superfluous goes."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Thread
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bridge.store import (
+    AliasRecord,
+    AnsweredRecord,
+    ChargePointRecord,
+    ConnectorRecord,
+    Memory,
+    Record,
+    Store,
+)
+from bridge.store.records import key_of
+from tests.store.conftest import NOW, SOON, Log, Opened
+from tests.store.examples import alias, answered, charge_point, connector, records
+
+WEEK = 7 * 24 * 3600.0
+
+
+def _rows(path: Path, table: str) -> int:
+    with closing(sqlite3.connect(path)) as connection:
+        (count,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+    return int(count)
+
+
+@pytest.mark.parametrize("url", ["", "memory", "sqlite:", "sqlite:///", "sqlite:////", "sqlite://a.db", "a.db"])
+def test_no_url(url: str) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        Store(url)
+
+
+def test_relative_to_where_it_was_made(tmp_path: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = Store("sqlite:///a/b.db")
+    monkeypatch.chdir("/")
+    store.open()
+    store.close()
+    assert (tmp_path / "a" / "b.db").is_file()
+
+
+def test_a_name_that_means_something_to_sqlite(tmp_path: Path, opened: Opened) -> None:
+    for name in (":memory:", "file:x?mode=memory", "50% #1.db"):
+        store = opened(f"sqlite:///{tmp_path}/{name}")
+        assert store.trouble is None
+        store.close()
+        assert (tmp_path / name).is_file()
+
+
+@settings(deadline=None, max_examples=40)
+@given(put=st.lists(records, max_size=20), how=st.sampled_from(["put", "commit", "one by one"]))
+def test_any_record_survives(put: list[Record], how: str) -> None:
+    with TemporaryDirectory() as folder:
+        stores = [Store(f"sqlite:///{folder}/a.db", clock=lambda: NOW) for _ in range(2)]
+        stores[0].open()
+        if how == "put":
+            stores[0].put(*put)
+        elif how == "commit":
+            assert stores[0].commit(*put).result(SOON)
+        else:
+            assert all(stores[0].commit(record).result(SOON) for record in put)
+        before = [stores[0].memory_of(record.identity) for record in put]
+        stores[0].close()
+        stores[1].open()
+        after = [stores[1].memory_of(record.identity) for record in put]
+        charge_points = stores[1].charge_points()
+        stores[1].close()
+    assert before == after
+    latest = {key_of(record): record for record in put}.values()
+    assert {one for memory in after for one in _all(memory)} == set(latest)
+    assert set(charge_points) == {record for record in latest if isinstance(record, ChargePointRecord)}
+
+
+def _all(memory: Memory) -> list[Record]:
+    head = [] if memory.charge_point is None else [memory.charge_point]
+    return [*head, *memory.answered, *memory.aliases, *memory.connectors]
+
+
+@pytest.fixture(params=["file", "memory"])
+def store(request: pytest.FixtureRequest, opened: Opened) -> Store:
+    return opened() if request.param == "file" else opened("memory:")
+
+
+def test_what_is_put_is_read_at_once(store: Store) -> None:
+    for number in range(1, 200):
+        store.put(alias(number), charge_point(last_seen=NOW + number), connector(number % 3))
+        memory = store.memory_of("rdam 123")
+        assert memory.aliases[-1] == alias(number)
+        assert memory.charge_point == charge_point(last_seen=NOW + number)
+        assert store.charge_points() == [charge_point(last_seen=NOW + number)]
+    assert [one.connector for one in store.memory_of("RDAM 123").connectors] == [0, 1, 2]
+
+
+def test_a_commit_is_kept(store: Store) -> None:
+    assert store.commit(answered(1), alias(1)).result(SOON)
+    assert store.commit().result(SOON)
+    assert store.memory_of("RDAM 123") == Memory(answered=(answered(1),), aliases=(alias(1),))
+    assert store.trouble is None
+
+
+def test_a_commit_cannot_be_cancelled(store: Store) -> None:
+    future = store.commit(alias())
+    assert not future.cancel()
+    assert future.result(SOON)
+
+
+def test_identities_are_one_that_casefold_alike(store: Store) -> None:
+    store.put(charge_point("STRASSE"), alias(1, identity="Straße"), alias(2, identity="other"))
+    memory = store.memory_of("straße")
+    assert memory.charge_point == charge_point("STRASSE")
+    assert memory.aliases == (alias(1, identity="Straße"),)
+
+
+def test_a_later_record_takes_the_place_of_the_earlier(store: Store) -> None:
+    for transaction_id in (5, 6):
+        for number in (1, 2):
+            assert store.commit(alias(number, transaction_id)).result(SOON)
+    assert store.commit(alias(1, 7)).result(SOON)
+    assert store.memory_of("RDAM 123").aliases == (alias(2, 6), alias(1, 7))
+
+
+def test_of_an_unknown_charge_point_there_is_nothing(store: Store) -> None:
+    assert store.memory_of("nobody") == Memory()
+    assert store.charge_points() == []
+
+
+def test_at_most_a_thousand_answers_and_none_older_than_a_week(store: Store) -> None:
+    store.put(answered("old", at=NOW - WEEK - 1), answered("young", at=NOW - WEEK + 1))
+    assert [one.fingerprint for one in store.memory_of("RDAM 123").answered] == ["young"]
+    for number in range(1500):
+        store.put(answered(number, at=NOW - 1500 + number), alias(number + 1))
+    assert store.commit().result(SOON)
+    memory = store.memory_of("RDAM 123")
+    assert [one.fingerprint for one in memory.answered] == [str(number) for number in range(500, 1500)]
+    assert [one.alias for one in memory.aliases] == list(range(501, 1501))
+
+
+def test_the_newest_answer_is_the_last(store: Store) -> None:
+    for at in (NOW - 5, NOW - 9, NOW - 1):
+        assert store.commit(answered(at, at=at)).result(SOON)
+    assert [one.at for one in store.memory_of("RDAM 123").answered] == [NOW - 9, NOW - 5, NOW - 1]
+
+
+def test_the_file_is_pruned_by_number(opened: Opened, path: Path) -> None:
+    store = opened()
+    for number in range(1, 2500):
+        store.put(alias(number), connector(number))
+        if number % 10 == 0:
+            assert store.commit(answered(number)).result(SOON)
+    store.close()
+    assert _rows(path, "answered") == 249
+    assert 1000 <= _rows(path, "alias") <= 1100
+    assert 1000 <= _rows(path, "connector") <= 1100
+
+
+def test_the_file_is_pruned_by_age(opened: Opened, path: Path) -> None:
+    store = opened(now=NOW - WEEK - 10)
+    store.put(*(answered(number, at=NOW - WEEK - 10, identity=f"CP-{number}") for number in range(2500)))
+    store.close()
+    assert _rows(path, "answered") == 2500
+    store = opened()
+    assert store.memory_of("CP-1") == Memory()
+    for number in range(3):  # a thousand with each transaction
+        assert store.commit(charge_point(f"CP-{number}")).result(SOON)
+    store.close()
+    assert _rows(path, "answered") == 0
+
+
+def test_a_record_that_no_database_holds_does_not_harm_the_others(opened: Opened, log: Log) -> None:
+    store = opened()
+    store.put(alias(7))
+    futures = [store.commit(one) for one in (alias(1, identity="\ud800"), alias(2, 10**5000), alias(3))]
+    assert [future.result(SOON) for future in futures] == [False, False, True]
+    assert store.trouble is None
+    assert store.memory_of("RDAM 123").aliases == (alias(7), alias(3))
+    assert log.count("cannot be kept") == 2
+
+
+def test_a_row_that_is_not_ours_is_passed_over(opened: Opened, path: Path, log: Log) -> None:
+    store = opened()
+    assert store.commit(alias(1), alias(2)).result(SOON)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE alias SET transaction_id = 'mine' WHERE alias = '1'")
+    assert store.memory_of("RDAM 123").aliases == (alias(2),)
+    assert log.count("not one of ours") == 1
+
+
+def test_from_many_threads(store: Store) -> None:
+    def work(name: str) -> None:
+        for number in range(1, 101):
+            store.put(charge_point(name, NOW + number))
+            done.append(store.commit(alias(number, identity=name)).result(SOON))
+            assert len(store.memory_of(name).aliases) == number
+
+    done: list[bool] = []
+    threads = [Thread(target=work, args=(f"CP-{number}",)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert done == [True] * 800
+    assert sorted(one.last_seen for one in store.charge_points()) == [NOW + 100] * 8
+
+
+def test_a_store_that_was_never_opened_and_one_that_is_closed(path: Path) -> None:
+    store = Store(f"sqlite:///{path}", clock=lambda: NOW)
+    store.put(alias(1))
+    early = store.commit(alias(2))
+    assert store.memory_of("RDAM 123").aliases == (alias(1), alias(2))
+    store.open()
+    assert early.result(SOON)
+    store.close()
+    store.close()
+    store.put(alias(3))
+    assert not store.commit(alias(4)).result(SOON)
+    assert store.charge_points() == []
+    unopened = Store(f"sqlite:///{path}")
+    late = unopened.commit(alias(5))
+    unopened.close()
+    assert not late.result(SOON)
+
+
+def test_memory_leaves_nothing_on_disk(tmp_path: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = opened("memory:")
+    store.put(*(record for number in range(1, 50) for record in (alias(number), answered(number), connector(number))))
+    store.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ten_thousand_charge_points(opened: Opened) -> None:
+    store = opened()
+    for number in range(10_000):
+        name = f"CP-{number:05}"
+        store.put(charge_point(name), connector(1, identity=name), alias(1, identity=name), answered(identity=name))
+    started = time.perf_counter()
+    store.close()
+    written = time.perf_counter()
+    store = opened()
+    assert len(store.charge_points()) == 10_000
+    read = time.perf_counter()
+    memories = [store.memory_of(f"CP-{number:05}") for number in range(10_000)]
+    each = time.perf_counter()
+    assert all(len(_all(memory)) == 4 for memory in memories)
+    print(f"40 000 records written in {written - started:.2f} s, 10 000 Charge Points read in {read - written:.2f} s")
+    print(f"and all that is kept of each in {each - read:.2f} s")
+
+
+def test_all_kinds_are_known() -> None:
+    kinds = {AliasRecord, AnsweredRecord, ChargePointRecord, ConnectorRecord}
+    assert {key_of(record)[0] for record in (alias(), answered(), charge_point(), connector())} == kinds

@@ -1,0 +1,164 @@
+"""What the log says of the traffic: one line for each message, all that helps to find it again, and no credential."""
+
+from __future__ import annotations
+
+import logging
+import re
+from base64 import b64encode
+from typing import Any
+
+import pytest
+
+from bridge import journal
+from bridge.config import ChargePoint, Secret
+from bridge.errors import Unavailable
+from bridge.ocpp.messages import (
+    ChangeConfigurationRequest,
+    DataTransferRequest,
+    GetConfigurationResponse,
+    GetDiagnosticsRequest,
+    Request,
+    Response,
+)
+from bridge.ocpp.types import KeyValue
+from bridge.simulators.wire import Payload, Refused
+from tests.e2e.stage import AT, SAMPLES, envelope, logged, post, run, stage
+
+UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"
+
+
+def lines_of(level: int, talk: Any, **tables: Any) -> list[str]:
+    """The lines about the traffic while `talk` goes on."""
+
+    async def walk() -> list[str]:
+        async with stage("RDAM 123", **tables) as scene:
+            with logged(level) as lines:
+                await talk(scene)
+        return lines
+
+    return run(walk())
+
+
+def test_one_line_for_each_message_with_all_that_finds_it_again() -> None:
+    async def talk(scene: Any) -> None:
+        await scene.charge_point.call("Heartbeat", {})
+        scene.central_system.behaviour["Authorize"] = refuse
+        with pytest.raises(Refused):
+            await scene.charge_point.call("Authorize", {"idTag": "a"})
+        await scene.central_system.call("RDAM 123", "Reset", {"type": "Soft"})
+        scene.charge_point.behaviour["ClearCache"] = refuse
+        with pytest.raises(Refused):
+            await scene.central_system.call("RDAM 123", "ClearCache", {})
+
+    def refuse(_: Payload) -> Payload:
+        raise Refused("SecurityError", "not you", subcode="SecurityError")
+
+    link, *calls = lines_of(logging.INFO, talk)
+    assert 'INFO  link up identity="RDAM 123" central_system=main address=ws://127.0.0.1:' in link
+    expected = [
+        rf'INFO  call identity="RDAM 123" action=Heartbeat from=charge_point id=urn:uuid:{UUID} hop_id={UUID}'
+        r" outcome=result ms=[0-9.]+",
+        rf'WARN  call identity="RDAM 123" action=Authorize from=charge_point id=urn:uuid:{UUID} hop_id={UUID}'
+        r' outcome=error ms=[0-9.]+ reason="SecurityError: not you"',
+        rf'INFO  call identity="RDAM 123" action=Reset from=central_system id={UUID} hop_id={UUID}'
+        r" outcome=result ms=[0-9.]+",
+        rf'WARN  call identity="RDAM 123" action=ClearCache from=central_system id={UUID} hop_id={UUID}'
+        r' outcome=error ms=[0-9.]+ reason="SecurityError: not you"',
+    ]
+    assert len(calls) == len(expected)
+    for line, pattern in zip(calls, expected, strict=True):
+        assert re.fullmatch(rf"[-0-9T:.]+Z {pattern}", line), line
+    ids = re.findall(UUID, " ".join(calls))
+    assert len(ids) == len(set(ids)) == 8  # every hop has its own
+
+
+def test_payloads_only_at_debug() -> None:
+    async def talk(scene: Any) -> None:
+        await scene.charge_point.call("Authorize", {"idTag": "DEADBEEF"})
+
+    assert not any("DEADBEEF" in line for line in lines_of(logging.INFO, talk))
+    [line] = [line for line in lines_of(logging.DEBUG, talk) if "action=Authorize" in line]
+    assert r'request="{\"idTag\":\"DEADBEEF\"}" response="{\"idTagInfo\":{\"status\":\"Accepted\"}}"' in line
+
+
+def test_no_credential_at_any_level() -> None:
+    secret = "S3cr3t!"
+
+    async def talk(scene: Any) -> None:
+        point, central = scene.charge_point, scene.central_system
+        await point.call("Heartbeat", {})
+        point.answers.configuration["AuthorizationKey"] = type(point.answers.configuration["HeartbeatInterval"])(secret)
+        for action, payload in {
+            "ChangeConfiguration": {"key": "AuthorizationKey", "value": secret},
+            "GetConfiguration": {"key": ["AuthorizationKey"]},
+            "GetDiagnostics": {"location": f"ftp://user:{secret}@files.example/x"},
+            "UpdateFirmware": {"location": f"ftp://user:{secret}@files.example/y", "retrieveDate": AT},
+        }.items():
+            await central.call("RDAM 123", action, payload)
+        # A stranger's address, a Fault's words, a CALLERROR's.
+        await post(scene.gateway, envelope(source=f"ftp://user:{secret}@[::1", identity="other"))
+
+        def refuse(_: Payload) -> Payload:
+            raise Refused("Receiver", f"cannot fetch ftp://user:{secret}@files.example/", subcode="InternalError")
+
+        point.behaviour["GetDiagnostics"] = central.behaviour["Heartbeat"] = refuse
+        with pytest.raises(Refused, match=re.escape(secret)):
+            await central.call("RDAM 123", "GetDiagnostics", {"location": f"ftp://user:{secret}@files.example/x"})
+        with pytest.raises(Refused, match=re.escape(secret)):
+            await point.call("Heartbeat", {})
+
+    told = {"RDAM 123": ChargePoint(central_system_password=Secret(secret.encode()))}
+    lines = lines_of(logging.DEBUG, talk, charge_points=told)
+    assert len([line for line in lines if "outcome=" in line]) == 8
+    basic = b64encode(f"RDAM 123:{secret}".encode()).decode()
+    assert [line for line in lines if secret in line or basic in line] == []
+    assert [line for line in lines if "ftp://user:***@files.example/y" in line] != []
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        (ChangeConfigurationRequest(key="authorizationKey ", value="x"), '{"key":"authorizationKey ","value":"***"}'),
+        (ChangeConfigurationRequest(key="WifiPassword", value="x"), '{"key":"WifiPassword","value":"***"}'),
+        (ChangeConfigurationRequest(key="HeartbeatInterval", value="60"), '{"key":"HeartbeatInterval","value":"60"}'),
+        (
+            GetConfigurationResponse(
+                configurationKey=(
+                    KeyValue(key="AuthorizationKey", readonly=False, value="x"),
+                    KeyValue(key="HeartbeatInterval", readonly=False, value="60"),
+                )
+            ),
+            '{"configurationKey":[{"key":"AuthorizationKey","readonly":false,"value":"***"},'
+            '{"key":"HeartbeatInterval","readonly":false,"value":"60"}]}',
+        ),
+        (GetConfigurationResponse(unknownKey=("x",)), '{"unknownKey":["x"]}'),
+        (GetDiagnosticsRequest(location="ftp://u:p@h/"), '{"location":"ftp://u:***@h/"}'),
+        (GetDiagnosticsRequest(location="ftp://u:p@ss@h/"), '{"location":"ftp://u:***@h/"}'),
+        (GetDiagnosticsRequest(location="ftp://u:@h/a@b"), '{"location":"ftp://u:***@h/a@b"}'),
+        (GetDiagnosticsRequest(location="http://h:80/a@b"), '{"location":"http://h:80/a@b"}'),
+        (DataTransferRequest(vendorId="v", data="at 3:00, a@b"), '{"vendorId":"v","data":"at 3:00, a@b"}'),
+    ],
+)
+def test_a_payload_is_shown_without_its_secrets(message: Request | Response, shown: str) -> None:
+    assert journal.payload(message) == shown
+
+
+def test_what_is_refused_says_who_and_why() -> None:
+    with logged() as lines:
+        journal.refused("CP 1", "192.0.2.1", Unavailable("no way to ftp://u:p@h/"), "id")
+        journal.refused(None, None, Unavailable("no way"))
+    first, second = (line.partition(" ")[2] for line in lines)
+    assert first == (
+        'WARN  refused identity="CP 1" peer=192.0.2.1 id=id code=InternalError reason="no way to ftp://u:***@h/"'
+    )
+    assert second == 'WARN  refused code=InternalError reason="no way"'
+
+
+def test_what_a_translation_cost_is_on_a_line_of_its_own() -> None:
+    async def talk(scene: Any) -> None:
+        assert SAMPLES["Heartbeat"] == {}
+        body = '<heartbeatRequest xmlns="urn://Ocpp/Cs/2015/10/"><mood>good</mood></heartbeatRequest>'
+        assert (await post(scene.gateway, envelope(body, identity="RDAM 123"))).status == 200
+
+    [line] = [line for line in lines_of(logging.INFO, talk) if "loss" in line]
+    assert 'loss identity="RDAM 123" field=HeartbeatRequest.mood reason="a field that OCPP 1.6 does not know' in line

@@ -1,0 +1,236 @@
+"""One message into the other form: what is told, what is lost, and what has to be said beside it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from lxml import etree
+
+from bridge.errors import MessageError
+from bridge.ocpp.actions import ACTIONS, Party
+from bridge.ocpp.rpc import CallResult
+from bridge.ocppj import codec as ocppj
+from bridge.ocpps.wsdl import default_folder
+from bridge.translate import Translation, Translator, Underspecified, Wanted
+from tests.ocpp.strategies import payloads
+from tests.reference import CORPUS, needs_corpus
+
+CS, CP = "urn://Ocpp/Cs/2015/10/", "urn://Ocpp/Cp/2015/10/"
+WSA = "http://www.w3.org/2005/08/addressing"
+ENV = "http://www.w3.org/2003/05/soap-envelope"
+NS = {"s": ENV, "a": WSA, "cs": CS, "cp": CP}
+_CODECS = Translator.of(default_folder() / "ocpp16", Wanted())._codecs
+
+
+def translator(**wanted: object) -> Translator:
+    return Translator(_CODECS, Wanted(**wanted))  # type: ignore[arg-type]
+
+
+def envelope(body: str, headers: str = "", namespace: str = CS) -> bytes:
+    return (
+        f'<s:Envelope xmlns:s="{ENV}" xmlns:a="{WSA}" xmlns="{namespace}"><s:Header>{headers}</s:Header>'
+        f"<s:Body>{body}</s:Body></s:Envelope>"
+    ).encode()
+
+
+def frame_of(translation: Translation) -> list[object]:
+    frame = json.loads(translation.document)
+    assert isinstance(frame, list)
+    return frame
+
+
+def root_of(translation: Translation) -> etree._Element:
+    return etree.fromstring(translation.document)
+
+
+def text(root: etree._Element, path: str) -> str | None:
+    return root.findtext(f".//{path}", namespaces=NS)
+
+
+# To JSON
+
+
+def test_a_request_becomes_a_call_on_one_line() -> None:
+    sent = envelope(
+        "<authorizeRequest><idTag>A&amp;B</idTag></authorizeRequest>",
+        "<a:MessageID>urn:uuid:4d6c1f5e-8a8e-4d0b-9f3a-0c5d1d7a9b11</a:MessageID>",
+    )
+    assert translator().to_json(sent).document == (
+        b'[2,"4d6c1f5e-8a8e-4d0b-9f3a-0c5d1d7a9b11","Authorize",{"idTag":"A&B"}]'
+    )
+
+
+def test_a_response_becomes_a_result_with_the_id_of_its_call() -> None:
+    sent = envelope(
+        "<resetResponse><status>Accepted</status></resetResponse>", "<a:RelatesTo>7</a:RelatesTo>", namespace=CP
+    )
+    assert frame_of(translator().to_json(sent)) == [3, "7", {"status": "Accepted"}]
+
+
+def test_a_fault_becomes_an_error() -> None:
+    fault = (
+        "<s:Fault><s:Code><s:Value>s:Receiver</s:Value><s:Subcode><s:Value>NotSupported</s:Value></s:Subcode></s:Code>"
+        '<s:Reason><s:Text xml:lang="en">not here</s:Text></s:Reason></s:Fault>'
+    )
+    sent = envelope(fault, "<a:RelatesTo>urn:uuid:7</a:RelatesTo>")
+    assert frame_of(translator().to_json(sent))[:4] == [4, "7", "NotSupported", "not here"]
+
+
+@pytest.mark.parametrize("header", ["", f"<a:MessageID>urn:uuid:{'x' * 37}</a:MessageID>"])
+def test_an_id_that_json_cannot_carry_is_replaced(header: str) -> None:
+    unique_id = frame_of(translator().to_json(envelope("<heartbeatRequest/>", header)))[1]
+    assert isinstance(unique_id, str)
+    assert len(unique_id) == 36
+    assert "x" not in unique_id
+
+
+def test_data_transfer_is_told_apart_by_its_namespace() -> None:
+    body = "<dataTransferRequest><vendorId>v</vendorId></dataTransferRequest>"
+    for namespace in (CS, CP, CP.rstrip("/").upper()):
+        assert frame_of(translator().to_json(envelope(body, namespace=namespace)))[2] == "DataTransfer"
+
+
+def test_losses_are_told() -> None:
+    sent = envelope(
+        "<statusNotificationRequest><connectorId>1</connectorId><status>Available</status><errorCode>NoError</errorCode>"
+        "<timestamp>2026-01-02T03:04:05</timestamp><colour>red</colour></statusNotificationRequest>"
+    )
+    assert [(loss.path, loss.reason.name) for loss in translator().to_json(sent).losses] == [
+        ("colour", "UNKNOWN_FIELD"),
+        ("timestamp", "ASSUMED_ZONE"),
+    ]
+    with pytest.raises(MessageError):
+        translator(strict=True).to_json(sent)
+
+
+def test_a_namespace_that_is_not_of_the_version_is_an_error_unless_the_service_is_given() -> None:
+    sent = envelope("<heartbeatRequest/>", namespace="urn:other")
+    with pytest.raises(MessageError, match="urn:other"):
+        translator().to_json(sent)
+    assert frame_of(translator(service=Party.CHARGE_POINT).to_json(sent))[2] == "Heartbeat"
+
+
+@pytest.mark.parametrize("sent", [b"", b"<x/>", b"<!DOCTYPE x><x/>", envelope(""), envelope("<bogusRequest/>")])
+def test_what_is_no_message_is_an_error(sent: bytes) -> None:
+    with pytest.raises(MessageError):
+        translator().to_json(sent)
+
+
+# To SOAP
+
+
+def test_a_call_becomes_a_request_with_its_headers() -> None:
+    root = root_of(translator(identity="RDAM 123").to_soap(b'[2, "17", "Reset", {"type": "Hard"}]'))
+    assert text(root, "cp:resetRequest/cp:type") == "Hard"
+    assert text(root, "cp:chargeBoxIdentity") == "RDAM 123"
+    assert text(root, "a:MessageID") == "urn:uuid:17"
+    assert text(root, "a:Action") == "/Reset"
+    assert (text(root, "a:To") or "").endswith("/services/ChargePointService")
+    assert (text(root, "a:From/a:Address") or "").endswith("/services/CentralSystemService")
+
+
+def test_data_transfer_is_the_central_systems_unless_told_otherwise() -> None:
+    call = b'[2, "17", "DataTransfer", {"vendorId": "v"}]'
+    assert text(root_of(translator().to_soap(call)), "cs:vendorId") == "v"
+    assert text(root_of(translator(service=Party.CENTRAL_SYSTEM).to_soap(call)), "cp:vendorId") == "v"
+
+
+def test_a_call_of_the_wrong_service_is_an_error() -> None:
+    with pytest.raises(MessageError, match="not for a charge point to send"):
+        translator(service=Party.CHARGE_POINT).to_soap(b'[2, "17", "Reset", {"type": "Hard"}]')
+
+
+def test_the_action_of_a_result_is_found_if_only_one_fits() -> None:
+    sent = b'[3, "17", {"transactionId": 5, "idTagInfo": {"status": "Accepted"}}]'
+    root = root_of(translator().to_soap(sent))
+    assert text(root, "cs:startTransactionResponse/cs:transactionId") == "5"
+    assert text(root, "a:RelatesTo") == "urn:uuid:17"
+    assert text(root, "a:Action") == "/StartTransactionResponse"
+
+
+def test_a_result_that_tolerance_reads_fits_as_well() -> None:
+    root = root_of(translator().to_soap(b'[3, "17", {"currentTime": "2026-01-02 03:04:05+01:00"}]'))
+    assert text(root, "cs:heartbeatResponse/cs:currentTime") == "2026-01-02T02:04:05Z"
+
+
+def test_the_action_of_another_result_has_to_be_said() -> None:
+    sent = b'[3, "17", {"idTagInfo": {"status": "Accepted"}}]'
+    with pytest.raises(Underspecified, match="Authorize, StopTransaction"):
+        translator().to_soap(sent)
+    root = root_of(translator(action="Authorize").to_soap(sent))
+    assert text(root, "cs:authorizeResponse/cs:idTagInfo/cs:status") == "Accepted"
+    with pytest.raises(Underspecified, match="fits none"):
+        translator().to_soap(b'[3, "17", {"colour": "red"}]')
+    with pytest.raises(Underspecified, match="ChargePointService has no Authorize"):
+        translator(service=Party.CENTRAL_SYSTEM, action="Authorize").to_soap(sent)
+
+
+def test_an_error_becomes_a_fault_of_the_service() -> None:
+    sent = b'[4, "17", "NotImplemented", "what?", {"a": 1}]'
+    root = root_of(translator().to_soap(sent))
+    assert text(root, "s:Subcode/s:Value") == "c:NotSupported"
+    assert text(root, "a:RelatesTo") == "urn:uuid:17"
+    assert root.find(".//s:Fault", NS).nsmap["c"] == CS  # type: ignore[union-attr]
+    other = root_of(translator(service=Party.CENTRAL_SYSTEM).to_soap(sent))
+    assert other.find(".//s:Fault", NS).nsmap["c"] == CP  # type: ignore[union-attr]
+    assert frame_of(translator().to_json(etree.tostring(root))) == [4, "17", "NotImplemented", "what?", {"a": 1}]
+
+
+def test_what_is_lost_on_the_way_to_soap_is_told_or_refused() -> None:
+    sent = b'[2, "17", "GetConfiguration", {"key": []}]'
+    assert [loss.path for loss in translator().to_soap(sent).losses] == ["key"]
+    with pytest.raises(MessageError, match="strict"):
+        translator(strict=True).to_soap(sent)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b'[5, "17", {}]',
+        b'[2, "17", "Bogus", {}]',
+        b'[2, "17", "Reset", {}]',
+        b'[2, "17", "Authorize", {"idTag": "\\u0000"}]',
+    ],
+)
+def test_what_is_no_frame_is_an_error(sent: bytes) -> None:
+    with pytest.raises(MessageError):
+        translator().to_soap(sent)
+
+
+def test_an_id_that_xml_cannot_carry_is_made_printable() -> None:
+    root = root_of(translator().to_soap(b'[2, "1\\u0001", "Heartbeat", {}]'))
+    assert text(root, "a:MessageID") == "urn:uuid:1\N{REPLACEMENT CHARACTER}"
+
+
+# There and back
+
+
+@pytest.mark.parametrize("action", sorted(ACTIONS))
+def test_a_result_comes_back_as_it_went(action: str) -> None:
+    @given(payloads(ACTIONS[action].response))
+    def check(payload: object) -> None:
+        sent = ocppj.encode(CallResult(unique_id="17", payload=payload))  # type: ignore[arg-type]
+        there = translator(action=action).to_soap(sent)
+        back = translator().to_json(there.document)
+        assert there.losses or json.loads(back.document) == json.loads(sent)
+
+    check()
+
+
+@needs_corpus
+@pytest.mark.parametrize("folder", ["soap", "json"])
+def test_real_messages_are_translated_or_refused_in_words(folder: str) -> None:
+    for path in sorted(Path(CORPUS / folder).iterdir()):
+        try:
+            made = translator()
+            translation = made.to_json(path.read_bytes()) if folder == "soap" else made.to_soap(path.read_bytes())
+        except (MessageError, Underspecified) as error:
+            assert str(error)
+        else:
+            assert translation.document

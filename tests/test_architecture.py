@@ -39,13 +39,9 @@ SEES: dict[str, tuple[str, ...]] = {
     "bridge.journal": ("bridge.core", "bridge.logs", *_MODEL),
     "bridge.simulators": ("bridge.simulators", "bridge.tasks"),
     "bridge.admin": ("bridge.admin", "bridge.logs", "bridge.tasks", *_MODEL),
-    "bridge.conductor": (
-        *("bridge.core", "bridge.journal", "bridge.logs", "bridge.ocppj", "bridge.ocpps", "bridge.store"),
-        *_TRANSPORT,
-    ),
-    "bridge.gateway*": (
-        *("bridge.admin", "bridge.conductor", "bridge.config", "bridge.core", "bridge.gateway*", "bridge.journal"),
-        *("bridge.logs", "bridge.ocppj", "bridge.ocpps", "bridge.store", "bridge.tls", *_TRANSPORT),
+    "bridge.gateway": (
+        *("bridge.admin", "bridge.config", "bridge.core", "bridge.gateway", "bridge.journal", "bridge.logs"),
+        *("bridge.ocppj", "bridge.ocpps", "bridge.store", "bridge.tls", *_TRANSPORT),
     ),
     "bridge.translate": (
         *("bridge.config", "bridge.dialects", "bridge.ocppj.codec", *_MODEL),
@@ -57,7 +53,7 @@ SEES: dict[str, tuple[str, ...]] = {
     "bridge.__main__": ("bridge.cli",),
 }
 
-_EDGES = ("bridge.gateway*", "bridge.conductor", "bridge.ocppj.client", "bridge.ocppj.link", "bridge.ocppj.server")
+_EDGES = ("bridge.gateway", "bridge.ocppj.client", "bridge.ocppj.link", "bridge.ocppj.server")
 _ENTRANCES = ("bridge.cli", "bridge.commands", "bridge.demo", "bridge.simulators")
 
 # Where a library may be known.

@@ -28,6 +28,9 @@ _NO_ID = "-1"
 _ANSWER = re.compile(rb"\s*\[\s*[34]\b")
 
 
+__all__ = ["Connection", "Link", "Owner", "Terms"]
+
+
 class Owner(Protocol):
     """Who is told what happens on a Link."""
 

@@ -11,7 +11,7 @@ from aiohttp import web
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from bridge.config import Admin, CentralSystem, Listen, Settings, Soap, Store
+from bridge.config import Admin, CentralSystem, Listen, Settings, Soap, Store, WebSocket
 from bridge.gateway import Gateway as TheGateway
 
 
@@ -19,6 +19,7 @@ async def _gateway(central_system: str) -> int:
     gateway = TheGateway(
         Settings(
             soap=Soap(listen=Listen("127.0.0.1", 0)),
+            websocket=WebSocket(listen=Listen("127.0.0.1", 0)),
             admin=Admin(listen=Listen("127.0.0.1", 0)),
             store=Store(url="memory:"),
             central_systems={"main": CentralSystem(url=central_system, ping_interval=0)},

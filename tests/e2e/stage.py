@@ -128,6 +128,7 @@ def settings(
     return Settings(
         gateway=config.Gateway(**(gateway or {})),
         soap=config.Soap(**({"listen": anywhere} | dict(soap or {}))),
+        websocket=config.WebSocket(listen=anywhere),
         admin=config.Admin(listen=anywhere),
         store=config.Store(url="memory:"),
         central_systems={"main": CentralSystem(**({"url": url} | dict(central_system or {})))},

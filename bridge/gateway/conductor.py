@@ -37,13 +37,13 @@ from bridge.core.events import (
 from bridge.core.memory import Record
 from bridge.core.session import Session, Status
 from bridge.errors import BridgeError, Unavailable
-from bridge.keeping import Keeping
+from bridge.gateway.keeping import Keeping
+from bridge.gateway.placement import Placement
+from bridge.gateway.ways import NORMAL, SERVICE_RESTART, TRY_AGAIN_LATER, Way
 from bridge.ocpp.actions import Party
 from bridge.ocpp.losses import Loss
 from bridge.ocpp.messages import BootNotificationResponse
 from bridge.ocpp.rpc import Answer, Call, CallResult, Unanswered
-from bridge.placement import Placement
-from bridge.ways import NORMAL, SERVICE_RESTART, TRY_AGAIN_LATER, Way
 
 
 class Traffic(Protocol):

@@ -10,20 +10,20 @@ from pathlib import Path
 
 from bridge import journal, logs
 from bridge.admin.server import AdminServer, CentralSystemHealth
-from bridge.conductor import Conductor
 from bridge.config import TLS, Listen, Settings
 from bridge.core.session import Status
-from bridge.doors import Reception
 from bridge.errors import Complaint, ConfigurationError, Unavailable, UnknownIdentity
-from bridge.keeping import Keeping
+from bridge.gateway.conductor import Conductor
+from bridge.gateway.doors import Reception
+from bridge.gateway.keeping import Keeping
+from bridge.gateway.placement import Placements
+from bridge.gateway.sessions import Clients, Sessions, mint
 from bridge.ocpp.actions import Party
 from bridge.ocppj.server import JsonServer
 from bridge.ocpps.client import SoapClient
 from bridge.ocpps.server import Door, SoapServer
 from bridge.ocpps.service import SoapService
 from bridge.ocpps.wsdl import Service, default_folder, load
-from bridge.placement import Placements
-from bridge.sessions import Clients, Sessions, mint
 from bridge.store import Store
 from bridge.tasks import Tasks
 from bridge.tls import server_context

@@ -8,20 +8,20 @@ import uuid
 from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
-from websockets.asyncio.connection import Connection
 
-from bridge.conductor import Conductor, Traffic
 from bridge.core import addresses
 from bridge.core.addresses import Callback, Refusal
 from bridge.core.session import Session, Side
-from bridge.keeping import Keeping, callback_of
+from bridge.gateway.conductor import Conductor, Traffic
+from bridge.gateway.keeping import Keeping, callback_of
+from bridge.gateway.placement import Placement
+from bridge.gateway.ways import REPLACED, Address, DialledWay, PostedWay, WebSocketWay
 from bridge.ocpp.actions import Party
+from bridge.ocppj.link import Connection
 from bridge.ocppj.link import Terms as LinkTerms
 from bridge.ocpps.client import SoapClient
-from bridge.placement import Placement
 from bridge.store.records import ChargePointRecord
 from bridge.tasks import Tasks
-from bridge.ways import REPLACED, Address, DialledWay, PostedWay, WebSocketWay
 
 CHARGE_POINT, CENTRAL_SYSTEM = Party.CHARGE_POINT, Party.CENTRAL_SYSTEM
 _SOAP_CHARGE_POINT = Side(dialable=False, carries_answers=False, narrow_ids=True)

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from msgspec import Struct
-from websockets.asyncio.connection import Connection
 
 from bridge.core.addresses import Callback
 from bridge.core.session import Side
@@ -19,7 +18,7 @@ from bridge.ocpp.actions import Party
 from bridge.ocpp.losses import Loss
 from bridge.ocpp.rpc import Answer, Call, CallError, Unanswered
 from bridge.ocppj.client import DialRefused, Target, dial
-from bridge.ocppj.link import Link, Terms
+from bridge.ocppj.link import Connection, Link, Terms
 from bridge.ocpps.client import SoapClient, Undelivered
 from bridge.tasks import Tasks
 

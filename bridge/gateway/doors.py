@@ -6,21 +6,19 @@ import hmac
 from collections.abc import Sequence
 from http import HTTPStatus
 
-from websockets.asyncio.client import ClientConnection
-from websockets.asyncio.server import ServerConnection
-
-from bridge.conductor import Conductor
 from bridge.core import addresses
 from bridge.core.session import Status
 from bridge.errors import BridgeError, ErrorCode, Unavailable, UnknownIdentity
+from bridge.gateway.conductor import Conductor
+from bridge.gateway.placement import Placement, Placements
+from bridge.gateway.sessions import Sessions, mint
+from bridge.gateway.ways import PostedWay
 from bridge.ocpp.actions import Party
 from bridge.ocppj.client import DialRefused, NoCommonSubprotocol, dial
 from bridge.ocppj.codec import SUBPROTOCOL
+from bridge.ocppj.link import Connection
 from bridge.ocppj.server import Knock, Refused
 from bridge.ocpps.server import Admission, Arrival
-from bridge.placement import Placement, Placements
-from bridge.sessions import Sessions, mint
-from bridge.ways import PostedWay
 
 CHARGE_POINT, CENTRAL_SYSTEM = Party.CHARGE_POINT, Party.CENTRAL_SYSTEM
 _SHUTTING_DOWN = "the bridge is shutting down"
@@ -128,7 +126,7 @@ class JsonEntry:
         placement: Placement,
         knock: Knock,
         subprotocol: str | None,
-        far: ClientConnection | None,
+        far: Connection | None,
     ) -> None:
         self.subprotocol = subprotocol
         self._sessions = sessions
@@ -136,7 +134,7 @@ class JsonEntry:
         self._knock = knock
         self._far = far
 
-    async def serve(self, connection: ServerConnection) -> None:
+    async def serve(self, connection: Connection) -> None:
         """Carry the connection's traffic until it ends."""
         conductor = self._sessions.json(self._placement)
         conductor.shown = self._knock.authorization or ""

@@ -77,6 +77,8 @@ class Referee:
         if isinstance(event, CallReceived):
             last = self.progress[event.party][-1:]
             assert not (last and last[0].duplicate), "the second Call of a name was not refused at once"
+        if isinstance(event, LinkDown) and self.stage.sides[event.party].carries_answers:
+            assert self.out[event.party] is None, "no answer can come any more"
         return commands
 
     def wait(self, seconds: float) -> Iterator[list[Command]]:

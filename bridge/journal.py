@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec import Raw
 
 from bridge import logs
 from bridge.core.commands import Drop, Outcome, Report
@@ -16,7 +15,7 @@ from bridge.errors import BridgeError
 from bridge.ocpp.actions import Party
 from bridge.ocpp.losses import Loss
 from bridge.ocpp.messages import ChangeConfigurationRequest, GetConfigurationResponse, Request, Response
-from bridge.ocpp.rpc import Answer, CallError, CallResult, Unanswered
+from bridge.ocpp.rpc import Answer, CallError, CallResult, Unanswered, UnopenedRequest, UnopenedResponse
 from bridge.ocpp.types import KeyValue
 
 K = TypeVar("K", ChangeConfigurationRequest, KeyValue)
@@ -95,11 +94,11 @@ def refused(identity: str | None, peer: str | None, error: BridgeError, unique_i
     )
 
 
-def payload(message: Request | Response | Raw) -> str:
+def payload(message: Request | Response) -> str:
     """A payload as JSON, without what must not be in a log."""
     match message:
-        case Raw():
-            return _raw(bytes(message))
+        case UnopenedRequest(raw=raw) | UnopenedResponse(raw=raw):
+            return _raw(bytes(raw))
         case ChangeConfigurationRequest():
             message = _veiled(message)
         case GetConfigurationResponse(configurationKey=tuple(keys)):

@@ -15,7 +15,6 @@ from bridge.config import Settings
 from bridge.errors import ErrorCode, MessageError
 from bridge.ocpp.actions import ACTIONS, Party
 from bridge.ocpp.losses import Loss, Reason
-from bridge.ocpp.messages import Request, Response
 from bridge.ocpp.rpc import Call, CallError, CallResult
 from bridge.ocpp.validation import refuse_losses
 from bridge.ocppj import codec as ocppj
@@ -117,7 +116,6 @@ class Translator:
     def _call(self, frame: CallFrame) -> Translation:
         sender = self._sender_of(frame.action)
         call = ocppj.decode_call(frame, sender, strict=self._wanted.strict)
-        assert isinstance(call.payload, Request)
         body, lost = self._codecs[sender].write_call(call.payload, call.action)
         headers = self._call_headers(sender, call)
         return self._translation(soap.write(body, headers), call.losses, lost)
@@ -129,7 +127,6 @@ class Translator:
         if operation is None:
             raise Underspecified(f"the {codec.service.name} has no {action}")
         result = ocppj.decode_result(frame, action, strict=self._wanted.strict)
-        assert isinstance(result.payload, Response)
         body, lost = codec.write_result(result.payload, action)
         headers = _answer_headers(operation.response_action, result.unique_id)
         return self._translation(soap.write(body, headers), result.losses, lost)

@@ -13,6 +13,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 Network = IPv4Network | IPv6Network
 _ANONYMOUS = ("/addressing/anonymous", "/addressing/role/anonymous", "/addressing/none")
@@ -28,6 +29,7 @@ class Callback(Struct, frozen=True, kw_only=True):
 
     url: str
     networks: tuple[Network, ...] | None = None
+    guessed: bool = False  # from the peer's address alone
 
     def admits(self, address: str) -> bool:
         """Whether a connection may be made to the IP `address`."""
@@ -62,7 +64,8 @@ def learn(
             return learnt
         refusal = refusal or learnt
     if refusal is None and sent_from is not None and _is_anonymous(sent_from.strip()):
-        return _check(f"http://{_bracketed(peer)}/", peer, networks)
+        guess = _check(f"http://{_bracketed(peer)}/", peer, networks)
+        return replace(guess, guessed=True) if isinstance(guess, Callback) else guess
     return refusal
 
 

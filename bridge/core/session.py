@@ -29,7 +29,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from enum import Enum, auto
 
-from msgspec import Raw, Struct
+from msgspec import Struct
 
 from bridge.core.commands import (
     CloseLink,
@@ -448,7 +448,7 @@ class Session:
                 )
                 yield SendCall(party=party, call=call, deadline=pending.deadline)
 
-    def _renamed(self, pending: Pending) -> tuple[Request | Raw, list[Alias]]:
+    def _renamed(self, pending: Pending) -> tuple[Request, list[Alias]]:
         """Rule 14."""
         if not self._sides[CHARGE_POINT].narrow_ids:
             return pending.call.payload, []

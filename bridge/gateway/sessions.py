@@ -152,7 +152,7 @@ class Sessions:
                 way.address = Address(to=None, why_not=reason)
                 conductor.callback_refused(learnt.reason)
                 conductor.no_way(CHARGE_POINT, reason)
-        elif learnt is not None and not way.address.fixed:
+        elif learnt is not None and not way.address.fixed and not (learnt.guessed and way.address.to is not None):
             changed = way.address.to != learnt
             way.address = Address(to=learnt)
             if changed:

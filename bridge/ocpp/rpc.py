@@ -11,15 +11,24 @@ from bridge.ocpp.losses import Loss
 from bridge.ocpp.messages import Request, Response
 
 
-class Call(Struct, frozen=True, kw_only=True):
-    """A request. `unique_id` is its name on this hop: OCPP-J's UniqueId, or OCPP-S's MessageID.
+class UnopenedRequest(Request, frozen=True, kw_only=True):
+    """A request between two JSON parties: what is only passed on is not opened."""
 
-    Between two JSON parties the payload is Raw: what is only passed on is not opened.
-    """
+    raw: Raw
+
+
+class UnopenedResponse(Response, frozen=True, kw_only=True):
+    """The answer to an UnopenedRequest."""
+
+    raw: Raw
+
+
+class Call(Struct, frozen=True, kw_only=True):
+    """A request. `unique_id` is its name on this hop: OCPP-J's UniqueId, or OCPP-S's MessageID."""
 
     unique_id: str
     action: str
-    payload: Request | Raw
+    payload: Request
     losses: tuple[Loss, ...] = ()
 
 
@@ -27,7 +36,7 @@ class CallResult(Struct, frozen=True, kw_only=True):
     """The answer that was asked for. A status such as Rejected is one too, never an error (rule 16)."""
 
     unique_id: str
-    payload: Response | Raw
+    payload: Response
     losses: tuple[Loss, ...] = ()
 
 

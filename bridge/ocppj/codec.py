@@ -17,7 +17,7 @@ from msgspec import Raw, Struct
 from bridge.errors import ErrorCode, MessageError
 from bridge.ocpp.actions import ACTIONS, SECURITY_EXTENSIONS, Action, Party
 from bridge.ocpp.losses import Loss
-from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Unanswered
+from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Unanswered, UnopenedRequest, UnopenedResponse
 from bridge.ocpp.shapes import shape_of
 from bridge.ocpp.tolerance import FROM_JSON, mend
 from bridge.ocpp.validation import json_value, message_error, record_of
@@ -211,13 +211,17 @@ def encode(message: Call | Answer) -> bytes:
     """The frame for `message`, in UTF-8, without white space."""
     match message:
         case Call():
-            return _encoder.encode((_CALL, message.unique_id, message.action, message.payload))
+            return _encoder.encode((_CALL, message.unique_id, message.action, _content(message.payload)))
         case CallResult():
-            return _encoder.encode((_CALL_RESULT, message.unique_id, message.payload))
+            return _encoder.encode((_CALL_RESULT, message.unique_id, _content(message.payload)))
         case CallError():
             return _encode_error(message)
         case Unanswered():
             return _encode_error(message.as_error())
+
+
+def _content(payload: Struct) -> Struct | Raw:
+    return payload.raw if isinstance(payload, UnopenedRequest | UnopenedResponse) else payload
 
 
 def _encode_error(error: CallError) -> bytes:

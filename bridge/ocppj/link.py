@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed
 
 from bridge.errors import BridgeError, ErrorCode, MessageError
 from bridge.ocpp.actions import Party
-from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Unanswered
+from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Unanswered, UnopenedRequest, UnopenedResponse
 from bridge.ocppj import codec
 from bridge.ocppj.codec import CallFrame, ErrorFrame, FrameError, IgnoredFrame, ResultFrame
 from bridge.tasks import Tasks
@@ -131,14 +131,14 @@ class Link:
 
     def _call(self, frame: CallFrame) -> Call:
         if self._terms.relay:
-            return Call(unique_id=frame.unique_id, action=frame.action, payload=frame.payload)
+            return Call(unique_id=frame.unique_id, action=frame.action, payload=UnopenedRequest(raw=frame.payload))
         return codec.decode_call(frame, self._terms.peer, strict=self._terms.strict)
 
     def _result(self, frame: ResultFrame) -> Answer:
         if self._asked is None or self._asked[0] != frame.unique_id:
             return Unanswered(unique_id=frame.unique_id, reason="an answer to a Call that is not out")
         if self._terms.relay:
-            return CallResult(unique_id=frame.unique_id, payload=frame.payload)
+            return CallResult(unique_id=frame.unique_id, payload=UnopenedResponse(raw=frame.payload))
         try:
             return codec.decode_result(frame, self._asked[1], strict=self._terms.strict)
         except MessageError as error:

@@ -18,7 +18,6 @@ from yarl import URL
 
 from bridge.errors import BridgeError, ErrorCode, FaultCode, MessageError, Unavailable
 from bridge.ocpp.losses import Loss
-from bridge.ocpp.messages import Request
 from bridge.ocpp.rpc import Call, CallError, CallResult, Unanswered
 from bridge.ocpps import envelope as soap
 from bridge.ocpps.codec import Codec
@@ -79,7 +78,6 @@ class SoapClient:
 
         Raises Undelivered if it certainly did not arrive, and MessageError if SOAP cannot carry it.
         """
-        assert isinstance(call.payload, Request)
         body, losses = self._codec.write_call(call.payload, call.action)
         operation = self._codec.service.operations[call.action]
         headers = Headers(

@@ -182,6 +182,10 @@ class SoapServer:
             admission = door.receive(Arrival(identity=identity, peer=peer, addressing=opened.addressing))
         except BridgeError as error:
             return self._refuse(request, service, opened, identity, error)
+        except Exception:
+            _log.exception("a message could not be let in")
+            failure = BridgeError(ErrorCode.InternalError, "the bridge failed; its log says why")
+            return self._refuse(request, service, opened, identity, failure)
         exchange = Exchange(opened, admission.unique_id, admission.strict, admission.handle)
         reply = await service.answer(exchange)
         if reply.losses:

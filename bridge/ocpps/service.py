@@ -14,7 +14,6 @@ from msgspec import Struct
 
 from bridge.errors import BridgeError, ErrorCode, FaultCode, MessageError, Unavailable
 from bridge.ocpp.losses import Loss
-from bridge.ocpp.messages import Response
 from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Unanswered
 from bridge.ocpps import spyne_on_new_pythons  # noqa: F401  (before Spyne)
 from bridge.ocpps.codec import Codec
@@ -41,11 +40,13 @@ from spyne.server import ServerBase
 
 # Spyne would log every refused message in full and with a traceback; the bridge logs its own line about it. What fails
 # inside Spyne itself is still said, by `spyne.application`.
-for _noisy in ("spyne.server", "spyne.protocol"):
+for _noisy in ("spyne.server", "spyne.protocol", "spyne.util.appreg"):
     logging.getLogger(_noisy).setLevel(logging.CRITICAL + 1)
 
 Handle = Callable[[Call], Awaitable[Answer]]
 _SERVICE_UNAVAILABLE = 503
+_FAILED = "the bridge failed; its log says why"
+_log = logging.getLogger("bridge.ocpps")
 
 
 class Reply(Struct, frozen=True, kw_only=True):
@@ -118,7 +119,7 @@ class _Protocol(Soap12):  # type: ignore[misc]
         ctx.out_string = [ctx.udc.reply.body]
 
     def _result(self, exchange: Exchange, result: CallResult) -> Reply:
-        assert exchange.call is not None and isinstance(result.payload, Response)
+        assert exchange.call is not None
         action = exchange.call.action
         try:
             body, losses = self._codec.write_result(result.payload, action)
@@ -131,7 +132,7 @@ class _Protocol(Soap12):  # type: ignore[misc]
 
     def fault(self, exchange: Exchange, refused: Fault) -> Reply:
         if not isinstance(refused, _Refused):
-            refused = _refusal(exchange, BridgeError(ErrorCode.InternalError, "the bridge failed; its log says why"))
+            refused = _refusal(exchange, BridgeError(ErrorCode.InternalError, _FAILED))
         soap, wsa = exchange.envelope.soap, exchange.envelope.addressing.namespace
         fault = write_fault(refused.answer, self._codec.service.namespace, refused.code)
         # DESIGN section 5: a Charge Point whose Central System is away is told so by HTTP, too.
@@ -199,11 +200,18 @@ class SoapService:
 
 async def _settle(ctx: Any) -> None:
     """Wait for the answer that the operation promised. One that is not a CallResult takes Spyne's way for errors."""
-    answer = await ctx.out_object[0]
-    if isinstance(answer, CallResult):
-        ctx.out_object = [answer]
+    try:
+        answer = await ctx.out_object[0]
+    except BridgeError as error:
+        ctx.out_error = _refusal(ctx.udc, error)
+    except Exception:
+        _log.exception("a Call could not be handled")
+        ctx.out_error = _refusal(ctx.udc, BridgeError(ErrorCode.InternalError, _FAILED))
     else:
-        ctx.out_error = _Refused(answer)
+        if isinstance(answer, CallResult):
+            ctx.out_object = [answer]
+        else:
+            ctx.out_error = _Refused(answer)
 
 
 # From the WSDL to Spyne's types and operations.

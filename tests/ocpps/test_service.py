@@ -425,7 +425,6 @@ def test_a_handler_that_fails_at_once(failure: Exception, caplog: pytest.LogCapt
     caplog.clear()
 
 
-@pytest.mark.xfail(reason="an exception from the awaited handler leaves SoapService.answer", strict=True)
 @pytest.mark.parametrize("failure", [*FAILURES, Unavailable("away")], ids=repr)
 def test_a_handler_that_fails_while_it_is_awaited(failure: Exception, caplog: pytest.LogCaptureFixture) -> None:
     handler = Handler(failure)

@@ -8,6 +8,7 @@ from http import HTTPStatus
 
 from bridge.core import addresses
 from bridge.core.session import Status
+from bridge.dialects.known import Known
 from bridge.errors import BridgeError, ErrorCode, Unavailable, UnknownIdentity
 from bridge.gateway.conductor import Conductor
 from bridge.gateway.placement import Placement, Placements
@@ -40,7 +41,8 @@ class Reception:
         self._open()
         conductor = self._sessions.get(arrival.identity)
         if conductor is None or not isinstance(conductor.ways.get(CHARGE_POINT), PostedWay):
-            conductor = self._sessions.soap(self.placements.of(arrival.identity))
+            conductor = self._sessions.soap(self.placements.of(arrival.identity), arrival.version)
+        self._sessions.spoke(conductor, arrival.version)
         addressing = arrival.addressing
         learnt = addresses.learn(addressing.sent_from, addressing.reply_to, arrival.peer, self._networks)
         self._sessions.learn(conductor, learnt)
@@ -153,8 +155,18 @@ def _admission(conductor: Conductor, party: Party, arrival: Arrival) -> Admissio
     return Admission(
         unique_id=arrival.addressing.message_id or mint(),
         strict=conductor.placement.strict,
+        known=_known(conductor),
         handle=way.receive,
         lost=conductor.lost,
+    )
+
+
+def _known(conductor: Conductor) -> Known:
+    """What an older version leaves out, and the Session knows."""
+    connectors = conductor.session.connectors.by_number.values()
+    return Known(
+        transactions={c.transaction_id: c.number for c in connectors if c.transaction_id is not None},
+        finishing=frozenset(c.number for c in connectors if c.ended),
     )
 
 

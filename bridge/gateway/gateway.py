@@ -12,6 +12,7 @@ from bridge import journal, logs
 from bridge.admin.server import AdminServer, CentralSystemHealth
 from bridge.config import TLS, Listen, Settings
 from bridge.core.session import Status
+from bridge.dialects.versions import DIALECTS
 from bridge.errors import Complaint, ConfigurationError, Unavailable, UnknownIdentity
 from bridge.gateway.conductor import Conductor
 from bridge.gateway.doors import Reception
@@ -29,6 +30,7 @@ from bridge.tasks import Tasks
 from bridge.tls import server_context
 
 _log = logging.getLogger("bridge.gateway")
+Services = dict[str, Service]
 
 CENTRAL_SYSTEM_SERVICE = "/services/CentralSystemService"
 CHARGE_POINT_SERVICE = "/services/ChargePointService"
@@ -91,9 +93,7 @@ class Gateway:
         self._resume()
 
     async def _start(self, settings: Settings) -> None:
-        folder = _wsdl_folder(settings.soap.wsdl)
-        central_system = load(folder / "CentralSystemService.wsdl")
-        charge_point = load(folder / "ChargePointService.wsdl")
+        central_system, charge_point = _services(settings.soap.wsdl)
         self._clients = _clients(settings, central_system, charge_point)
         self._keeping = Keeping(self._store)
         self._sessions = Sessions(self._clients, self._tasks, self._traffic, self._keeping)
@@ -162,17 +162,17 @@ class Gateway:
                 continue
             self._sessions.resume(placement, record, max(0.0, now - record.last_seen))
 
-    def _soap_server(self, central_system: Service, charge_point: Service) -> SoapServer:
+    def _soap_server(self, central_system: Services, charge_point: Services) -> SoapServer:
         settings, websocket = self._settings, self._settings.websocket
         doors = [
             Door(
                 path=CENTRAL_SYSTEM_SERVICE,
-                services={"1.6": SoapService(central_system, mint)},
+                services=_served(central_system),
                 receive=self._reception.soap_charge_point,
             ),
             Door(
                 path=CHARGE_POINT_SERVICE,
-                services={"1.6": SoapService(charge_point, mint)},
+                services=_served(charge_point),
                 receive=self._reception.soap_central_system,
             ),
         ]
@@ -219,40 +219,60 @@ class Gateway:
 
 
 def _all(clients: Clients) -> tuple[SoapClient, ...]:
-    return (clients.charge_point, *clients.central_system.values())
+    return (*clients.charge_point.values(), *clients.central_system.values())
 
 
-def _clients(settings: Settings, central_system: Service, charge_point: Service) -> Clients:
-    public_url = settings.soap.public_url.rstrip("/")
-    return Clients(
-        charge_point=SoapClient(
-            charge_point,
-            sent_from=public_url + CENTRAL_SYSTEM_SERVICE,
+def _clients(settings: Settings, central_system: Services, charge_point: Services) -> Clients:
+    soap, public_url = settings.soap, settings.soap.public_url.rstrip("/")
+
+    def client(service: Service, version: str, sent_from: str, *, per_call: bool) -> SoapClient:
+        return SoapClient(
+            service,
+            DIALECTS[version],
+            sent_from=public_url + sent_from,
             mint=mint,
-            per_call=settings.soap.connection_per_call,
-            max_body=settings.soap.max_body,
-        ),
+            per_call=per_call,
+            max_body=soap.max_body,
+        )
+
+    return Clients(
+        charge_point={
+            version: client(service, version, CENTRAL_SYSTEM_SERVICE, per_call=soap.connection_per_call)
+            for version, service in charge_point.items()
+        },
         central_system={
-            "ocpp1.6s": SoapClient(
-                central_system,
-                sent_from=public_url + CHARGE_POINT_SERVICE,
-                mint=mint,
-                per_call=False,
-                max_body=settings.soap.max_body,
-            )
+            protocol: client(central_system[version], version, CHARGE_POINT_SERVICE, per_call=False)
+            for protocol, version in (("ocpp1.6s", "1.6"), ("ocpp1.5s", "1.5"))
         },
     )
 
 
-def _wsdl_folder(configured: str) -> Path:
-    """The folder of the 1.6 WSDLs: ours, or the official ones where the operator put them, `ocpp16` or the folder
-    itself. Raises ConfigurationError."""
+def _served(services: Services) -> dict[str, SoapService]:
+    return {version: SoapService(service, mint, DIALECTS[version]) for version, service in services.items()}
+
+
+def _services(configured: str) -> tuple[Services, Services]:
+    """CentralSystemService and ChargePointService of every version, from the folder that is configured, or ours."""
+    folders = {version: _wsdl_folder(configured, version) for version in DIALECTS}
+    central_system = {version: load(folder / "CentralSystemService.wsdl") for version, folder in folders.items()}
+    charge_point = {version: load(folder / "ChargePointService.wsdl") for version, folder in folders.items()}
+    return central_system, charge_point
+
+
+def _wsdl_folder(configured: str, version: str) -> Path:
+    """The folder of one version's WSDLs: the official ones where the operator put them, in `ocpp16` and the like or,
+    for 1.6, in the folder itself; ours for what is not there. Raises ConfigurationError if no 1.6 is there."""
+    name = f"ocpp{version.replace('.', '')}"
+    ours = default_folder() / name
     if not configured:
-        return default_folder() / "ocpp16"
-    for folder in (Path(configured) / "ocpp16", Path(configured)):
+        return ours
+    candidates = [Path(configured) / name] + ([Path(configured)] if version == "1.6" else [])
+    for folder in candidates:
         if (folder / "CentralSystemService.wsdl").is_file():
             return folder
-    text = f"{configured} holds no CentralSystemService.wsdl, nor does its folder ocpp16"
+    if version != "1.6":
+        return ours
+    text = f"{configured} holds no CentralSystemService.wsdl, nor does its folder {name}"
     raise ConfigurationError([Complaint(source="configuration", key="soap.wsdl", text=text)])
 
 

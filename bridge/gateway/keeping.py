@@ -104,6 +104,8 @@ def _changed(known: ChargePointRecord, transport: str | None, changes: dict[str,
     if callback is not None:
         networks = None if callback.networks is None else tuple(str(network) for network in callback.networks)
         values |= {"callback_url": callback.url, "callback_networks": networks}
+    if changes.get("version") is not None:
+        values["version"] = changes["version"]
     if changes.get("boot") is not None:
         values["boot"] = _encode(changes["boot"])
     if changes.get("interval") is not None:

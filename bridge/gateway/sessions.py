@@ -36,9 +36,9 @@ def mint() -> str:
 
 
 class Clients(Struct, frozen=True, kw_only=True):
-    """Who POSTs: to Charge Points, and to Central Systems by their protocol."""
+    """Who POSTs: to Charge Points by the OCPP version that they speak, and to Central Systems by their protocol."""
 
-    charge_point: SoapClient
+    charge_point: Mapping[str, SoapClient]
     central_system: Mapping[str, SoapClient]
 
 
@@ -73,8 +73,8 @@ class Sessions:
         self._table.pop(conductor.identity.casefold(), None)
         self._by_name.pop(conductor.placement.name.casefold(), None)
 
-    def soap(self, placement: Placement) -> Conductor:
-        """For a SOAP Charge Point: the one it has, or a new one."""
+    def soap(self, placement: Placement, version: str) -> Conductor:
+        """For a SOAP Charge Point that speaks OCPP `version`: the one it has, or a new one."""
         known = self.get(placement.identity)
         if known is not None and isinstance(known.ways.get(CHARGE_POINT), PostedWay):
             return known
@@ -82,7 +82,7 @@ class Sessions:
         pinned = placement.pinned
         address = Address(to=pinned, why_not=_NOT_HEARD, fixed=pinned is not None)
         conductor.ways[CHARGE_POINT] = self._posted(
-            conductor, CHARGE_POINT, address, self._clients.charge_point, placement.identity
+            conductor, CHARGE_POINT, address, self._clients.charge_point[version], placement.identity
         )
         if pinned is None:
             conductor.no_way(CHARGE_POINT, _NOT_HEARD)
@@ -142,6 +142,13 @@ class Sessions:
             mint=mint,
         )
 
+    def spoke(self, conductor: Conductor, version: str) -> None:
+        """In which OCPP version the Charge Point's latest message was written: it is called back in the same."""
+        way = conductor.ways[CHARGE_POINT]
+        assert isinstance(way, PostedWay)
+        way.soap = self._clients.charge_point[version]
+        self._keeping.heard(conductor.identity, "soap", version=version)
+
     def learn(self, conductor: Conductor, learnt: Callback | Refusal | None) -> None:
         """Where the Charge Point's latest message says that it can be called back."""
         way = conductor.ways[CHARGE_POINT]
@@ -183,7 +190,7 @@ class Sessions:
 
     def resume(self, placement: Placement, record: ChargePointRecord, ago: float) -> None:
         """A SOAP Charge Point that was heard of `ago` seconds before the bridge was started again."""
-        conductor = self.soap(placement)
+        conductor = self.soap(placement, record.version if record.version in self._clients.charge_point else "1.6")
         learnt = callback_of(record)
         if learnt is not None:
             self.learn(conductor, learnt)

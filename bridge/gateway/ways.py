@@ -220,7 +220,7 @@ class PostedWay:
         self._reports = reports
         self._identity = identity
         self._strict = strict
-        self._soap = soap
+        self.soap = soap
         self._tasks = tasks
         self._mint = mint
         self._waiting: dict[str, asyncio.Future[Answer]] = {}
@@ -259,15 +259,19 @@ class PostedWay:
 
     async def reachable(self) -> bool:
         """Whether something listens there now."""
-        return self.address.to is not None and await self._soap.reachable(self.address.to)
+        return self.address.to is not None and await self.soap.reachable(self.address.to)
 
     async def _post(self, call: Call, within: float) -> None:
+        if (instead := self.soap.instead(call)) is not None:
+            self._reports.lost(instead.losses)
+            self._reports.answered(self._party, instead.answer)
+            return
         to = self.address.to
         if to is None:
             self._reports.link_down(self._party, self.address.why_not, call.unique_id)
             return
         try:
-            posted = await self._soap.call(to, self._identity, call, within=within, strict=self._strict)
+            posted = await self.soap.call(to, self._identity, call, within=within, strict=self._strict)
         except Undelivered as error:
             self._reports.link_down(self._party, error.description, call.unique_id)
             return

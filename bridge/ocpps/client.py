@@ -16,6 +16,8 @@ import aiohttp
 from msgspec import Struct
 from yarl import URL
 
+from bridge.dialects.dialect import Dialect
+from bridge.dialects.versions import OCPP16
 from bridge.errors import BridgeError, ErrorCode, FaultCode, MessageError, Unavailable
 from bridge.ocpp.losses import Loss
 from bridge.ocpp.rpc import Call, CallError, CallResult, Unanswered
@@ -52,9 +54,16 @@ class SoapClient:
     """Calls on one service, in the name of `sent_from` (the address where answers to come may be sent)."""
 
     def __init__(
-        self, service: Service, *, sent_from: str, mint: Callable[[], str], per_call: bool, max_body: int
+        self,
+        service: Service,
+        dialect: Dialect = OCPP16,
+        *,
+        sent_from: str,
+        mint: Callable[[], str],
+        per_call: bool,
+        max_body: int,
     ) -> None:
-        self._codec = Codec(service)
+        self._codec = Codec(service, dialect)
         self._sent_from = sent_from
         self._mint = mint
         self._max_body = max_body
@@ -72,6 +81,15 @@ class SoapClient:
         """Hang up."""
         if self._http is not None:
             await self._http.close()
+
+    def instead(self, call: Call) -> Posted | None:
+        """What answers `call` in the place of a party whose OCPP version lacks it; None: it can be sent."""
+        stand_in = self._codec.dialect.instead(call.action, call.payload)
+        if stand_in is None:
+            return None
+        if isinstance(stand_in.answer, MessageError):
+            return Posted(answer=CallError.of(call.unique_id, stand_in.answer), losses=stand_in.losses)
+        return Posted(answer=CallResult(unique_id=call.unique_id, payload=stand_in.answer), losses=stand_in.losses)
 
     async def call(self, to: Destination, identity: str, call: Call, *, within: float, strict: bool) -> Posted:
         """Send `call` to `to` and give what came of it, in `within` seconds at most.

@@ -17,6 +17,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from msgspec import Struct
 
 from bridge import logs
+from bridge.dialects.known import Known
 from bridge.errors import BridgeError, ErrorCode, MessageError
 from bridge.ocpp.losses import Loss
 from bridge.ocpp.rpc import Answer, Call
@@ -35,6 +36,7 @@ class Arrival(Struct, frozen=True, kw_only=True):
 
     identity: str
     peer: str
+    version: str
     addressing: Addressing
 
 
@@ -43,6 +45,7 @@ class Admission(Struct, frozen=True, kw_only=True):
 
     unique_id: str
     strict: bool
+    known: Known | None = None
     handle: Callable[[Call], Awaitable[Answer]]
     # Told what writing the answer cost, and told of a message that was refused before it became a Call.
     lost: Callable[[Sequence[Loss]], None]
@@ -175,18 +178,20 @@ class SoapServer:
     ) -> web.Response:
         service = next(iter(door.services.values()))
         try:
-            service = _service_of(door, opened)
+            version, service = _service_of(door, opened)
             if identity is None:
                 raise MessageError(ErrorCode.ProtocolError, "no chargeBoxIdentity in the Header")
             _check_identity(identity, opened)
-            admission = door.receive(Arrival(identity=identity, peer=peer, addressing=opened.addressing))
+            admission = door.receive(
+                Arrival(identity=identity, peer=peer, version=version, addressing=opened.addressing)
+            )
         except BridgeError as error:
             return self._refuse(request, service, opened, identity, error)
         except Exception:
             _log.exception("a message could not be let in")
             failure = BridgeError(ErrorCode.InternalError, "the bridge failed; its log says why")
             return self._refuse(request, service, opened, identity, failure)
-        exchange = Exchange(opened, admission.unique_id, admission.strict, admission.handle)
+        exchange = Exchange(opened, admission.unique_id, admission.strict, admission.handle, admission.known)
         reply = await service.answer(exchange)
         if reply.losses:
             admission.lost(reply.losses)
@@ -245,12 +250,12 @@ def _check_identity(identity: str, opened: Envelope) -> None:
         raise MessageError(ErrorCode.ProtocolError, text)
 
 
-def _service_of(door: Door, opened: Envelope) -> SoapService:
+def _service_of(door: Door, opened: Envelope) -> tuple[str, SoapService]:
     """The version that the Body's namespace decides; its trailing slash and letter case are forgiven (quirk 17)."""
     spoken = namespace(opened.body)
-    for service in door.services.values():
+    for version, service in door.services.items():
         if spoken.rstrip("/").lower() == service.service.namespace.rstrip("/").lower():
-            return service
+            return version, service
     text = f"<{local_name(opened.body)}> is of the namespace {spoken!r}, which is not served at {door.path}"
     raise MessageError(ErrorCode.NotSupported, text)
 

@@ -12,8 +12,12 @@ from typing import Any
 
 from msgspec import Struct
 
+from bridge.dialects.dialect import AnsweredHere, Dialect
+from bridge.dialects.known import Known
+from bridge.dialects.versions import OCPP16
 from bridge.errors import BridgeError, ErrorCode, FaultCode, MessageError, Unavailable
 from bridge.ocpp.losses import Loss
+from bridge.ocpp.messages import Response
 from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Unanswered
 from bridge.ocpps import spyne_on_new_pythons  # noqa: F401  (before Spyne)
 from bridge.ocpps.codec import Codec
@@ -62,8 +66,11 @@ class Reply(Struct, frozen=True, kw_only=True):
 class Exchange:
     """One message on its way through Spyne (its `udc`, the user-defined context)."""
 
-    def __init__(self, envelope: Envelope, unique_id: str, strict: bool, handle: Handle) -> None:
+    def __init__(
+        self, envelope: Envelope, unique_id: str, strict: bool, handle: Handle, known: Known | None = None
+    ) -> None:
         self.envelope = envelope
+        self.known = known
         self.unique_id = unique_id
         self.strict = strict
         self.handle = handle
@@ -79,6 +86,14 @@ class _Refused(Fault):  # type: ignore[misc]
         super().__init__("Client", "")
         self.answer = answer
         self.code = code
+
+
+class _Answered(Fault):  # type: ignore[misc]
+    """A message that is answered on the spot, on Spyne's way for errors."""
+
+    def __init__(self, answer: Response) -> None:
+        super().__init__("Client", "")
+        self.answer = answer
 
 
 class _Protocol(Soap12):  # type: ignore[misc]
@@ -103,14 +118,22 @@ class _Protocol(Soap12):  # type: ignore[misc]
     def deserialize(self, ctx: Any, message: Any) -> None:
         exchange: Exchange = ctx.udc
         try:
-            exchange.call = self._codec.read_call(exchange.envelope, exchange.unique_id, strict=exchange.strict)
+            exchange.call = self._codec.read_call(
+                exchange.envelope, exchange.unique_id, strict=exchange.strict, known=exchange.known
+            )
+        except AnsweredHere as here:
+            # It says nothing that the other side could hear, and is no fault of the sender's.
+            raise _Answered(here.answer) from here
         except MessageError as error:
             raise _refusal(exchange, error) from error
         # Spyne hands a bare request on as the one argument, and wants an empty one to be no argument.
         ctx.in_object = exchange.call if ctx.descriptor.in_message._type_info else ()
 
     def serialize(self, ctx: Any, message: Any) -> None:
-        if ctx.out_error is None:
+        if isinstance(ctx.out_error, _Answered):
+            action = ctx.descriptor.name.rpartition("}")[2]
+            ctx.udc.reply = self._written(ctx.udc, self._action(action), ctx.out_error.answer)
+        elif ctx.out_error is None:
             ctx.udc.reply = self._result(ctx.udc, ctx.out_object[0])
         else:
             ctx.udc.reply = self.fault(ctx.udc, ctx.out_error)
@@ -118,11 +141,18 @@ class _Protocol(Soap12):  # type: ignore[misc]
     def create_out_string(self, ctx: Any, charset: str | None = None) -> None:
         ctx.out_string = [ctx.udc.reply.body]
 
+    def _action(self, request_name: str) -> str:
+        """Spyne knows an operation by the name of its request (trap 5)."""
+        operations = self._codec.service.operations.values()
+        return next(op.name for op in operations if request_name in (op.name, op.request.name))
+
     def _result(self, exchange: Exchange, result: CallResult) -> Reply:
         assert exchange.call is not None
-        action = exchange.call.action
+        return self._written(exchange, exchange.call.action, result.payload)
+
+    def _written(self, exchange: Exchange, action: str, payload: Response) -> Reply:
         try:
-            body, losses = self._codec.write_result(result.payload, action)
+            body, losses = self._codec.write_result(payload, action)
         except MessageError as error:
             text = f"the Central System's answer cannot be written in SOAP: {error.description}"
             return self.fault(exchange, _refusal(exchange, BridgeError(ErrorCode.InternalError, text)))
@@ -163,11 +193,11 @@ def _refusal(exchange: Exchange, error: BridgeError) -> _Refused:
 
 
 class SoapService:
-    """One service, ready to answer. `mint` gives a fresh UUID."""
+    """One service in one OCPP version, ready to answer. `mint` gives a fresh UUID."""
 
-    def __init__(self, service: Service, mint: Callable[[], str]) -> None:
+    def __init__(self, service: Service, mint: Callable[[], str], dialect: Dialect = OCPP16) -> None:
         self.service = service
-        codec = Codec(service)
+        codec = Codec(service, dialect)
         self._protocol = _Protocol(codec, mint)
         application = Application(
             [_service_class(service)],

@@ -17,12 +17,14 @@ Glossary, in the field's own terms
     Session              a Charge Point's two Links and the Calls between them
     Gateway              all Sessions, and the hands that carry out what they decide
 
+    Way                  a Link as the gateway's hands hold it: a WebSocket dialled or accepted, or POSTs
+
 Walk 1, MeterValues from a SOAP Charge Point to a JSON Central System
-    ocpps.server (bytes: size, DTD, encoding) -> ocpps.service and ocpps.codec (a Call) -> core.session (decides:
-    SendCall, SetTimer) -> gateway (does it) -> ocppj.codec (a frame) -> ocppj.client; the answer comes back through the
-    same rooms.
+    ocpps.server (bytes: size, DTD, encoding) -> ocpps.service and ocpps.codec with its dialect (a Call) ->
+    core.session (decides: SendCall, SetTimer) -> gateway (does it) -> ocppj.codec (a frame) -> ocppj.link; the answer
+    comes back through the same rooms.
 Walk 2, RemoteStartTransaction from a JSON Central System to a SOAP Charge Point
-    ocppj.client -> ocppj.codec -> core.session -> gateway -> ocpps.codec -> ocpps.client, a POST to the address that
+    ocppj.link -> ocppj.codec -> core.session -> gateway -> ocpps.codec -> ocpps.client, a POST to the address that
     the Charge Point gave; and back.
 """
 

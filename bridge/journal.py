@@ -14,6 +14,7 @@ from bridge.core.commands import Drop, Outcome, Report
 from bridge.errors import BridgeError
 from bridge.ocpp.actions import Party
 from bridge.ocpp.losses import Loss
+from bridge.ocpp.manners import Boot, Manners
 from bridge.ocpp.messages import ChangeConfigurationRequest, GetConfigurationResponse, Request, Response
 from bridge.ocpp.rpc import Answer, CallError, CallResult, Unanswered, UnopenedRequest, UnopenedResponse
 from bridge.ocpp.types import KeyValue
@@ -65,8 +66,7 @@ def _reason(answer: Answer | None) -> str | None:
 def lost(identity: str, losses: Sequence[Loss]) -> None:
     """What a translation cost."""
     for loss in losses:
-        where = f"{loss.message}.{loss.path}"
-        _say(logging.INFO, "loss", identity=identity, field=where, reason=loss.reason.value)
+        _say(logging.INFO, "loss", identity=identity, field=loss.where, reason=loss.reason.value)
 
 
 def dropped(identity: str, drop: Drop) -> None:
@@ -140,6 +140,21 @@ def link_closed(identity: str, party: Party, reason: str) -> None:
 def callback_refused(identity: str, reason: str) -> None:
     """A Charge Point gave an address to call it back that must not be used."""
     _say(logging.WARNING, "callback address refused", identity=identity, reason=reason)
+
+
+def unreadable(peer: str, data: bytes) -> None:
+    """What came is no envelope: its beginning, for who wonders what it is (quirk 21)."""
+    if _log.isEnabledFor(logging.DEBUG):
+        _say(logging.DEBUG, "unreadable", peer=peer, octets=len(data), begins=_raw(data[:500]))
+
+
+def treated(identity: str, boot: Boot, manners: Manners) -> None:
+    """A quirk pack fits a Charge Point, or none any more."""
+    defaults = Manners()
+    names = (name for name in Manners.__struct_fields__ if getattr(manners, name) != getattr(defaults, name))
+    differs = ",".join(f"{name}={getattr(manners, name)}" for name in names)
+    said = {"vendor": boot.vendor, "model": boot.model, "firmware": boot.firmware}
+    _say(logging.INFO, "treated", identity=identity, **said, manners=differs or "as all")
 
 
 def _raw(data: bytes) -> str:

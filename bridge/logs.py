@@ -63,6 +63,12 @@ def fields(logger: logging.Logger, level: int, message: str, /, **values: object
         logger.log(level, message, extra={_EXTRA: values}, stacklevel=2)
 
 
+def values_of(record: logging.LogRecord) -> Mapping[str, object]:
+    """What `fields` was told beside the message."""
+    values: Mapping[str, object] = getattr(record, _EXTRA, {})
+    return values
+
+
 class Lines(logging.Formatter):
     """A log record as a line of text, or of JSON, of at most `longest` characters that `encoding` can write."""
 
@@ -140,7 +146,7 @@ def _message(record: logging.LogRecord) -> str:
 
 
 def _values(record: logging.LogRecord) -> dict[str, object]:
-    values = dict(getattr(record, _EXTRA, {}))
+    values = dict(values_of(record))
     if isinstance(record.exc_info, tuple) and record.exc_info[1] is not None:
         values |= _told(record.exc_info[1])
     return values

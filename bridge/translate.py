@@ -1,17 +1,19 @@
 """One message into the other form, by the bridge's own codecs: what `ocpp-bridge translate` shows.
 
 Pure: bytes in, bytes and losses out. What a message does not say and the bridge would know from its Session (which
-action an answer answers, whose message it is) comes in as `Wanted`. Addresses are those of the built-in configuration.
+action an answer answers, whose message it is, the time) comes in as `Wanted`. Of connectors nothing is known: what
+OCPP 1.5 calls Occupied is Preparing. Addresses are those of the built-in configuration.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from bridge.config import Settings
+from bridge.dialects.known import Known
+from bridge.dialects.versions import DIALECTS, OCPP16
 from bridge.errors import ErrorCode, MessageError
 from bridge.ocpp.actions import ACTIONS, Party
 from bridge.ocpp.losses import Loss, Reason
@@ -34,14 +36,18 @@ _URN = "urn:uuid:"
 class Wanted:
     """What the message itself does not say.
 
+    version   of OCPP-S; None where the Body's namespace decides, and 1.6 where there is none that does
     service   the called service, by the party that calls it; None where the message decides
     action    what a CALLRESULT answers; None where its payload decides
+    now       what an answer of OCPP 1.2 that leaves out the current time is given
     """
 
+    version: str | None = None
     service: Party | None = None
     action: str | None = None
     identity: str = "CP-1"
     strict: bool = False
+    now: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,17 +62,25 @@ class Underspecified(Exception):
     """The message alone does not decide; the text says what has to be said beside it."""
 
 
+Codecs = Mapping[str, Mapping[Party, Codec]]
+"""By version, and by who calls the service."""
+
+
+def codecs() -> Codecs:
+    """Those of all versions, from our WSDLs. Raises ConfigurationError."""
+    return {
+        version: {sender: Codec(wsdl.load(wsdl.folder_of(version) / name), dialect) for sender, name in _WSDL.items()}
+        for version, dialect in DIALECTS.items()
+    }
+
+
 class Translator:
-    """Both services of one OCPP version."""
+    """Both services, in every version of OCPP-S."""
 
-    def __init__(self, codecs: Mapping[Party, Codec], wanted: Wanted) -> None:
-        self._codecs = codecs
+    def __init__(self, codecs: Codecs, wanted: Wanted) -> None:
+        self._every = codecs
+        self._codecs = codecs[wanted.version or OCPP16.version]
         self._wanted = wanted
-
-    @classmethod
-    def of(cls, folder: Path, wanted: Wanted) -> Translator:
-        """From the two WSDLs in `folder`. Raises ConfigurationError."""
-        return cls({sender: Codec(wsdl.load(folder / name)) for sender, name in _WSDL.items()}, wanted)
 
     # To JSON.
 
@@ -81,22 +95,26 @@ class Translator:
         fault = soap.read_fault(opened.body)
         if fault is not None:
             return fault.as_error(answered)
-        codec = self._codec_of(opened)
+        codec, strict, known = self._codec_of(opened), self._wanted.strict, Known(now=self._wanted.now)
         action = _answered_by(codec, local_name(opened.body))
         if action is not None:
-            return codec.read_answer(opened, action, answered, strict=self._wanted.strict)
-        return codec.read_call(opened, _unique_id(opened.addressing.message_id), strict=self._wanted.strict)
+            return codec.read_answer(opened, action, answered, strict=strict, known=known)
+        return codec.read_call(opened, _unique_id(opened.addressing.message_id), strict=strict, known=known)
 
     def _codec_of(self, opened: Envelope) -> Codec:
         """By the Body's namespace; its trailing slash and letter case are forgiven, as the listener does."""
-        if self._wanted.service is not None:
-            return self._codecs[self._wanted.service]
-        spoken = namespace(opened.body)
-        for codec in self._codecs.values():
-            if spoken.rstrip("/").lower() == codec.service.namespace.rstrip("/").lower():
-                return codec
-        text = f"<{local_name(opened.body)}> is of the namespace {spoken!r}, which OCPP 1.6 does not have"
+        spoken, wanted = namespace(opened.body), self._wanted
+        versions = [wanted.version] if wanted.version else [*self._every]
+        found = next(((v, sender) for v in versions for sender in _WSDL if self._speaks(v, sender, spoken)), None)
+        if wanted.service is not None:
+            return self._every[found[0] if found else versions[0]][wanted.service]
+        if found is not None:
+            return self._every[found[0]][found[1]]
+        text = f"<{local_name(opened.body)}> is of the namespace {spoken!r}, which OCPP {_or(versions)} does not have"
         raise MessageError(ErrorCode.NotSupported, text)
+
+    def _speaks(self, version: str, sender: Party, spoken: str) -> bool:
+        return spoken.rstrip("/").lower() == self._every[version][sender].service.namespace.rstrip("/").lower()
 
     # To SOAP.
 
@@ -116,16 +134,29 @@ class Translator:
     def _call(self, frame: CallFrame) -> Translation:
         sender = self._sender_of(frame.action)
         call = ocppj.decode_call(frame, sender, strict=self._wanted.strict)
+        self._refuse_what_is_not_sent(sender, call)
         body, lost = self._codecs[sender].write_call(call.payload, call.action)
         headers = self._call_headers(sender, call)
         return self._translation(soap.write(body, headers), call.losses, lost)
+
+    def _refuse_what_is_not_sent(self, sender: Party, call: Call) -> None:
+        """A message that the version lacks has no other form; the bridge answers it itself."""
+        dialect = self._codecs[sender].dialect
+        instead = dialect.instead(call.action, call.payload)
+        if instead is None:
+            return
+        if isinstance(instead.answer, MessageError):
+            raise instead.answer
+        answer = ocppj.encode(CallResult(unique_id=call.unique_id, payload=instead.answer)).decode()
+        text = f"OCPP {dialect.version} cannot carry this {call.action}; the bridge answers it itself: {answer}"
+        raise MessageError(ErrorCode.NotSupported, text)
 
     def _result(self, frame: ResultFrame) -> Translation:
         action = self._wanted.action or self._fitting(frame)
         codec = self._codecs[self._sender_of(action)]
         operation = codec.service.operations.get(action)
         if operation is None:
-            raise Underspecified(f"the {codec.service.name} has no {action}")
+            raise Underspecified(f"the {codec.service.name} of OCPP {codec.dialect.version} has no {action}")
         result = ocppj.decode_result(frame, action, strict=self._wanted.strict)
         body, lost = codec.write_result(result.payload, action)
         headers = _answer_headers(operation.response_action, result.unique_id)
@@ -158,7 +189,8 @@ class Translator:
         raise Underspecified(f"a CALLRESULT does not name the action that it answers; {choice}")
 
     def _is_of_service(self, action: str) -> bool:
-        return self._wanted.service is None or self._wanted.service in ACTIONS[action].senders
+        senders = ACTIONS[action].senders if self._wanted.service is None else (self._wanted.service,)
+        return any(action in self._codecs[sender].service.operations for sender in senders)
 
     def _call_headers(self, sender: Party, call: Call) -> Headers:
         codec = self._codecs[sender]
@@ -169,6 +201,10 @@ class Translator:
             identity=(codec.service.namespace, self._wanted.identity),
             sent_from=_address(self._codecs[sender.other]),
         )
+
+
+def _or(words: Sequence[str]) -> str:
+    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def _answered_by(codec: Codec, name: str) -> str | None:

@@ -47,7 +47,9 @@ SEES: dict[str, tuple[str, ...]] = {
         *("bridge.config", "bridge.dialects", "bridge.ocppj.codec", *_MODEL),
         *("bridge.ocpps.codec", "bridge.ocpps.envelope", "bridge.ocpps.wsdl", "bridge.ocpps.xml"),
     ),
-    "bridge.demo": ("bridge.demo", "bridge.config", "bridge.gateway", "bridge.ocpps.wsdl", "bridge.simulators"),
+    "bridge.demo": (
+        *("bridge.demo", "bridge.config", "bridge.gateway", "bridge.logs", "bridge.ocpps.wsdl", "bridge.simulators"),
+    ),
     "bridge.commands": ("bridge",),
     "bridge.cli": ("bridge.commands", "bridge.config", "bridge.errors", "bridge.logs"),
     "bridge.__main__": ("bridge.cli",),

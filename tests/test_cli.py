@@ -20,7 +20,7 @@ from bridge import __version__
 from bridge.cli import main
 from bridge.simulators.json_central_system import JsonCentralSystem
 from bridge.simulators.json_charge_point import JsonChargePoint
-from bridge.simulators.script import DEFAULT_SCRIPT
+from bridge.simulators.script import DEFAULT_SCRIPTS
 
 BRIDGE = [sys.executable, "-m", "bridge"]
 HEARTBEAT = b'[2, "17", "Heartbeat", {}]'
@@ -45,7 +45,8 @@ def stdin(monkeypatch: pytest.MonkeyPatch) -> io.BytesIO:
 
 def configured(path: Path, text: str = "") -> Path:
     """A configuration file that listens at ports of the system's choice."""
-    path.write_text(f'[soap]\nlisten = "127.0.0.1:0"\n[admin]\nlisten = "127.0.0.1:0"\n{text}', "utf-8")
+    listeners = "".join(f'[{name}]\nlisten = "127.0.0.1:0"\n' for name in ("soap", "websocket", "admin"))
+    path.write_text(listeners + text, "utf-8")
     return path
 
 
@@ -69,16 +70,16 @@ def lines_until(stream: IO[str] | None, word: str) -> Iterator[str]:
         (["sessions"], "invalid choice: 'sessions'"),
         (["demo", "--onc"], "unrecognized arguments: --onc"),
         (["translate"], "the following arguments are required: --to"),
-        (["translate", "--to", "json", "--version", "1.5"], "1.5 is not in this build yet, 1.6 is"),
-        (["translate", "--to", "json", "--version", "2.0"], "'2.0' is unknown, expected 1.6"),
+        (["translate", "--to", "json", "--version", "2.0"], "'2.0' is unknown, expected 1.6, 1.5, 1.2"),
         (["translate", "--to", "soap", "--action", "hearbeat"], "no action of OCPP 1.6 is called 'hearbeat', did you"),
         (["translate", "--to", "soap", "--action", "?"], "no action of OCPP 1.6 is called '?'"),
         (["translate", "--to", "soap", "--identity", "a\nb"], "a ChargeBoxIdentity is 1 to 255 characters"),
         (["simulate"], "the following arguments are required: PARTY"),
         (
-            ["simulate", "charge-point", "--protocol", "ocpp1.5s", "--url", "http://x/", "--identity", "A"],
-            "ocpp1.5s is not in this build yet, ocpp1.6s and ocpp1.6j are",
+            ["simulate", "charge-point", "--protocol", "ocpp1.5j", "--url", "http://x/", "--identity", "A"],
+            "'ocpp1.5j' is unknown, expected ocpp1.6s, ocpp1.5s, ocpp1.2s, ocpp1.6j",
         ),
+        (["demo", "--protocol", "ocpp1.6j"], "'ocpp1.6j' is unknown, expected ocpp1.6s, ocpp1.5s, ocpp1.2s"),
         (
             ["simulate", "charge-point", "--protocol", "ocpp1.6s", "--url", "ws://x/", "--identity", "A"],
             "expected http://HOST[:PORT]/PATH, not 'ws://x/'",
@@ -223,6 +224,25 @@ def test_options_reach_the_translation(stdin: io.BytesIO, capsys: pytest.Capture
     assert capsys.readouterr().err.startswith("standard input: ")
 
 
+def test_a_translation_into_an_older_version_tells_what_it_costs(
+    stdin: io.BytesIO, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stdin.write(b'[2, "17", "StatusNotification", {"connectorId": 1, "status": "Charging", "errorCode": "NoError"}]')
+    stdin.seek(0)
+    assert main(["translate", "--to", "soap", "--version", "1.5"]) == 0
+    there = capsys.readouterr()
+    assert "urn://Ocpp/Cs/2012/06/" in there.out
+    assert there.err.startswith("StatusNotificationRequest.status: ")
+    stdin.seek(0)
+    stdin.truncate()
+    stdin.write(there.out.encode())
+    stdin.seek(0)
+    assert main(["translate", "--to", "json"]) == 0
+    back = capsys.readouterr()
+    assert '{"connectorId":1,"status":"Preparing","errorCode":"NoError"}' in back.out
+    assert back.err.startswith("StatusNotificationRequest.status: Occupied becomes ")
+
+
 def test_a_file_that_cannot_be_read_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["translate", "--to", "json", "nowhere.xml"]) == 1
     assert capsys.readouterr().err == "ocpp-bridge: nowhere.xml: No such file or directory\n"
@@ -279,7 +299,8 @@ def test_a_port_that_is_taken_is_one_sentence(tmp_path: Path) -> None:
 # simulate
 
 
-def test_the_simulated_parties_talk_through_a_served_gateway(tmp_path: Path) -> None:
+@pytest.mark.parametrize("protocol", ["ocpp1.6s", "ocpp1.5s", "ocpp1.2s"])
+def test_the_simulated_parties_talk_through_a_served_gateway(protocol: str, tmp_path: Path) -> None:
     """And with that, that a Central System may be told of in the configuration of `serve`."""
     central_system = [*BRIDGE, "simulate", "central-system", "--protocol", "ocpp1.6j", "--listen", "127.0.0.1:0"]
     with subprocess.Popen(central_system, stdout=subprocess.PIPE, encoding="utf-8") as answers:
@@ -290,7 +311,7 @@ def test_the_simulated_parties_talk_through_a_served_gateway(tmp_path: Path) -> 
         with subprocess.Popen(serve, stderr=subprocess.PIPE, encoding="utf-8") as served:
             started = list(lines_until(served.stderr, "listener=admin"))
             address = next(line for line in started if "listener=soap" in line).split("address=")[1].strip()
-            result = _charge_point(tmp_path, f"http://{address}/services/CentralSystemService")
+            result = _charge_point(tmp_path, f"http://{address}/services/CentralSystemService", protocol)
             served.send_signal(signal.SIGINT)
             served.communicate(timeout=30)
         answers.send_signal(signal.SIGTERM)
@@ -358,7 +379,7 @@ def test_a_simulated_charge_point_connects_again(monkeypatch: pytest.MonkeyPatch
 
 def _charge_point(folder: Path, url: str, protocol: str = "ocpp1.6s") -> subprocess.CompletedProcess[str]:
     script = folder / "script"
-    script.write_text(DEFAULT_SCRIPT, "utf-8")
+    script.write_text(DEFAULT_SCRIPTS[protocol], "utf-8")
     command = [*BRIDGE, "simulate", "charge-point", "--protocol", protocol, "--url", url, "--identity", "CP 1"]
     return subprocess.run(
         [*command, "--script", str(script)], capture_output=True, encoding="utf-8", timeout=60, check=False

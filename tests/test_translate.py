@@ -13,8 +13,7 @@ from bridge.errors import MessageError
 from bridge.ocpp.actions import ACTIONS, Party
 from bridge.ocpp.rpc import CallResult
 from bridge.ocppj import codec as ocppj
-from bridge.ocpps.wsdl import default_folder
-from bridge.translate import Translation, Translator, Underspecified, Wanted
+from bridge.translate import Translation, Translator, Underspecified, Wanted, codecs
 from tests.ocpp.strategies import payloads
 from tests.reference import CORPUS, needs_corpus
 
@@ -22,7 +21,10 @@ CS, CP = "urn://Ocpp/Cs/2015/10/", "urn://Ocpp/Cp/2015/10/"
 WSA = "http://www.w3.org/2005/08/addressing"
 ENV = "http://www.w3.org/2003/05/soap-envelope"
 NS = {"s": ENV, "a": WSA, "cs": CS, "cp": CP}
-_CODECS = Translator.of(default_folder() / "ocpp16", Wanted())._codecs
+CS15, CP15 = "urn://Ocpp/Cs/2012/06/", "urn://Ocpp/Cp/2012/06/"
+CS12, CP12 = "urn://Ocpp/Cs/2010/08/", "urn://Ocpp/Cp/2010/08/"
+NS |= {"cs15": CS15, "cp15": CP15, "cs12": CS12, "cp12": CP12}
+_CODECS = codecs()
 
 
 def translator(**wanted: object) -> Translator:
@@ -164,7 +166,7 @@ def test_the_action_of_another_result_has_to_be_said() -> None:
     assert text(root, "cs:authorizeResponse/cs:idTagInfo/cs:status") == "Accepted"
     with pytest.raises(Underspecified, match="fits none"):
         translator().to_soap(b'[3, "17", {"colour": "red"}]')
-    with pytest.raises(Underspecified, match="ChargePointService has no Authorize"):
+    with pytest.raises(Underspecified, match=r"ChargePointService of OCPP 1\.6 has no Authorize"):
         translator(service=Party.CENTRAL_SYSTEM, action="Authorize").to_soap(sent)
 
 
@@ -206,6 +208,106 @@ def test_what_is_no_frame_is_an_error(sent: bytes) -> None:
 def test_an_id_that_xml_cannot_carry_is_made_printable() -> None:
     root = root_of(translator().to_soap(b'[2, "1\\u0001", "Heartbeat", {}]'))
     assert text(root, "a:MessageID") == "urn:uuid:1\N{REPLACEMENT CHARACTER}"
+
+
+# Older versions
+
+
+def test_the_bodys_namespace_decides_the_version() -> None:
+    reading = '<timestamp>2026-01-02T03:04:05Z</timestamp><value unit="Volt">230.10</value>'
+    sent = f"<meterValuesRequest><connectorId>1</connectorId><values>{reading}</values></meterValuesRequest>"
+    assert frame_of(translator().to_json(envelope(sent, namespace=CS15)))[3] == {
+        "connectorId": 1,
+        "meterValue": [
+            {"timestamp": "2026-01-02T03:04:05Z", "sampledValue": [{"value": "230.10", "unit": "V"}]},
+        ],
+    }
+    unlocked = envelope("<unlockConnectorResponse><status>Accepted</status></unlockConnectorResponse>", namespace=CP12)
+    assert frame_of(translator().to_json(unlocked))[2] == {"status": "Unlocked"}
+
+
+def test_a_version_that_is_wanted_is_the_only_one() -> None:
+    sent = envelope("<heartbeatRequest/>", namespace=CS15)
+    assert frame_of(translator(version="1.5").to_json(sent))[2] == "Heartbeat"
+    with pytest.raises(MessageError, match=r"2012/06/', which OCPP 1\.2 does not have"):
+        translator(version="1.2").to_json(sent)
+    with pytest.raises(MessageError, match=r"which OCPP 1\.6, 1\.5 or 1\.2 does not have"):
+        translator().to_json(envelope("<heartbeatRequest/>", namespace="urn:other"))
+    other = envelope("<resetResponse><status>Accepted</status></resetResponse>", namespace="urn:other")
+    assert frame_of(translator(version="1.2", service=Party.CENTRAL_SYSTEM).to_json(other))[2] == {"status": "Accepted"}
+
+
+def test_what_an_older_message_leaves_out_is_assumed_and_told() -> None:
+    occupied = envelope(
+        "<statusNotificationRequest><connectorId>1</connectorId><status>Occupied</status><errorCode>NoError</errorCode>"
+        "</statusNotificationRequest>",
+        namespace=CS15,
+    )
+    translation = translator().to_json(occupied)
+    assert frame_of(translation)[3] == {"connectorId": 1, "status": "Preparing", "errorCode": "NoError"}
+    assert [str(loss).partition(":")[0] for loss in translation.losses] == ["StatusNotificationRequest.status"]
+    with pytest.raises(MessageError, match="strict"):
+        translator(strict=True).to_json(occupied)
+    boot = envelope("<bootNotificationResponse><status>Accepted</status></bootNotificationResponse>", namespace=CS12)
+    assert frame_of(translator(now="2026-01-02T03:04:05Z").to_json(boot))[2] == {
+        "status": "Accepted",
+        "currentTime": "2026-01-02T03:04:05Z",
+        "interval": 300,
+    }
+
+
+def test_a_call_is_written_in_the_version_that_is_wanted() -> None:
+    sent = b'[2, "17", "SendLocalList", {"listVersion": 4, "updateType": "Full", "localAuthorizationList": \
+[{"idTag": "A"}]}]'
+    root = root_of(translator(version="1.5").to_soap(sent))
+    assert text(root, "cp15:sendLocalListRequest/cp15:localAuthorisationList/cp15:idTag") == "A"
+    assert text(root, "cp15:chargeBoxIdentity") == "CP-1"
+    stop = b'[2, "17", "StopTransaction", {"transactionId": 5, "meterStop": 7, "reason": "Local", \
+"timestamp": "2026-01-02T03:04:05Z"}]'
+    translation = translator(version="1.2").to_soap(stop)
+    assert text(root_of(translation), "cs12:stopTransactionRequest/cs12:meterStop") == "7"
+    assert [loss.path for loss in translation.losses] == ["reason"]
+    with pytest.raises(MessageError, match="strict"):
+        translator(version="1.2", strict=True).to_soap(stop)
+
+
+def test_data_transfer_goes_both_ways_in_1_5() -> None:
+    call = b'[2, "17", "DataTransfer", {"vendorId": "v", "data": "<d>"}]'
+    for service, prefix in ((Party.CHARGE_POINT, "cs15"), (Party.CENTRAL_SYSTEM, "cp15")):
+        there = translator(version="1.5", service=service).to_soap(call)
+        assert text(root_of(there), f"{prefix}:data") == "<d>"
+        assert frame_of(translator().to_json(there.document))[2:] == ["DataTransfer", {"vendorId": "v", "data": "<d>"}]
+
+
+@pytest.mark.parametrize(
+    ("version", "call", "answer"),
+    [
+        ("1.5", '"TriggerMessage", {"requestedMessage": "Heartbeat"}', r'\[3,"17",{"status":"NotImplemented"}\]'),
+        ("1.2", '"GetConfiguration", {"key": ["a"]}', r'\[3,"17",{"unknownKey":\["a"\]}\]'),
+        ("1.5", '"FirmwareStatusNotification", {"status": "Idle"}', r'\[3,"17",{}\]'),
+    ],
+)
+def test_a_call_that_the_version_lacks_is_not_written_and_the_answer_is_said(
+    version: str, call: str, answer: str
+) -> None:
+    with pytest.raises(MessageError, match=f"OCPP {version} cannot carry this .*; the bridge answers it .*{answer}"):
+        translator(version=version).to_soap(f'[2, "17", {call}]'.encode())
+
+
+def test_a_message_that_says_nothing_in_json_is_an_error() -> None:
+    sent = "<meterValuesRequest><connectorId>1</connectorId></meterValuesRequest>"
+    with pytest.raises(MessageError, match="without a value"):
+        translator().to_json(envelope(sent, namespace=CS15))
+
+
+def test_an_answer_of_an_action_that_the_version_lacks_has_no_form() -> None:
+    with pytest.raises(Underspecified, match=r"ChargePointService of OCPP 1\.5 has no TriggerMessage"):
+        translator(version="1.5", action="TriggerMessage").to_soap(b'[3, "17", {"status": "Accepted"}]')
+    result = b'[3, "17", {"status": "Accepted", "currentTime": "2026-01-02T03:04:05Z", "interval": 300}]'
+    root = root_of(translator(version="1.5").to_soap(result))
+    assert text(root, "cs15:bootNotificationResponse/cs15:heartbeatInterval") == "300"
+    with pytest.raises(Underspecified, match="ClearCache"):
+        translator(version="1.2", service=Party.CENTRAL_SYSTEM).to_soap(b'[3, "17", {"status": "Accepted"}]')
 
 
 # There and back

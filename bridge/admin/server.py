@@ -1,7 +1,8 @@
 """The admin listener: is the process alive, is it able to serve.
 
 An unreachable Central System degrades the gateway, it does not make it unready: the Charge Points of the others are
-served, and its own are told to wait, which needs the gateway.
+served, and its own are told to wait, which needs the gateway. Nor does a store that cannot be written: it serves on
+from memory.
 """
 
 from __future__ import annotations
@@ -20,13 +21,28 @@ class CentralSystemHealth(Struct, kw_only=True):
     unreachable: int = 0
 
 
-Health = Callable[[], dict[str, CentralSystemHealth]]
+class StoreHealth(Struct, kw_only=True):
+    """Why nothing is written to it, for a person; None if all is well."""
+
+    trouble: str | None = None
+
+
+class Health(Struct, kw_only=True):
+    """`central_systems` by their names."""
+
+    store: StoreHealth
+    central_systems: dict[str, CentralSystemHealth]
+
+    @property
+    def degraded(self) -> bool:
+        """It serves, but something around it is not as it should be."""
+        return self.store.trouble is not None or any(each.unreachable for each in self.central_systems.values())
 
 
 class AdminServer:
     """`/healthz` and `/readyz`."""
 
-    def __init__(self, health: Health) -> None:
+    def __init__(self, health: Callable[[], Health]) -> None:
         self._health = health
         self._runner: web.AppRunner | None = None
         self.address: tuple[str, int] = ("", 0)
@@ -50,9 +66,7 @@ class AdminServer:
         return web.json_response({"status": "alive"})
 
     async def _ready(self, request: web.Request) -> web.Response:
-        """200 while it serves: `degraded` names no fault of ours, but a Central System that cannot be reached."""
+        """200 while it serves: `degraded` names no fault of ours, but of what it depends on."""
         health = self._health()
-        degraded = any(counts.unreachable for counts in health.values())
-        return web.json_response(
-            {"status": "degraded" if degraded else "ready", "central_systems": to_builtins(health)}
-        )
+        status = {"status": "degraded" if health.degraded else "ready"}
+        return web.json_response(status | to_builtins(health))

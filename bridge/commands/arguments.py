@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Collection
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 from urllib.parse import urlsplit
@@ -19,6 +20,8 @@ Commands: TypeAlias = "argparse._SubParsersAction[Any]"
 
 # On the command line a service is named by who serves it, in the code by the party that calls it.
 _SERVICES = {"central-system": Party.CHARGE_POINT, "charge-point": Party.CENTRAL_SYSTEM}
+_VERSIONS = ("1.6", "1.5", "1.2")
+_OVER_SOAP = ("ocpp1.6s", "ocpp1.5s", "ocpp1.2s")
 _ANYWHERE = ("0.0.0.0", "::")  # noqa: S104 (to turn it away)
 
 
@@ -88,9 +91,10 @@ def _add_demo(commands: Commands) -> None:
     def run(arguments: argparse.Namespace) -> int:
         from bridge.commands import demo
 
-        return demo.run(once=arguments.once)
+        return demo.run(once=arguments.once, protocol=arguments.protocol)
 
     command = _add(commands, "demo", "a charging session through the gateway, on this machine")
+    _add_protocol(command, *_OVER_SOAP, default="ocpp1.6s")
     command.add_argument("--once", action="store_true", help="end after it; exit code 0 if all was as expected")
     command.set_defaults(run=run, stays=True)
 
@@ -100,7 +104,8 @@ def _add_translate(commands: Commands) -> None:
     command.add_argument("--to", required=True, choices=("json", "soap"), help="the form that is wanted")
     about = "the service that is called; default: as the message says, and central-system where it does not"
     command.add_argument("--service", choices=tuple(_SERVICES), help=about)
-    command.add_argument("--version", type=_one_of(["1.6"], later=["1.5", "1.2"]), default="1.6", metavar="1.6")
+    about = "of OCPP-S: 1.6, 1.5 or 1.2; default: as the Body's namespace says, and 1.6 where there is none"
+    command.add_argument("--version", type=_one_of(_VERSIONS), metavar="VERSION", help=about)
     command.add_argument("--action", type=_action, metavar="NAME", help="what a CALLRESULT answers")
     command.add_argument("--identity", type=_identity, default="CP-1", metavar="ID", help="default: CP-1")
     command.add_argument("--strict", action="store_true", help="refuse what would be repaired or lost")
@@ -113,10 +118,12 @@ def _translate(arguments: argparse.Namespace) -> int:
     from bridge.translate import Wanted
 
     wanted = Wanted(
+        version=arguments.version,
         service=_SERVICES.get(arguments.service),
         action=arguments.action,
         identity=arguments.identity,
         strict=arguments.strict,
+        now=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
     )
     return translate.run(arguments.to, wanted, arguments.file)
 
@@ -145,8 +152,7 @@ def _add_charge_point(parties: Commands) -> None:
         )
 
     party = _add(parties, "charge-point", "a Charge Point")
-    protocols = _one_of(["ocpp1.6s", "ocpp1.6j"], later=["ocpp1.5s", "ocpp1.2s"])
-    party.add_argument("--protocol", required=True, type=protocols, metavar="ocpp1.6s|ocpp1.6j")
+    _add_protocol(party, *_OVER_SOAP, "ocpp1.6j")
     about = "the CentralSystemService that it calls; ocpp1.6j: what it connects to, the identity appended"
     party.add_argument("--url", required=True, help=about)
     party.add_argument("--identity", required=True, type=_identity, metavar="ID", help="its ChargeBoxIdentity")
@@ -164,8 +170,7 @@ def _add_central_system(parties: Commands) -> None:
         return simulate.central_system(protocol=arguments.protocol, listen=arguments.listen)
 
     party = _add(parties, "central-system", "a Central System")
-    protocols = _one_of(["ocpp1.6j", "ocpp1.6s"], later=[])
-    party.add_argument("--protocol", required=True, type=protocols, metavar="ocpp1.6j|ocpp1.6s")
+    _add_protocol(party, "ocpp1.6j", "ocpp1.6s")
     party.add_argument("--listen", required=True, type=_listen, metavar="HOST:PORT")
     party.set_defaults(run=run, stays=True)
 
@@ -173,15 +178,17 @@ def _add_central_system(parties: Commands) -> None:
 # Values.
 
 
-def _one_of(here: Collection[str], *, later: Collection[str]) -> Callable[[str], str]:
-    """One of those that are `here`; those that come `later` are known, and turned away."""
+def _add_protocol(party: argparse.ArgumentParser, *protocols: str, default: str | None = None) -> None:
+    words = "|".join(protocols)
+    about = None if default is None else f"default: {default}"
+    kind = _one_of(protocols)
+    party.add_argument("--protocol", required=default is None, default=default, type=kind, metavar=words, help=about)
 
+
+def _one_of(words: Collection[str]) -> Callable[[str], str]:
     def value(text: str) -> str:
-        if text in later:
-            is_here = "is" if len(here) == 1 else "are"
-            raise argparse.ArgumentTypeError(f"{text} is not in this build yet, {' and '.join(here)} {is_here}")
-        if text not in here:
-            raise argparse.ArgumentTypeError(f"{text!r} is unknown, expected {', '.join(here)}")
+        if text not in words:
+            raise argparse.ArgumentTypeError(f"{text!r} is unknown, expected {', '.join(words)}")
         return text
 
     return value

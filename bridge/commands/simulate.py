@@ -13,10 +13,10 @@ from bridge import logs
 from bridge.commands.signals import until_stopped
 from bridge.config import Listen
 from bridge.demo.screen import message_lines, plain
-from bridge.ocpps.wsdl import default_folder
+from bridge.ocpps.wsdl import folder_of
 from bridge.simulators.json_central_system import JsonCentralSystem
 from bridge.simulators.json_charge_point import JsonChargePoint
-from bridge.simulators.script import DEFAULT_SCRIPT, ScriptError, Step, read_script, run_script
+from bridge.simulators.script import DEFAULT_SCRIPTS, ScriptError, Step, read_script, run_script
 from bridge.simulators.soap_central_system import SoapCentralSystem
 from bridge.simulators.soap_charge_point import SoapChargePoint
 from bridge.simulators.wire import WireMessage
@@ -34,7 +34,8 @@ def charge_point(*, protocol: str, url: str, identity: str, listen: Listen, scri
     `url` is not to be had.
     """
     try:
-        steps = read_script(DEFAULT_SCRIPT if script is None else script.read_text("utf-8"), str(script))
+        text = DEFAULT_SCRIPTS[protocol] if script is None else script.read_text("utf-8")
+        steps = read_script(text, str(script))
     except (ScriptError, UnicodeDecodeError) as error:
         print(error if isinstance(error, ScriptError) else f"{script}: {error}", file=sys.stderr)
         return 2
@@ -46,7 +47,8 @@ def charge_point(*, protocol: str, url: str, identity: str, listen: Listen, scri
         listening = SoapChargePoint(
             url=url,
             identity=identity,
-            wsdl=default_folder() / "ocpp16",
+            wsdl=folder_of(protocol.removeprefix("ocpp").removesuffix("s")),
+            protocol=protocol,
             host=listen.host,
             port=listen.port,
             observe=_print_message,
@@ -107,9 +109,7 @@ def central_system(*, protocol: str, listen: Listen) -> int:
     if protocol == "ocpp1.6j":
         over_json = JsonCentralSystem(host=listen.host, port=listen.port, observe=_print_message)
         return asyncio.run(until_stopped(_answer(over_json, listen)))
-    over_soap = SoapCentralSystem(
-        wsdl=default_folder() / "ocpp16", host=listen.host, port=listen.port, observe=_print_message
-    )
+    over_soap = SoapCentralSystem(wsdl=folder_of("1.6"), host=listen.host, port=listen.port, observe=_print_message)
     return asyncio.run(until_stopped(_answer(over_soap, listen)))
 
 

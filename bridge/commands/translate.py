@@ -7,8 +7,7 @@ from pathlib import Path
 
 from bridge.config.complaints import one_line
 from bridge.errors import MessageError
-from bridge.ocpps.wsdl import default_folder
-from bridge.translate import Translator, Underspecified, Wanted
+from bridge.translate import Translator, Underspecified, Wanted, codecs
 
 
 def run(to: str, wanted: Wanted, path: Path | None) -> int:
@@ -18,7 +17,7 @@ def run(to: str, wanted: Wanted, path: Path | None) -> int:
     """
     name = "standard input" if path is None else str(path)
     data = sys.stdin.buffer.read() if path is None else path.read_bytes()
-    translator = Translator.of(default_folder() / "ocpp16", wanted)
+    translator = Translator(codecs(), wanted)
     try:
         translation = translator.to_json(data) if to == "json" else translator.to_soap(data)
     except MessageError as error:

@@ -3,6 +3,8 @@
     records      the tables: each key, its type, bounds and default, once
     sources      the file and the environment, joined into one tree of raw values
     reading      raw values -> records; files of secrets
+    packs        the files of quirk packs
+    zones        what a time stamp without a zone may be taken for
     checking     what only shows when keys are seen together
     shapes, complaints    how the records are walked; how a complaint is put
 
@@ -14,7 +16,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from bridge.config import sources
+import msgspec
+
+from bridge.config import packs, sources
 from bridge.config.checking import check
 from bridge.config.complaints import Complaints
 from bridge.config.reading import read_table
@@ -26,8 +30,11 @@ from bridge.config.records import (
     ChargePoint,
     Gateway,
     Listen,
+    Match,
     Network,
+    Pack,
     Protocol,
+    Quirks,
     Route,
     Secret,
     Settings,
@@ -37,6 +44,7 @@ from bridge.config.records import (
     Tolerance,
     WebSocket,
 )
+from bridge.config.zones import zone_of
 from bridge.errors import ConfigurationError
 
 __all__ = [
@@ -47,8 +55,11 @@ __all__ = [
     "ChargePoint",
     "Gateway",
     "Listen",
+    "Match",
     "Network",
+    "Pack",
     "Protocol",
+    "Quirks",
     "Route",
     "Secret",
     "Settings",
@@ -58,6 +69,7 @@ __all__ = [
     "Tolerance",
     "WebSocket",
     "load",
+    "zone_of",
 ]
 
 
@@ -73,6 +85,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
     sources.override(tree, environ, complaints)
     settings = read_table(Settings, tree, (), complaints)
     check(settings, complaints)
+    settings = msgspec.structs.replace(settings, packs=packs.read(settings.gateway.quirks, complaints))
     if complaints.found:
         raise ConfigurationError(complaints.found)
     return settings

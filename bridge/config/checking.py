@@ -17,7 +17,8 @@ import msgspec
 
 from bridge.config.complaints import Complaints, closest, quote
 from bridge.config.complaints import Path as KeyPath
-from bridge.config.records import TLS, CentralSystem, ChargePoint, Listen, Settings
+from bridge.config.records import TLS, CentralSystem, ChargePoint, Listen, Quirks, Settings
+from bridge.config.zones import zone_of
 
 _HTTP = ("http", "https")
 _SCHEMES = {"ocpp1.6j": ("ws", "wss"), "ocpp1.6s": _HTTP, "ocpp1.5s": _HTTP}
@@ -172,6 +173,16 @@ def _check_routes(settings: Settings, complaints: Complaints) -> None:
             complaints.add((*path, "charge_point"), "is empty, a * takes every Charge Point")
         if route.central_system not in settings.central_systems and not complaints.about(("central_systems",)):
             complaints.add((*path, "central_system"), _unknown_central_system(route.central_system, settings))
+        check_quirks(path, route, complaints)
+
+
+def check_quirks(path: KeyPath, quirks: Quirks, complaints: Complaints) -> None:
+    """Complain about what a route, or a pack, sets and cannot."""
+    try:
+        zone_of(quirks.assumed_zone or "UTC")
+    except ValueError:
+        text = 'expected "UTC", an offset such as "+01:00" or a time zone of this machine such as "Europe/Paris", got '
+        complaints.add((*path, "assumed_zone"), text + quote(quirks.assumed_zone or ""))
 
 
 def _unknown_central_system(name: str, settings: Settings) -> str:

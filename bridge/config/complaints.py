@@ -98,6 +98,10 @@ class Complaints:
         """Complain about an environment variable that no key answers to."""
         self.found.append(_of_variable(name, text))
 
+    def add_all(self, complaints: Iterable[Complaint]) -> None:
+        """Take over what was complained about another file."""
+        self.found += complaints
+
     def overridden(self, path: Path, name: str) -> None:
         """Remember that the environment variable `name` set the key at `path`."""
         self._overrides[path] = name

@@ -17,7 +17,7 @@ from msgspec import Meta
 from bridge.config.complaints import Complaints, describe, quote, unknown_key
 from bridge.config.complaints import Path as KeyPath
 from bridge.config.records import Listen, Network, Secret, Table
-from bridge.config.shapes import Hint, choices, file_key, is_table, keys, listed, named, origin, present
+from bridge.config.shapes import Hint, choices, fields, file_key, is_table, keys, listed, named, origin, present
 from bridge.config.sources import Override, reason
 
 T = TypeVar("T", bound=Table)
@@ -40,7 +40,7 @@ def read_table(table: type[T], raw: object, path: KeyPath, complaints: Complaint
     for key in raw:
         if key not in known:
             complaints.add((*path, key), unknown_key(key, known))
-    values = {field.name: _field(field, raw, path, complaints) for field in msgspec.structs.fields(table)}
+    values = {field.name: _field(field, raw, path, complaints) for field in fields(table)}
     return table(**{name: value for name, value in values.items() if value is not _ABSENT})
 
 

@@ -26,6 +26,9 @@ LogFormat = Literal["text", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 Protocol = Literal["ocpp1.6j", "ocpp1.6s", "ocpp1.5s"]
 Tolerance = Literal["tolerant", "strict"]
+Overlong = Literal["truncate", "drop", "refuse"]
+Celsius = Literal["Celsius", "Celcius"]
+Soap11 = Literal["answer", "refuse"]
 Accept = Literal["any", "listed"]
 TLSVersion = Literal["1.0", "1.1", "1.2", "1.3"]
 Network = IPv4Network | IPv6Network
@@ -82,7 +85,7 @@ class Listen(Struct, frozen=True):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-class Table(Struct, frozen=True, kw_only=True):
+class Table(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Marker: a table of the file."""
 
 
@@ -99,13 +102,14 @@ class TLS(Table, frozen=True, kw_only=True):
 
 
 class Gateway(Table, frozen=True, kw_only=True):
-    """What holds for every message. Times in seconds."""
+    """What holds for every message. Times in seconds. `quirks` are files of packs, and folders of such files."""
 
     call_timeout: PositiveSeconds = 30.0
     drain_timeout: Seconds = 10.0
     max_in_flight: Count = 1000
     log_format: LogFormat = "text"
     log_level: LogLevel = "info"
+    quirks: tuple[str, ...] = ()
 
 
 class Soap(Table, frozen=True, kw_only=True):
@@ -157,7 +161,38 @@ class CentralSystem(Table, frozen=True, kw_only=True):
     reconnect_max: PositiveSeconds = 60.0
 
 
-class Route(Table, frozen=True, kw_only=True):
+class Quirks(Table, frozen=True, kw_only=True):
+    """How messages of sloppy devices are treated. None is: as the first pack that fits the Charge Point says, else the
+    default, which `bridge.ocpp.manners` has; of `connection_per_call`, that of the SOAP listener.
+    """
+
+    overlong: Overlong | None = None
+    celsius: Celsius | None = None
+    assumed_zone: str | None = None
+    must_understand: bool | None = None
+    connection_per_call: bool | None = None
+    soap11: Soap11 | None = None
+    fractions: bool | None = None
+    heartbeat_interval: bool | None = None
+
+
+class Match(Table, frozen=True, kw_only=True):
+    """Globs on what a Charge Point says of itself in its BootNotification, letter case aside."""
+
+    vendor: str = "*"
+    model: str = "*"
+    firmware: str = "*"
+
+
+class Pack(Table, frozen=True, kw_only=True):
+    """A file of its own: what a kind of Charge Point needs, and how that is known."""
+
+    evidence: str
+    match: Match = Match()
+    set: Quirks = Quirks()
+
+
+class Route(Quirks, frozen=True, kw_only=True):
     """Which Charge Points, by a glob on their identity, belong to which Central System.
 
     `central_system_identity` is a template of what they are called there; "" is their own identity.
@@ -189,7 +224,8 @@ def _main() -> dict[str, CentralSystem]:
 class Settings(Table, frozen=True, kw_only=True):
     """The whole configuration. `Settings()` is what holds when nothing is configured.
 
-    `central_systems` and `charge_points` are keyed by the name, the identity, as it was written.
+    `central_systems` and `charge_points` are keyed by the name, the identity, as it was written. `packs` is no key: it
+    is what stands in the files that `gateway.quirks` names.
     """
 
     gateway: Gateway = field(default_factory=Gateway)
@@ -200,3 +236,4 @@ class Settings(Table, frozen=True, kw_only=True):
     central_systems: dict[str, CentralSystem] = field(default_factory=_main)
     routes: tuple[Route, ...] = (Route(charge_point="*", central_system="main"),)
     charge_points: dict[str, ChargePoint] = field(default_factory=dict)
+    packs: tuple[Pack, ...] = ()

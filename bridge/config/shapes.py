@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, TypeGuard, Union, get_args, get_ori
 
 import msgspec
 
-from bridge.config.records import Secret, Table
+from bridge.config.records import Pack, Secret, Table
 
 # A type as it is annotated: a class, Annotated, Literal, a union.
 Hint = Any
@@ -35,11 +35,16 @@ def keys(table: type[Table]) -> dict[str, Key]:
 
 
 def _keys(table: type[Table]) -> Iterator[tuple[str, Key]]:
-    for field in msgspec.structs.fields(table):
+    for field in fields(table):
         hint = present(field.type)
         yield field.name, Key(field.name, hint)
         if hint is Secret:
             yield file_key(field.name), Key(field.name, str)
+
+
+def fields(table: type[Table]) -> list[msgspec.structs.FieldInfo]:
+    """The fields that keys of the same file fill. Packs have files of their own."""
+    return [field for field in msgspec.structs.fields(table) if listed(present(field.type)) is not Pack]
 
 
 def file_key(secret: str) -> str:

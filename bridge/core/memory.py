@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from bridge.ocpp.enums import ChargePointStatus
 from bridge.ocpp.messages import (
     BootNotificationRequest,
     RemoteStartTransactionRequest,
@@ -26,6 +27,8 @@ from bridge.ocpp.messages import (
 )
 
 _MAX_INT = 2**31 - 1
+# How many of them are names for others: a transaction every five minutes, for ten years.
+_NAMES = 2**20
 
 
 class Answered(Struct, frozen=True, kw_only=True):
@@ -43,7 +46,7 @@ class Alias(Struct, frozen=True, kw_only=True):
 
 
 class Connector(Struct, frozen=True, kw_only=True):
-    """The last known state of a connector. `ended`: its last transaction was stopped, and no status came since."""
+    """The last known state of a connector. `ended`: its last transaction was stopped, and it was not free since."""
 
     number: int
     status: str | None = None
@@ -89,13 +92,17 @@ class Retries:
 
 
 class Aliases:
-    """transactionIds beyond 32 bits, under names that SOAP can carry (rule 61). The same id has one name for ever."""
+    """transactionIds beyond 32 bits, under names that SOAP can carry (rule 61). The same id has one name for ever.
+
+    Names are given from the top down: Central Systems count from the bottom up. An id that lies where the names do is
+    put down under itself, so that it is nobody else's name; if it is one already, it gets another.
+    """
 
     def __init__(self, known: Iterable[Alias]) -> None:
         self._alias_of = {record.transaction_id: record.alias for record in known}
         self._id_of = {alias: transaction_id for transaction_id, alias in self._alias_of.items()}
-        # From the top down: Central Systems count from the bottom up.
-        self._next = min(self._id_of, default=_MAX_INT + 1) - 1
+        given = (alias for transaction_id, alias in self._alias_of.items() if alias != transaction_id)
+        self._next = min(given, default=_MAX_INT + 1) - 1
 
     def outward(self, payload: Any) -> tuple[Any, list[Alias]]:
         """The payload for a party that knows 32 bits, and the names that it made necessary."""
@@ -107,13 +114,20 @@ class Aliases:
         return _with_ids(payload, lambda alias: self._id_of.get(alias, alias)) if self._id_of else payload
 
     def _name(self, transaction_id: int, made: list[Alias]) -> int:
-        if -(2**31) <= transaction_id <= _MAX_INT:
+        fits = -(2**31) <= transaction_id <= _MAX_INT
+        if fits and transaction_id <= _MAX_INT - _NAMES:
             return transaction_id
         if transaction_id not in self._alias_of:
-            alias, self._next = self._next, self._next - 1
+            alias = transaction_id if fits and transaction_id not in self._id_of else self._free()
             self._alias_of[transaction_id], self._id_of[alias] = alias, transaction_id
             made.append(Alias(transaction_id=transaction_id, alias=alias))
         return self._alias_of[transaction_id]
+
+    def _free(self) -> int:
+        while self._next in self._id_of:
+            self._next -= 1
+        self._next -= 1
+        return self._next + 1
 
 
 def _with_ids(payload: Any, rename: Any) -> Any:
@@ -136,8 +150,12 @@ def _replaced(record: Any, name: str, value: Any) -> Any:
     return record if getattr(record, name) == value else msgspec.structs.replace(record, **{name: value})
 
 
+# A connector that says so has no vehicle, whatever messages were missed before: a transaction that was open there is not.
+_WITHOUT_VEHICLE = frozenset({ChargePointStatus.Available, ChargePointStatus.Reserved, ChargePointStatus.Unavailable})
+
+
 class Connectors:
-    """What is known of each connector, from the messages that pass."""
+    """What is known of each connector, from the messages that pass. What OCPP 1.5 calls Occupied is told apart by it."""
 
     def __init__(self, known: Iterable[Connector]) -> None:
         self.by_number = {record.number: record for record in known}
@@ -150,8 +168,11 @@ class Connectors:
             case StopTransactionRequest(transactionId=transaction_id), StopTransactionResponse():
                 where = self._of(transaction_id)
                 return None if where is None else self._now(where, transaction_id=None, ended=True)
+            case StatusNotificationRequest(connectorId=number, status=status), _ if status in _WITHOUT_VEHICLE:
+                return self._now(number, status=status.value, transaction_id=None, ended=False)
             case StatusNotificationRequest(connectorId=number, status=status), _:
-                ended = self.of(number).ended and status.value not in ("Available", "Preparing")
+                # Preparing: the next driver is there.
+                ended = self.of(number).ended and status is not ChargePointStatus.Preparing
                 return self._now(number, status=status.value, ended=ended)
         return None
 

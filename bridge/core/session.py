@@ -5,7 +5,7 @@
     1  Every Call gets exactly one answer, by its deadline (`call_timeout` after it arrived, waiting included).
     2  One Call is out per direction; others wait in the order of their arrival. The two directions never wait for
        each other.
-    3  A UniqueId that names a Call in progress names no second one.
+    3  A UniqueId that names a Call in progress names no second one, but for a repetition of it (rule 12).
     4  An answer is matched by the UniqueId of its hop, and only while its Call is out. Any other goes nowhere.
     5  A Link that can be dialled is dialled when a Call needs it. Lost, it is dialled again after a pause that doubles,
        as long as its Charge Point is there.
@@ -148,7 +148,17 @@ class Session:
 
     def in_progress(self) -> int:
         """How many Calls wait for an answer."""
-        return sum(len(lane) for lane in self.lanes.values()) + len(self._keeping)
+        return sum(1 for party in Party for _ in self._in_progress_to(party))
+
+    def _in_progress_to(self, party: Party) -> Iterator[Pending]:
+        """The Calls for `party`, repetitions included."""
+        for pending in self._firsts_to(party):
+            yield pending
+            yield from pending.followers
+
+    def _firsts_to(self, party: Party) -> Iterator[Pending]:
+        yield from self.lanes[party]
+        yield from (pending for pending, _ in self._keeping.values() if pending.sender is not party)
 
     def _react(self, event: Event) -> Iterator[Command]:
         match event:
@@ -184,29 +194,29 @@ class Session:
             deadline=event.at + self._terms.call_timeout,
             own=False,
         )
-        lane = self.lanes[event.party.other]
-        if any(other.key == event.key and not other.abandoned for other in lane):  # rule 3
+        pending.mark = fingerprint(event.call.payload)
+        if any(_clash(pending, other) for other in self._in_progress_to(event.party.other)):  # rule 3
             description = f"a Call with the UniqueId {event.key!r} is in progress"
             error = CallError(unique_id=event.call.unique_id, code=ErrorCode.ProtocolError, description=description)
             yield from self._end(pending, error, Outcome.REFUSED, event.at)
             return
         if isinstance(event.call.payload, BootNotificationRequest):
             self._boot = event.call.payload
-        pending.mark = fingerprint(event.call.payload)
-        if pending.mark is None or not (yield from self._repeated(lane, pending, event.at)):
-            lane.waiting.append(pending)
+        if pending.mark is None or not (yield from self._repeated(pending, event.at)):
+            self.lanes[event.party.other].waiting.append(pending)
 
-    def _repeated(self, lane: Lane, pending: Pending, at: float) -> Generator[Command, None, bool]:
+    def _repeated(self, pending: Pending, at: float) -> Generator[Command, None, bool]:
         """Rule 12. Whether it is a repetition, and taken care of."""
+        # An answer that is being put away is known already, but not told yet.
+        firsts = self._firsts_to(pending.sender.other)
+        first = next((first for first in firsts if first.mark == pending.mark), None)
+        if first is not None:
+            first.followers.append(pending)
+            return True
         known = self._retries.answer_to(pending.mark)
         if known is not None:
             yield from self._end(pending, CallResult(unique_id="", payload=known), Outcome.REPEATED, at)
-            return True
-        kept = (first for first, _ in self._keeping.values())
-        first = next((first for first in (*lane, *kept) if first.mark == pending.mark), None)
-        if first is not None:
-            first.followers.append(pending)
-        return first is not None
+        return known is not None
 
     def _on_answer(self, event: AnswerReceived) -> Iterator[Command]:
         if not isinstance(event.answer, Unanswered):
@@ -272,10 +282,11 @@ class Session:
             answer=told,
             own=pending.own,
         )
-        if outcome is Outcome.RESULT:
+        if outcome in (Outcome.RESULT, Outcome.ABANDONED):
             yield from self._note(pending, answer)
         for follower in pending.followers:
-            yield from self._end(follower, answer, Outcome.REPEATED, at)
+            repeated = Outcome.UNANSWERED if isinstance(answer, Unanswered) else Outcome.REPEATED
+            yield from self._end(follower, answer, repeated, at)
 
     def _is_better_left_unanswered(self, pending: Pending, answer: Answer) -> bool:
         """Rule 13. OCPP-J has no way to say that it is the link that failed, not the message; a CALLERROR would let a
@@ -288,7 +299,7 @@ class Session:
         )
 
     def _note(self, pending: Pending, answer: Answer) -> Iterator[Command]:
-        """What the messages that passed say of the connectors."""
+        """What the messages that passed say of the connectors, whether or not anybody was there to be told."""
         if pending.sender is CHARGE_POINT and not pending.own and isinstance(answer, CallResult):
             record = self.connectors.see(pending.call.payload, answer.payload)
             if record is not None:
@@ -306,7 +317,7 @@ class Session:
     def _on_link_up(self, event: LinkUp) -> None:
         link = self.links[event.party]
         link.status, link.retry_at, link.reason, link.confirmed_at = Status.UP, None, "", event.at
-        if event.party is CENTRAL_SYSTEM and link.opened_before and self._terms.replay_boot:
+        if event.party is CENTRAL_SYSTEM and self._sides[CENTRAL_SYSTEM].dialable and self._terms.replay_boot:
             self._replay_boot(event.at)
         link.opened_before = True
 
@@ -326,6 +337,8 @@ class Session:
         link, lane, side = self.links[event.party], self.lanes[event.party], self._sides[event.party]
         failed_to_open = link.status is Status.OPENING
         link.status, link.reason = Status.DOWN, event.reason
+        if side.carries_answers:
+            yield from self._abandon_calls_of(event.party, event.at)
         if self._sides[CHARGE_POINT].carries_answers:
             yield from self._end_both(event)
         out = lane.out
@@ -336,8 +349,6 @@ class Session:
             lane.take_back()
         elif out is not None and (undelivered or side.carries_answers):
             yield from self._fail(lane, out, event.reason, event.at)
-        if side.carries_answers:
-            yield from self._abandon_calls_of(event.party, event.at)
         if side.dialable:
             self._schedule_retry(link, event.at, lost=not failed_to_open)
         if event.party is CENTRAL_SYSTEM and (failed_to_open or not side.dialable):  # rule 6
@@ -351,6 +362,8 @@ class Session:
             return
         self.links[other].status, self.links[other].reason = Status.DOWN, event.reason
         yield from self._abandon_calls_of(other, event.at)
+        if (out := self.lanes[other].out) is not None:  # rule 7
+            yield from self._fail(self.lanes[other], out, event.reason, event.at)
         yield CloseLink(party=other, reason=event.reason, try_again=other is CHARGE_POINT)
 
     def _abandon_calls_of(self, party: Party, at: float) -> Iterator[Command]:
@@ -506,6 +519,12 @@ class Session:
             yield link.retry_at
         if link.status is Status.UP and (idle := self._idle_at()) != float("inf"):
             yield idle
+
+
+def _clash(pending: Pending, other: Pending) -> bool:
+    """Whether the two have one UniqueId by mistake. A repetition may have that of the first (rule 13 of the field)."""
+    repeats = pending.mark is not None and pending.mark == other.mark
+    return pending.key == other.key and not other.abandoned and not repeats
 
 
 def _abandon(pending: Pending, party: Party) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -38,18 +39,21 @@ class Played:
     """All that came of one step.
 
     sent        the payload of the Call
+    arrives     the payload that the far side is to take
     outcome     what the party that asked was told
     taken       what the far side took, once for every time it was asked
     violations  of the specification, by either side, as the simulators noted them
+    losses      the fields that the gateway logged a loss of
     messages    the step's own, in the order they were seen
     not_before  when the Central System may see the first of them: it must have seen the answer to the command that
                 triggers them
     """
 
-    sent: Payload
+    arrives: Payload
     outcome: Outcome
     taken: Sequence[Taken] = ()
     violations: Sequence[str] = ()
+    losses: Sequence[str] = ()
     messages: Sequence[WireMessage] = ()
     not_before: float = 0.0
 
@@ -72,15 +76,18 @@ def _failures(step: Step, played: Played) -> Iterator[Failure]:
         yield from _without_answer(played.outcome)
     else:
         yield from _wrongly_refused(step.refusal, played.outcome)
-    yield from _arrived(played)
+    yield from _arrived(step, played)
     if step.refusal is None:
-        yield from _answered(played, step.answer)
+        yield from _answered(step, played)
     if any(message.at < played.not_before for message in played.messages if message.party == "central_system"):
         yield Failure(expected="the answer to the command, then what it triggers", came="them the other way round")
     for violation in played.violations:
         yield Failure(expected="messages that the specification allows", came=violation)
-    if len(played.messages) != 4:
-        yield Failure(expected="a request and an answer on both sides", came=f"{len(played.messages)} messages")
+    sides, expected = (1, "a request and an answer") if step.unsent else (2, "a request and an answer on both sides")
+    if len(played.messages) != 2 * sides:
+        yield Failure(expected=expected, came=f"{len(played.messages)} messages")
+    if Counter(played.losses) != Counter(step.losses):
+        yield Failure(expected=f"losses: {_listed(step.losses)}", came=_listed(played.losses))
 
 
 def _without_answer(outcome: Outcome) -> Iterator[Failure]:
@@ -107,21 +114,29 @@ def _details(refused: Refused) -> Payload:
     return details
 
 
-def _arrived(played: Played) -> Iterator[Failure]:
-    if len(played.taken) != 1:
+def _listed(losses: Sequence[str]) -> str:
+    return ", ".join(sorted(losses)) or "none"
+
+
+def _arrived(step: Step, played: Played) -> Iterator[Failure]:
+    if step.unsent and played.taken:
+        yield Failure(expected="no request at the far side", came=f"{len(played.taken)} of it")
+    if not step.unsent and len(played.taken) != 1:
         yield Failure(expected="the request, once, at the far side", came=f"{len(played.taken)} of it")
     for taken in played.taken:
-        yield from _difference("request", played.sent, taken.request, whole=True)
+        yield from _difference("request", played.arrives, taken.request, whole=True)
 
 
-def _answered(played: Played, least: Payload) -> Iterator[Failure]:
+def _answered(step: Step, played: Played) -> Iterator[Failure]:
     assert not isinstance(played.outcome, Exception)
     for taken in played.taken:
         if isinstance(taken.answer, Exception):
             yield Failure(expected=f"the refusal, {taken.answer}", came=described(played.outcome))
+        elif step.given is not None:
+            yield from _difference("answer given", step.given, taken.answer, whole=False)
         else:
             yield from _difference("answer", taken.answer, played.outcome, whole=True)
-    yield from _difference("answer", least, played.outcome, whole=False)
+    yield from _difference("answer", step.answer, played.outcome, whole=False)
 
 
 def _difference(where: str, wanted: Any, came: Any, *, whole: bool) -> Iterator[Failure]:

@@ -1,13 +1,16 @@
-"""The demo's session, as data: each step, who asks, what is asked, and what is to come of it."""
+"""A session as data: each step, who asks, what is asked, and what is to come of it; and what all sessions have alike.
+
+The sessions themselves are in session16, session15 and session12.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
-from bridge.simulators.wire import Payload, Refused, now
+from bridge.simulators.wire import Payload, Refused
 
 IDENTITY = "DEMO-1"
 VENDOR = "ocpp-bridge.demo"
@@ -40,8 +43,12 @@ class Step:
     """One Call and its outcome.
 
     upwards    the Charge Point asks the Central System; else the other way
+    arrives    the request as the far side is to take it; None: as it was sent
     answer     what the answer must hold, at least
+    given      what the far side's answer must hold, where the near side is told it in other words; None: it is the same
     refusal    instead of an answer
+    unsent     the far side's version of OCPP lacks it: the gateway answers in its place
+    losses     the fields that the gateway is to log a loss of
     triggered  the Charge Point sends it by itself once it has answered the command before
     """
 
@@ -50,7 +57,11 @@ class Step:
     payload: Payload = field(default_factory=dict)
     answer: Payload = field(default_factory=dict)
     note: str = ""
+    arrives: Payload | None = None
+    given: Payload | None = None
     refusal: Refusal | None = None
+    unsent: bool = False
+    losses: Sequence[str] = ()
     triggered: bool = False
 
     @property
@@ -59,70 +70,52 @@ class Step:
         return f"{self.action}, {self.note}" if self.note else self.action
 
 
-def _up(action: str, payload: Payload, answer: Payload | None = None, note: str = "", **more: Any) -> Step:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """What is played with a Charge Point of one protocol, and what it goes on to send, by turns, when that is over."""
+
+    protocol: str
+    steps: tuple[Step, ...]
+    signs_of_life: tuple[Step, ...]
+
+    @property
+    def version(self) -> str:
+        """Of OCPP."""
+        return self.protocol.removeprefix("ocpp").removesuffix("s")
+
+
+def up(action: str, payload: Payload, answer: Payload | None = None, note: str = "", **more: Any) -> Step:
+    """What the Charge Point asks."""
     return Step(action=action, upwards=True, payload=payload, answer=answer or {}, note=note, **more)
 
 
-def _down(action: str, payload: Payload, answer: Payload | None = None, note: str = "", **more: Any) -> Step:
+def down(action: str, payload: Payload, answer: Payload | None = None, note: str = "", **more: Any) -> Step:
+    """What the Central System asks."""
     return Step(action=action, upwards=False, payload=payload, answer=answer or {}, note=note, **more)
 
 
-def filled(template: Any, transaction: int) -> Any:
-    """`template` with what is known now in place of each Later."""
+def filled(template: Any, transaction: int, moment: str) -> Any:
+    """`template` with the id of the transaction and the time in place of each Later."""
     if isinstance(template, dict):
-        return {name: filled(inner, transaction) for name, inner in template.items()}
+        return {name: filled(inner, transaction, moment) for name, inner in template.items()}
     if isinstance(template, list):
-        return [filled(inner, transaction) for inner in template]
+        return [filled(inner, transaction, moment) for inner in template]
     if isinstance(template, Later):
-        return now() if template is Later.NOW else transaction
+        return moment if template is Later.NOW else transaction
     return template
 
 
-_ACCEPTED: Payload = {"status": "Accepted"}
-_ID_TAG_ACCEPTED: Payload = {"idTagInfo": {"status": "Accepted"}}
-
-
-def _status(connector: int, status: str) -> Payload:
-    return {"connectorId": connector, "status": status, "errorCode": "NoError", "timestamp": Later.NOW}
-
-
-def _sampled(energy: int, ampere: str, context: str) -> Payload:
-    """A meter reading of four values. `230.10` and `0.0` must keep their spelling."""
-    return {
-        "timestamp": Later.NOW,
-        "sampledValue": [
-            {
-                "value": str(energy),
-                "context": context,
-                "format": "Raw",
-                "measurand": "Energy.Active.Import.Register",
-                "location": "Outlet",
-                "unit": "Wh",
-            },
-            {"value": "230.10", "context": context, "measurand": "Voltage", "phase": "L1-N", "unit": "V"},
-            {"value": ampere, "context": context, "measurand": "Current.Import", "phase": "L1", "unit": "A"},
-            {"value": "31.0", "context": context, "measurand": "Temperature", "location": "Cable", "unit": "Celsius"},
-        ],
-    }
-
-
-def _meter_values(energy: int, ampere: str) -> Payload:
-    readings = [_sampled(energy, ampere, "Sample.Periodic")]
-    return {"connectorId": 1, "transactionId": Later.TRANSACTION, "meterValue": readings}
-
-
-def _limits(*limits: tuple[int, float]) -> list[Payload]:
-    return [{"startPeriod": start, "limit": limit, "numberPhases": 3} for start, limit in limits]
-
-
-_BOOT: Payload = {
+ACCEPTED: Payload = {"status": "Accepted"}
+ID_TAG_ACCEPTED: Payload = {"idTagInfo": {"status": "Accepted"}}
+BOOT: Payload = {
     "chargePointVendor": "ocpp-bridge",
     "chargePointModel": "demo",
     "chargePointSerialNumber": "SN-0001",
     "firmwareVersion": "1.0.0",
     "meterType": "MID class B",
 }
-_PROFILE: Payload = {
+START: Payload = {"connectorId": 1, "idTag": ID_TAG, "timestamp": Later.NOW, "meterStart": 12000}
+PROFILE: Payload = {
     "chargingProfileId": 7,
     "transactionId": Later.TRANSACTION,
     "stackLevel": 0,
@@ -132,66 +125,25 @@ _PROFILE: Payload = {
         "duration": 3600,
         "startSchedule": Later.NOW,
         "chargingRateUnit": "A",
-        "chargingSchedulePeriod": _limits((0, 16.0), (1800, 10.5)),
+        "chargingSchedulePeriod": [
+            {"startPeriod": 0, "limit": 16.0, "numberPhases": 3},
+            {"startPeriod": 1800, "limit": 10.5, "numberPhases": 3},
+        ],
         "minChargingRate": 6.0,
     },
 }
-_STOP: Payload = {
-    "transactionId": Later.TRANSACTION,
-    "idTag": ID_TAG,
-    "timestamp": Later.NOW,
-    "meterStop": 13500,
-    "reason": "Remote",
-    "transactionData": [_sampled(12000, "0.0", "Transaction.Begin"), _sampled(13500, "0.0", "Transaction.End")],
-}
 # All that XML and JSON treat in their own ways: markup, quotes, line breaks, and characters of one to four bytes.
-_HARD_TEXT = '<tariff id="1">5 € & \'more\'</tariff>\nZürich \\ Ελλάδα\r\n東京\t"🔌"'
+HARD_TEXT = '<tariff id="1">5 € & \'more\'</tariff>\nZürich \\ Ελλάδα\r\n東京\t"🔌"'
+HARD: Payload = {"vendorId": VENDOR, "messageId": "hard-text", "data": HARD_TEXT}
+CONFIGURATION_KEYS = ["HeartbeatInterval", "AuthorizeRemoteTxRequests", "NoSuchKey"]
 
-_REFUSED_UP = Refusal(
+REFUSED_UP = Refusal(
     raised=Refused("NotSupported", "firmware is managed elsewhere", {"profile": "FirmwareManagement", "since": 2024}),
     arrives="Receiver/NotSupported: NotSupported: firmware is managed elsewhere",
     holds={"profile": "FirmwareManagement", "since": 2024},
 )
-_REFUSED_DOWN = Refusal(
+REFUSED_DOWN = Refusal(
     raised=Refused("Receiver", "the lock of connector 2 is jammed", subcode="InternalError"),
     arrives="InternalError: the lock of connector 2 is jammed",
     holds={"soapCode": "Receiver"},
 )
-
-
-def _steps() -> Iterator[Step]:
-    yield _up("BootNotification", _BOOT, _ACCEPTED | {"interval": 300})
-    for connector in (0, 1, 2):
-        yield _up("StatusNotification", _status(connector, "Available"), note=f"connector {connector}")
-    yield _up("Heartbeat", {})
-    yield _up("Authorize", {"idTag": ID_TAG}, _ID_TAG_ACCEPTED)
-    keys = ["HeartbeatInterval", "AuthorizeRemoteTxRequests", "NoSuchKey"]
-    yield _down("GetConfiguration", {"key": keys}, {"unknownKey": ["NoSuchKey"]})
-    yield _down("ChangeConfiguration", {"key": "MeterValueSampleInterval", "value": "10"}, _ACCEPTED)
-    yield _down("RemoteStartTransaction", {"connectorId": 1, "idTag": ID_TAG}, _ACCEPTED)
-    start = {"connectorId": 1, "idTag": ID_TAG, "timestamp": Later.NOW, "meterStart": 12000}
-    yield _up("StartTransaction", start, _ID_TAG_ACCEPTED)
-    for number, (energy, ampere) in enumerate(((12500, "16.0"), (13000, "15.9"), (13400, "10.5")), start=1):
-        yield _up("MeterValues", _meter_values(energy, ampere), note=f"reading {number}")
-    yield _down("SetChargingProfile", {"connectorId": 1, "csChargingProfiles": _PROFILE}, _ACCEPTED)
-    schedule = {"connectorId": 1, "duration": 3600, "chargingRateUnit": "A"}
-    yield _down("GetCompositeSchedule", schedule, _ACCEPTED | {"connectorId": 1})
-    yield _down("TriggerMessage", {"requestedMessage": "StatusNotification", "connectorId": 1}, _ACCEPTED)
-    yield _up("StatusNotification", _status(1, "Charging"), note="triggered", triggered=True)
-    yield _down("RemoteStopTransaction", {"transactionId": Later.TRANSACTION}, _ACCEPTED)
-    yield _up("StopTransaction", _STOP, _ID_TAG_ACCEPTED)
-    hard: Payload = {"vendorId": VENDOR, "messageId": "hard-text", "data": _HARD_TEXT}
-    yield _up("DataTransfer", hard, _ACCEPTED | {"data": _HARD_TEXT}, note="hard text up")
-    yield _down("DataTransfer", hard, _ACCEPTED | {"data": _HARD_TEXT}, note="hard text down")
-    yield _up("FirmwareStatusNotification", {"status": "Idle"}, note="refused with a CALLERROR", refusal=_REFUSED_UP)
-    yield _down("UnlockConnector", {"connectorId": 2}, note="answered with a Fault", refusal=_REFUSED_DOWN)
-
-
-STEPS: tuple[Step, ...] = tuple(_steps())
-"""In their order. The last two are refused on purpose."""
-
-SIGNS_OF_LIFE: tuple[Step, ...] = (
-    _up("Heartbeat", {}),
-    _up("MeterValues", {"connectorId": 1, "meterValue": [_sampled(13500, "0.0", "Sample.Clock")]}),
-)
-"""What the Charge Point goes on to send, by turns."""

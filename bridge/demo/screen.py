@@ -111,6 +111,12 @@ def _visible(text: str) -> str:
     return printable(text, lambda code: f"\\u{code:04x}")
 
 
+def loss_lines(field: str, reason: str, times: int, paint: Paint) -> list[str]:
+    """A loss that the gateway logged, and how often."""
+    first, *others = wrapped(f"Loss  {field}{f' ({times} times)' if times > 1 else ''}: {reason}", WIDTH, hang=" " * 6)
+    return [paint("label", first[:4]) + first[4:], *others]
+
+
 def summary(upwards: int, downwards: int, seconds: float, paint: Paint) -> list[str]:
     """The last line of a session that went well."""
     counts = f"{upwards} messages {direction(True)}, {downwards} messages {direction(False)}"

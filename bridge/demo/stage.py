@@ -11,13 +11,14 @@ from typing import TypeAlias
 from bridge.config import Admin, CentralSystem, Listen, Settings, Soap, Store, WebSocket
 from bridge.config import Gateway as GatewaySettings
 from bridge.demo.checks import Outcome, Played, Taken
+from bridge.demo.ledger import Ledger, kept
 from bridge.demo.ports import HOST, Ports
-from bridge.demo.scenario import IDENTITY, STEPS, Step, filled
+from bridge.demo.scenario import IDENTITY, Scenario, Step, filled
 from bridge.gateway import CENTRAL_SYSTEM_SERVICE, Gateway
-from bridge.ocpps.wsdl import default_folder
+from bridge.ocpps.wsdl import folder_of
 from bridge.simulators.json_central_system import JsonCentralSystem
 from bridge.simulators.soap_charge_point import SoapChargePoint
-from bridge.simulators.wire import Behaviour, Payload, Refused, WireMessage, answer_of
+from bridge.simulators.wire import Behaviour, Payload, Refused, WireMessage, answer_of, now
 
 Prepare: TypeAlias = Callable[[JsonCentralSystem, SoapChargePoint], None]
 """Told of the two parties before the first step: a test makes one of them do something else."""
@@ -42,18 +43,22 @@ def settings_for(ports: Ports) -> Settings:
 class Stage:
     """The two simulators, and what they saw. `transaction` is the id that the last StartTransaction was given."""
 
-    def __init__(self, ports: Ports) -> None:
+    def __init__(self, scenario: Scenario, ports: Ports, ledger: Ledger) -> None:
+        self.scenario = scenario
         self.ports = ports
+        self.ledger = ledger
         self.transaction = -1
         self._messages: list[WireMessage] = []
         self._taken: deque[tuple[str, Taken]] = deque()
         self._last_answered = 0.0
+        self._entries_seen = 0
         self._triggered: asyncio.Future[tuple[Payload, Outcome]] = asyncio.get_running_loop().create_future()
         self.central_system = JsonCentralSystem(port=ports.central_system, observe=self._messages.append)
         self.charge_point = SoapChargePoint(
             url=self.service_url,
             identity=IDENTITY,
-            wsdl=default_folder() / "ocpp16",
+            wsdl=folder_of(scenario.version),
+            protocol=scenario.protocol,
             port=ports.charge_point,
             observe=self._messages.append,
             timeout=_PATIENCE,
@@ -67,10 +72,10 @@ class Stage:
 
     def prepare(self, prepare: Prepare | None) -> None:
         """The scenario's refusals, then what a test wants, then the notes of all that is answered."""
-        for step in STEPS:
+        for step in self.scenario.steps:
             if step.refusal is not None:
                 table = self.central_system.behaviour if step.upwards else self.charge_point.behaviour
-                table[step.action] = _refusing(step.refusal.raised)
+                table[step.action] = _refusing(step.payload, step.refusal.raised, table[step.action])
         if prepare is not None:
             prepare(self.central_system, self.charge_point)
         for table in (self.central_system.behaviour, self.charge_point.behaviour):
@@ -91,12 +96,12 @@ class Stage:
     async def play(self, step: Step) -> Played:
         """Take one step, and give all that came of it. Raises nothing of the parties."""
         if step.triggered:
-            sent, outcome = await self._awaited()
+            arrives, outcome = await self._awaited()
         else:
-            sent, outcome = await self.ask(step)
+            arrives, outcome = await self.ask(step)
         if step.action == "StartTransaction" and isinstance(outcome, dict):
             self.transaction = outcome.get("transactionId", -1)
-        return self._played(step, sent, outcome)
+        return self._played(step, arrives, outcome)
 
     def forget(self) -> None:
         """The notes of all that is past: other Charge Points may have come to the Central System."""
@@ -104,18 +109,20 @@ class Stage:
         self._taken.clear()
 
     async def ask(self, step: Step) -> tuple[Payload, Outcome]:
-        """What is sent for `step`, and what came of it."""
-        payload: Payload = filled(step.payload, self.transaction)
+        """What is to arrive when `step` is taken, and what came of it."""
+        moment = now()
+        payload: Payload = filled(step.payload, self.transaction, moment)
+        arrives = payload if step.arrives is None else filled(step.arrives, self.transaction, moment)
         try:
             if step.upwards:
-                return payload, await self.charge_point.call(step.action, payload)
-            return payload, await self.central_system.call(IDENTITY, step.action, payload, timeout=_PATIENCE)
+                return arrives, await self.charge_point.call(step.action, payload)
+            return arrives, await self.central_system.call(IDENTITY, step.action, payload, timeout=_PATIENCE)
         except (Refused, OSError, ValueError) as error:
-            return payload, error
+            return arrives, error
 
     async def _after_command(self, action: str, _: Payload) -> None:
         if action == "TriggerMessage" and not self._triggered.done():
-            asked = await self.ask(next(step for step in STEPS if step.triggered))
+            asked = await self.ask(next(step for step in self.scenario.steps if step.triggered))
             self._triggered.set_result(asked)
 
     async def _awaited(self) -> tuple[Payload, Outcome]:
@@ -125,7 +132,7 @@ class Stage:
         except TimeoutError:
             return {}, TimeoutError("the Charge Point was not asked to send it")
 
-    def _played(self, step: Step, sent: Payload, outcome: Outcome) -> Played:
+    def _played(self, step: Step, arrives: Payload, outcome: Outcome) -> Played:
         violations = [*self.central_system.violations, *self.charge_point.violations]
         self.central_system.violations.clear()
         self.charge_point.violations.clear()
@@ -135,33 +142,39 @@ class Stage:
         self._taken = deque((action, note) for action, note in self._taken if action != step.action)
         not_before = self._last_answered if step.triggered else 0.0
         self._last_answered = max((message.at for message in messages), default=0.0)
+        losses = [field for field, _ in self.ledger.entries[self._entries_seen :]]
+        self._entries_seen = len(self.ledger.entries)
         return Played(
-            sent=sent,
+            arrives=arrives,
             outcome=outcome,
             taken=taken,
             violations=violations,
+            losses=losses,
             messages=messages,
             not_before=not_before,
         )
 
 
-def _refusing(refusal: Refused) -> Behaviour:
-    def answer(_: Payload) -> Payload:
-        raise refusal
+def _refusing(what: Payload, refusal: Refused, otherwise: Behaviour) -> Behaviour:
+    async def answer(request: Payload) -> Payload:
+        if request == what:
+            raise refusal
+        return await answer_of(otherwise, request)
 
     return answer
 
 
 @asynccontextmanager
-async def opened(ports: Ports, prepare: Prepare | None) -> AsyncIterator[Stage]:
+async def opened(scenario: Scenario, ports: Ports, prepare: Prepare | None) -> AsyncIterator[Stage]:
     """All three, listening. Raises OSError when a port was taken meanwhile."""
-    stage = Stage(ports)
-    stage.prepare(prepare)
-    gateway = Gateway(settings_for(ports))
-    async with stage.central_system:
-        await gateway.start()
-        try:
-            async with stage.charge_point:
-                yield stage
-        finally:
-            await gateway.close()
+    with kept() as ledger:
+        stage = Stage(scenario, ports, ledger)
+        stage.prepare(prepare)
+        gateway = Gateway(settings_for(ports))
+        async with stage.central_system:
+            await gateway.start()
+            try:
+                async with stage.charge_point:
+                    yield stage
+            finally:
+                await gateway.close()

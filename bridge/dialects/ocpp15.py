@@ -6,7 +6,7 @@ from typing import Any
 
 from bridge.dialects.dialect import Dialect, StandIn
 from bridge.dialects.meters import FROM_15, TO_15, flattened, grouped, something
-from bridge.dialects.rules import At, Record, dropped, each, number, only, renamed, respelled, truncated, word
+from bridge.dialects.rules import At, Record, dropped, each, number, only, renamed, respelled, word
 from bridge.ocpp.enums import (
     ChargingProfileStatus,
     ClearChargingProfileStatus,
@@ -61,16 +61,7 @@ def _readings(request: Any) -> Response | None:
 
 
 _UPGRADES = {
-    "BootNotificationRequest": (
-        truncated(chargePointVendor=20, chargePointModel=20, chargePointSerialNumber=25, chargeBoxSerialNumber=25),
-        truncated(firmwareVersion=50, iccid=20, imsi=20, meterType=25, meterSerialNumber=25),
-    ),
     "BootNotificationResponse": (renamed("heartbeatInterval", "interval"),),
-    "GetConfigurationResponse": (
-        each("configurationKey", truncated(key=50, value=500)),
-        truncated(unknownKey=50),
-    ),
-    "GetDiagnosticsResponse": (truncated(fileName=255),),
     "MeterValuesRequest": (each("values", *FROM_15), renamed("values", "meterValue"), something),
     "SendLocalListRequest": (
         dropped("hash", reason=Reason.UNKNOWN_FIELD),
@@ -83,7 +74,6 @@ _UPGRADES = {
     "StatusNotificationRequest": (
         told_apart,
         respelled("errorCode", {"Mode3Error": "EVCommunicationError"}),
-        truncated(info=50, vendorId=255, vendorErrorCode=50),
     ),
     "StopTransactionRequest": (each("transactionData", each("values", *FROM_15)), flattened),
     "UnlockConnectorResponse": (respelled("status", {"Accepted": "Unlocked", "Rejected": "UnlockFailed"}),),

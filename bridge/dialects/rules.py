@@ -81,27 +81,6 @@ def dropped(*names: str, reason: Reason = Reason.NOT_IN_VERSION) -> Rule:
     return rule
 
 
-def truncated(**limits: int) -> Rule:
-    """Descriptive texts, or lists of them, are cut to their limits in 1.6 (soap-wire 5.1, string lengths)."""
-
-    def rule(record: Record, at: At) -> None:
-        for name, limit in limits.items():
-            value = record.get(name)
-            if isinstance(value, list):
-                record[name] = [_cut(item, limit, at.inside(f"{name}[{n}]")) for n, item in enumerate(value)]
-            elif value is not None:
-                record[name] = _cut(value, limit, at.inside(name))
-
-    return rule
-
-
-def _cut(value: Any, limit: int, at: At) -> Any:
-    if not isinstance(value, str) or len(value) <= limit:
-        return value
-    at.lose("", Reason.TRUNCATED)
-    return value[:limit]
-
-
 def each(name: str, *rules: Rule) -> Rule:
     """The rules for each record of a list. A list of which nothing is left is absent."""
 

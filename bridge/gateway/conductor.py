@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
+import msgspec
+
 from bridge import journal
 from bridge.core.commands import (
     CloseLink,
@@ -42,6 +44,7 @@ from bridge.gateway.placement import Placement
 from bridge.gateway.ways import NORMAL, SERVICE_RESTART, TRY_AGAIN_LATER, Way
 from bridge.ocpp.actions import Party
 from bridge.ocpp.losses import Loss
+from bridge.ocpp.manners import Boot, Manners
 from bridge.ocpp.messages import BootNotificationResponse
 from bridge.ocpp.rpc import Answer, Call, CallResult, Unanswered
 
@@ -64,6 +67,7 @@ class Conductor:
         self.placement = placement
         self.session = session
         self.ways: dict[Party, Way] = {}
+        self._treat(placement.manners(None))
         self.shown = ""  # the Authorization with which the Charge Point's connection came
         self._traffic = traffic
         self._keeping = keeping
@@ -100,6 +104,25 @@ class Conductor:
     def resume(self, last_heard: float) -> None:
         """The bridge has been started again; `last_heard` is on the event loop's clock."""
         self._happen(Resumed(at=self._loop.time(), last_heard=last_heard))
+
+    def manners(self) -> Manners:
+        """How the Charge Point is treated now."""
+        return self._manners
+
+    def towards_central_system(self) -> Manners:
+        """The same, of a SOAP Central System: what only Charge Points need is left out."""
+        return self._towards_central_system
+
+    def met(self, boot: Boot) -> None:
+        """The Charge Point has said what it is: quirk packs that fit it hold from now on."""
+        manners = self.placement.manners(boot)
+        if manners != self._manners:
+            self._treat(manners)
+            journal.treated(self.identity, boot, manners)
+
+    def _treat(self, manners: Manners) -> None:
+        self._manners = manners
+        self._towards_central_system = msgspec.structs.replace(manners, connection_per_call=False, fractions=True)
 
     # What the Ways report.
 

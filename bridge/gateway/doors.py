@@ -41,8 +41,11 @@ class Reception:
         self._open()
         conductor = self._sessions.get(arrival.identity)
         if conductor is None or not isinstance(conductor.ways.get(CHARGE_POINT), PostedWay):
-            conductor = self._sessions.soap(self.placements.of(arrival.identity), arrival.version)
+            placement = self.placements.of(self._sessions.spelling(arrival.identity))
+            conductor = self._sessions.soap(placement, arrival.version)
         self._sessions.spoke(conductor, arrival.version)
+        if arrival.boot is not None:
+            conductor.met(arrival.boot)
         addressing = arrival.addressing
         learnt = addresses.learn(addressing.sent_from, addressing.reply_to, arrival.peer, self._networks)
         self._sessions.learn(conductor, learnt)
@@ -75,7 +78,7 @@ class Reception:
         if self.draining:
             raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, _SHUTTING_DOWN)
         try:
-            placement = self.placements.of(knock.identity)
+            placement = self.placements.of(self._sessions.spelling(knock.identity))
         except UnknownIdentity as error:
             # OCPP-J 1.6 section 3.2: the server "should send an HTTP 404 status and abort the WebSocket connection".
             raise Refused(HTTPStatus.NOT_FOUND, error.description) from error
@@ -156,6 +159,7 @@ def _admission(conductor: Conductor, party: Party, arrival: Arrival) -> Admissio
         unique_id=arrival.addressing.message_id or mint(),
         strict=conductor.placement.strict,
         known=_known(conductor),
+        manners=conductor.manners() if party is CHARGE_POINT else conductor.towards_central_system(),
         handle=way.receive,
         lost=conductor.lost,
     )
@@ -165,7 +169,7 @@ def _known(conductor: Conductor) -> Known:
     """What an older version leaves out, and the Session knows."""
     connectors = conductor.session.connectors.by_number.values()
     return Known(
-        transactions={c.transaction_id: c.number for c in connectors if c.transaction_id is not None},
+        charging=frozenset(c.number for c in connectors if c.transaction_id is not None),
         finishing=frozenset(c.number for c in connectors if c.ended),
     )
 

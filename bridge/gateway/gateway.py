@@ -7,9 +7,12 @@ import logging
 import os
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
 
 from bridge import journal, logs
-from bridge.admin.server import AdminServer, CentralSystemHealth
+from bridge.admin.server import AdminServer, CentralSystemHealth, Health, StoreHealth
 from bridge.config import TLS, Listen, Settings
 from bridge.core.session import Status
 from bridge.dialects.versions import DIALECTS
@@ -136,7 +139,14 @@ class Gateway:
     def reload(self, settings: Settings) -> None:
         """Take over the Routes, Central Systems and Charge Points of `settings`. Sessions whose place has changed
         move: what is in flight ends where it is, what comes next goes to the new place."""
-        self._placements = self._reception.placements = Placements(settings)
+        self._settings = msgspec.structs.replace(
+            self._settings,
+            routes=settings.routes,
+            central_systems=settings.central_systems,
+            charge_points=settings.charge_points,
+            packs=settings.packs,
+        )
+        self._placements = self._reception.placements = Placements(self._settings)
         moved = [conductor for conductor in self._sessions if self._has_moved(conductor)]
         for conductor in moved:
             self._sessions.forget(conductor)
@@ -152,7 +162,7 @@ class Gateway:
     def _resume(self) -> None:
         """Take up the Sessions of the Charge Points that were there when the bridge was last stopped."""
         now = time.time()
-        for record in self._keeping.heard_of_since(now - 24 * 3600):
+        for record in self._keeping.charge_points():
             idle = 3 * record.interval if record.interval else 900
             if record.transport != "soap" or now - record.last_seen > idle:
                 continue
@@ -163,7 +173,7 @@ class Gateway:
             self._sessions.resume(placement, record, max(0.0, now - record.last_seen))
 
     def _soap_server(self, central_system: Services, charge_point: Services) -> SoapServer:
-        settings, websocket = self._settings, self._settings.websocket
+        settings = self._settings
         doors = [
             Door(
                 path=CENTRAL_SYSTEM_SERVICE,
@@ -179,16 +189,17 @@ class Gateway:
         return SoapServer(
             doors,
             public_url=settings.soap.public_url,
-            elsewhere=f"{'ws' if websocket.tls is None else 'wss'}://{websocket.listen}{websocket.path}/{{identity}}",
+            elsewhere=_websocket_url(settings),
             max_body=settings.soap.max_body,
             body_timeout=settings.gateway.call_timeout,
             refused=lambda identity, peer, error: journal.refused(identity, peer, error),
+            unreadable=journal.unreadable,
         )
 
     def _json_server(self) -> JsonServer:
         websocket, soap_url = self._settings.websocket, self._settings.soap.public_url.rstrip("/")
         text = (
-            f"JSON Charge Points (OCPP-J): ws://{websocket.listen}{websocket.path}/{{identity}}\n"
+            f"JSON Charge Points (OCPP-J): {_websocket_url(self._settings)}\n"
             f"SOAP Charge Points (OCPP-S): POST {soap_url}{CENTRAL_SYSTEM_SERVICE}\n"
         )
         return JsonServer(
@@ -201,7 +212,7 @@ class Gateway:
             refused=journal.handshake_refused,
         )
 
-    def _health(self) -> dict[str, CentralSystemHealth]:
+    def _health(self) -> Health:
         """Of each Central System: how many Links are open, and how many are wanted but not."""
         health = {name: CentralSystemHealth() for name in self._settings.central_systems}
         for conductor in self._sessions:
@@ -209,13 +220,22 @@ class Gateway:
             counts = health.setdefault(conductor.placement.central_system, CentralSystemHealth())
             counts.connected += link.status is Status.UP
             counts.unreachable += link.status is not Status.UP and link.failures > 0
-        return health
+        return Health(store=StoreHealth(trouble=self._store.trouble), central_systems=health)
 
     def _log_listeners(self) -> None:
         listeners = (("soap", self._server), ("websocket", self._json), ("admin", self._admin))
         for name, listener in listeners:
             host, port = listener.address
             logs.fields(_log, logging.INFO, "listening", listener=name, address=f"{host}:{port}")
+
+
+def _websocket_url(settings: Settings) -> str:
+    """Where JSON Charge Points connect to, for people. A listener on all addresses is at that of the SOAP listener."""
+    websocket, listen = settings.websocket, settings.websocket.listen
+    if listen.host in ("0.0.0.0", "::"):  # noqa: S104
+        listen = Listen(urlsplit(settings.soap.public_url).hostname or listen.host, listen.port)
+    scheme = "ws" if websocket.tls is None else "wss"
+    return f"{scheme}://{listen}{websocket.path.rstrip('/')}/{{identity}}"
 
 
 def _all(clients: Clients) -> tuple[SoapClient, ...]:
@@ -225,23 +245,21 @@ def _all(clients: Clients) -> tuple[SoapClient, ...]:
 def _clients(settings: Settings, central_system: Services, charge_point: Services) -> Clients:
     soap, public_url = settings.soap, settings.soap.public_url.rstrip("/")
 
-    def client(service: Service, version: str, sent_from: str, *, per_call: bool) -> SoapClient:
+    def client(service: Service, version: str, sent_from: str) -> SoapClient:
         return SoapClient(
             service,
             DIALECTS[version],
             sent_from=public_url + sent_from,
             mint=mint,
-            per_call=per_call,
             max_body=soap.max_body,
         )
 
     return Clients(
         charge_point={
-            version: client(service, version, CENTRAL_SYSTEM_SERVICE, per_call=soap.connection_per_call)
-            for version, service in charge_point.items()
+            version: client(service, version, CENTRAL_SYSTEM_SERVICE) for version, service in charge_point.items()
         },
         central_system={
-            protocol: client(central_system[version], version, CHARGE_POINT_SERVICE, per_call=False)
+            protocol: client(central_system[version], version, CHARGE_POINT_SERVICE)
             for protocol, version in (("ocpp1.6s", "1.6"), ("ocpp1.5s", "1.5"))
         },
     )

@@ -35,9 +35,9 @@ class Keeping:
         self._clock = clock
         self._known = {record.identity.casefold(): record for record in store.charge_points()}
 
-    def heard_of_since(self, moment: float) -> list[ChargePointRecord]:
-        """The Charge Points that were heard of after `moment` (unix seconds)."""
-        return [record for record in self._known.values() if record.last_seen >= moment]
+    def charge_points(self) -> list[ChargePointRecord]:
+        """All that are known of."""
+        return list(self._known.values())
 
     def record_of(self, identity: str) -> ChargePointRecord | None:
         """What is known of a Charge Point itself."""
@@ -66,12 +66,13 @@ class Keeping:
         self._store.put(*(self._stored(identity, record) for record in records))
 
     def heard(self, identity: str, transport: str | None = None, **changes: Any) -> None:
-        """A Charge Point was heard of; what it said of itself. Written when something changed, or a minute passed."""
+        """A Charge Point was heard of; what it said of itself. Written when something changed, or a minute passed, or a
+        heartbeat's interval that is shorter."""
         now, known = self._clock(), self.record_of(identity)
         if known is None:
             known = ChargePointRecord(identity=identity, last_seen=0, transport="soap", version="1.6")
         new = _changed(known, transport, changes)
-        if new == known and now - known.last_seen < _ROUGHLY:
+        if new == known and now - known.last_seen < min(_ROUGHLY, known.interval or _ROUGHLY):
             return
         new = msgspec.structs.replace(new, last_seen=now)
         self._known[identity.casefold()] = new

@@ -6,16 +6,19 @@ from typing import Any
 
 from msgspec import Struct
 
-from bridge.config import CentralSystem, ChargePoint, Settings
+from bridge.config import CentralSystem, ChargePoint, Pack, Quirks, Settings
 from bridge.core import addresses
 from bridge.core.addresses import Callback
 from bridge.core.routes import Route, Routes
 from bridge.core.session import Terms
+from bridge.gateway.quirks import fitting, manners_of
+from bridge.ocpp.manners import Boot, Manners
 from bridge.ocppj.client import Target
 
 
 class Placement(Struct, frozen=True, kw_only=True):
-    """`name` is the Charge Point's identity towards its Central System."""
+    """`name` is the Charge Point's identity towards its Central System. `quirks` are its Route's, `packs` those that
+    may fit it, `otherwise` what holds where neither says anything."""
 
     identity: str
     name: str
@@ -24,6 +27,13 @@ class Placement(Struct, frozen=True, kw_only=True):
     own: ChargePoint
     strict: bool
     terms: Terms
+    quirks: Quirks = Quirks()
+    packs: tuple[Pack, ...] = ()
+    otherwise: Quirks = Quirks()
+
+    def manners(self, boot: Boot | None) -> Manners:
+        """How it is treated, once it has said `boot` of itself."""
+        return manners_of([self.quirks, *(pack.set for pack in fitting(self.packs, boot)), self.otherwise])
 
     @property
     def speaks_json(self) -> bool:
@@ -54,11 +64,16 @@ class Placements:
         self._settings = settings
         self._own = {identity.casefold(): own for identity, own in settings.charge_points.items()}
         self._routes = Routes([_route(route) for route in settings.routes], settings.charge_points)
+        # Of Routes that are alike to the core, the first is found.
+        self._quirks = {_route(route): _quirks(route) for route in reversed(settings.routes)}
+        # Who is configured by name was first written there (quirk 40).
+        self._spellings = {identity.casefold(): identity for identity in settings.charge_points}
         self._renamed = {own.central_system_identity.casefold(): key for key, own in self._own.items()}
 
     def of(self, identity: str) -> Placement:
         """The Charge Point's. Raises UnknownIdentity if no Route takes it."""
         route = self._routes.find(identity)
+        identity = self._spellings.get(identity.casefold(), identity)
         own = self._own.get(identity.casefold(), ChargePoint())
         system = self._settings.central_systems[route.central_system]
         template = own.central_system_identity or route.central_system_identity
@@ -75,7 +90,14 @@ class Placements:
                 reconnect_max=system.reconnect_max,
                 replay_boot=system.replay_boot,
             ),
+            quirks=self._quirks[route],
+            packs=self._settings.packs,
+            otherwise=Quirks(connection_per_call=self._settings.soap.connection_per_call),
         )
+
+
+def _quirks(route: Quirks) -> Quirks:
+    return Quirks(**{name: getattr(route, name) for name in Quirks.__struct_fields__})
 
 
 def _route(route: Any) -> Route:

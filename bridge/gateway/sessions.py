@@ -17,6 +17,8 @@ from bridge.gateway.keeping import Keeping, callback_of
 from bridge.gateway.placement import Placement
 from bridge.gateway.ways import REPLACED, Address, DialledWay, PostedWay, WebSocketWay
 from bridge.ocpp.actions import Party
+from bridge.ocpp.manners import Boot
+from bridge.ocpp.messages import BootNotificationRequest
 from bridge.ocppj.link import Connection
 from bridge.ocppj.link import Terms as LinkTerms
 from bridge.ocpps.client import SoapClient
@@ -33,6 +35,10 @@ _NOT_HEARD = "it has not said yet where it can be called back (wsa:From)"
 def mint() -> str:
     """A UniqueId: 36 characters, all that OCPP-J 1.6 section 4.1.4 allows."""
     return str(uuid.uuid4())
+
+
+def _said(boot: BootNotificationRequest) -> Boot:
+    return Boot(vendor=boot.chargePointVendor, model=boot.chargePointModel, firmware=boot.firmwareVersion or "")
 
 
 class Clients(Struct, frozen=True, kw_only=True):
@@ -64,6 +70,11 @@ class Sessions:
         """The Charge Point's Conductor, if it has one."""
         return self._table.get(identity.casefold())
 
+    def spelling(self, identity: str) -> str:
+        """The identity as it was first written, before the last start too."""
+        record = self._keeping.record_of(identity)
+        return identity if record is None else record.identity
+
     def named_by_soap(self, name: str) -> Conductor | None:
         """The one that its Central System, which speaks SOAP, calls `name`."""
         return self._by_name.get(name.casefold())
@@ -79,12 +90,13 @@ class Sessions:
         if known is not None and isinstance(known.ways.get(CHARGE_POINT), PostedWay):
             return known
         conductor = self._new(placement, _SOAP_CHARGE_POINT)
-        pinned = placement.pinned
-        address = Address(to=pinned, why_not=_NOT_HEARD, fixed=pinned is not None)
+        pinned, record = placement.pinned, self._keeping.record_of(placement.identity)
+        learnt = None if record is None else callback_of(record)
+        address = Address(to=pinned or learnt, why_not=_NOT_HEARD, fixed=pinned is not None)
         conductor.ways[CHARGE_POINT] = self._posted(
             conductor, CHARGE_POINT, address, self._clients.charge_point[version], placement.identity
         )
-        if pinned is None:
+        if address.to is None:
             conductor.no_way(CHARGE_POINT, _NOT_HEARD)
         else:
             conductor.link_up(CHARGE_POINT)
@@ -100,14 +112,17 @@ class Sessions:
     def _new(self, placement: Placement, side: Side) -> Conductor:
         relays = side.carries_answers and placement.speaks_json
         central_side = WebSocketWay.side if relays else (DialledWay if placement.speaks_json else PostedWay).side
+        memory = self._keeping.memory_of(placement.identity)
         session = Session(
             {CHARGE_POINT: side, CENTRAL_SYSTEM: central_side},
             placement.terms,
             mint=mint,
             chance=random.random,
-            memory=self._keeping.memory_of(placement.identity),
+            memory=memory,
         )
         conductor = Conductor(placement, session, self._traffic, self._keeping)
+        if memory.boot is not None:
+            conductor.met(_said(memory.boot))
         self._table[placement.identity.casefold()] = conductor
         if not placement.speaks_json:
             self._by_name[placement.name.casefold()] = conductor
@@ -120,7 +135,12 @@ class Sessions:
         if placement.speaks_json:
             gate = self._gates.setdefault(placement.central_system, asyncio.Semaphore(_HANDSHAKES))
             conductor.ways[CENTRAL_SYSTEM] = DialledWay(
-                placement.target(), conductor, strict=placement.strict, tasks=self._tasks, gate=gate
+                placement.target(),
+                conductor,
+                strict=placement.strict,
+                tasks=self._tasks,
+                gate=gate,
+                manners=conductor.manners,
             )
             return
         address = Address(to=addresses.pinned(placement.system.url), fixed=True)
@@ -140,6 +160,7 @@ class Sessions:
             soap=soap,
             tasks=self._tasks,
             mint=mint,
+            manners=conductor.manners if party is CHARGE_POINT else conductor.towards_central_system,
         )
 
     def spoke(self, conductor: Conductor, version: str) -> None:
@@ -171,7 +192,10 @@ class Sessions:
         """A JSON Charge Point's WebSocket, and its Central System's where that is one, for as long as it lasts."""
         strict = conductor.placement.strict
         relay = far is not None
-        near_way = WebSocketWay(near, CHARGE_POINT, conductor, LinkTerms(peer=CHARGE_POINT, strict=strict, relay=relay))
+        terms = LinkTerms(
+            peer=CHARGE_POINT, strict=strict, relay=relay, manners=conductor.manners, booted=conductor.met
+        )
+        near_way = WebSocketWay(near, CHARGE_POINT, conductor, terms)
         if CHARGE_POINT in conductor.ways:
             conductor.replace(REPLACED, "replaced by a newer connection of the same Charge Point")
         if far is not None:
@@ -191,7 +215,4 @@ class Sessions:
     def resume(self, placement: Placement, record: ChargePointRecord, ago: float) -> None:
         """A SOAP Charge Point that was heard of `ago` seconds before the bridge was started again."""
         conductor = self.soap(placement, record.version if record.version in self._clients.charge_point else "1.6")
-        learnt = callback_of(record)
-        if learnt is not None:
-            self.learn(conductor, learnt)
         conductor.resume(asyncio.get_running_loop().time() - ago)

@@ -16,7 +16,9 @@ from bridge.core.session import Side
 from bridge.errors import BridgeError, MessageError
 from bridge.ocpp.actions import Party
 from bridge.ocpp.losses import Loss
+from bridge.ocpp.manners import Manners, plain_manners
 from bridge.ocpp.rpc import Answer, Call, CallError, Unanswered
+from bridge.ocppj import codec
 from bridge.ocppj.client import DialRefused, Target, dial
 from bridge.ocppj.link import Connection, Link, Terms
 from bridge.ocpps.client import SoapClient, Undelivered
@@ -84,6 +86,7 @@ class WebSocketWay:
         self._connection = connection
         self._party = party
         self._reports = reports
+        self._terms = terms
         self._link = Link(connection, self, terms)
         self._current = True
 
@@ -106,6 +109,10 @@ class WebSocketWay:
         await self._connection.close(GOING_AWAY, _SHUTTING_DOWN)
 
     def send_call(self, call: Call, within: float) -> None:
+        celsius = self._terms.manners().celsius
+        if celsius != "Celsius" and not self._terms.relay:
+            call, losses = codec.respelled(call, celsius)
+            self._reports.lost(losses)
         self._link.send(call)
 
     def send_answer(self, key: str, answer: Answer) -> None:
@@ -137,11 +144,18 @@ class DialledWay:
     side = Side(dialable=True, carries_answers=True)
 
     def __init__(
-        self, target: Target, reports: Reports, *, strict: bool, tasks: Tasks, gate: asyncio.Semaphore
+        self,
+        target: Target,
+        reports: Reports,
+        *,
+        strict: bool,
+        tasks: Tasks,
+        gate: asyncio.Semaphore,
+        manners: Callable[[], Manners] = plain_manners,
     ) -> None:
         self._target = target
         self._reports = reports
-        self._terms = Terms(peer=Party.CENTRAL_SYSTEM, strict=strict)
+        self._terms = Terms(peer=Party.CENTRAL_SYSTEM, strict=strict, manners=manners)
         self._tasks = tasks
         self._gate = gate
         self._dialling: asyncio.Task[None] | None = None
@@ -214,6 +228,7 @@ class PostedWay:
         soap: SoapClient,
         tasks: Tasks,
         mint: Callable[[], str],
+        manners: Callable[[], Manners] = plain_manners,
     ) -> None:
         self.address = address
         self._party = party
@@ -223,6 +238,7 @@ class PostedWay:
         self.soap = soap
         self._tasks = tasks
         self._mint = mint
+        self._manners = manners
         self._waiting: dict[str, asyncio.Future[Answer]] = {}
 
     async def receive(self, call: Call) -> Answer:
@@ -262,7 +278,7 @@ class PostedWay:
         return self.address.to is not None and await self.soap.reachable(self.address.to)
 
     async def _post(self, call: Call, within: float) -> None:
-        if (instead := self.soap.instead(call)) is not None:
+        if (instead := self.soap.instead(call, strict=self._strict)) is not None:
             self._reports.lost(instead.losses)
             self._reports.answered(self._party, instead.answer)
             return
@@ -271,7 +287,8 @@ class PostedWay:
             self._reports.link_down(self._party, self.address.why_not, call.unique_id)
             return
         try:
-            posted = await self.soap.call(to, self._identity, call, within=within, strict=self._strict)
+            manners = self._manners()
+            posted = await self.soap.call(to, self._identity, call, within=within, strict=self._strict, manners=manners)
         except Undelivered as error:
             self._reports.link_down(self._party, error.description, call.unique_id)
             return

@@ -17,6 +17,18 @@ from msgspec import Struct, inspect
 TEXT = "#text"
 
 
+# An idTag that is cut is another driver's.
+_ID_TOKENS = frozenset({"idTag", "parentIdTag"})
+# A setting under a name that is cut is another setting, and one that is cut another value; so are a vendor's messages.
+_NAMES = frozenset(
+    {
+        *(("ChangeConfigurationRequest", "key"), ("ChangeConfigurationRequest", "value")),
+        *(("DataTransferRequest", "vendorId"), ("DataTransferRequest", "messageId")),
+        ("GetConfigurationRequest", "key"),
+    }
+)
+
+
 class Kind(Enum):
     """How a leaf is written."""
 
@@ -38,6 +50,8 @@ class Field(Struct, frozen=True, kw_only=True):
     kind: Kind | None = None
     shape: Shape | None = None
     spellings: dict[str, str] = {}  # of an enumeration: lower case -> as the specification writes it
+    limit: int | None = None  # of a text: the most characters
+    names: bool = False  # a text that names something: cut, it would name something else
 
 
 class Shape(Struct, frozen=True, kw_only=True):
@@ -59,14 +73,16 @@ def shape_of(record: type[Struct]) -> Shape:
     """The Shape of one of the model's records."""
     info = inspect.type_info(record)
     assert isinstance(info, inspect.StructType)
-    return Shape(name=record.__name__, fields={field.encode_name: _field(field) for field in info.fields})
+    return Shape(name=record.__name__, fields={field.encode_name: _field(record, field) for field in info.fields})
 
 
-def _field(field: inspect.Field) -> Field:
+def _field(record: type[Struct], field: inspect.Field) -> Field:
     described = _present(field.type)
     many = isinstance(described, inspect.VarTupleType)
     item = described.item_type if isinstance(described, inspect.VarTupleType) else described
-    return Field(name=field.encode_name, required=field.required, many=many, **_item(_bare(item)))
+    name = field.encode_name
+    names = name in _ID_TOKENS or (record.__name__, name) in _NAMES
+    return Field(name=name, required=field.required, many=many, names=names, **_item(_bare(item)))
 
 
 def _item(item: inspect.Type) -> dict[str, Any]:
@@ -78,7 +94,7 @@ def _item(item: inspect.Type) -> dict[str, Any]:
         case inspect.StrType(pattern=str()):
             return {"kind": Kind.TIMESTAMP}
         case inspect.StrType(max_length=limit):
-            return {"kind": Kind.LONG_TEXT if limit is None else Kind.TEXT}
+            return {"kind": Kind.LONG_TEXT if limit is None else Kind.TEXT, "limit": limit}
     return {"kind": _KINDS[type(item)]}
 
 

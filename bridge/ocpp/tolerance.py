@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 from bridge.ocpp.losses import Loss, Reason
+from bridge.ocpp.manners import PLAIN, Manners, Overlong
 from bridge.ocpp.shapes import Field, Kind, Shape
 
 Lose = Callable[[Reason], None]
 Leaf = Callable[[Any, Field, Lose], Any]
 # Fields whose empty text means something: a configuration key that is set to nothing (quirk 26).
 _MEANINGFUL_WHEN_EMPTY = frozenset({("KeyValue", "value")})
+
+_DROPPED = object()
 
 _DATE_TIME = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]+)?([Zz]|[+-][0-9]{2}:?[0-9]{2})?\Z"
@@ -31,10 +34,12 @@ _DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
-def mend(data: Mapping[str, Any], shape: Shape, message: str, leaves: Mapping[Kind, Leaf]) -> Mended:
+def mend(
+    data: Mapping[str, Any], shape: Shape, message: str, leaves: Mapping[Kind, Leaf], manners: Manners = PLAIN
+) -> Mended:
     """`data` of the PDU `message` in the model's spelling, and the Losses. Raises nothing."""
     losses: list[Loss] = []
-    return _Walk(message, leaves, losses).record(data, shape, ""), tuple(losses)
+    return _Walk(message, leaves, losses, manners).record(data, shape, ""), tuple(losses)
 
 
 Mended = tuple[dict[str, Any], tuple[Loss, ...]]
@@ -43,10 +48,12 @@ Mended = tuple[dict[str, Any], tuple[Loss, ...]]
 class _Walk:
     """One pass over one message."""
 
-    def __init__(self, message: str, leaves: Mapping[Kind, Leaf], losses: list[Loss]) -> None:
+    def __init__(self, message: str, leaves: Mapping[Kind, Leaf], losses: list[Loss], manners: Manners) -> None:
         self._message = message
         self._leaves = leaves
         self._losses = losses
+        self._overlong = manners.overlong
+        self._zone = None if manners.assumed_zone is UTC else manners.assumed_zone
 
     def record(self, data: Mapping[str, Any], shape: Shape, path: str) -> dict[str, Any]:
         return dict(self._fields(data, shape, path))
@@ -63,8 +70,8 @@ class _Walk:
                 self._lose(here, Reason.EMPTY_OPTIONAL)
             elif field.many and isinstance(value, list | tuple):
                 yield name, [self._item(item, field, f"{here}[{index}]") for index, item in enumerate(value)]
-            else:
-                yield name, self._item(value, field, here)
+            elif (item := self._item(value, field, here)) is not _DROPPED:
+                yield name, item
 
     def _empty(self, value: Any, field: Field, shape: Shape) -> bool:
         """Whether an optional element is there but says nothing (quirks 24 to 26). JSON says what it means."""
@@ -77,8 +84,37 @@ class _Walk:
         if field.shape is not None:
             return self.record(value, field.shape, path) if isinstance(value, Mapping) else value
         assert field.kind is not None
+        if field.limit is not None and isinstance(value, str) and len(value) > field.limit:
+            return self._shortened(value, field, path)
         read = self._leaves.get(field.kind)
-        return value if read is None else read(value, field, lambda reason: self._lose(path, reason))
+        if read is None:
+            return value
+        if self._zone is not None and field.kind is Kind.TIMESTAMP:
+            value = self._zoned(value, self._zone, path)
+        return read(value, field, lambda reason: self._lose(path, reason))
+
+    def _shortened(self, value: str, field: Field, path: str) -> Any:
+        """Rule 112a: over-long texts of real devices need a policy. What cannot be left out is cut."""
+        if field.names or self._overlong is Overlong.REFUSE:
+            return value
+        if self._overlong is Overlong.DROP and not field.required and not field.many:
+            self._lose(path, Reason.OVERLONG)
+            return _DROPPED
+        self._lose(path, Reason.TRUNCATED)
+        return value[: field.limit]
+
+    def _zoned(self, value: Any, zone: tzinfo, path: str) -> Any:
+        """A time stamp without a zone, with that of `zone` there and then."""
+        match = _DATE_TIME.match(value.strip()) if isinstance(value, str) else None
+        if match is None or match[4]:
+            return value
+        try:
+            there = datetime.fromisoformat(f"{match[1]}T{'00:00:00' if match[2].startswith('24') else match[2]}")
+            minutes = int((there.replace(tzinfo=zone).utcoffset() or timedelta()).total_seconds()) // 60
+        except (ValueError, OverflowError):
+            return value
+        self._lose(path, Reason.ASSUMED_ZONE)
+        return f"{match[0]}{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
 
     def _lose(self, path: str, reason: Reason) -> None:
         self._losses.append(Loss(message=self._message, path=path, reason=reason))

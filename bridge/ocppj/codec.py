@@ -16,9 +16,11 @@ from msgspec import Raw, Struct
 
 from bridge.errors import ErrorCode, MessageError
 from bridge.ocpp.actions import ACTIONS, SECURITY_EXTENSIONS, Action, Party
-from bridge.ocpp.losses import Loss
+from bridge.ocpp.losses import Loss, Reason
+from bridge.ocpp.manners import BOOT_FIELDS, PLAIN, Boot, Manners
+from bridge.ocpp.messages import MeterValuesRequest, StopTransactionRequest
 from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Unanswered, UnopenedRequest, UnopenedResponse
-from bridge.ocpp.shapes import shape_of
+from bridge.ocpp.shapes import plain, shape_of
 from bridge.ocpp.tolerance import FROM_JSON, mend
 from bridge.ocpp.validation import json_value, message_error, record_of
 
@@ -31,6 +33,9 @@ MAX_UNIQUE_ID = 36
 _CALL, _CALL_RESULT, _CALL_ERROR = 2, 3, 4
 _SALVAGED_ID = re.compile(r'\s*\[\s*2\s*,\s*"([^"\\]{1,36})"')
 _encoder = msgspec.json.Encoder(decimal_format="number")
+# Where temperatures stand, and how their unit is spelled.
+_READINGS: dict[type[Any], str] = {MeterValuesRequest: "meterValue", StopTransactionRequest: "transactionData"}
+_TEMPERATURES = frozenset({"Celsius", "Celcius"})
 _sorted = msgspec.json.Encoder(decimal_format="number", order="sorted")
 _raw_list = msgspec.json.Decoder(list[Raw])
 
@@ -149,10 +154,10 @@ def _read_error(parts: list[Raw]) -> ErrorFrame:
     return ErrorFrame(error)
 
 
-def decode_call(frame: CallFrame, sender: Party, *, strict: bool) -> Call:
+def decode_call(frame: CallFrame, sender: Party, *, strict: bool, manners: Manners = PLAIN) -> Call:
     """The Call in `frame`. Raises MessageError with the code that OCPP-J has for what is wrong with it."""
     action = _action(frame.action, sender)
-    payload, losses = _payload(frame.payload, action.request, strict)
+    payload, losses = _payload(frame.payload, action.request, strict, manners)
     return Call(unique_id=frame.unique_id, action=action.name, payload=payload, losses=losses)
 
 
@@ -167,9 +172,9 @@ def _action(name: str, sender: Party) -> Action:
     raise MessageError(ErrorCode.NotImplemented, f"no action is called {name!r}")
 
 
-def decode_result(frame: ResultFrame, action: str, *, strict: bool) -> CallResult:
+def decode_result(frame: ResultFrame, action: str, *, strict: bool, manners: Manners = PLAIN) -> CallResult:
     """The answer in `frame` to a Call of `action`. Raises MessageError."""
-    payload, losses = _payload(frame.payload, ACTIONS[action].response, strict)
+    payload, losses = _payload(frame.payload, ACTIONS[action].response, strict, manners)
     return CallResult(unique_id=frame.unique_id, payload=payload, losses=losses)
 
 
@@ -178,7 +183,7 @@ def _decoder(record: type[P]) -> msgspec.json.Decoder[P]:
     return msgspec.json.Decoder(record)
 
 
-def _payload(raw: Raw, record: type[P], strict: bool) -> tuple[P, tuple[Loss, ...]]:
+def _payload(raw: Raw, record: type[P], strict: bool, manners: Manners) -> tuple[P, tuple[Loss, ...]]:
     """A valid payload is read in one step; only one that is not is looked at again with tolerance."""
     try:
         decoded = _decoder(record).decode(raw)
@@ -195,16 +200,44 @@ def _payload(raw: Raw, record: type[P], strict: bool) -> tuple[P, tuple[Loss, ..
             text = "a null, or a text where a number belongs (refused: strict)"
             raise MessageError(ErrorCode.TypeConstraintViolation, text)
         return decoded, ()
-    return _mended(json_value(raw), record)
+    return _mended(json_value(raw), record, manners)
 
 
-def _mended(data: Any, record: type[P]) -> tuple[P, tuple[Loss, ...]]:
+def _mended(data: Any, record: type[P], manners: Manners) -> tuple[P, tuple[Loss, ...]]:
     # OCPP-J 1.6 section 4.2.1: an empty payload may also be null.
     data = {} if data is None else data
     if not isinstance(data, dict):
         raise MessageError(ErrorCode.FormationViolation, "the payload is not a JSON object")
-    mended, losses = mend(data, shape_of(record), record.__name__, FROM_JSON)
+    mended, losses = mend(data, shape_of(record), record.__name__, FROM_JSON, manners)
     return record_of(mended, record), losses
+
+
+def boot_of(frame: CallFrame) -> Boot | None:
+    """What a Charge Point says of itself, if `frame` is its BootNotification, whether or not that is valid."""
+    data = _value(frame.payload) if frame.action == "BootNotification" else None
+    if not isinstance(data, dict):
+        return None
+    said = {field: data.get(name) for name, field in BOOT_FIELDS.items()}
+    return Boot(**{field: value for field, value in said.items() if isinstance(value, str)})
+
+
+def respelled(call: Call, celsius: str) -> tuple[Call, tuple[Loss, ...]]:
+    """`call` with the unit of temperatures spelled as `celsius` says: the first official schemas know only Celcius."""
+    name = _READINGS.get(type(call.payload))
+    readings = None if name is None else getattr(call.payload, name)
+    if name is None or not readings:
+        return call, ()
+    losses: list[Loss] = []
+    data = plain(call.payload)
+    for index, reading in enumerate(data[name]):
+        for number, sample in enumerate(reading["sampledValue"]):
+            if sample.get("unit") in _TEMPERATURES - {celsius}:
+                sample["unit"] = celsius
+                path = f"{name}[{index}].sampledValue[{number}].unit"
+                losses.append(Loss(message=type(call.payload).__name__, path=path, reason=Reason.RESPELLED_UNIT))
+    if not losses:
+        return call, ()
+    return msgspec.structs.replace(call, payload=record_of(data, type(call.payload))), tuple(losses)
 
 
 def encode(message: Call | Answer) -> bytes:

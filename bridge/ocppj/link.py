@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+from collections.abc import Callable
 from typing import Protocol
 
 from msgspec import Struct
@@ -17,6 +18,7 @@ from websockets.exceptions import ConnectionClosed
 
 from bridge.errors import BridgeError, ErrorCode, MessageError
 from bridge.ocpp.actions import Party
+from bridge.ocpp.manners import Boot, Manners, plain_manners
 from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Unanswered, UnopenedRequest, UnopenedResponse
 from bridge.ocppj import codec
 from bridge.ocppj.codec import CallFrame, ErrorFrame, FrameError, IgnoredFrame, ResultFrame
@@ -47,13 +49,20 @@ class Owner(Protocol):
         """A frame of a kind that OCPP-J 1.6 does not have, on a Link that relays."""
 
 
+def _unheard(boot: Boot) -> None:
+    """Nobody wants to know."""
+
+
 class Terms(Struct, frozen=True, kw_only=True):
     """`peer` is the party at the other end; `strict` reads what it sends without tolerance; `relay` does not read it at
-    all, but passes payloads on as they are (between two JSON parties)."""
+    all, but passes payloads on as they are (between two JSON parties). `manners` gives what holds at the time; `booted`
+    is told of a BootNotification before it is read."""
 
     peer: Party
     strict: bool = False
     relay: bool = False
+    manners: Callable[[], Manners] = plain_manners
+    booted: Callable[[Boot], None] = _unheard
 
 
 class Link:
@@ -132,7 +141,9 @@ class Link:
     def _call(self, frame: CallFrame) -> Call:
         if self._terms.relay:
             return Call(unique_id=frame.unique_id, action=frame.action, payload=UnopenedRequest(raw=frame.payload))
-        return codec.decode_call(frame, self._terms.peer, strict=self._terms.strict)
+        if (boot := codec.boot_of(frame)) is not None and self._terms.peer is Party.CHARGE_POINT:
+            self._terms.booted(boot)
+        return codec.decode_call(frame, self._terms.peer, strict=self._terms.strict, manners=self._terms.manners())
 
     def _result(self, frame: ResultFrame) -> Answer:
         if self._asked is None or self._asked[0] != frame.unique_id:
@@ -140,7 +151,8 @@ class Link:
         if self._terms.relay:
             return CallResult(unique_id=frame.unique_id, payload=UnopenedResponse(raw=frame.payload))
         try:
-            return codec.decode_result(frame, self._asked[1], strict=self._terms.strict)
+            strict, manners = self._terms.strict, self._terms.manners()
+            return codec.decode_result(frame, self._asked[1], strict=strict, manners=manners)
         except MessageError as error:
             # OCPP-J 1.6 section 4.2.3: a CALLERROR answers a CALL, never an answer. Who asked is told instead.
             text = f"the answer to {self._asked[1]} is not valid: {error.description}"
@@ -157,6 +169,8 @@ def _is_answer(data: str | bytes) -> bool:
 
 
 def _why(closed: ConnectionClosed) -> str:
-    if closed.rcvd is None:
-        return "the connection broke"
-    return f"it closed the connection ({closed.rcvd.code} {closed.rcvd.reason})".replace(" )", ")")
+    if closed.rcvd is not None:
+        return f"it closed the connection ({closed.rcvd.code} {closed.rcvd.reason})".replace(" )", ")")
+    if closed.sent is not None:  # an unanswered ping, a frame over the limit
+        return f"the connection was given up ({closed.sent.code} {closed.sent.reason})".replace(" )", ")")
+    return "the connection broke"

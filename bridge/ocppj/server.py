@@ -12,7 +12,7 @@ import logging
 import ssl
 from base64 import b64decode
 from collections.abc import Awaitable, Callable, Sequence
-from typing import ClassVar, Protocol
+from typing import Protocol
 from urllib.parse import unquote
 
 from msgspec import Struct
@@ -21,7 +21,8 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
-_PROTOCOL_ERROR, _TRY_AGAIN_LATER = 1002, 1013
+_PROTOCOL_ERROR, _INTERNAL_ERROR = 1002, 1011
+_log = logging.getLogger("bridge.ocppj")
 # What websockets itself says of broken handshakes would be a traceback each; ours are refusals, logged as such.
 _silent = logging.getLogger("bridge.websockets.silent")
 _silent.disabled = True
@@ -120,7 +121,7 @@ class JsonServer:
             port,
             process_request=self._knock,
             select_subprotocol=self._select,
-            create_connection=_connections(self._help_text),
+            create_connection=_connections(self._help_text, self._refused),
             compression=None,
             max_size=self._max_size,
             ping_interval=self._ping_interval,
@@ -142,7 +143,7 @@ class JsonServer:
     # The handshake.
 
     async def _knock(self, connection: ServerConnection, request: Request) -> Response | None:
-        peer = str(connection.remote_address[0]) if connection.remote_address else ""
+        peer = _peer(connection)
         identity = None
         try:
             identity = self._identity(request.path)
@@ -153,6 +154,9 @@ class JsonServer:
         except Refused as refusal:
             self._refused(identity, peer, f"HTTP {refusal.status}: {refusal.text.splitlines()[0]}")
             return _response(refusal)
+        except Exception:
+            _log.exception("a handshake could not be judged")
+            return _response(Refused(500, "The bridge failed; its log says why."))
         return None
 
     def _identity(self, target: str) -> str:
@@ -180,7 +184,15 @@ class JsonServer:
             entry.abandon()
             await connection.close(_PROTOCOL_ERROR, "no common subprotocol")
             return
-        await entry.serve(connection)
+        try:
+            await entry.serve(connection)
+        except Exception:
+            _log.exception("a connection could not be served")
+            await connection.close(_INTERNAL_ERROR, "the bridge failed")
+
+
+def _peer(connection: ServerConnection) -> str:
+    return str(connection.remote_address[0]) if connection.remote_address else ""
 
 
 def _decodes(segment: str) -> bool:
@@ -212,7 +224,7 @@ def _response(refusal: Refused) -> Response:
     return Response(refusal.status, http.HTTPStatus(refusal.status).phrase, headers, body)
 
 
-def _connections(help_text: str) -> type[_Connection]:
+def _connections(help_text: str, refused: Told) -> type[_Connection]:
     """Connections that know what to tell somebody who does not speak WebSocket."""
     body = f"This is the OCPP-J (JSON over WebSocket) port.\n{help_text}\n".encode()
     lines = (
@@ -222,23 +234,37 @@ def _connections(help_text: str) -> type[_Connection]:
         f"Content-Length: {len(body)}",
         "Connection: close",
     )
-    return type("Connection", (_Connection,), {"wrong_method": "\r\n".join((*lines, "", "")).encode() + body})
+    response = "\r\n".join((*lines, "", "")).encode() + body
+
+    def turn_away(connection: ServerConnection) -> None:
+        refused(None, _peer(connection), "HTTP 405: not a WebSocket handshake")
+        connection.transport.write(response)
+
+    return type("Connection", (_Connection,), {"turn_away": turn_away})
 
 
 class _Connection(ServerConnection):
     """One that answers a POST, which websockets cannot read, and that lets go of its Entry however it ends."""
 
-    wrong_method: ClassVar[bytes]
     entry: Entry | None = None
-    _begun = False
+    _begun = _turned_away = False
+
+    def turn_away(self) -> None:
+        """Answer it."""
+        raise NotImplementedError
 
     def data_received(self, data: bytes) -> None:
         if not self._begun and data[:1].isalpha() and not b"GET ".startswith(data[:4]):
-            self.transport.write(self.wrong_method)
-            self.transport.close()
-            return
+            self._turned_away = True
+            self.turn_away()
+            # RFC 9112 section 9.6: what is still on its way is read, or a reset could overtake the answer.
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
+            else:
+                self.transport.close()
         self._begun = True
-        super().data_received(data)
+        if not self._turned_away:
+            super().data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         entry, self.entry = self.entry, None

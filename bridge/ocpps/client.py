@@ -20,7 +20,9 @@ from bridge.dialects.dialect import Dialect
 from bridge.dialects.versions import OCPP16
 from bridge.errors import BridgeError, ErrorCode, FaultCode, MessageError, Unavailable
 from bridge.ocpp.losses import Loss
+from bridge.ocpp.manners import PLAIN, Manners
 from bridge.ocpp.rpc import Call, CallError, CallResult, Unanswered
+from bridge.ocpp.validation import refuse_losses
 from bridge.ocpps import envelope as soap
 from bridge.ocpps.codec import Codec
 from bridge.ocpps.envelope import Headers, Soap
@@ -60,43 +62,62 @@ class SoapClient:
         *,
         sent_from: str,
         mint: Callable[[], str],
-        per_call: bool,
         max_body: int,
     ) -> None:
         self._codec = Codec(service, dialect)
         self._sent_from = sent_from
         self._mint = mint
         self._max_body = max_body
-        self._per_call = per_call
-        self._http: aiohttp.ClientSession | None = None
+        # By whether every POST has a connection of its own.
+        self._http: dict[bool, aiohttp.ClientSession] = {}
 
     async def start(self) -> None:
         """Must run inside the event loop that the calls will."""
-        connector = aiohttp.TCPConnector(limit=0, force_close=self._per_call)
-        self._http = aiohttp.ClientSession(
-            connector=connector, trust_env=False, skip_auto_headers=("User-Agent", "Accept"), auto_decompress=True
-        )
+        for per_call in (True, False):
+            connector = aiohttp.TCPConnector(limit=0, force_close=per_call)
+            self._http[per_call] = aiohttp.ClientSession(
+                connector=connector, trust_env=False, skip_auto_headers=("User-Agent", "Accept"), auto_decompress=True
+            )
 
     async def close(self) -> None:
         """Hang up."""
-        if self._http is not None:
-            await self._http.close()
+        for http in self._http.values():
+            await http.close()
 
-    def instead(self, call: Call) -> Posted | None:
-        """What answers `call` in the place of a party whose OCPP version lacks it; None: it can be sent."""
+    def instead(self, call: Call, *, strict: bool) -> Posted | None:
+        """What answers `call` in the place of a party whose OCPP version lacks it; None: it can be sent.
+
+        An answer without a field only says "received". If that is not so, `strict` refuses instead.
+        """
         stand_in = self._codec.dialect.instead(call.action, call.payload)
         if stand_in is None:
             return None
+        if strict and not isinstance(stand_in.answer, MessageError) and not stand_in.answer.__struct_fields__:
+            refusal = f"{stand_in.losses[0].reason} (refused: strict)"
+            error = MessageError(ErrorCode.NotSupported, refusal)
+            return Posted(answer=CallError.of(call.unique_id, error))
         if isinstance(stand_in.answer, MessageError):
             return Posted(answer=CallError.of(call.unique_id, stand_in.answer), losses=stand_in.losses)
         return Posted(answer=CallResult(unique_id=call.unique_id, payload=stand_in.answer), losses=stand_in.losses)
 
-    async def call(self, to: Destination, identity: str, call: Call, *, within: float, strict: bool) -> Posted:
+    async def call(
+        self,
+        to: Destination,
+        identity: str,
+        call: Call,
+        *,
+        within: float,
+        strict: bool,
+        manners: Manners = PLAIN,
+    ) -> Posted:
         """Send `call` to `to` and give what came of it, in `within` seconds at most.
 
-        Raises Undelivered if it certainly did not arrive, and MessageError if SOAP cannot carry it.
+        Raises Undelivered if it certainly did not arrive, and MessageError if SOAP cannot carry it (with `strict`: not
+        without a loss).
         """
-        body, losses = self._codec.write_call(call.payload, call.action)
+        body, losses = self._codec.write_call(call.payload, call.action, manners)
+        if strict:
+            refuse_losses(losses)
         operation = self._codec.service.operations[call.action]
         headers = Headers(
             action=operation.request_action,
@@ -104,14 +125,16 @@ class SoapClient:
             to=to.url,
             identity=(self._codec.service.namespace, identity),
             sent_from=self._sent_from,
+            must_understand=manners.must_understand,
         )
         content_type = f'{Soap.V12.content_type}; action="{operation.soap_action}"'
         try:
             async with asyncio.timeout(within):
-                response = await self._post(to, soap.write(body, headers), content_type)
+                http = self._http[manners.connection_per_call]
+                response = await self._post(http, to, soap.write(body, headers), content_type)
         except TimeoutError:
             return Posted(answer=Unanswered(unique_id=call.unique_id, reason=f"no response within {within:.0f} s"))
-        return self._posted(response, call, strict, losses)
+        return self._posted(response, call, strict, losses, manners)
 
     async def reachable(self, to: Destination) -> bool:
         """Whether a connection to `to` can be made."""
@@ -126,12 +149,13 @@ class SoapClient:
             await writer.wait_closed()
         return True
 
-    async def _post(self, to: Destination, body: bytes, content_type: str) -> _Response | str:
+    async def _post(
+        self, http: aiohttp.ClientSession, to: Destination, body: bytes, content_type: str
+    ) -> _Response | str:
         """The response, or in plain words why there is none. Raises Undelivered."""
-        assert self._http is not None
         url, host = await _resolved(to)
         try:
-            request = self._http.post(
+            request = http.post(
                 url,
                 data=body,
                 headers={"Content-Type": content_type, "Host": host},
@@ -146,12 +170,14 @@ class SoapClient:
         except (aiohttp.ClientError, ValueError) as error:
             return f"{to.url} hung up without a response: {_words(error)}"
 
-    def _posted(self, response: _Response | str, call: Call, strict: bool, losses: Sequence[Loss]) -> Posted:
+    def _posted(
+        self, response: _Response | str, call: Call, strict: bool, losses: Sequence[Loss], manners: Manners
+    ) -> Posted:
         if isinstance(response, str):
             return Posted(answer=Unanswered(unique_id=call.unique_id, reason=response), losses=losses)
         try:
             opened = soap.read(response.body)
-            answer = self._codec.read_answer(opened, call.action, call.unique_id, strict=strict)
+            answer = self._codec.read_answer(opened, call.action, call.unique_id, strict=strict, manners=manners)
         except MessageError as error:
             text = f"{response.described}: {error.description}"
             return Posted(answer=CallError.of(call.unique_id, BridgeError(ErrorCode.InternalError, text)))

@@ -121,7 +121,8 @@ def nothing() -> etree._Element:
 
 
 class Headers(Struct, frozen=True, kw_only=True):
-    """What stands in the Header of a message that we send. `identity` is a pair of namespace and ChargeBoxIdentity."""
+    """What stands in the Header of a message that we send. `identity` is a pair of namespace and ChargeBoxIdentity;
+    `must_understand` says so of those that the specification wants to be understood."""
 
     action: str
     message_id: str
@@ -130,6 +131,7 @@ class Headers(Struct, frozen=True, kw_only=True):
     sent_from: str | None = None
     relates_to: str | None = None
     namespace: str = WSA
+    must_understand: bool = True
 
 
 def write(body: etree._Element, headers: Headers, soap: Soap = Soap.V12) -> bytes:
@@ -145,6 +147,7 @@ def write(body: etree._Element, headers: Headers, soap: Soap = Soap.V12) -> byte
 def _header_elements(headers: Headers, soap: Soap) -> list[etree._Element]:
     """OCPP-S 1.6 sections 3.3 to 3.9. ReplyTo in requests only, and only anonymous (section 3.8)."""
     wsa, must = headers.namespace, {f"{{{soap.value}}}mustUnderstand": "true" if soap is Soap.V12 else "1"}
+    must = must if headers.must_understand else {}
     elements: list[etree._Element] = []
     if headers.identity is not None:
         service, identity = headers.identity
@@ -259,6 +262,14 @@ def write_fault(error: CallError | Unanswered, service_namespace: str, code: Fau
     the called service (OCPP-S 1.6 section 4)."""
     error = error.as_error() if isinstance(error, Unanswered) else error
     return _Fault(error=error, code=code or fault_of(error.code), namespace=service_namespace)
+
+
+def version_mismatch(reason: str) -> etree._Element:
+    """SOAP 1.2 part 1, appendix A: who sends SOAP 1.1 is told in SOAP 1.1 that it is not spoken here."""
+    fault = etree.Element(f"{{{Soap.V11.value}}}Fault", nsmap={"s": Soap.V11.value})
+    etree.SubElement(fault, "faultcode").text = "s:VersionMismatch"
+    etree.SubElement(fault, "faultstring").text = reason
+    return fault
 
 
 class _Fault(Struct, frozen=True, kw_only=True):

@@ -20,8 +20,10 @@ from bridge import logs
 from bridge.dialects.known import Known
 from bridge.errors import BridgeError, ErrorCode, MessageError
 from bridge.ocpp.losses import Loss
+from bridge.ocpp.manners import PLAIN, Boot, Manners
 from bridge.ocpp.rpc import Answer, Call
 from bridge.ocpps import envelope as soap
+from bridge.ocpps.codec import boot_of
 from bridge.ocpps.envelope import Addressing, Envelope
 from bridge.ocpps.service import Exchange, Reply, SoapService
 from bridge.ocpps.xml import local_name, namespace
@@ -32,12 +34,14 @@ _WORTH_COMPRESSING = 4096
 
 
 class Arrival(Struct, frozen=True, kw_only=True):
-    """Who sends a message, and from where. `peer` is the IP address of the connection."""
+    """Who sends a message, and from where. `peer` is the IP address of the connection; `boot` what a BootNotification
+    says of its sender."""
 
     identity: str
     peer: str
     version: str
     addressing: Addressing
+    boot: Boot | None = None
 
 
 class Admission(Struct, frozen=True, kw_only=True):
@@ -46,6 +50,7 @@ class Admission(Struct, frozen=True, kw_only=True):
     unique_id: str
     strict: bool
     known: Known | None = None
+    manners: Manners = PLAIN
     handle: Callable[[Call], Awaitable[Answer]]
     # Told what writing the answer cost, and told of a message that was refused before it became a Call.
     lost: Callable[[Sequence[Loss]], None]
@@ -66,7 +71,8 @@ class Door(Struct, frozen=True, kw_only=True):
 class SoapServer:
     """The listener. `public_url` is its address as others see it, `elsewhere` what to tell a WebSocket that knocks.
 
-    `refused(identity, peer, error)` is told of every message that was turned away before its Call was handled.
+    `refused(identity, peer, error)` is told of every message that was turned away before its Call was handled,
+    `unreadable(peer, data)` of bytes that are no envelope.
     """
 
     def __init__(
@@ -78,6 +84,7 @@ class SoapServer:
         max_body: int,
         body_timeout: float,
         refused: Refused,
+        unreadable: Callable[[str, bytes], None] = lambda peer, data: None,
     ) -> None:
         self._doors = {door.path.lower(): door for door in doors}
         self._public_url = public_url.rstrip("/")
@@ -85,6 +92,7 @@ class SoapServer:
         self._max_body = max_body
         self._body_timeout = body_timeout
         self._refused = refused
+        self._unreadable = unreadable
         self._runner: web.AppRunner | None = None
         self.address: tuple[str, int] = ("", 0)
 
@@ -108,10 +116,11 @@ class SoapServer:
         door, tail = self._find(path)
         if "websocket" in request.headers.get("Upgrade", "").lower():
             return self._wrong_door(request, 426, "This is the OCPP-S (SOAP) port.", {"Upgrade": "HTTP/1.1"})
-        if request.method == "POST" and door is not None:
-            return await self._post(request, door, tail)
+        version, tail = _version_of(door, tail)
         if request.method == "GET" and door is not None and not tail:
-            return self._describe(request, door)
+            return self._describe(request, door, version)
+        if request.method == "POST" and door is not None:
+            return await self._post(request, door, version, tail)
         if request.method == "GET" and path.lower() == "/services":
             return web.Response(text=self._index(), content_type="text/html")
         if door is not None:
@@ -151,26 +160,31 @@ class SoapServer:
             f"<li>OCPP-J: <code>{html.escape(self._elsewhere)}</code></li></ul>"
         )
 
-    def _describe(self, request: web.Request, door: Door) -> web.Response:
+    def _describe(self, request: web.Request, door: Door, version: str) -> web.Response:
         if "wsdl" not in {name.lower() for name in request.query}:
             text = "A SOAP service takes POST; its description is at ?wsdl."
             return self._wrong_door(request, 405, text, {"Allow": "POST"})
-        version = request.query.get("version", next(iter(door.services)))
+        address = self._url(door) + (f"/{version}" if version else "")
+        version = request.query.get("version", version or next(iter(door.services)))
         service = door.services.get(version)
         if service is None:
             known = ", ".join(door.services)
             return self._wrong_door(request, 404, f"There is no version {version[:20]} here, but {known}.", {})
-        return web.Response(body=service.service.describe(self._url(door)), content_type="text/xml", charset="utf-8")
+        return web.Response(body=service.service.describe(address), content_type="text/xml", charset="utf-8")
 
     # Messages.
 
-    async def _post(self, request: web.Request, door: Door, tail: str) -> web.Response:
-        peer = request.remote or ""
+    async def _post(self, request: web.Request, door: Door, version: str, tail: str) -> web.Response:
+        peer, data = request.remote or "", b""
         try:
-            opened = soap.read(await self._body(request))
+            data = await self._body(request)
+            opened = soap.read(data)
         except BridgeError as error:
+            self._unreadable(peer, data)
             service = next(iter(door.services.values()))
             return self._refuse(request, service, _unreadable(), None, error)
+        if version and version not in _versions_of(door, opened):
+            logs.fields(_log, logging.INFO, "another version than the address says", peer=peer, path=request.path)
         return await self._message(request, door, opened, _identity(opened, tail), peer)
 
     async def _message(
@@ -182,8 +196,9 @@ class SoapServer:
             if identity is None:
                 raise MessageError(ErrorCode.ProtocolError, "no chargeBoxIdentity in the Header")
             _check_identity(identity, opened)
+            boot = boot_of(opened.body)
             admission = door.receive(
-                Arrival(identity=identity, peer=peer, version=version, addressing=opened.addressing)
+                Arrival(identity=identity, peer=peer, version=version, addressing=opened.addressing, boot=boot)
             )
         except BridgeError as error:
             return self._refuse(request, service, opened, identity, error)
@@ -191,7 +206,13 @@ class SoapServer:
             _log.exception("a message could not be let in")
             failure = BridgeError(ErrorCode.InternalError, "the bridge failed; its log says why")
             return self._refuse(request, service, opened, identity, failure)
-        exchange = Exchange(opened, admission.unique_id, admission.strict, admission.handle, admission.known)
+        exchange = Exchange(
+            opened, admission.unique_id, admission.strict, admission.handle, admission.known, admission.manners
+        )
+        if opened.soap is soap.Soap.V11 and not admission.manners.answers_soap11:
+            reply = service.mismatch(exchange)
+            self._refused(identity, peer, BridgeError(ErrorCode.ProtocolError, "SOAP 1.1, which the route refuses"))
+            return _response(request, reply)
         reply = await service.answer(exchange)
         if reply.losses:
             admission.lost(reply.losses)
@@ -250,12 +271,22 @@ def _check_identity(identity: str, opened: Envelope) -> None:
         raise MessageError(ErrorCode.ProtocolError, text)
 
 
-def _service_of(door: Door, opened: Envelope) -> tuple[str, SoapService]:
+def _version_of(door: Door | None, tail: str) -> tuple[str, str]:
+    """The version that the address names behind the Door's, and what follows it. The Body decides, not the address."""
+    first, _, rest = tail.partition("/")
+    return (first, rest) if door is not None and first in door.services else ("", tail)
+
+
+def _versions_of(door: Door, opened: Envelope) -> list[str]:
     """The version that the Body's namespace decides; its trailing slash and letter case are forgiven (quirk 17)."""
+    spoken = namespace(opened.body).rstrip("/").lower()
+    return [name for name, served in door.services.items() if spoken == served.service.namespace.rstrip("/").lower()]
+
+
+def _service_of(door: Door, opened: Envelope) -> tuple[str, SoapService]:
+    for version in _versions_of(door, opened):
+        return version, door.services[version]
     spoken = namespace(opened.body)
-    for version, service in door.services.items():
-        if spoken.rstrip("/").lower() == service.service.namespace.rstrip("/").lower():
-            return version, service
     text = f"<{local_name(opened.body)}> is of the namespace {spoken!r}, which is not served at {door.path}"
     raise MessageError(ErrorCode.NotSupported, text)
 

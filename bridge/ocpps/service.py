@@ -10,18 +10,20 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from bridge.dialects.dialect import AnsweredHere, Dialect
 from bridge.dialects.known import Known
 from bridge.dialects.versions import OCPP16
 from bridge.errors import BridgeError, ErrorCode, FaultCode, MessageError, Unavailable
-from bridge.ocpp.losses import Loss
+from bridge.ocpp.losses import Loss, Reason
+from bridge.ocpp.manners import PLAIN, Manners
 from bridge.ocpp.messages import Response
 from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Unanswered
 from bridge.ocpps import spyne_on_new_pythons  # noqa: F401  (before Spyne)
 from bridge.ocpps.codec import Codec
-from bridge.ocpps.envelope import Envelope, Headers, anonymous, write, write_fault
+from bridge.ocpps.envelope import Envelope, Headers, Soap, anonymous, version_mismatch, write, write_fault
 from bridge.ocpps.wsdl import ComplexType, Element, Operation, Service, SimpleType
 
 # isort: split
@@ -67,10 +69,17 @@ class Exchange:
     """One message on its way through Spyne (its `udc`, the user-defined context)."""
 
     def __init__(
-        self, envelope: Envelope, unique_id: str, strict: bool, handle: Handle, known: Known | None = None
+        self,
+        envelope: Envelope,
+        unique_id: str,
+        strict: bool,
+        handle: Handle,
+        known: Known | None = None,
+        manners: Manners = PLAIN,
     ) -> None:
         self.envelope = envelope
         self.known = known
+        self.manners = manners
         self.unique_id = unique_id
         self.strict = strict
         self.handle = handle
@@ -119,9 +128,15 @@ class _Protocol(Soap12):  # type: ignore[misc]
         exchange: Exchange = ctx.udc
         try:
             exchange.call = self._codec.read_call(
-                exchange.envelope, exchange.unique_id, strict=exchange.strict, known=exchange.known
+                exchange.envelope,
+                exchange.unique_id,
+                strict=exchange.strict,
+                known=exchange.known,
+                manners=exchange.manners,
             )
         except AnsweredHere as here:
+            if exchange.strict:
+                raise _refusal(exchange, here) from here
             # It says nothing that the other side could hear, and is no fault of the sender's.
             raise _Answered(here.answer) from here
         except MessageError as error:
@@ -131,8 +146,10 @@ class _Protocol(Soap12):  # type: ignore[misc]
 
     def serialize(self, ctx: Any, message: Any) -> None:
         if isinstance(ctx.out_error, _Answered):
-            action = ctx.descriptor.name.rpartition("}")[2]
-            ctx.udc.reply = self._written(ctx.udc, self._action(action), ctx.out_error.answer)
+            action = self._action(ctx.descriptor.name.rpartition("}")[2])
+            reply = self._written(ctx.udc, action, ctx.out_error.answer)
+            lost = Loss(message=f"{action}Request", path="", reason=Reason.ANSWERED_HERE)
+            ctx.udc.reply = msgspec.structs.replace(reply, losses=(lost, *reply.losses))
         elif ctx.out_error is None:
             ctx.udc.reply = self._result(ctx.udc, ctx.out_object[0])
         else:
@@ -152,7 +169,7 @@ class _Protocol(Soap12):  # type: ignore[misc]
 
     def _written(self, exchange: Exchange, action: str, payload: Response) -> Reply:
         try:
-            body, losses = self._codec.write_result(payload, action)
+            body, losses = self._codec.write_result(payload, action, exchange.manners)
         except MessageError as error:
             text = f"the Central System's answer cannot be written in SOAP: {error.description}"
             return self.fault(exchange, _refusal(exchange, BridgeError(ErrorCode.InternalError, text)))
@@ -182,7 +199,17 @@ class _Protocol(Soap12):  # type: ignore[misc]
             relates_to=addressing.message_id,
             to=anonymous(addressing.namespace),
             namespace=addressing.namespace,
+            must_understand=exchange.manners.must_understand,
         )
+
+    def mismatch(self, exchange: Exchange) -> Reply:
+        text = "SOAP 1.1 is not spoken here: OCPP-S demands SOAP 1.2"
+        error = CallError.of(exchange.unique_id, BridgeError(ErrorCode.ProtocolError, text))
+        fault = version_mismatch(text)
+        headers = self._headers(exchange, f"{exchange.envelope.addressing.namespace}/fault")
+        body = write(fault, headers, Soap.V11)
+        # SOAP 1.1, section 6.2: a Fault travels with HTTP 500.
+        return Reply(status=500, body=body, content_type=Soap.V11.content_type, error=error)
 
 
 def _refusal(exchange: Exchange, error: BridgeError) -> _Refused:
@@ -226,6 +253,10 @@ class SoapService:
     def refuse(self, exchange: Exchange, error: BridgeError) -> Reply:
         """The Fault for a request that does not come as far as its operation."""
         return self._protocol.fault(exchange, _refusal(exchange, error))
+
+    def mismatch(self, exchange: Exchange) -> Reply:
+        """The Fault for a SOAP version that is not spoken."""
+        return self._protocol.mismatch(exchange)
 
 
 async def _settle(ctx: Any) -> None:

@@ -154,6 +154,16 @@ def default_folder() -> Path:
     raise ConfigurationError([Complaint(source=str(package), key="", text="comes without its folder of WSDLs")])
 
 
+def folder_of(version: str) -> Path:
+    """Where our WSDLs of one OCPP version are. Raises ConfigurationError."""
+    return default_folder() / folder_name(version)
+
+
+def folder_name(version: str) -> str:
+    """What the folder of one OCPP version's WSDLs is called, ours and the operator's."""
+    return f"ocpp{version.replace('.', '')}"
+
+
 class _Unusable(Exception):
     """Why the document cannot be used: where in it, in its own names, and what is wrong there."""
 

@@ -10,6 +10,8 @@ from bridge.gateway import Gateway
 from bridge.simulators.json_central_system import JsonCentralSystem
 from tests.e2e.stage import envelope, post, run, running, settings
 
+WELL = {"trouble": None}
+
 
 async def get(gateway: Gateway, path: str) -> tuple[int, Any]:
     """Status and JSON of an admin page."""
@@ -31,7 +33,8 @@ def test_it_is_ready_before_anybody_came() -> None:
     async def walk() -> None:
         async with running(settings("ws://127.0.0.1:1/")) as gateway:
             central_systems = {"main": {"connected": 0, "unreachable": 0}}
-            assert await get(gateway, "/readyz") == (200, {"status": "ready", "central_systems": central_systems})
+            ready = {"status": "ready", "store": WELL, "central_systems": central_systems}
+            assert await get(gateway, "/readyz") == (200, ready)
 
     run(walk())
 
@@ -44,12 +47,13 @@ def test_an_unreachable_central_system_degrades_it_and_it_serves_on() -> None:
                 for identity in ("1", "2"):
                     assert (await post(gateway, envelope(identity=identity))).status == 200
                 central_systems = {"main": {"connected": 2, "unreachable": 0}}
-                assert await get(gateway, "/readyz") == (200, {"status": "ready", "central_systems": central_systems})
+                ready = {"status": "ready", "store": WELL, "central_systems": central_systems}
+                assert await get(gateway, "/readyz") == (200, ready)
                 await central.stop()
                 for identity in ("1", "2"):
                     assert (await post(gateway, envelope(identity=identity))).status == 503
                 central_systems = {"main": {"connected": 0, "unreachable": 2}}
-                degraded = {"status": "degraded", "central_systems": central_systems}
+                degraded = {"status": "degraded", "store": WELL, "central_systems": central_systems}
                 assert await get(gateway, "/readyz") == (200, degraded)
                 assert await get(gateway, "/healthz") == (200, {"status": "alive"})
                 await central.start()

@@ -1,4 +1,5 @@
-"""`make bench`: requests per second through the gateway and through the bare transports, interleaved, in one run.
+"""`make bench`: requests per second through the gateway and through the bare transports, interleaved, in one run; then
+what an idle session costs (`python -m tests.bench idle`: that alone).
 
 The subject runs alone on one core; the load and the Central System on another. Each figure is the median of the
 repetitions, beside its spread; what counts is the ratio to the floor of the same run.
@@ -14,9 +15,6 @@ import platform
 import statistics
 import sys
 import time
-from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
@@ -25,7 +23,8 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from tests.bench import messages
+from tests.bench import idle, messages
+from tests.bench.subject import subject
 
 _REPETITIONS, _REQUESTS, _CHARGE_POINTS = 5, 2000, 16
 _ACTIONS = ("BootNotification", "MeterValues")
@@ -37,19 +36,6 @@ async def _central_system(connection: ServerConnection) -> None:
             # The floor sends the envelope as it is; anything of the size of an answer will do.
             text = frame if isinstance(frame, str) else frame.decode()
             await connection.send(messages.answer(text) if text.startswith("[") else text[:400])
-
-
-@asynccontextmanager
-async def _subject(kind: str, central_system: str) -> AsyncIterator[str]:
-    command = [sys.executable, "-m", "tests.bench.subject", kind, central_system]
-    process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE)
-    assert process.stdin is not None and process.stdout is not None
-    try:
-        port = (await process.stdout.readline()).decode().strip()
-        yield f"http://127.0.0.1:{port}/services/CentralSystemService"
-    finally:
-        process.terminate()
-        await process.wait()
 
 
 async def _one(http: aiohttp.ClientSession, url: str, body: bytes, count: int) -> None:
@@ -75,8 +61,8 @@ async def _measure() -> dict[str, Any]:
     async with serve(_central_system, "127.0.0.1", 0, subprotocols=protocols, compression=None) as server:
         url = f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/ocpp"
         async with (
-            _subject("floor", url) as floor,
-            _subject("gateway", url) as gateway,
+            subject("floor", url) as (floor, _),
+            subject("gateway", url) as (gateway, _),
             aiohttp.ClientSession() as http,
         ):
             for repetition in range(_REPETITIONS + 1):
@@ -103,13 +89,20 @@ def _report(rates: dict[str, dict[str, list[float]]]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
+def main(only: str = "") -> None:
     if hasattr(os, "sched_setaffinity") and (os.cpu_count() or 1) > 1:
         os.sched_setaffinity(0, set(range(1, os.cpu_count() or 1)))
-    rates = asyncio.run(_measure())
-    print(_report(rates))
-    print(json.dumps(rates))
+    if only not in ("", "idle"):
+        raise SystemExit(f"{only!r} is not measured; say nothing, or idle")
+    if not only:
+        rates = asyncio.run(_measure())
+        print(_report(rates))
+        print(json.dumps(rates))
+        print()
+    figures = idle.measure()
+    print(idle.report(figures))
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:2])

@@ -1,4 +1,7 @@
-"""The processes that are measured: `gateway`, and `floor`, the same hops with nothing parsed. Run on one core."""
+"""The processes that are measured: `gateway`, `idle`, which pings too, and `floor`, the same hops with nothing parsed.
+
+Run on one core.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,9 @@ import asyncio
 import gc
 import os
 import sys
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from aiohttp import web
 from websockets.asyncio.client import ClientConnection, connect
@@ -14,15 +20,46 @@ from websockets.typing import Subprotocol
 from bridge.config import Admin, CentralSystem, Listen, Settings, Soap, Store, WebSocket
 from bridge.gateway import Gateway as TheGateway
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
 
-async def _gateway(central_system: str) -> int:
+
+def allow_files(count: int) -> str:
+    """Let this process, and those that it starts, open `count` files. Returns why not, if that is so."""
+    if resource is None:
+        return ""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < count:
+        return f"the system allows {hard} open files, and {count} are needed (ulimit -n)"
+    if soft != resource.RLIM_INFINITY and soft < count:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
+    return ""
+
+
+@asynccontextmanager
+async def subject(kind: str, central_system: str) -> AsyncIterator[tuple[str, int]]:
+    """A process that is measured: the URL of its CentralSystemService, and its pid."""
+    command = [sys.executable, "-m", "tests.bench.subject", kind, central_system]
+    process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE)
+    assert process.stdin is not None and process.stdout is not None
+    try:
+        port = (await process.stdout.readline()).decode().strip()
+        yield f"http://127.0.0.1:{port}/services/CentralSystemService", process.pid
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def _gateway(central_system: str, ping_interval: float) -> int:
     gateway = TheGateway(
         Settings(
             soap=Soap(listen=Listen("127.0.0.1", 0)),
             websocket=WebSocket(listen=Listen("127.0.0.1", 0)),
             admin=Admin(listen=Listen("127.0.0.1", 0)),
             store=Store(url="memory:"),
-            central_systems={"main": CentralSystem(url=central_system, ping_interval=0)},
+            central_systems={"main": CentralSystem(url=central_system, ping_interval=ping_interval)},
         )
     )
     await gateway.start()
@@ -56,7 +93,13 @@ async def _floor(central_system: str) -> int:
 
 
 async def _main(kind: str, central_system: str) -> None:
-    port = await (_gateway if kind == "gateway" else _floor)(central_system)
+    match kind:
+        case "gateway":
+            port = await _gateway(central_system, ping_interval=0)
+        case "idle":
+            port = await _gateway(central_system, ping_interval=30)
+        case _:
+            port = await _floor(central_system)
     gc.freeze()
     print(port, flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)  # until the parent closes our input

@@ -17,7 +17,7 @@ CONF = Path(__file__).parents[2] / "conf"
 SHOWN = (CONF / "bridge.toml").read_text(encoding="utf-8")
 
 _HEADING = re.compile(r"(?:# )?\[+([a-z_.]+?)(?:\.\"[^\"]*\")?\]+")
-_KEY = re.compile(r"(?:# )?([a-z_]+) = \S")
+_KEY = re.compile(r"(?:# )?([a-z_0-9]+) = \S")
 
 
 def tables(table: type[Table], path: str = "") -> Iterator[tuple[str, type[Table]]]:
@@ -71,7 +71,7 @@ def test_what_is_commented_can_be_uncommented(files: Files) -> None:
     (files.folder / "tls").mkdir()
     for name in ("certificate", "key"):
         files.write("", f"tls/{name}.pem")
-    settings = files.load(re.sub(r"(?m)^# (?=\[|[a-z_]+ = )", "", SHOWN))
+    settings = files.load(re.sub(r"(?m)^# (?=\[|[a-z_0-9]+ = )", "", SHOWN))
     assert set(settings.central_systems) == {"main", "old"}
     assert settings.websocket.tls is not None
     assert settings.charge_points["RDAM 123"].password is not None

@@ -10,8 +10,9 @@
         >> tells(CP, "c1", HEARTBEAT_CONF)
     )
 
-Nothing else may come out. SetTimer is obeyed and Reports are kept, both silently unless they are asked for. The
-UniqueIds that the Session mints are h1, h2, ... A failure prints both conversations, the written and the played one.
+Nothing else may come out. SetTimer is obeyed, Keep answered at once, Notes and Reports are collected, all silently
+unless they are asked for; a Keep that is shown is not answered. The UniqueIds that the Session mints are h1, h2, ...
+A failure prints both conversations, the written and the played one.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ from unittest.mock import ANY
 
 from msgspec import Struct, structs
 
-from bridge.core.commands import CloseLink, Command, Drop, OpenLink, Report, SendAnswer, SendCall, SetTimer
-from bridge.core.events import AnswerReceived, CallReceived, Event, LinkDown, LinkUp, TimerFired
+from bridge.core.commands import CloseLink, Command, Drop, Keep, Note, OpenLink, Report, SendAnswer, SendCall, SetTimer
+from bridge.core.events import AnswerReceived, CallReceived, Event, Kept, LinkDown, LinkUp, Resumed, TimerFired
+from bridge.core.memory import Memory, Record
 from bridge.core.session import Session, Side, Terms
 from bridge.errors import ErrorCode
 from bridge.ocpp.actions import Party
@@ -34,10 +36,19 @@ from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Unanswered
 
 CP, CS = Party.CHARGE_POINT, Party.CENTRAL_SYSTEM
 
-SOAP_CHARGE_POINT = Side(dialable=False, carries_answers=False)
+SOAP_CHARGE_POINT = Side(dialable=False, carries_answers=False, narrow_ids=True)
 JSON_CHARGE_POINT = Side(dialable=False, carries_answers=True)
 SOAP_CENTRAL_SYSTEM = Side(dialable=False, carries_answers=False)
 JSON_CENTRAL_SYSTEM = Side(dialable=True, carries_answers=True)
+# That of a JSON Charge Point is dialled with its handshake, not by the Session.
+RELAYED_CENTRAL_SYSTEM = Side(dialable=False, carries_answers=True)
+
+LEGS = {
+    "soap-json": (SOAP_CHARGE_POINT, JSON_CENTRAL_SYSTEM),
+    "json-soap": (JSON_CHARGE_POINT, SOAP_CENTRAL_SYSTEM),
+    "soap-soap": (SOAP_CHARGE_POINT, SOAP_CENTRAL_SYSTEM),
+    "json-json": (JSON_CHARGE_POINT, RELAYED_CENTRAL_SYSTEM),
+}
 
 # More than one moment can hold of what a Session has to do: it asks to be woken for nothing.
 _MOST_WAKINGS = 1000
@@ -53,13 +64,20 @@ class Stage:
         terms: Terms | None = None,
         *,
         chance: Callable[[], float] = lambda: 0.0,
-        start: float = 0.0,
+        memory: Memory | None = None,
     ) -> None:
-        minted = count(1)
+        self._minted = count(1)
+        self._chance = chance
         self.terms = terms or Terms()
         self.sides = {CP: charge_point, CS: central_system}
-        self.session = Session(self.sides, self.terms, mint=lambda: f"h{next(minted)}", chance=chance)
-        self.now = start
+        self.now = 0.0
+        self.restart(memory)
+
+    def restart(self, memory: Memory | None) -> None:
+        """Another Session in place of the one that was, if there was one: it knows what is in `memory`."""
+        self.session = Session(
+            self.sides, self.terms, mint=lambda: f"h{next(self._minted)}", chance=self._chance, memory=memory
+        )
         self.alarm: float | None = None
 
     def tell(self, event: Event) -> list[Command]:
@@ -97,15 +115,17 @@ class Playbook:
         central_system: Side,
         *,
         chance: Callable[[], float] = lambda: 0.0,
+        memory: Memory | None = None,
         showing: tuple[type[Command], ...] = (),
         **terms: Any,
     ) -> None:
-        self._stage = Stage(charge_point, central_system, Terms(**terms), chance=chance)
+        self._stage = Stage(charge_point, central_system, Terms(**terms), chance=chance, memory=memory)
         self._shown: tuple[type[Command], ...] = (OpenLink, CloseLink, SendCall, SendAnswer, Drop, *showing)
         self._script: list[Event | Wait | Command] = []
         self._written: list[str] = []
         self._played: list[str] = []
         self.reports: list[Report] = []
+        self.records: list[Record] = []  # of Keep and Note
 
     @property
     def session(self) -> Session:
@@ -143,6 +163,11 @@ class Playbook:
             commands = [command for waking in self._stage.wait(stimulus.seconds) for command in waking]
         else:
             commands = self._stage.tell(stimulus)
+        if Keep not in self._shown:
+            keys = [command.key for command in commands if isinstance(command, Keep)]
+            commands += [command for key in keys for command in self._stage.tell(kept(key))]
+        for command in commands:
+            self.records += command.records if isinstance(command, Keep | Note) else ()
         self.reports += [command for command in commands if isinstance(command, Report)]
         return commands
 
@@ -201,6 +226,15 @@ def up(party: Party) -> LinkUp:
     return LinkUp(at=0, party=party)
 
 
+def kept(key: str) -> Kept:
+    return Kept(at=0, key=key)
+
+
+def resumed(last_heard: float) -> Resumed:
+    """The bridge was started again."""
+    return Resumed(at=0, last_heard=last_heard)
+
+
 def down(party: Party, undelivered: str | None = None, *, reason: str = "gone") -> LinkDown:
     return LinkDown(at=0, party=party, reason=reason, undelivered=undelivered)
 
@@ -212,8 +246,16 @@ def opens(party: Party) -> OpenLink:
     return OpenLink(party=party)
 
 
-def closes(party: Party) -> CloseLink:
-    return CloseLink(party=party, reason=ANY)
+def closes(party: Party, *, try_again: bool = False, reason: str = ANY) -> CloseLink:
+    return CloseLink(party=party, reason=reason, try_again=try_again)
+
+
+def keeps(key: str, *records: Record) -> Keep:
+    return Keep(key=key, records=records)
+
+
+def notes(*records: Record) -> Note:
+    return Note(records=records)
 
 
 def sends(party: Party, hop_id: str, payload: Request, *, deadline: float = ANY) -> SendCall:

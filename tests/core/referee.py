@@ -8,19 +8,42 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from operator import attrgetter
+from typing import Any
 
-from bridge.core.commands import CloseLink, Command, Drop, OpenLink, Outcome, Report, SendAnswer, SendCall, SetTimer
-from bridge.core.events import AnswerReceived, CallReceived, Event, LinkDown, LinkUp
+from msgspec import structs
+
+from bridge.core.commands import (
+    CloseLink,
+    Command,
+    Drop,
+    Keep,
+    Note,
+    OpenLink,
+    Outcome,
+    Report,
+    SendAnswer,
+    SendCall,
+    SetTimer,
+)
+from bridge.core.events import AnswerReceived, CallReceived, Event, Kept, LinkDown, LinkUp
+from bridge.core.memory import Alias, Answered, Connector, Memory, Record
 from bridge.core.session import Side, Terms
 from bridge.errors import ErrorCode
 from bridge.ocpp.actions import Party
-from bridge.ocpp.messages import BootNotificationRequest, Request
+from bridge.ocpp.messages import (
+    BootNotificationRequest,
+    Response,
+    StartTransactionRequest,
+    StopTransactionRequest,
+)
 from bridge.ocpp.rpc import Answer, CallError, CallResult, Unanswered
 from tests.core.playbook import CP, CS, Stage
 
+# Rule 13, spelled out again: what a JSON Charge Point must not be told is at fault when the link is.
+_MONEY = {"StartTransaction", "StopTransaction", "MeterValues"}
 _OUTCOMES = {
-    CallResult: {Outcome.RESULT},
-    CallError: {Outcome.ERROR, Outcome.REFUSED},
+    CallResult: {Outcome.RESULT, Outcome.REPEATED},
+    CallError: {Outcome.ERROR, Outcome.REFUSED, Outcome.REPEATED},
     Unanswered: {Outcome.UNANSWERED},
 }
 
@@ -28,15 +51,36 @@ _OUTCOMES = {
 class Arrival:
     """A Call that came in, and what became of it."""
 
-    def __init__(self, event: CallReceived, at: float, deadline: float, *, duplicate: bool) -> None:
+    def __init__(self, event: CallReceived, at: float, deadline: float) -> None:
         self.sender = event.party
         self.key = event.key
         self.call = event.call
         self.at = at
         self.deadline = deadline
-        self.duplicate = duplicate  # its UniqueId names another Call in progress
+        self.mark = _mark(event)  # what its repetitions have in common with it
+        self.duplicate = False  # its UniqueId names another Call in progress
+        self.first: Arrival | None = None  # it repeats that one, which is in progress
+        self.known: Response | None = None  # it repeats one that was answered so
+        self.given: Answer | None = None  # what the other party answered
+        self.safe = False  # and that was put away
         self.excused = False  # its sender's Link took the way back with it
         self.told: Answer | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is to be sent, or was and is not answered."""
+        return not self.duplicate and self.first is None and self.known is None and self.given is None
+
+
+def _mark(event: CallReceived) -> tuple[object, ...] | None:
+    """Rule 68 of the field: the identity, connector, idTag, time stamp and meter value."""
+    request: Any = event.call.payload
+    match request:
+        case StartTransactionRequest():
+            return "Start", request.connectorId, request.idTag, request.timestamp, request.meterStart
+        case StopTransactionRequest():
+            return "Stop", request.transactionId, request.idTag, request.timestamp, request.meterStop
+    return None
 
 
 class Out:
@@ -55,13 +99,21 @@ class Referee:
         self, charge_point: Side, central_system: Side, terms: Terms, *, chance: Callable[[], float] = lambda: 0.0
     ) -> None:
         self.stage = Stage(charge_point, central_system, terms, chance=chance)
+        self.hop_ids: set[str] = set()
+        self.ended = 0
+        self.answered: dict[tuple[object, ...], Answered] = {}  # by mark: what its repetitions will be told
+        self.names: dict[int, int] = {}  # transactionIds beyond 32 bits, and what they are called towards SOAP
+        self.safe: list[Record] = []  # what a power cut does not reach
+        self.noted: list[Record] = []  # what it may
+        self._begin()
+
+    def _begin(self) -> None:
         self.progress: dict[Party, list[Arrival]] = {CP: [], CS: []}  # by sender, in the order of arrival
         self.out: dict[Party, Out | None] = {CP: None, CS: None}  # by the party that it went to
         self.link = {CP: "down", CS: "down"}
         self.known = {CP: False, CS: False}  # an address to POST to was told once
         self.confirmed = {CP: float("-inf"), CS: float("-inf")}  # when the party was last heard of on its own account
-        self.hop_ids: set[str] = set()
-        self.ended = 0
+        self.keeping: dict[str, tuple[Arrival, tuple[Record, ...]]] = {}
         self._event: Event | None = None
 
     @property
@@ -71,14 +123,18 @@ class Referee:
     def happen(self, event: Event) -> list[Command]:
         """`event` happens now. Gives the commands, each of which was in order."""
         self._event = event
+        was = dict(self.link)
         self._note(event)
         commands = self.stage.tell(event)
         self._watch(commands)
-        if isinstance(event, CallReceived):
-            last = self.progress[event.party][-1:]
-            assert not (last and last[0].duplicate), "the second Call of a name was not refused at once"
-        if isinstance(event, LinkDown) and self.stage.sides[event.party].carries_answers:
-            assert self.out[event.party] is None, "no answer can come any more"
+        match event:
+            case CallReceived(party=party):
+                at_once = [arrival for arrival in self.progress[party] if arrival.duplicate or arrival.known]
+                assert not at_once, "the second Call of a name, or what was answered before, was not answered at once"
+            case Kept(key=key):
+                assert key not in self.keeping, "it is put away, and not told"
+            case LinkDown(party=party):
+                self._watch_loss(party, was)
         return commands
 
     def wait(self, seconds: float) -> Iterator[list[Command]]:
@@ -92,6 +148,25 @@ class Referee:
         """Whether a Call of `party` can come in at all."""
         return not self.stage.sides[party].carries_answers or self.link[party] == "up"
 
+    def restart(self, *, power_cut: bool) -> None:
+        """The bridge ends and is started again. Nobody who waited is told; what was put away is there, what was only
+        noted is not after a power cut."""
+        records = self.safe if power_cut else [*self.safe, *self.noted]
+        kept = [record for record in records if isinstance(record, Answered)]
+        self.answered = {mark: record for mark, record in self.answered.items() if record in kept}
+        self.names = {record.transaction_id: record.alias for record in records if isinstance(record, Alias)}
+        connectors = {record.number: record for record in records if isinstance(record, Connector)}
+        self.stage.restart(
+            Memory(
+                answered=tuple(kept),
+                aliases=tuple(record for record in records if isinstance(record, Alias)),
+                connectors=tuple(connectors.values()),
+            )
+        )
+        self.safe = list(records)
+        self.noted = []
+        self._begin()
+
     # What happens.
 
     def _note(self, event: Event) -> None:
@@ -102,18 +177,37 @@ class Referee:
                 for other in Party:
                     if self.known[other] and not self.stage.sides[other].carries_answers:
                         self.link[other] = "up"
+            case AnswerReceived(party=party, answer=answer):
+                out = self.out[party]
+                if out is not None and out.hop_id == answer.unique_id and out.arrival is not None:
+                    out.arrival.given = answer
+            case Kept(key=key) if key in self.keeping:
+                arrival, records = self.keeping[key]
+                arrival.safe = True
+                self.safe += records
             case LinkUp(party=party):
                 self.link[party], self.known[party], self.confirmed[party] = "up", True, self.now
             case LinkDown(party=party):
                 self._note_down(event)
-                if self.stage.sides[party].carries_answers:
-                    for arrival in self.progress[party]:
-                        arrival.excused = True
+                ended = {party, party.other} if self._ends_both(party) else {party}
+                for gone in ended:
+                    if self.stage.sides[gone].carries_answers:
+                        for arrival in self.progress[gone]:
+                            arrival.excused = True
 
     def _note_call(self, event: CallReceived) -> None:
-        named = [arrival for arrival in self.progress[event.party] if arrival.key == event.key and not arrival.excused]
-        deadline = self.now + self.stage.terms.call_timeout
-        self.progress[event.party].append(Arrival(event, self.now, deadline, duplicate=bool(named)))
+        arrival = Arrival(event, self.now, self.now + self.stage.terms.call_timeout)
+        others = self.progress[event.party]
+        same = [other for other in others if arrival.mark is not None and other.mark == arrival.mark]
+        named = [other for other in others if other.key == event.key and not other.excused and other not in same]
+        if named:
+            arrival.duplicate = True
+        elif same:
+            arrival.first = same[0].first or same[0]
+        elif arrival.mark is not None:
+            record = self.answered.get(arrival.mark)
+            arrival.known = None if record is None else record.answer
+        others.append(arrival)
 
     def _note_down(self, event: LinkDown) -> None:
         self.link[event.party] = "down"
@@ -121,8 +215,22 @@ class Referee:
         if out is None or out.hop_id != event.undelivered:
             return
         self.out[event.party] = None
-        if not self.stage.sides[event.party].carries_answers and self.confirmed[event.party] > out.sent:
+        ends_both = self.stage.sides[CP].carries_answers
+        if (
+            not ends_both
+            and not self.stage.sides[event.party].carries_answers
+            and self.confirmed[event.party] > out.sent
+        ):
             self.link[event.party] = "up"
+
+    def _ends_both(self, lost: Party) -> bool:
+        """Rule 13: whether the other connection ends as well."""
+        other = lost.other
+        return (
+            self.stage.sides[CP].carries_answers
+            and self.stage.sides[other].carries_answers
+            and self.link[other] == "up"
+        )
 
     # What comes of it.
 
@@ -133,14 +241,16 @@ class Referee:
                     assert self.stage.sides[party].dialable, f"{party} cannot be dialled"
                     assert self.link[party] == "down", f"the Link is {self.link[party]} already"
                     self.link[party] = "opening"
-                case CloseLink(party=party):
-                    assert self.link[party] == "up", f"the Link is {self.link[party]}"
-                    assert not any(self.progress.values()), "somebody needs the Link"
-                    self.link[party] = "down"
+                case CloseLink():
+                    self._watch_close(command)
                 case SendCall():
                     self._watch_call(command)
                 case SendAnswer():
                     self._watch_answer(command)
+                case Keep():
+                    self._watch_keep(command)
+                case Note(records=records):
+                    self.noted += records
                 case Report():
                     self._watch_end(command)
                 case Drop(party=party, unique_id=unique_id):
@@ -150,6 +260,30 @@ class Referee:
                     pass
         self._watch_time()
 
+    def _watch_close(self, command: CloseLink) -> None:
+        party = command.party
+        assert self.link[party] == "up", f"the Link is {self.link[party]}"
+        if isinstance(self._event, LinkDown) and self._event.party is party.other and self._ends_both(party.other):
+            assert command.try_again == (party is CP), "who is not at fault shall come again, and only they"
+        else:
+            assert party is CS and not command.try_again
+            assert not any(self.progress.values()), "somebody needs the Link"
+        self.link[party] = "down"
+
+    def _watch_loss(self, party: Party, was: dict[Party, str]) -> None:
+        """The Link to `party` went."""
+        sides, other = self.stage.sides, party.other
+        assert not sides[party].carries_answers or self.out[party] is None, "no answer can come any more"
+        if sides[CP].carries_answers and sides[other].carries_answers and was[other] == "up":
+            assert self.link[other] == "down", "the two connections end together"
+            assert self.out[other] is None, "nor here"
+        if party is CS and not sides[CS].dialable:  # rule 6
+            waiting = [arrival for arrival in self.progress[CP] if arrival.waits and not self._is_out(arrival)]
+            assert not waiting, "it cannot be reached, and they are left to wait"
+
+    def _is_out(self, arrival: Arrival) -> bool:
+        return any(out is not None and out.arrival is arrival for out in self.out.values())
+
     def _watch_call(self, command: SendCall) -> None:
         party = command.party
         assert self.link[party] == "up", f"there is no way to {party}"
@@ -157,19 +291,58 @@ class Referee:
         assert command.call.unique_id not in self.hop_ids, "the UniqueId was used before"
         self.hop_ids.add(command.call.unique_id)
         assert command.deadline > self.now, "its time is over"
-        arrival = self._arrival_of(command.call.payload, party.other)
-        if arrival is None:
+        arrival = next((arrival for arrival in self.progress[party.other] if arrival.waits), None)
+        if arrival is None or not self._is_same(arrival, command):
             assert self.stage.terms.replay_boot and isinstance(command.call.payload, BootNotificationRequest)
+            assert self.stage.sides[party].dialable
+            assert not any(arrival.call.payload is command.call.payload for arrival in self.progress[party.other])
+            arrival = None
         else:
-            assert arrival is self.progress[party.other][0], "another arrived earlier"
             assert not arrival.excused, "nobody waits for its answer"
+            assert arrival.mark not in self.answered, "it is sent a second time"
             assert command.call.action == arrival.call.action
             assert command.deadline == arrival.deadline
         self.out[party] = Out(command.call.unique_id, arrival, self.now)
 
-    def _arrival_of(self, payload: Request, sender: Party) -> Arrival | None:
-        found = [arrival for arrival in self.progress[sender] if arrival.call.payload is payload]
-        return found[0] if found else None
+    def _is_same(self, arrival: Arrival, command: SendCall) -> bool:
+        """Whether it is that Call which is sent on, but for the name of a transaction (rule 14)."""
+        came, goes = arrival.call.payload, command.call.payload
+        if command.party is CP:
+            return self._renamed(came, goes)
+        return came is goes or (self.stage.sides[CP].narrow_ids and self._is_name_of(goes, came))
+
+    def _renamed(self, wide: Any, narrow: Any) -> bool:
+        """Whether `narrow` is `wide` as the Charge Point is to see it."""
+        if narrow is wide:
+            return not self.stage.sides[CP].narrow_ids or _fits(getattr(wide, "transactionId", None))
+        return (
+            self.stage.sides[CP].narrow_ids
+            and not _fits(getattr(wide, "transactionId", None))
+            and self._is_name_of(wide, narrow)
+        )
+
+    def _is_name_of(self, wide: Any, narrow: Any) -> bool:
+        transaction_id, name = getattr(wide, "transactionId", None), getattr(narrow, "transactionId", None)
+        if transaction_id is None or name is None or structs.replace(narrow, transactionId=transaction_id) != wide:
+            return False
+        if transaction_id not in self.names:
+            assert 0 < name < 2**31, "it has to fit"
+            assert name not in self.names.values(), "it is the name of another"
+            self.names[transaction_id] = name
+        return bool(self.names[transaction_id] == name)
+
+    def _watch_keep(self, command: Keep) -> None:
+        assert isinstance(self._event, AnswerReceived) and self._event.answer.unique_id == command.key
+        out = self.out[self._event.party]
+        assert out is not None and out.hop_id == command.key and out.arrival is not None
+        arrival = out.arrival
+        assert arrival.sender is CP and isinstance(arrival.given, CallResult), "only what was answered is kept"
+        (record,) = (record for record in command.records if isinstance(record, Answered))
+        assert self._renamed(arrival.given.payload, record.answer)
+        assert arrival.mark is not None
+        self.answered[arrival.mark] = record
+        self.out[self._event.party] = None
+        self.keeping[command.key] = (arrival, command.records)
 
     def _watch_answer(self, command: SendAnswer) -> None:
         waiting = [
@@ -182,26 +355,32 @@ class Referee:
         assert command.answer.unique_id == arrival.call.unique_id
         assert self.now <= arrival.deadline, "it is too late"
         assert self.can_call(command.party), f"the Link to {command.party} is down"
+        assert not (isinstance(command.answer, Unanswered) and self._must_not_be_told(arrival)), "it is money"
         if arrival.duplicate:
             assert isinstance(command.answer, CallError) and command.answer.code == ErrorCode.ProtocolError
-        elif not isinstance(command.answer, Unanswered) or isinstance(self._event, AnswerReceived):
-            self._watch_origin(arrival, command.answer)
+        elif arrival.known is not None:
+            assert isinstance(command.answer, CallResult) and command.answer.payload == arrival.known
+        else:
+            self._watch_origin(arrival.first or arrival, command.answer)
         arrival.told = command.answer
 
+    def _must_not_be_told(self, arrival: Arrival) -> bool:
+        """The one exception of promise 1."""
+        return self.stage.sides[CP].carries_answers and arrival.sender is CP and arrival.call.action in _MONEY
+
     def _watch_origin(self, arrival: Arrival, told: Answer) -> None:
-        """What is told is what was answered to just this Call."""
-        assert isinstance(self._event, AnswerReceived), "nobody answered that"
-        out = self.out[arrival.sender.other]
-        assert self._event.party is arrival.sender.other
-        assert out is not None and out.arrival is arrival and out.hop_id == self._event.answer.unique_id
-        given = self._event.answer
+        """What is told is what was answered to just this Call, or to the one that it repeats."""
+        given = arrival.given
         match told:
+            case CallResult(payload=payload) if arrival.mark is not None:
+                assert isinstance(given, CallResult) and self._renamed(given.payload, payload)
+                assert arrival.safe or self.now >= arrival.deadline, "it is told, and not put away"
             case CallResult(payload=payload):
                 assert isinstance(given, CallResult) and given.payload is payload
             case CallError(code=code, description=description):
                 assert isinstance(given, CallError) and (given.code, given.description) == (code, description)
             case Unanswered(reason=reason):
-                assert isinstance(given, Unanswered) and given.reason == reason
+                assert given is None or (isinstance(given, Unanswered) and given.reason in reason)
 
     def _watch_end(self, report: Report) -> None:
         out = self.out[report.sender.other]
@@ -214,14 +393,21 @@ class Referee:
         assert len(found) == 1, "it is no Call in progress: it never came, or its end was reported"
         arrival = found[0]
         self.progress[report.sender].remove(arrival)
+        self.keeping = {key: kept for key, kept in self.keeping.items() if kept[0] is not arrival}
         self.ended += 1
         assert report.answer is arrival.told
         assert (report.arrived, report.ended) == (arrival.at, self.now)
-        if arrival.told is None:
-            assert arrival.excused, "nobody was told"
-            assert report.outcome is Outcome.ABANDONED
-        else:
+        if arrival.excused:
+            assert arrival.told is not None or report.outcome is Outcome.ABANDONED
+        if arrival.told is not None:
             assert report.outcome in _OUTCOMES[type(arrival.told)]
+            repeats = arrival.first is not None or arrival.known is not None
+            assert (report.outcome is Outcome.REPEATED) == (repeats and not isinstance(arrival.told, Unanswered))
+        elif not arrival.excused:
+            assert self._must_not_be_told(arrival), "nobody was told"
+            assert report.outcome is Outcome.UNANSWERED
+            given = (arrival.first or arrival).given
+            assert given is None or isinstance(given, Unanswered), "there is an answer, and it was not told"
 
     def _watch_time(self) -> None:
         """Nobody waits past the deadline, and the Session will be woken by the next one."""
@@ -232,6 +418,10 @@ class Referee:
         first = min(arrivals, key=attrgetter("deadline")).deadline
         assert first > self.now, "a Call outlived its deadline"
         assert self.stage.alarm is not None and self.stage.alarm <= first, "nothing would wake the Session in time"
+
+
+def _fits(transaction_id: int | None) -> bool:
+    return transaction_id is None or -(2**31) <= transaction_id < 2**31
 
 
 def all_ended(referee: Referee) -> bool:

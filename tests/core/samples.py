@@ -35,15 +35,32 @@ from bridge.ocpp.messages import (
 from bridge.ocpp.types import IdTagInfo
 
 NOW = "2026-03-01T12:00:00Z"
+ACCEPTED = IdTagInfo(status=AuthorizationStatus.Accepted)
+
+
+def start(connector: int = 1, meter: int = 0) -> StartTransactionRequest:
+    """Equal ones are repetitions of each other."""
+    return StartTransactionRequest(connectorId=connector, idTag="TAG", timestamp=NOW, meterStart=meter)
+
+
+def start_conf(transaction_id: int) -> StartTransactionResponse:
+    """Accepted, and its transaction has a name."""
+    return StartTransactionResponse(transactionId=transaction_id, idTagInfo=ACCEPTED)
+
+
+def stop(transaction_id: int, meter: int = 1200) -> StopTransactionRequest:
+    """Equal ones are repetitions of each other."""
+    return StopTransactionRequest(transactionId=transaction_id, timestamp=NOW, meterStop=meter)
+
 
 BOOT = BootNotificationRequest(chargePointVendor="Vendor", chargePointModel="Model")
 HEARTBEAT = HeartbeatRequest()
 HEARTBEAT_CONF = HeartbeatResponse(currentTime=NOW)
 AUTHORIZE = AuthorizeRequest(idTag="TAG")
-AUTHORIZE_CONF = AuthorizeResponse(idTagInfo=IdTagInfo(status=AuthorizationStatus.Accepted))
-START = StartTransactionRequest(connectorId=1, idTag="TAG", timestamp=NOW, meterStart=0)
-START_CONF = StartTransactionResponse(transactionId=7, idTagInfo=IdTagInfo(status=AuthorizationStatus.Accepted))
-STOP = StopTransactionRequest(transactionId=7, timestamp=NOW, meterStop=1200)
+AUTHORIZE_CONF = AuthorizeResponse(idTagInfo=ACCEPTED)
+START = start()
+START_CONF = start_conf(7)
+STOP = stop(7)
 STOP_CONF = StopTransactionResponse()
 
 REMOTE_START = RemoteStartTransactionRequest(idTag="TAG")

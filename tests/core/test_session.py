@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
-from bridge.core.commands import Outcome, Report, SetTimer
+from bridge.core.commands import Keep, Note, Outcome, Report, SetTimer
+from bridge.core.memory import Alias, Answered, Connector, Memory, fingerprint
 from bridge.core.session import Side, Status
 from bridge.errors import ErrorCode
-from bridge.ocpp.messages import BootNotificationRequest
+from bridge.ocpp.actions import Party
+from bridge.ocpp.messages import (
+    BootNotificationRequest,
+    MeterValuesRequest,
+    RemoteStopTransactionRequest,
+    RemoteStopTransactionResponse,
+    Request,
+)
 from tests.core.playbook import (
     CP,
     CS,
     JSON_CENTRAL_SYSTEM,
     JSON_CHARGE_POINT,
+    RELAYED_CENTRAL_SYSTEM,
     SOAP_CENTRAL_SYSTEM,
     SOAP_CHARGE_POINT,
     Playbook,
@@ -23,8 +33,12 @@ from tests.core.playbook import (
     closes,
     down,
     drops,
+    keeps,
+    kept,
+    notes,
     opens,
     refuses,
+    resumed,
     says_nothing,
     sends,
     tells,
@@ -33,6 +47,7 @@ from tests.core.playbook import (
     up,
     wait,
 )
+from tests.core.playbook import LEGS as SIDES
 from tests.core.samples import (
     AUTHORIZE,
     AUTHORIZE_CONF,
@@ -52,14 +67,16 @@ from tests.core.samples import (
     TRIGGER,
     TRIGGER_CONF,
     boot_conf,
+    start,
+    start_conf,
+    stop,
 )
 
-LEGS = [
-    pytest.param(SOAP_CHARGE_POINT, JSON_CENTRAL_SYSTEM, id="soap-json"),
-    pytest.param(JSON_CHARGE_POINT, SOAP_CENTRAL_SYSTEM, id="json-soap"),
-    pytest.param(SOAP_CHARGE_POINT, SOAP_CENTRAL_SYSTEM, id="soap-soap"),
-    pytest.param(JSON_CHARGE_POINT, JSON_CENTRAL_SYSTEM, id="json-json"),
-]
+LEGS = [pytest.param(*sides, id=leg) for leg, sides in SIDES.items()]
+
+
+# A Keep, whatever it holds.
+ANY_KEEP = Keep(key=ANY, records=ANY)
 
 
 def connected(
@@ -114,7 +131,7 @@ class TestEveryCallGetsOneAnswerByItsDeadline:
             >> sends(CS, "h1", HEARTBEAT, deadline=30)
             << wait(29.99)
             << wait(0.01)
-            >> tells_unanswered(CP, "c1", "the Central System did not answer: within 30 s")
+            >> tells_unanswered(CP, "c1", "the Central System did not answer (within 30 s)")
         )
 
     def test_the_deadline_runs_while_waiting(self) -> None:
@@ -139,7 +156,7 @@ class TestEveryCallGetsOneAnswerByItsDeadline:
             << calls(CP, "c2", HEARTBEAT)
             << wait(30)
             >> tells_unanswered(CP, "c1")
-            >> tells_unanswered(CP, "c2", "the Central System did not answer: within 30 s, busy with an earlier Call")
+            >> tells_unanswered(CP, "c2", "the Central System did not answer (within 30 s: busy with an earlier Call)")
         )
         assert (
             Playbook(SOAP_CHARGE_POINT, JSON_CENTRAL_SYSTEM)
@@ -147,7 +164,7 @@ class TestEveryCallGetsOneAnswerByItsDeadline:
             << calls(CS, "s1", RESET)
             << wait(30)
             >> tells_unanswered(
-                CS, "s1", "the Charge Point did not answer: within 30 s, it cannot be reached (not connected yet)"
+                CS, "s1", "the Charge Point did not answer (within 30 s: it cannot be reached, not connected yet)"
             )
         )
 
@@ -187,11 +204,11 @@ class TestOneCallIsOutPerDirection:
             << calls(CP, "c2", STOP)
             << calls(CP, "c3", HEARTBEAT)
             << answers(CS, "h1", START_CONF)
-            >> tells(CP, "c1", START_CONF)
             >> sends(CS, "h2", STOP)
+            >> tells(CP, "c1", START_CONF)
             << answers(CS, "h2", STOP_CONF)
-            >> tells(CP, "c2", STOP_CONF)
             >> sends(CS, "h3", HEARTBEAT)
+            >> tells(CP, "c2", STOP_CONF)
         )
 
     def test_the_central_systems_calls_wait_likewise(self) -> None:
@@ -278,17 +295,39 @@ class TestAUniqueIdInProgressNamesNoSecondCall:
     def test_a_call_that_nobody_waits_for_does_not_keep_its_name(self) -> None:
         """A retry after a reconnection may bear the old UniqueId (rule 13 of the field)."""
         assert (
-            connected(JSON_CHARGE_POINT)
-            << calls(CP, "c1", STOP)
-            >> sends(CS, "h1", STOP)
+            connected(JSON_CHARGE_POINT, SOAP_CENTRAL_SYSTEM)
+            << calls(CP, "c1", AUTHORIZE)
+            >> sends(CS, "h1", AUTHORIZE)
             << down(CP)
             << up(CP)
-            << calls(CP, "c1", STOP)
-            << answers(CS, "h1", STOP_CONF)
+            << calls(CP, "c1", AUTHORIZE)
+            << answers(CS, "h1", AUTHORIZE_CONF)
             >> drops(CS, "h1")
-            >> sends(CS, "h2", STOP)
-            << answers(CS, "h2", STOP_CONF)
-            >> tells(CP, "c1", STOP_CONF)
+            >> sends(CS, "h2", AUTHORIZE)
+            << answers(CS, "h2", AUTHORIZE_CONF)
+            >> tells(CP, "c1", AUTHORIZE_CONF)
+        )
+
+    def test_nor_for_another_that_is_being_put_away_or_waits_for_it(self) -> None:
+        """What is in progress is more than what waits or is out."""
+        assert (
+            connected(JSON_CHARGE_POINT, SOAP_CENTRAL_SYSTEM, showing=(Keep,))
+            << calls(CP, "c1", START)
+            >> sends(CS, "h1", START)
+            << calls(CP, "c2", START)
+            << calls(CP, "c2", HEARTBEAT)
+            >> tells_error(CP, "c2", ErrorCode.ProtocolError)
+            << answers(CS, "h1", START_CONF)
+            >> ANY_KEEP
+            << calls(CP, "c1", HEARTBEAT)
+            >> tells_error(CP, "c1", ErrorCode.ProtocolError)
+            << calls(CP, "c2", STOP)
+            >> tells_error(CP, "c2", ErrorCode.ProtocolError)
+            << kept("h1")
+            >> tells(CP, "c1", START_CONF)
+            >> tells(CP, "c2", START_CONF)
+            << calls(CP, "c1", HEARTBEAT)
+            >> sends(CS, "h2", HEARTBEAT)
         )
 
 
@@ -399,13 +438,56 @@ class TestALinkIsDialledWhenACallNeedsItAndAgainWhenItIsLost:
             playbook = playbook << down(CS) << wait(pause - 0.01) << wait(0.01) >> opens(CS)
         assert playbook
 
+    @pytest.mark.parametrize("chance", [0.0, 0.5, 0.9999])
+    def test_chance_spreads_the_first_attempt_over_some_seconds(self, chance: float) -> None:
+        """1000 Charge Points whose Central System restarts do not come back in one second."""
+        playbook = self.heard(chance=lambda: chance) << down(CS)
+        assert playbook << wait(1 + 5 * chance - 0.001) << wait(0.002) >> opens(CS)
+        playbook = self.heard(chance=lambda: chance, spread=100.0, reconnect_min=10.0) << down(CS)
+        assert playbook << wait(10 + 100 * chance - 0.001) << wait(0.002) >> opens(CS)
+
+    @pytest.mark.parametrize("chance", [0.0, 0.5, 0.9999])
+    def test_a_call_does_not_wait_for_that(self, chance: float) -> None:
+        assert (
+            self.heard(chance=lambda: chance)
+            << down(CS)
+            << calls(CP, "c2", AUTHORIZE)
+            >> opens(CS)
+            << up(CS)
+            >> sends(CS, "h2", AUTHORIZE)
+            << wait(20)
+        )
+
+    def test_but_for_one_that_failed_before(self) -> None:
+        assert (
+            self.heard()
+            << down(CS)
+            << calls(CP, "c2", AUTHORIZE)
+            >> opens(CS)
+            << down(CS)
+            >> tells_unanswered(CP, "c2")
+            << calls(CP, "c3", AUTHORIZE)
+            << wait(1.99)
+            << wait(0.01)
+            >> opens(CS)
+        )
+
     @pytest.mark.parametrize(("chance", "share"), [(0.0, 1.0), (0.5, 0.75), (0.9999, 0.50005)])
-    def test_chance_takes_up_to_half_of_it(self, chance: float, share: float) -> None:
-        playbook = connected(chance=lambda: chance) << calls(CP, "c1", HEARTBEAT) >> sends(CS, "h1", HEARTBEAT)
-        playbook = playbook << answers(CS, "h1", HEARTBEAT_CONF) >> tells(CP, "c1", HEARTBEAT_CONF)
-        for pause in [1, 2, 4, 8, 16, 32, 60, 60]:
+    def test_chance_takes_up_to_half_of_the_pauses_after_that(self, chance: float, share: float) -> None:
+        playbook = self.heard(chance=lambda: chance) << down(CS) << wait(1 + 5 * chance + 0.001) >> opens(CS)
+        for pause in [2, 4, 8, 16, 32, 60, 60]:
             playbook = playbook << down(CS) << wait(pause * share - 0.001) << wait(0.002) >> opens(CS)
         assert playbook
+
+    def heard(self, **terms: Any) -> Playbook:
+        """The Charge Point was there, and the Central System as well."""
+        return (
+            connected(**terms)
+            << calls(CP, "c1", HEARTBEAT)
+            >> sends(CS, "h1", HEARTBEAT)
+            << answers(CS, "h1", HEARTBEAT_CONF)
+            >> tells(CP, "c1", HEARTBEAT_CONF)
+        )
 
     def test_a_connection_alone_does_not_make_the_pause_short_again(self) -> None:
         """A Central System that accepts and hangs up at once is no better than one that refuses."""
@@ -446,19 +528,6 @@ class TestALinkIsDialledWhenACallNeedsItAndAgainWhenItIsLost:
             >> opens(CS)
         )
 
-    def test_it_is_not_dialled_again_for_a_charge_point_that_hung_up(self) -> None:
-        assert (
-            connected(JSON_CHARGE_POINT, idle_default=10.0)
-            << calls(CP, "c1", HEARTBEAT)
-            >> sends(CS, "h1", HEARTBEAT)
-            << answers(CS, "h1", HEARTBEAT_CONF)
-            >> tells(CP, "c1", HEARTBEAT_CONF)
-            << wait(9.5)
-            << down(CP)
-            << down(CS)
-            << wait(10_000)
-        )
-
     def test_a_link_that_is_opening_is_not_opened_again(self) -> None:
         assert (
             Playbook(SOAP_CHARGE_POINT, JSON_CENTRAL_SYSTEM)
@@ -485,8 +554,8 @@ class TestWhatWaitsForALinkIsRefusedWhenDialingFailed:
             >> opens(CS)
             << calls(CP, "c2", HEARTBEAT)
             << down(CS, reason="HTTP 404")
-            >> tells_unanswered(CP, "c1", "the Central System did not answer: HTTP 404")
-            >> tells_unanswered(CP, "c2", "the Central System did not answer: HTTP 404")
+            >> tells_unanswered(CP, "c1", "the Central System did not answer (HTTP 404)")
+            >> tells_unanswered(CP, "c2", "the Central System did not answer (HTTP 404)")
         )
 
     def test_not_while_the_next_attempt_is_near(self) -> None:
@@ -511,7 +580,7 @@ class TestWhatWaitsForALinkIsRefusedWhenDialingFailed:
         assert (
             playbook
             << calls(CP, "c2", BOOT)
-            >> tells_unanswered(CP, "c2", "the Central System did not answer: refused")
+            >> tells_unanswered(CP, "c2", "the Central System did not answer (refused)")
             << wait(3)
             << calls(CP, "c3", BOOT)
             << wait(5)
@@ -528,10 +597,26 @@ class TestWhatWaitsForALinkIsRefusedWhenDialingFailed:
             << calls(CP, "c2", STOP)
             << down(CS)
             >> tells_unanswered(CP, "c1")
-            << wait(1)
             >> opens(CS)
+            << wait(1)
             << up(CS)
             >> sends(CS, "h2", STOP, deadline=30)
+        )
+
+    def test_a_soap_central_system_cannot_be_dialled_at_all(self) -> None:
+        """That it refuses a connection is known at once, and who waits is told."""
+        assert (
+            connected(SOAP_CHARGE_POINT, SOAP_CENTRAL_SYSTEM)
+            << calls(CP, "c1", START)
+            >> sends(CS, "h1", START)
+            << calls(CP, "c2", HEARTBEAT)
+            << calls(CP, "c3", START)
+            << down(CS, "h1", reason="connection refused")
+            >> tells_unanswered(CP, "c1", "the Central System did not answer (connection refused)")
+            >> tells_unanswered(CP, "c3", "the Central System did not answer (connection refused)")
+            >> tells_unanswered(CP, "c2", "the Central System did not answer (connection refused)")
+            << calls(CP, "c4", START)
+            >> sends(CS, "h2", START)
         )
 
 
@@ -545,7 +630,7 @@ class TestACallThatWasOutWhenItsLinkWasLost:
             << calls(CP, "c1", START)
             >> sends(CS, "h1", START)
             << down(CS, undelivered, reason="reset")
-            >> tells_unanswered(CP, "c1", "the Central System did not answer: reset")
+            >> tells_unanswered(CP, "c1", "the Central System did not answer (reset)")
         )
 
     def test_one_that_certainly_did_not_arrive_waits_first_in_its_lane(self) -> None:
@@ -555,15 +640,15 @@ class TestACallThatWasOutWhenItsLinkWasLost:
             >> sends(CS, "h1", START)
             << calls(CP, "c2", STOP)
             << down(CS, "h1")
-            << wait(1)
             >> opens(CS)
+            << wait(1)
             << up(CS)
             >> sends(CS, "h2", START, deadline=30)
             << answers(CS, "h1", START_CONF)
             >> drops(CS, "h1")
             << answers(CS, "h2", START_CONF)
-            >> tells(CP, "c1", START_CONF)
             >> sends(CS, "h3", STOP)
+            >> tells(CP, "c1", START_CONF)
         )
 
     def test_undelivered_to_a_soap_charge_point_it_waits_for_the_address(self) -> None:
@@ -592,7 +677,7 @@ class TestACallThatWasOutWhenItsLinkWasLost:
             << down(CP, "h1", reason="connection refused")
             << wait(28)
             >> tells_unanswered(
-                CS, "s1", "the Charge Point did not answer: within 30 s, it cannot be reached (connection refused)"
+                CS, "s1", "the Charge Point did not answer (within 30 s: it cannot be reached, connection refused)"
             )
             << up(CP)
         )
@@ -617,7 +702,7 @@ class TestACallThatWasOutWhenItsLinkWasLost:
         )
 
     def test_what_nobody_waits_for_is_not_sent_again(self) -> None:
-        playbook = connected(JSON_CHARGE_POINT)
+        playbook = connected(JSON_CHARGE_POINT, SOAP_CENTRAL_SYSTEM)
         assert (
             playbook
             << calls(CP, "c1", STOP)
@@ -625,8 +710,6 @@ class TestACallThatWasOutWhenItsLinkWasLost:
             << down(CP)
             << down(CS, "h1")
             << up(CP)
-            << wait(1)
-            >> opens(CS)
             << up(CS)
             << wait(100)
         )
@@ -637,42 +720,42 @@ class TestAPartyWhoseAnswersTravelOnItsLinkGetsNoneAfterIt:
     """Rule 8."""
 
     def test_what_is_out_ends_by_itself(self) -> None:
-        playbook = connected(JSON_CHARGE_POINT)
+        playbook = connected(JSON_CHARGE_POINT, SOAP_CENTRAL_SYSTEM)
         assert (
             playbook
-            << calls(CP, "c1", START)
-            >> sends(CS, "h1", START)
+            << calls(CP, "c1", AUTHORIZE)
+            >> sends(CS, "h1", AUTHORIZE)
             << down(CP)
             << up(CP)
-            << answers(CS, "h1", START_CONF)
+            << answers(CS, "h1", AUTHORIZE_CONF)
             >> drops(CS, "h1")
         )
         (report,) = playbook.reports
         assert (report.outcome, report.answer, report.hop_id) == (Outcome.ABANDONED, None, "h1")
 
     def test_or_at_its_deadline_and_in_silence(self) -> None:
-        playbook = connected(JSON_CHARGE_POINT)
+        playbook = connected(JSON_CHARGE_POINT, SOAP_CENTRAL_SYSTEM)
         assert (
             playbook
-            << calls(CP, "c1", START)
-            >> sends(CS, "h1", START)
+            << calls(CP, "c1", AUTHORIZE)
+            >> sends(CS, "h1", AUTHORIZE)
             << down(CP)
             << wait(30)
-            << answers(CS, "h1", START_CONF)
+            << answers(CS, "h1", AUTHORIZE_CONF)
             >> drops(CS, "h1")
         )
         assert [report.outcome for report in playbook.reports] == [Outcome.ABANDONED]
         assert playbook.session.in_progress() == 0
 
     def test_what_waits_is_not_sent(self) -> None:
-        playbook = connected(JSON_CHARGE_POINT)
+        playbook = connected(JSON_CHARGE_POINT, SOAP_CENTRAL_SYSTEM)
         assert (
             playbook
-            << calls(CP, "c1", START)
-            >> sends(CS, "h1", START)
-            << calls(CP, "c2", STOP)
+            << calls(CP, "c1", AUTHORIZE)
+            >> sends(CS, "h1", AUTHORIZE)
+            << calls(CP, "c2", HEARTBEAT)
             << down(CP)
-            << answers(CS, "h1", START_CONF)
+            << answers(CS, "h1", AUTHORIZE_CONF)
             >> drops(CS, "h1")
             << wait(100)
         )
@@ -700,11 +783,11 @@ class TestAPartyWhoseAnswersTravelOnItsLinkGetsNoneAfterIt:
 
     def test_what_it_was_asked_is_unanswered(self) -> None:
         assert (
-            connected(JSON_CHARGE_POINT)
+            connected(JSON_CHARGE_POINT, SOAP_CENTRAL_SYSTEM)
             << calls(CS, "s1", RESET)
             >> sends(CP, "h1", RESET)
             << down(CP, reason="1006")
-            >> tells_unanswered(CS, "s1", "the Charge Point did not answer: 1006")
+            >> tells_unanswered(CS, "s1", "the Charge Point did not answer (1006)")
         )
 
 
@@ -787,7 +870,7 @@ class TestTheLinkIsClosedWhenTheChargePointIsSilent:
 
     def test_not_while_the_charge_point_has_a_connection_of_its_own(self) -> None:
         assert (
-            connected(JSON_CHARGE_POINT)
+            connected(JSON_CHARGE_POINT, SOAP_CENTRAL_SYSTEM)
             << calls(CP, "c1", BOOT)
             >> sends(CS, "h1", BOOT)
             << answers(CS, "h1", boot_conf(5))
@@ -942,20 +1025,24 @@ class TestAnAddressThatDidNotAnswerIsTriedAgain:
             >> sends(CP, "h2", RESET)
         )
 
-    def test_a_soap_central_system_is_tried_again_likewise(self) -> None:
-        assert (
-            connected(JSON_CHARGE_POINT, SOAP_CENTRAL_SYSTEM)
+    @pytest.mark.parametrize("sender", [CP, CS])
+    def test_a_soap_central_system_is_tried_again_likewise(self, sender: Party) -> None:
+        """Who calls may be called."""
+        playbook = (
+            connected(SOAP_CHARGE_POINT, SOAP_CENTRAL_SYSTEM)
             << calls(CP, "c1", START)
             >> sends(CS, "h1", START)
-            << wait(1)
             << down(CS, "h1")
+            >> tells_unanswered(CP, "c1")
             << wait(1)
-            << calls(CP, "c2", STOP)
-            >> sends(CS, "h2", START)
-            << answers(CS, "h2", START_CONF)
-            >> tells(CP, "c1", START_CONF)
-            >> sends(CS, "h3", STOP)
         )
+        assert playbook
+        assert playbook.session.links[CS].status is Status.DOWN
+        if sender is CS:
+            assert playbook << calls(CS, "s1", RESET) >> sends(CP, "h2", RESET)
+            assert playbook.session.links[CS].status is Status.UP
+        else:
+            assert playbook << calls(CP, "c2", STOP) >> sends(CS, "h2", STOP)
 
     def test_a_websocket_is_not_up_because_somebody_calls(self) -> None:
         assert (
@@ -965,6 +1052,577 @@ class TestAnAddressThatDidNotAnswerIsTriedAgain:
             << wait(5)
             << up(CP)
             >> sends(CP, "h1", RESET)
+        )
+
+
+class TestARepetitionIsNotSentTwice:
+    """Rule 12."""
+
+    @pytest.mark.parametrize(("charge_point", "central_system"), LEGS)
+    def test_while_the_first_is_out_it_waits_for_its_answer(self, charge_point: Side, central_system: Side) -> None:
+        playbook = connected(charge_point, central_system)
+        assert (
+            playbook
+            << calls(CP, "c1", START)
+            >> sends(CS, "h1", START)
+            << calls(CP, "c2", start())
+            << calls(CP, "c3", start())
+            << answers(CS, "h1", START_CONF)
+            >> tells(CP, "c1", START_CONF)
+            >> tells(CP, "c2", START_CONF)
+            >> tells(CP, "c3", START_CONF)
+            << wait(1)
+        )
+        outcomes = [(report.call.unique_id, report.outcome, report.hop_id) for report in playbook.reports]
+        assert outcomes == [
+            ("c1", Outcome.RESULT, "h1"),
+            ("c2", Outcome.REPEATED, None),
+            ("c3", Outcome.REPEATED, None),
+        ]
+        assert playbook.session.in_progress() == 0
+
+    def test_while_the_first_waits_too(self) -> None:
+        playbook = connected() << calls(CP, "c1", AUTHORIZE) >> sends(CS, "h1", AUTHORIZE) << calls(CP, "c2", STOP)
+        assert playbook << calls(CP, "c3", stop(7))
+        assert playbook.session.in_progress() == 3
+        assert (
+            playbook
+            << answers(CS, "h1", AUTHORIZE_CONF)
+            >> tells(CP, "c1", AUTHORIZE_CONF)
+            >> sends(CS, "h2", STOP)
+            << answers(CS, "h2", STOP_CONF)
+            >> tells(CP, "c2", STOP_CONF)
+            >> tells(CP, "c3", STOP_CONF)
+        )
+
+    @pytest.mark.parametrize(("charge_point", "central_system"), LEGS)
+    def test_once_the_first_is_answered_it_gets_that_answer(self, charge_point: Side, central_system: Side) -> None:
+        playbook = connected(charge_point, central_system)
+        assert (
+            playbook
+            << calls(CP, "c1", START)
+            >> sends(CS, "h1", START)
+            << answers(CS, "h1", START_CONF)
+            >> tells(CP, "c1", START_CONF)
+            << wait(600)
+            << calls(CP, "c2", start(), unique_id="urn:uuid:another")
+            >> tells(CP, "c2", START_CONF, unique_id="urn:uuid:another")
+            << calls(CP, "c1", start())
+            >> tells(CP, "c1", START_CONF)
+        )
+        assert [report.outcome for report in playbook.reports[1:]] == [Outcome.REPEATED, Outcome.REPEATED]
+
+    @pytest.mark.parametrize(
+        "other",
+        [start(connector=2), start(meter=1), stop(8), stop(7, meter=1), REMOTE_START],
+    )
+    def test_what_is_not_the_same_is_sent(self, other: Request) -> None:
+        assert (
+            connected()
+            << calls(CP, "c1", START)
+            >> sends(CS, "h1", START)
+            << answers(CS, "h1", START_CONF)
+            >> tells(CP, "c1", START_CONF)
+            << calls(CP, "c2", STOP)
+            >> sends(CS, "h2", STOP)
+            << answers(CS, "h2", STOP_CONF)
+            >> tells(CP, "c2", STOP_CONF)
+            << calls(CP, "c3", other)
+            >> sends(CS, "h3", other)
+        )
+
+    def test_other_messages_are_sent_as_often_as_they_come(self) -> None:
+        assert (
+            connected()
+            << calls(CP, "c1", HEARTBEAT)
+            >> sends(CS, "h1", HEARTBEAT)
+            << calls(CP, "c2", HEARTBEAT)
+            << answers(CS, "h1", HEARTBEAT_CONF)
+            >> tells(CP, "c1", HEARTBEAT_CONF)
+            >> sends(CS, "h2", HEARTBEAT)
+        )
+
+    def test_a_refusal_is_shared_and_not_remembered(self) -> None:
+        playbook = connected()
+        assert (
+            playbook
+            << calls(CP, "c1", START)
+            >> sends(CS, "h1", START)
+            << calls(CP, "c2", START)
+            << refuses(CS, "h1")
+            >> tells_error(CP, "c1", ErrorCode.InternalError)
+            >> tells_error(CP, "c2", ErrorCode.InternalError)
+            << calls(CP, "c3", START)
+            >> sends(CS, "h2", START)
+        )
+        assert [report.outcome for report in playbook.reports] == [Outcome.ERROR, Outcome.REPEATED]
+
+    def test_silence_likewise(self) -> None:
+        """The deadline of the first is the deadline of all."""
+        playbook = connected()
+        assert (
+            playbook
+            << calls(CP, "c1", START)
+            >> sends(CS, "h1", START)
+            << wait(20)
+            << calls(CP, "c2", START)
+            << wait(10)
+            >> tells_unanswered(CP, "c1")
+            >> tells_unanswered(CP, "c2")
+            << calls(CP, "c3", START)
+            >> sends(CS, "h2", START)
+        )
+        assert [report.outcome for report in playbook.reports] == [Outcome.UNANSWERED, Outcome.UNANSWERED]
+
+    def test_it_may_have_the_unique_id_of_the_first(self) -> None:
+        """Rule 13 of the field. A refusal would be taken for the answer, and what is money given up."""
+        assert (
+            connected(JSON_CHARGE_POINT, SOAP_CENTRAL_SYSTEM)
+            << calls(CP, "c1", STOP)
+            >> sends(CS, "h1", STOP)
+            << calls(CP, "c1", stop(7))
+            << answers(CS, "h1", STOP_CONF)
+            >> tells(CP, "c1", STOP_CONF)
+            >> tells(CP, "c1", STOP_CONF)
+        )
+
+    def test_a_charge_point_that_reconnects_gets_the_answer_that_it_missed(self) -> None:
+        playbook = connected(JSON_CHARGE_POINT, SOAP_CENTRAL_SYSTEM)
+        assert (
+            playbook
+            << calls(CP, "c1", STOP)
+            >> sends(CS, "h1", STOP)
+            << down(CP)
+            << answers(CS, "h1", STOP_CONF)
+            << up(CP)
+            << calls(CP, "c1", stop(7))
+            >> tells(CP, "c1", STOP_CONF)
+        )
+        assert [(report.outcome, report.hop_id) for report in playbook.reports] == [
+            (Outcome.ABANDONED, "h1"),
+            (Outcome.REPEATED, None),
+        ]
+
+    def test_or_waits_for_it_if_it_is_still_to_come(self) -> None:
+        playbook = connected(JSON_CHARGE_POINT, SOAP_CENTRAL_SYSTEM)
+        assert (
+            playbook
+            << calls(CP, "c1", STOP)
+            >> sends(CS, "h1", STOP)
+            << down(CP)
+            << up(CP)
+            << calls(CP, "c2", stop(7))
+            << down(CP)
+            << up(CP)
+            << calls(CP, "c3", stop(7))
+            << answers(CS, "h1", STOP_CONF)
+            >> tells(CP, "c3", STOP_CONF)
+        )
+        assert [report.outcome for report in playbook.reports] == [
+            Outcome.ABANDONED,
+            Outcome.ABANDONED,
+            Outcome.REPEATED,
+        ]
+
+    def test_a_restart_forgets_nothing(self) -> None:
+        known = Answered(fingerprint=fingerprint(START) or "", answer=START_CONF)
+        assert connected(memory=Memory(answered=(known,))) << calls(CP, "c1", start()) >> tells(CP, "c1", START_CONF)
+
+
+class TestAnAnswerIsKeptBeforeItIsTold:
+    """Rule 12: a Charge Point believes what it was told, whatever happens to us."""
+
+    START_RECORD = Answered(fingerprint=fingerprint(START) or "", answer=START_CONF)
+
+    def answered(self, charge_point: Side = SOAP_CHARGE_POINT, central_system: Side = JSON_CENTRAL_SYSTEM) -> Playbook:
+        return (
+            connected(charge_point, central_system, showing=(Keep,))
+            << calls(CP, "c1", START)
+            >> sends(CS, "h1", START)
+            << wait(10)
+            << answers(CS, "h1", START_CONF)
+            >> keeps("h1", self.START_RECORD)
+        )
+
+    def test_it_is_told_when_it_is_kept(self) -> None:
+        assert self.answered() << wait(5) << kept("h1") >> tells(CP, "c1", START_CONF) << wait(100)
+
+    def test_others_are_sent_meanwhile(self) -> None:
+        assert (
+            self.answered()
+            << calls(CP, "c2", AUTHORIZE)
+            >> sends(CS, "h2", AUTHORIZE)
+            << answers(CS, "h2", AUTHORIZE_CONF)
+            >> tells(CP, "c2", AUTHORIZE_CONF)
+            << kept("h1")
+            >> tells(CP, "c1", START_CONF)
+        )
+
+    def test_a_store_that_hangs_keeps_nobody_waiting(self) -> None:
+        playbook = self.answered()
+        assert playbook << wait(19.99) << wait(0.01) >> tells(CP, "c1", START_CONF) << kept("h1") << wait(100)
+        assert [report.outcome for report in playbook.reports] == [Outcome.RESULT]
+
+    def test_what_is_not_there_to_be_told_is_not(self) -> None:
+        assert self.answered() << kept("h2") << kept("c1") << kept("h1") >> tells(CP, "c1", START_CONF) << kept("h1")
+
+    def test_a_repetition_is_not_told_earlier(self) -> None:
+        assert (
+            self.answered()
+            << calls(CP, "c2", start())
+            << wait(1)
+            << kept("h1")
+            >> tells(CP, "c1", START_CONF)
+            >> tells(CP, "c2", START_CONF)
+        )
+
+    def test_nor_one_on_a_new_connection(self) -> None:
+        playbook = self.answered(JSON_CHARGE_POINT, SOAP_CENTRAL_SYSTEM)
+        assert (
+            playbook
+            << down(CP)
+            << up(CP)
+            << calls(CP, "c1", start())
+            << wait(1)
+            << kept("h1")
+            >> tells(CP, "c1", START_CONF)
+        )
+        assert [report.outcome for report in playbook.reports] == [Outcome.ABANDONED, Outcome.REPEATED]
+
+    def test_a_second_answer_meanwhile_goes_nowhere(self) -> None:
+        assert self.answered() << refuses(CS, "h1") >> drops(CS, "h1") << kept("h1") >> tells(CP, "c1", START_CONF)
+
+    def test_the_link_may_go_meanwhile(self) -> None:
+        assert self.answered() << down(CS) << kept("h1") >> tells(CP, "c1", START_CONF)
+
+    def test_one_that_nobody_waits_for_is_kept_for_its_repetition(self) -> None:
+        playbook = connected(JSON_CHARGE_POINT, SOAP_CENTRAL_SYSTEM)
+        assert playbook << calls(CP, "c1", START) >> sends(CS, "h1", START) << down(CP) << answers(CS, "h1", START_CONF)
+        assert playbook.records == [self.START_RECORD, Connector(number=1, transaction_id=7)]
+
+    def test_only_what_is_repeated_is_kept(self) -> None:
+        assert (
+            connected(showing=(Keep,))
+            << calls(CP, "c1", AUTHORIZE)
+            >> sends(CS, "h1", AUTHORIZE)
+            << answers(CS, "h1", AUTHORIZE_CONF)
+            >> tells(CP, "c1", AUTHORIZE_CONF)
+            << calls(CP, "c2", START)
+            >> sends(CS, "h2", START)
+            << refuses(CS, "h2")
+            >> tells_error(CP, "c2", ErrorCode.InternalError)
+        )
+
+    def test_it_is_in_progress_and_the_link_is_not_closed_over_it(self) -> None:
+        playbook = connected(showing=(Keep,), idle_default=20.0)
+        assert playbook << calls(CP, "c1", START) >> sends(CS, "h1", START) << answers(CS, "h1", START_CONF) >> ANY_KEEP
+        assert playbook.session.in_progress() == 1
+        assert playbook << wait(29.99) << wait(0.01) >> tells(CP, "c1", START_CONF) >> closes(CS)
+
+
+class TestTheTwoConnectionsOfAChargePointEndTogether:
+    """Rule 13."""
+
+    RELAY = (JSON_CHARGE_POINT, RELAYED_CENTRAL_SYSTEM)
+    TRANSLATED = (JSON_CHARGE_POINT, SOAP_CENTRAL_SYSTEM)
+
+    @pytest.mark.parametrize("central_system", [SOAP_CENTRAL_SYSTEM, RELAYED_CENTRAL_SYSTEM])
+    def test_a_charge_point_without_its_central_system_is_disconnected(self, central_system: Side) -> None:
+        """It is offline then, and queues."""
+        playbook = connected(JSON_CHARGE_POINT, central_system)
+        assert (
+            playbook
+            << calls(CP, "c1", START)
+            >> sends(CS, "h1", START)
+            << calls(CP, "c2", HEARTBEAT)
+            << down(CS, "h1", reason="connection refused")
+            >> closes(CP, try_again=True, reason="connection refused")
+            << wait(100)
+        )
+        outcomes = [(report.call.unique_id, report.outcome, report.answer) for report in playbook.reports]
+        assert sorted(outcomes) == [("c1", Outcome.ABANDONED, None), ("c2", Outcome.ABANDONED, None)]
+        assert playbook.session.in_progress() == 0
+        assert playbook << up(CS) << up(CP) << calls(CP, "c1", start()) >> sends(CS, "h2", START)
+
+    def test_the_central_systems_connection_ends_with_the_charge_points(self) -> None:
+        assert connected(*self.RELAY) << down(CP, reason="1006") >> closes(CS, reason="1006") << down(CS) << wait(10)
+
+    def test_a_soap_central_system_has_none(self) -> None:
+        assert connected(*self.TRANSLATED) << down(CP)
+
+    def test_one_that_is_gone_is_not_closed(self) -> None:
+        assert connected(*self.TRANSLATED) << down(CP) << down(CS)
+        assert Playbook(*self.RELAY) << up(CS) << down(CS) << up(CP) << down(CP)
+
+    @pytest.mark.parametrize("central_system", [JSON_CENTRAL_SYSTEM, SOAP_CENTRAL_SYSTEM])
+    def test_a_soap_charge_point_has_none_either(self, central_system: Side) -> None:
+        assert connected(SOAP_CHARGE_POINT, central_system) << down(CS)
+
+    @pytest.mark.parametrize(("lost", "closed"), [(CS, CP), (CP, CS)])
+    def test_what_was_out_is_over_on_both(self, lost: Party, closed: Party) -> None:
+        """Nobody on a new connection waits for answers that the old ones took with them."""
+        playbook = connected(*self.RELAY)
+        assert (
+            playbook
+            << calls(CP, "c1", AUTHORIZE)
+            >> sends(CS, "h1", AUTHORIZE)
+            << calls(CS, "s1", RESET)
+            >> sends(CP, "h2", RESET)
+            << down(lost)
+            >> closes(closed, try_again=closed is CP)
+        )
+        assert playbook.session.in_progress() == 0
+        assert (
+            playbook
+            << up(CS)
+            << up(CP)
+            << calls(CS, "s1", LIST_VERSION)
+            >> sends(CP, "h3", LIST_VERSION)
+            << calls(CP, "c1", HEARTBEAT)
+            >> sends(CS, "h4", HEARTBEAT)
+        )
+
+    def test_what_a_soap_central_system_asked_is_unanswered(self) -> None:
+        assert (
+            connected(*self.TRANSLATED)
+            << calls(CS, "s1", RESET)
+            >> sends(CP, "h1", RESET)
+            << calls(CS, "s2", LIST_VERSION)
+            << calls(CP, "c1", HEARTBEAT)
+            >> sends(CS, "h2", HEARTBEAT)
+            << down(CS, "h2", reason="connection refused")
+            >> tells_unanswered(CS, "s1", "the Charge Point did not answer (connection refused)")
+            >> closes(CP, try_again=True)
+            << up(CP)
+            >> sends(CP, "h3", LIST_VERSION)
+        )
+
+    @pytest.mark.parametrize("call", [START, STOP, MeterValuesRequest(connectorId=1, meterValue=())])
+    def test_what_is_transaction_related_and_not_answered_stays_so(self, call: Request) -> None:
+        """Promise 1, its one exception: a CALLERROR would say that the message is at fault."""
+        playbook = connected(*self.TRANSLATED)
+        assert (
+            playbook
+            << calls(CP, "c1", call)
+            >> sends(CS, "h1", call)
+            << says_nothing(CS, "h1", "HTTP 502")
+            << calls(CP, "c2", call)
+            >> sends(CS, "h2", call)
+            << wait(30)
+        )
+        assert [(report.outcome, report.answer) for report in playbook.reports] == 2 * [(Outcome.UNANSWERED, None)]
+
+    def test_nor_are_its_repetitions(self) -> None:
+        playbook = connected(*self.TRANSLATED)
+        assert playbook << calls(CP, "c1", STOP) >> sends(CS, "h1", STOP) << calls(CP, "c2", STOP) << wait(30)
+        assert [(report.outcome, report.answer) for report in playbook.reports] == 2 * [(Outcome.UNANSWERED, None)]
+
+    def test_that_it_was_refused_is_told(self) -> None:
+        assert (
+            connected(*self.TRANSLATED)
+            << calls(CP, "c1", STOP)
+            >> sends(CS, "h1", STOP)
+            << refuses(CS, "h1", ErrorCode.FormationViolation)
+            >> tells_error(CP, "c1", ErrorCode.FormationViolation)
+        )
+
+    @pytest.mark.parametrize("call", [AUTHORIZE, HEARTBEAT, BOOT])
+    def test_that_others_found_no_answer_is_told(self, call: Request) -> None:
+        assert (
+            connected(*self.TRANSLATED)
+            << calls(CP, "c1", call)
+            >> sends(CS, "h1", call)
+            << says_nothing(CS, "h1", "HTTP 502")
+            >> tells_unanswered(CP, "c1", "HTTP 502")
+            << calls(CP, "c2", call)
+            >> sends(CS, "h2", call)
+            << wait(30)
+            >> tells_unanswered(CP, "c2")
+        )
+
+    def test_a_soap_charge_point_is_told_of_all(self) -> None:
+        """HTTP has a way to say that it is the link (503)."""
+        assert (
+            connected(SOAP_CHARGE_POINT, SOAP_CENTRAL_SYSTEM)
+            << calls(CP, "c1", STOP)
+            >> sends(CS, "h1", STOP)
+            << says_nothing(CS, "h1", "HTTP 502")
+            >> tells_unanswered(CP, "c1", "HTTP 502")
+        )
+
+
+class TestATransactionIdBeyond32BitsHasAnAlias:
+    """Rule 14."""
+
+    WIDE, NAME = 2**40, 2**31 - 1
+    ALIAS = Alias(transaction_id=WIDE, alias=NAME)
+
+    def test_the_charge_point_knows_the_alias_and_the_central_system_the_id(self) -> None:
+        metered = MeterValuesRequest(connectorId=1, meterValue=(), transactionId=self.NAME)
+        metered_wide = MeterValuesRequest(connectorId=1, meterValue=(), transactionId=self.WIDE)
+        remote_stop = RemoteStopTransactionRequest(transactionId=self.WIDE)
+        remote_stop_narrow = RemoteStopTransactionRequest(transactionId=self.NAME)
+        remote_stop_conf = RemoteStopTransactionResponse(status=REMOTE_START_CONF.status)
+        playbook = connected()
+        assert (
+            playbook
+            << calls(CP, "c1", START)
+            >> sends(CS, "h1", START)
+            << answers(CS, "h1", start_conf(self.WIDE))
+            >> tells(CP, "c1", start_conf(self.NAME))
+            << calls(CP, "c2", metered)
+            >> sends(CS, "h2", metered_wide)
+            << calls(CS, "s1", remote_stop)
+            >> sends(CP, "h3", remote_stop_narrow)
+            << answers(CP, "h3", remote_stop_conf)
+            >> tells(CS, "s1", remote_stop_conf)
+            << refuses(CS, "h2")
+            >> tells_error(CP, "c2", ErrorCode.InternalError)
+            << calls(CP, "c3", stop(self.NAME))
+            >> sends(CS, "h4", stop(self.WIDE))
+            << answers(CS, "h4", STOP_CONF)
+            >> tells(CP, "c3", STOP_CONF)
+        )
+        assert playbook.records == [
+            self.ALIAS,
+            Answered(fingerprint=fingerprint(START) or "", answer=start_conf(self.NAME)),
+            Connector(number=1, transaction_id=self.NAME),
+            Answered(fingerprint=fingerprint(stop(self.NAME)) or "", answer=STOP_CONF),
+            ANY,
+        ]
+
+    def test_it_is_kept_before_it_is_told(self) -> None:
+        playbook = connected(showing=(Keep,)) << calls(CP, "c1", START) >> sends(CS, "h1", START)
+        told = Answered(fingerprint=fingerprint(START) or "", answer=start_conf(self.NAME))
+        assert (
+            playbook
+            << answers(CS, "h1", start_conf(self.WIDE))
+            >> keeps("h1", self.ALIAS, told)
+            << kept("h1")
+            >> tells(CP, "c1", start_conf(self.NAME))
+        )
+
+    def test_a_command_that_makes_one_necessary_does_not_wait(self) -> None:
+        call = RemoteStopTransactionRequest(transactionId=self.WIDE)
+        assert (
+            connected(showing=(Note,))
+            << calls(CS, "s1", call)
+            >> notes(self.ALIAS)
+            >> sends(CP, "h1", RemoteStopTransactionRequest(transactionId=self.NAME))
+            << calls(CS, "s2", call)
+            << refuses(CP, "h1")
+            >> tells_error(CS, "s1", ErrorCode.InternalError)
+            >> sends(CP, "h2", RemoteStopTransactionRequest(transactionId=self.NAME))
+        )
+
+    def test_a_repetition_is_told_the_same_one(self) -> None:
+        assert (
+            connected()
+            << calls(CP, "c1", START)
+            >> sends(CS, "h1", START)
+            << calls(CP, "c2", START)
+            << answers(CS, "h1", start_conf(self.WIDE))
+            >> tells(CP, "c1", start_conf(self.NAME))
+            >> tells(CP, "c2", start_conf(self.NAME))
+            << calls(CP, "c3", START)
+            >> tells(CP, "c3", start_conf(self.NAME))
+        )
+
+    def test_a_restart_forgets_nothing(self) -> None:
+        assert (
+            connected(memory=Memory(aliases=(self.ALIAS,)))
+            << calls(CP, "c1", stop(self.NAME))
+            >> sends(CS, "h1", stop(self.WIDE))
+        )
+
+    @pytest.mark.parametrize("leg", ["json-soap", "json-json"])
+    def test_a_json_charge_point_gets_the_id_itself(self, leg: str) -> None:
+        assert (
+            connected(*SIDES[leg])
+            << calls(CP, "c1", START)
+            >> sends(CS, "h1", START)
+            << answers(CS, "h1", start_conf(self.WIDE))
+            >> tells(CP, "c1", start_conf(self.WIDE))
+            << calls(CP, "c2", stop(self.WIDE))
+            >> sends(CS, "h2", stop(self.WIDE))
+        )
+
+
+class TestTheBridgeIsStartedAgain:
+    """Resumed: a SOAP Charge Point that was heard of before is still there, though it says nothing just now."""
+
+    def resumed(self, ago: float, **settings: Any) -> Playbook:
+        return Playbook(SOAP_CHARGE_POINT, JSON_CENTRAL_SYSTEM, **settings) << up(CP) << resumed(-ago)
+
+    @pytest.mark.parametrize(("chance", "pause"), [(0.0, 0.0), (0.5, 2.5), (0.9999, 4.9995)])
+    def test_its_link_is_opened_again_some_time_soon(self, chance: float, pause: float) -> None:
+        playbook = self.resumed(100, chance=lambda: chance)
+        if pause:
+            playbook = playbook << wait(pause - 0.001) << wait(0.002)
+        assert playbook >> opens(CS) << up(CS) << wait(100)
+
+    def test_at_once_if_it_has_something_to_say(self) -> None:
+        assert self.resumed(100, chance=lambda: 0.5) << wait(1) << calls(CP, "c1", HEARTBEAT) >> opens(CS)
+
+    def test_it_is_held_as_long_as_it_would_have_been(self) -> None:
+        assert self.resumed(100) >> opens(CS) << up(CS) << wait(799.99) << wait(0.01) >> closes(CS)
+        playbook = self.resumed(100, memory=Memory(heartbeat=60))
+        assert playbook >> opens(CS) << up(CS) << wait(79.99) << wait(0.01) >> closes(CS)
+
+    def test_it_is_tried_again_and_again(self) -> None:
+        playbook = self.resumed(100) >> opens(CS)
+        for pause in [1, 2, 4]:
+            playbook = playbook << down(CS) << wait(pause - 0.01) << wait(0.01) >> opens(CS)
+        assert playbook
+
+    def test_not_for_one_that_is_silent_for_too_long(self) -> None:
+        assert self.resumed(900) << wait(100)
+        assert self.resumed(181, memory=Memory(heartbeat=60)) << wait(100) << calls(CP, "c1", BOOT) >> opens(CS)
+
+    def test_not_if_it_is_open(self) -> None:
+        assert self.resumed(100) >> opens(CS) << resumed(-50) << up(CS) << resumed(-10) << wait(100)
+
+    def test_who_cannot_be_dialled_is_not(self) -> None:
+        assert Playbook(SOAP_CHARGE_POINT, SOAP_CENTRAL_SYSTEM) << up(CP) << up(CS) << resumed(-10) << wait(100)
+
+
+class TestWhatTheMessagesSayOfTheConnectors:
+    """Notes, for dialects and for people; tests.core.test_memory has the particulars."""
+
+    def test_is_noted_when_it_changes(self) -> None:
+        assert (
+            connected(showing=(Note,))
+            << calls(CP, "c1", START)
+            >> sends(CS, "h1", START)
+            << answers(CS, "h1", START_CONF)
+            >> tells(CP, "c1", START_CONF)
+            >> notes(Connector(number=1, transaction_id=7))
+            << calls(CP, "c2", START)
+            >> tells(CP, "c2", START_CONF)
+        )
+
+    def test_is_noted_when_there_is_an_answer(self) -> None:
+        assert (
+            connected(showing=(Note,))
+            << calls(CP, "c1", START)
+            >> sends(CS, "h1", START)
+            << refuses(CS, "h1")
+            >> tells_error(CP, "c1", ErrorCode.InternalError)
+            << calls(CP, "c2", START)
+            >> sends(CS, "h2", START)
+            << wait(30)
+            >> tells_unanswered(CP, "c2")
+        )
+
+    def test_whoever_is_there_to_be_told(self) -> None:
+        """The transaction runs, though its Charge Point hears of it by a repetition only."""
+        assert (
+            connected(JSON_CHARGE_POINT, SOAP_CENTRAL_SYSTEM, showing=(Note,))
+            << calls(CP, "c1", START)
+            >> sends(CS, "h1", START)
+            << down(CP)
+            << answers(CS, "h1", START_CONF)
+            >> notes(Connector(number=1, transaction_id=7))
         )
 
 
@@ -990,8 +1648,8 @@ class TestReplayOfTheLastBootNotification:
             playbook
             << down(CS)
             << calls(CP, "c2", HEARTBEAT)
-            << wait(1)
             >> opens(CS)
+            << wait(1)
             << up(CS)
             >> sends(CS, "h3", BOOT)
             << answers(CS, "h3", boot_conf(20))
@@ -1039,11 +1697,22 @@ class TestReplayOfTheLastBootNotification:
             self.booted()
             << down(CS)
             << calls(CP, "c2", self.OTHER)
-            << wait(1)
             >> opens(CS)
             << up(CS)
             >> sends(CS, "h2", self.OTHER)
         )
+
+    def test_a_restart_of_the_bridge_makes_a_new_link_too(self) -> None:
+        playbook = Playbook(SOAP_CHARGE_POINT, JSON_CENTRAL_SYSTEM, replay_boot=True, memory=Memory(boot=BOOT))
+        assert playbook << calls(CP, "c1", HEARTBEAT) >> opens(CS) << up(CS) >> sends(CS, "h2", BOOT)
+        playbook = Playbook(SOAP_CHARGE_POINT, JSON_CENTRAL_SYSTEM, replay_boot=True, memory=Memory(boot=BOOT))
+        assert playbook << calls(CP, "c1", self.OTHER) >> opens(CS) << up(CS) >> sends(CS, "h1", self.OTHER)
+
+    @pytest.mark.parametrize("leg", ["json-soap", "soap-soap", "json-json"])
+    def test_only_where_the_link_is_the_bridges_own(self, leg: str) -> None:
+        """A JSON Charge Point's connection is its own, and no more than a POST is lost with SOAP."""
+        playbook = connected(*SIDES[leg], replay_boot=True, memory=Memory(boot=BOOT))
+        assert playbook << up(CP) << up(CS)
 
     def test_nobody_is_told_when_it_is_not_answered(self) -> None:
         playbook = self.booted()
@@ -1076,7 +1745,7 @@ class TestReports:
         ]
 
     def test_of_others(self) -> None:
-        playbook = connected(JSON_CHARGE_POINT)
+        playbook = connected(JSON_CHARGE_POINT, SOAP_CENTRAL_SYSTEM)
         assert (
             playbook
             << calls(CP, "c1", START)
@@ -1087,7 +1756,7 @@ class TestReports:
             >> tells_error(CP, "c1", ErrorCode.InternalError)
             << calls(CP, "c2", STOP)
             >> sends(CS, "h2", STOP)
-            << calls(CP, "c3", STOP)
+            << calls(CP, "c3", HEARTBEAT)
             << wait(1)
             << down(CP)
             << wait(29)
@@ -1115,8 +1784,8 @@ def test_one_timer_for_whatever_comes_first() -> None:
         << wait(10)
         << calls(CP, "c2", STOP)
         << answers(CS, "h1", START_CONF)
-        >> tells(CP, "c1", START_CONF)
         >> sends(CS, "h2", STOP)
+        >> tells(CP, "c1", START_CONF)
         << wait(20)
         >> SetTimer(at=40)
         << wait(10)

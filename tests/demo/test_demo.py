@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import socket
 import subprocess
@@ -17,8 +18,8 @@ import pytest
 from bridge.demo.checks import Failure, Played, Taken, failure_of, normal
 from bridge.demo.lines import columns
 from bridge.demo.ports import HOST, Ports
-from bridge.demo.run import Demo, run
-from bridge.demo.scenario import STEPS, Later, Refusal, Step, filled
+from bridge.demo.run import SCENARIOS, Demo, run
+from bridge.demo.scenario import Later, Refusal, Step, filled
 from bridge.demo.screen import WIDTH
 from bridge.demo.stage import Prepare, settings_for
 from bridge.simulators.json_central_system import JsonCentralSystem
@@ -29,15 +30,28 @@ from bridge.tasks import Tasks
 COMMAND = [sys.executable, "-m", "bridge", "demo"]
 
 
-def once() -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, "--once"], capture_output=True, text=True, timeout=60, encoding="utf-8")
+def once(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [*COMMAND, "--once", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, encoding="utf-8")
 
 
-def played(prepare: Prepare | None = None) -> tuple[int, list[str]]:
+def played(prepare: Prepare | None = None, protocol: str = "ocpp1.6s") -> tuple[int, list[str]]:
     """The exit code and the lines of a demo in this process."""
     said: list[str] = []
-    code = asyncio.run(run(Demo(say=said.append, prepare=prepare), once=True))
+    code = asyncio.run(run(Demo(say=said.append, prepare=prepare, protocol=protocol), once=True))
     return code, said
+
+
+def refusing(_: Payload) -> Payload:
+    raise Refused("InternalError", "out of order")
+
+
+def in_central_system(action: str, behaviour: Behaviour) -> Prepare:
+    return lambda central_system, _: central_system.behaviour.update({action: behaviour})
+
+
+def in_charge_point(action: str, behaviour: Behaviour) -> Prepare:
+    return lambda _, charge_point: charge_point.behaviour.update({action: behaviour})
 
 
 # The command
@@ -54,7 +68,7 @@ def test_the_session_goes_well_within_a_hundred_columns() -> None:
 
 def test_each_message_is_shown_on_both_sides() -> None:
     text = once().stdout
-    for number, step in enumerate(STEPS, start=1):
+    for number, step in enumerate(SCENARIOS["ocpp1.6s"].steps, start=1):
         assert f"{number:>2}  {step.name} ..." in text
     for words, count in (("SOAP request", 23), ("JSON request", 23), ("SOAP answer", 21), ("JSON answer", 21)):
         assert text.count(words) == count
@@ -102,6 +116,62 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
         demo.stdout.close()
         assert demo.stderr.read() == ""
         assert demo.wait(timeout=30) == 1
+
+
+# Older Charge Points
+
+
+@pytest.mark.parametrize(("protocol", "up", "down"), [("ocpp1.5s", 16, 13), ("ocpp1.2s", 15, 15)])
+def test_the_session_of_an_older_charge_point_goes_well_too(protocol: str, up: int, down: int) -> None:
+    result = once("--protocol", protocol)
+    assert (result.returncode, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
+    assert [line for line in lines if columns(line) > WIDTH] == []
+    assert f"{up} messages CP -> CS, {down} messages CS -> CP: all answered as expected" in lines[-1]
+    assert f"OCPP-S {protocol[4:7]}, takes commands" in lines[1]
+
+
+@pytest.mark.parametrize("protocol", ["ocpp1.5s", "ocpp1.2s"])
+def test_the_losses_that_the_gateway_logged_are_shown_at_the_end(protocol: str) -> None:
+    code, said = played(protocol=protocol)
+    assert code == 0
+    at = next(number for number, line in enumerate(said) if line.startswith("Loss"))
+    ending = said[at:]
+    assert [line for line in ending[:-2] if not line.startswith(("Loss  ", "      "))] == []
+    assert ending[-2] == ""
+    losses = " ".join(line.strip() for line in ending)
+    steps = SCENARIOS[protocol].steps
+    for field in {field for step in steps for field in step.losses}:
+        times = sum(list(step.losses).count(field) for step in steps)
+        assert f"Loss  {field}{f' ({times} times)' if times > 1 else ''}: " in losses
+    assert "Loss" not in "".join(played()[1])
+
+
+@pytest.mark.parametrize(
+    ("protocol", "prepare", "expected"),
+    [
+        (
+            "ocpp1.5s",
+            in_charge_point("UnlockConnector", lambda _: {"status": "Rejected"}),
+            'answer given.status = "Accepted"',
+        ),
+        ("ocpp1.2s", in_central_system("MeterValues", refusing), "an answer"),
+    ],
+)
+def test_a_broken_step_of_an_older_session_is_named(protocol: str, prepare: Prepare, expected: str) -> None:
+    code, said = played(prepare, protocol)
+    assert code == 1
+    failure = next(number for number, line in enumerate(said) if line.startswith("FAILED"))
+    assert said[failure + 1] == f"  expected  {expected}"
+
+
+def test_what_it_shows_of_the_log_gets_into_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    traffic = logging.getLogger("bridge.traffic")
+    before = (traffic.level, list(traffic.filters))
+    with caplog.at_level(logging.ERROR, "bridge"):
+        assert played(protocol="ocpp1.5s")[0] == 0
+    assert caplog.records == []
+    assert (traffic.level, list(traffic.filters)) == before
 
 
 # Staying up
@@ -162,18 +232,6 @@ def test_a_sign_of_life_that_fails_is_told() -> None:
 
 
 # Broken steps
-
-
-def refusing(_: Payload) -> Payload:
-    raise Refused("InternalError", "out of order")
-
-
-def in_central_system(action: str, behaviour: Behaviour) -> Prepare:
-    return lambda central_system, _: central_system.behaviour.update({action: behaviour})
-
-
-def in_charge_point(action: str, behaviour: Behaviour) -> Prepare:
-    return lambda _, charge_point: charge_point.behaviour.update({action: behaviour})
 
 
 @pytest.mark.parametrize(
@@ -248,7 +306,7 @@ def message(at: float = 1.0) -> WireMessage:
 
 STEP = Step(action="X", upwards=True, answer={"status": "Accepted"})
 WELL = Played(
-    sent={"a": ["x", 16.0], "t": "2026-01-02T03:04:05Z"},
+    arrives={"a": ["x", 16.0], "t": "2026-01-02T03:04:05Z"},
     outcome={"status": "Accepted", "n": Decimal("1.0")},
     taken=[
         Taken(
@@ -267,20 +325,21 @@ def test_equal_values_may_be_written_differently() -> None:
 @pytest.mark.parametrize(
     ("change", "expected", "came"),
     [
-        ({"sent": {"a": ["y", 16], "t": WELL.sent["t"]}}, 'request.a[0] = "y"', 'request.a[0] = "x"'),
-        ({"sent": {**WELL.sent, "b": "230.10"}}, 'request.b = "230.10"', "request.b = nothing"),
-        ({"sent": {"a": ["x"], "t": WELL.sent["t"]}}, 'request.a = ["x"]', 'request.a = ["x", "16.0"]'),
+        ({"arrives": {"a": ["y", 16], "t": WELL.arrives["t"]}}, 'request.a[0] = "y"', 'request.a[0] = "x"'),
+        ({"arrives": {**WELL.arrives, "b": "230.10"}}, 'request.b = "230.10"', "request.b = nothing"),
+        ({"arrives": {"a": ["x"], "t": WELL.arrives["t"]}}, 'request.a = ["x"]', 'request.a = ["x", "16.0"]'),
         ({"outcome": {"status": "Accepted", "n": 2}}, "answer.n = 1", "answer.n = 2"),
         ({"outcome": TimeoutError("too long")}, "an answer", "TimeoutError: too long"),
         ({"taken": []}, "the request, once, at the far side", "0 of it"),
         (
-            {"taken": [Taken(request=WELL.sent, answer=Refused("E", "no"))]},
+            {"taken": [Taken(request=WELL.arrives, answer=Refused("E", "no"))]},
             "the refusal, E: no",
             '{"status": "Accepted", "n": "1.0"}',
         ),
         ({"messages": []}, "a request and an answer on both sides", "0 messages"),
         ({"not_before": 2.0}, "the answer to the command, then what it triggers", "them the other way round"),
         ({"violations": ["v"]}, "messages that the specification allows", "v"),
+        ({"losses": ["XRequest.b", "XRequest.a"]}, "losses: none", "XRequest.a, XRequest.b"),
     ],
 )
 def test_what_differs_is_named(change: dict[str, Any], expected: str, came: str) -> None:
@@ -296,6 +355,28 @@ def test_a_refusal_is_compared_with_its_details() -> None:
     assert failure_of(step, other) == Failure(expected="details.a = 1", came="details.a = 2")
 
 
+def test_a_step_that_is_not_sent_ends_at_the_gateway() -> None:
+    step = replace(STEP, upwards=False, unsent=True, losses=["XRequest"])
+    unsent = replace(WELL, taken=[], messages=[message()] * 2, losses=["XRequest"])
+    assert failure_of(step, unsent) is None
+    assert failure_of(step, replace(unsent, taken=WELL.taken)) == Failure(
+        expected="no request at the far side", came="1 of it"
+    )
+    assert failure_of(step, replace(unsent, messages=[message()] * 4)) == Failure(
+        expected="a request and an answer", came="4 messages"
+    )
+    assert failure_of(step, replace(unsent, losses=[])) == Failure(expected="losses: XRequest", came="none")
+
+
+def test_an_answer_may_be_given_in_other_words_than_it_is_told_in() -> None:
+    step = replace(STEP, answer={"status": "Unlocked"}, given={"status": "Accepted"})
+    told = replace(WELL, outcome={"status": "Unlocked"})
+    assert failure_of(step, told) is None
+    other = replace(step, given={"status": "Rejected"})
+    expected = Failure(expected='answer given.status = "Rejected"', came='answer given.status = "Accepted"')
+    assert failure_of(other, told) == expected
+
+
 def test_text_is_no_number_and_true_is_not_1() -> None:
     assert normal("1.0") != normal("1.00")
     assert normal("2026-13-02T03:04:05Z") == "2026-13-02T03:04:05Z"
@@ -308,9 +389,8 @@ def test_text_is_no_number_and_true_is_not_1() -> None:
 
 def test_later_is_filled_in() -> None:
     template = {"id": Later.TRANSACTION, "list": [{"at": Later.NOW}], "text": "Later.NOW"}
-    made = filled(template, 7)
-    assert (made["id"], made["text"]) == (7, "Later.NOW")
-    assert made["list"][0]["at"].endswith("Z")
+    noon = "2026-01-02T12:00:00Z"
+    assert filled(template, 7, noon) == {"id": 7, "list": [{"at": noon}], "text": "Later.NOW"}
 
 
 def test_the_settings_are_the_defaults_but_for_the_ports() -> None:

@@ -41,7 +41,7 @@ SCHEMAS = Path(ocpp.__file__).parent / "v16" / "schemas"
 PDU = tuple[Party, str, bool]
 EVERY = [(version, pdu) for version in ("1.5", "1.2") for pdu in pdus(version)]
 # What has been seen on two connectors: on 1 a transaction is open, on 2 one has ended.
-KNOWN = Known(transactions={7: 1}, finishing=frozenset({2}), now="2026-01-02T12:00:00Z")
+KNOWN = Known(charging=frozenset({1}), finishing=frozenset({2}), now="2026-01-02T12:00:00Z")
 
 every_pdu = pytest.mark.parametrize(
     ("version", "pdu"),

@@ -13,10 +13,11 @@ import io
 import json
 import logging
 import re
+import socket
 import threading
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -27,6 +28,8 @@ from xml.sax.saxutils import escape
 import msgspec
 from aiohttp import web
 from lxml import etree
+from websockets.asyncio.client import connect
+from websockets.asyncio.connection import Connection as WebSocket
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
@@ -36,6 +39,8 @@ from bridge import config, logs
 from bridge.config import CentralSystem, ChargePoint, Listen, Route, Settings
 from bridge.gateway import Gateway
 from bridge.simulators.json_central_system import JsonCentralSystem
+from bridge.simulators.json_charge_point import JsonChargePoint
+from bridge.simulators.soap_central_system import SoapCentralSystem
 from bridge.simulators.soap_charge_point import SoapChargePoint
 from bridge.simulators.wire import Payload
 from tests.reference import OFFICIAL_WSDL
@@ -111,6 +116,14 @@ def run(walk: Coroutine[Any, Any, T], within: float = 2 * AT_MOST) -> T:
     return asyncio.run(bounded())
 
 
+def free_port() -> int:
+    """A port where nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
 # The gateway.
 
 
@@ -119,6 +132,7 @@ def settings(
     *,
     gateway: Mapping[str, Any] | None = None,
     soap: Mapping[str, Any] | None = None,
+    websocket: Mapping[str, Any] | None = None,
     central_system: Mapping[str, Any] | None = None,
     route: Mapping[str, Any] | None = None,
     charge_points: Mapping[str, ChargePoint] | None = None,
@@ -128,7 +142,7 @@ def settings(
     return Settings(
         gateway=config.Gateway(**(gateway or {})),
         soap=config.Soap(**({"listen": anywhere} | dict(soap or {}))),
-        websocket=config.WebSocket(listen=anywhere),
+        websocket=config.WebSocket(**({"listen": anywhere} | dict(websocket or {}))),
         admin=config.Admin(listen=anywhere),
         store=config.Store(url="memory:"),
         central_systems={"main": CentralSystem(**({"url": url} | dict(central_system or {})))},
@@ -152,6 +166,28 @@ def address_of(gateway: Gateway) -> str:
     """The URL of its CentralSystemService."""
     host, port = gateway.soap_address
     return f"http://{host}:{port}{PATH}"
+
+
+def reachable() -> dict[str, Any]:
+    """The table `soap` of a gateway that a SOAP Central System can find: it tells the address where it listens."""
+    port = free_port()
+    return {"listen": Listen("127.0.0.1", port), "public_url": f"http://127.0.0.1:{port}"}
+
+
+def websocket_of(gateway: Gateway) -> str:
+    """The URL that a JSON Charge Point appends its identity to."""
+    host, port = gateway.websocket_address
+    return f"ws://{host}:{port}/ocpp"
+
+
+def json_charge_point(gateway: Gateway, identity: str = "CP 1", **options: Any) -> JsonChargePoint:
+    """A Charge Point on the `ocpp` package that speaks to `gateway`."""
+    return JsonChargePoint(url=websocket_of(gateway), identity=identity, **options)
+
+
+def soap_central_system(**options: Any) -> SoapCentralSystem:
+    """A Central System on zeep."""
+    return SoapCentralSystem(wsdl=WSDL, **options)
 
 
 def charge_point(gateway: Gateway, identity: str = "CP 1", **options: Any) -> SoapChargePoint:
@@ -181,6 +217,46 @@ async def stage(identity: str = "CP 1", **tables: Any) -> AsyncIterator[Stage]:
         charge_point(gateway, identity) as point,
     ):
         yield Stage(gateway=gateway, central_system=central, charge_point=point)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leg:
+    """All three parties, of whichever protocols."""
+
+    identity: str
+    gateway: Gateway
+    central_system: JsonCentralSystem | SoapCentralSystem
+    charge_point: JsonChargePoint | SoapChargePoint
+
+    def violations(self) -> list[str]:
+        """What either simulator objects to."""
+        return self.central_system.violations + self.charge_point.violations
+
+    def forget(self) -> None:
+        """What they have seen so far."""
+        for party in (self.central_system, self.charge_point):
+            party.violations.clear()
+            party.received.clear()
+
+    async def met(self) -> None:
+        """Until the Central System can command the Charge Point."""
+        await self.charge_point.call("Heartbeat", {})
+        await self.central_system.wait_for(self.identity)
+
+
+@asynccontextmanager
+async def leg(near: str, far: str, identity: str = "CP 1", **tables: Any) -> AsyncIterator[Leg]:
+    """A gateway between a Charge Point that speaks `near` and a Central System that speaks `far`, "soap" or "json"."""
+    central: JsonCentralSystem | SoapCentralSystem = JsonCentralSystem() if far == "json" else soap_central_system()
+    protocol = {"json": "ocpp1.6j", "soap": "ocpp1.6s"}[far]
+    async with AsyncExitStack() as held:
+        await held.enter_async_context(central)
+        told = {"soap": reachable(), "central_system": {"protocol": protocol}} | tables
+        gateway = await held.enter_async_context(running(settings(central.url, **told)))
+        point: JsonChargePoint | SoapChargePoint
+        point = json_charge_point(gateway, identity) if near == "json" else charge_point(gateway, identity)
+        await held.enter_async_context(point)
+        yield Leg(identity=identity, gateway=gateway, central_system=central, charge_point=point)
 
 
 class Backstage:
@@ -215,10 +291,10 @@ class RawCentralSystem:
     """Does nothing by itself. `requests` holds the raw path and the headers of every handshake, refused ones too.
 
     refuse       HTTP status for every handshake; None accepts
-    subprotocol  False completes the handshake without one (OCPP-J 1.6 section 3.2)
+    subprotocol  the one that is spoken; None completes the handshake without one (OCPP-J 1.6 section 3.2)
     """
 
-    def __init__(self, *, refuse: HTTPStatus | None = None, subprotocol: bool = True, port: int = 0) -> None:
+    def __init__(self, *, refuse: HTTPStatus | None = None, subprotocol: str | None = "ocpp1.6", port: int = 0) -> None:
         self.refuse = refuse
         self.subprotocol = subprotocol
         self.requests: list[Request] = []
@@ -258,24 +334,52 @@ class RawCentralSystem:
         return None if self.refuse is None else connection.respond(self.refuse, "not here\n")
 
     def _select(self, offered: Any) -> Subprotocol | None:
-        return Subprotocol("ocpp1.6") if self.subprotocol and "ocpp1.6" in offered else None
+        return Subprotocol(self.subprotocol) if self.subprotocol and self.subprotocol in offered else None
 
     async def _serve(self, websocket: ServerConnection) -> None:
         self._accepted.put_nowait(Connection(websocket))
         await websocket.wait_closed()
 
 
-class Connection:
-    """One WebSocket of a RawCentralSystem."""
+@asynccontextmanager
+async def dialled(
+    gateway: Gateway,
+    segment: str = "CP%201",
+    *,
+    subprotocols: Sequence[str] | None = ("ocpp1.6",),
+    headers: Sequence[tuple[str, str]] = (),
+    **options: Any,
+) -> AsyncIterator[Connection]:
+    """A JSON Charge Point that does nothing by itself; `segment` is its identity as it stands in the URL."""
+    async with connect(
+        f"{websocket_of(gateway)}/{segment}",
+        subprotocols=None if subprotocols is None else [Subprotocol(name) for name in subprotocols],
+        additional_headers=list(headers),
+        **({"compression": None, "proxy": None, "open_timeout": AT_MOST, "close_timeout": 1} | options),
+    ) as websocket:
+        yield Connection(websocket)
 
-    def __init__(self, websocket: ServerConnection) -> None:
+
+class Connection:
+    """One WebSocket, of a RawCentralSystem or towards a gateway."""
+
+    def __init__(self, websocket: WebSocket) -> None:
         self.websocket = websocket
+
+    async def text(self) -> str:
+        """The next frame as it came."""
+        text = await asyncio.wait_for(self.websocket.recv(), AT_MOST)
+        assert isinstance(text, str)
+        return text
+
+    async def ended(self) -> tuple[int | None, str | None]:
+        """The code and the reason that it was closed with, as soon as it is."""
+        await asyncio.wait_for(self.websocket.wait_closed(), AT_MOST)
+        return self.websocket.close_code, self.websocket.close_reason
 
     async def receive(self) -> list[Any]:
         """The next frame."""
-        text = await asyncio.wait_for(self.websocket.recv(), AT_MOST)
-        assert isinstance(text, str)
-        frame = json.loads(text)
+        frame = json.loads(await self.text())
         assert isinstance(frame, list)
         return frame
 

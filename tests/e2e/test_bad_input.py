@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from bridge.config import Listen
 from bridge.gateway import Gateway
 from bridge.simulators.json_central_system import JsonCentralSystem
 from tests.e2e.stage import (
@@ -31,6 +32,7 @@ from tests.e2e.stage import (
     charge_point,
     command,
     envelope,
+    free_port,
     listening,
     logged,
     post,
@@ -352,12 +354,18 @@ def test_the_wrong_door_says_which_is_the_right_one(
     method: str, path: str, headers: dict[str, str], status: int, header: str
 ) -> None:
     async def walk() -> None:
-        async with guarded(soap={"public_url": "http://bridge.example:8080/"}) as (gateway, central):
+        port = free_port()
+        tables = {
+            "soap": {"public_url": "http://bridge.example:8080/"},
+            "websocket": {"listen": Listen("0.0.0.0", port), "path": "/json"},
+        }
+        async with guarded(**tables) as (gateway, central):
             with logged() as lines:
                 answer = await post(gateway, envelope(), method=method, path=path, headers=headers)
             assert answer.status == status
             assert "POST http://bridge.example:8080/services/CentralSystemService\n" in answer.text
-            assert "ws://127.0.0.1:9000/ocpp/{identity}" in answer.text
+            assert "POST http://bridge.example:8080/services/ChargePointService\n" in answer.text
+            assert f"ws://bridge.example:{port}/json/{{identity}}\n" in answer.text
             assert not header or header in answer.headers
             assert central.received == []
             assert await serves(gateway)

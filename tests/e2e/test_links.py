@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -33,6 +32,7 @@ from tests.e2e.stage import (
     command,
     envelope,
     fault,
+    free_port,
     listening,
     logged,
     post,
@@ -48,14 +48,6 @@ from tests.e2e.stage import (
 BRIEF = {"call_timeout": 1}
 QUICK = {"reconnect_min": 0.01, "reconnect_max": 0.02}
 RESET = '<resetResponse xmlns="urn://Ocpp/Cp/2015/10/"><status>Accepted</status></resetResponse>'
-
-
-def free_port() -> int:
-    """A port where nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def heartbeat(source: str | None = None, identity: str = "CP 1") -> bytes:
@@ -119,7 +111,7 @@ TROUBLES: dict[str, tuple[Callable[[], AbstractAsyncContextManager[Any]], str]] 
     "401": (lambda: RawCentralSystem(refuse=HTTPStatus.UNAUTHORIZED), "refused the Charge Point: HTTP 401"),
     "404": (lambda: RawCentralSystem(refuse=HTTPStatus.NOT_FOUND), "refused the Charge Point: HTTP 404"),
     "503": (lambda: RawCentralSystem(refuse=HTTPStatus.SERVICE_UNAVAILABLE), "refused the Charge Point: HTTP 503"),
-    "no subprotocol": (lambda: RawCentralSystem(subprotocol=False), "does not speak ocpp1.6"),
+    "no subprotocol": (lambda: RawCentralSystem(subprotocol=None), "does not speak ocpp1.6"),
     "a web page": (web_page, "refused the Charge Point: HTTP 200"),
     "no handshake": (mute, "within 0.3 s"),
     "silence": (RawCentralSystem, "within 0.3 s"),

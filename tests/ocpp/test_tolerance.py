@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import example, given, settings
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from bridge.errors import MessageError
 from bridge.ocpp.actions import ACTIONS
 from bridge.ocpp.losses import Loss, Reason
+from bridge.ocpp.manners import Manners, Overlong
 from bridge.ocpp.shapes import Field, Kind, Shape, plain, shape_of
 from bridge.ocpp.tolerance import FROM_JSON, FROM_TEXT, Leaf, mend
 from bridge.ocpp.validation import record_of
@@ -230,6 +232,29 @@ def test_spellings_of_a_moment(leaves: Mapping[Kind, Leaf], written: str, mended
 )
 def test_without_a_zone_it_is_utc_and_a_loss(leaves: Mapping[Kind, Leaf], written: str, mended: str) -> None:
     assert read(TIME, written, leaves) == (mended, [Reason.ASSUMED_ZONE])
+
+
+@both_wires
+@pytest.mark.parametrize(
+    ("zone", "written", "mended"),
+    [
+        (timezone(timedelta(hours=1)), "2024-02-29T00:30:00", "2024-02-28T23:30:00Z"),
+        (timezone(-timedelta(hours=5, minutes=30)), " 2024-02-29 20:00:00.500 ", "2024-03-01T01:30:00.500Z"),
+        (timezone(timedelta(hours=1)), "2024-02-29T24:00:00", "2024-02-29T23:00:00Z"),
+        (ZoneInfo("Europe/Paris"), "2024-01-01T12:00:00", "2024-01-01T11:00:00Z"),
+        (ZoneInfo("Europe/Paris"), "2024-07-01T12:00:00", "2024-07-01T10:00:00Z"),
+    ],
+)
+def test_without_a_zone_it_is_in_the_assumed_one(
+    leaves: Mapping[Kind, Leaf], zone: tzinfo, written: str, mended: str
+) -> None:
+    shape, manners = shape_of(PDUS["HeartbeatResponse"]), Manners(assumed_zone=zone)
+    loss = Loss(message="M", path="currentTime", reason=Reason.ASSUMED_ZONE)
+    assert mend({"currentTime": written}, shape, "M", leaves, manners) == ({"currentTime": mended}, (loss,))
+    said = {"currentTime": "2024-02-29T12:00:00+02:00"}
+    assert mend(said, shape, "M", leaves, manners) == ({"currentTime": "2024-02-29T10:00:00Z"}, ())
+    for wrong in ("now", 5):
+        assert mend({"currentTime": wrong}, shape, "M", leaves, manners)[1] == ()
 
 
 @both_wires
@@ -463,6 +488,72 @@ def test_json_in_any_other_text_is_refused(value: Any) -> None:
 def test_a_null_is_no_text() -> None:
     assert read(leaf(Kind.LONG_TEXT), None, FROM_JSON) == (None, [])
     assert read(leaf(Kind.LONG_TEXT, required=False), None, FROM_JSON) == (..., [])
+
+
+# --- Texts over their limit ---
+
+LIMITED = [pair for pair in ALL_FIELDS if pair[1].limit is not None]
+DESCRIPTIVE = [(shape, field) for shape, field in LIMITED if not field.names]
+
+
+def long_read(shape: Shape, field: Field, leaves: Mapping[Kind, Leaf], **manners: Any) -> tuple[Any, list[Reason]]:
+    """What becomes of a text with a character too many; Ellipsis if it is gone."""
+    assert field.limit is not None
+    text = "é" * field.limit + "x"
+    data = {field.name: [text] if field.many else text}
+    mended, losses = mend(data, shape, "Message", leaves, Manners(**manners))
+    (item,) = mended.get(field.name, [...]) if field.many else (mended.get(field.name, ...),)
+    assert all(loss.path == (f"{field.name}[0]" if field.many else field.name) for loss in losses)
+    return item, [loss.reason for loss in losses]
+
+
+def test_which_texts_name_something() -> None:
+    """All others describe, and say nearly the same without their end."""
+    found = {(shape.name, field.name) for shape, field in LIMITED if field.names}
+    assert {name for _, name in found if name in ("idTag", "parentIdTag")} == {"idTag", "parentIdTag"}
+    assert {pair for pair in found if pair[1] not in ("idTag", "parentIdTag")} == {
+        ("ChangeConfigurationRequest", "key"),
+        ("ChangeConfigurationRequest", "value"),
+        ("DataTransferRequest", "messageId"),
+        ("DataTransferRequest", "vendorId"),
+        ("GetConfigurationRequest", "key"),
+    }
+    assert all(field.names for _, field in LIMITED if field.name in ("idTag", "parentIdTag"))
+    assert len(DESCRIPTIVE) == 16
+
+
+@both_wires
+@pytest.mark.parametrize(("shape", "field"), DESCRIPTIVE, ids=lambda item: item.name)
+def test_a_descriptive_text_that_is_too_long(leaves: Mapping[Kind, Leaf], shape: Shape, field: Field) -> None:
+    assert field.limit is not None
+    cut = ("é" * field.limit, [Reason.TRUNCATED])
+    assert long_read(shape, field, leaves) == cut
+    assert read(field, "é" * field.limit, leaves) == (cut[0], [])
+    # What must stand, or stands in a list, cannot be left out.
+    optional = not field.required and not field.many
+    assert long_read(shape, field, leaves, overlong=Overlong.DROP) == ((..., [Reason.OVERLONG]) if optional else cut)
+    assert long_read(shape, field, leaves, overlong=Overlong.REFUSE) == ("é" * field.limit + "x", [])
+
+
+@both_wires
+@pytest.mark.parametrize("overlong", Overlong)
+def test_what_names_something_is_never_cut(leaves: Mapping[Kind, Leaf], overlong: Overlong) -> None:
+    for shape, field in LIMITED:
+        if field.names:
+            assert field.limit is not None
+            assert long_read(shape, field, leaves, overlong=overlong) == ("é" * field.limit + "x", [])
+
+
+@both_wires
+@pytest.mark.parametrize("message", ["AuthorizeRequest", "StartTransactionRequest", "ReserveNowRequest"])
+def test_an_id_tag_that_is_too_long_is_refused(leaves: Mapping[Kind, Leaf], message: str) -> None:
+    valid: dict[str, Any] = {"idTag": "t" * 21, "connectorId": 1, "timestamp": "2024-02-29T12:00:00Z", "meterStart": 0}
+    valid |= {"expiryDate": "2024-02-29T12:00:00Z", "reservationId": 1}
+    shape = shape_of(PDUS[message])
+    data = {name: value for name, value in valid.items() if name in shape.fields}
+    mended, _ = mend(data, shape, message, FROM_JSON)
+    with pytest.raises(MessageError, match=r"idTag: Expected `str` of length <= 20"):
+        record_of(mended, PDUS[message])
 
 
 # --- The wrong shape altogether ---

@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from bridge.core.memory import Connectors
 from bridge.dialects.known import Known
 from bridge.ocpp.actions import ACTIONS, Party
 from bridge.ocpp.messages import Request
@@ -59,16 +60,23 @@ class CentralSystem:
     def __init__(self, version: str) -> None:
         self._codec = codec(version, Party.CHARGE_POINT)
         self._behaviour = CentralSystemAnswers().table()
-        self._known = Known()
+        self._connectors = Connectors(())
         self.seen: list[tuple[str, dict[str, Any]]] = []
+
+    def _known(self) -> Known:
+        connectors = self._connectors.by_number.values()
+        return Known(
+            charging=frozenset(c.number for c in connectors if c.transaction_id is not None),
+            finishing=frozenset(c.number for c in connectors if c.ended),
+        )
 
     async def serve(self, request: web.BaseRequest) -> web.Response:
         opened = soap.read(await request.read())
-        call = self._codec.read_call(opened, "1", strict=False, known=self._known)
+        call = self._codec.read_call(opened, "1", strict=False, known=self._known())
         payload = plain(call.payload)
         self.seen.append((call.action, payload))
         answer = record_of(await answer_of(self._behaviour[call.action], payload), ACTIONS[call.action].response)
-        self._known = self._known.after(call.payload, answer)
+        self._connectors.see(call.payload, answer)
         body, _ = self._codec.write_result(answer, call.action)
         headers = Headers(
             action=self._codec.service.operations[call.action].response_action,

@@ -1,0 +1,103 @@
+"""What is known of the connectors, as messages and their answers go by."""
+
+from __future__ import annotations
+
+import pytest
+
+from bridge.core.memory import Connector, Connectors
+from bridge.ocpp.enums import AuthorizationStatus, ChargePointErrorCode, ChargePointStatus
+from bridge.ocpp.messages import (
+    HeartbeatRequest,
+    HeartbeatResponse,
+    StartTransactionRequest,
+    StartTransactionResponse,
+    StatusNotificationRequest,
+    StatusNotificationResponse,
+    StopTransactionRequest,
+    StopTransactionResponse,
+)
+from bridge.ocpp.types import IdTagInfo
+
+NOON = "2026-01-02T12:00:00Z"
+
+
+def start(connectors: Connectors, connector: int, transaction: int) -> Connector | None:
+    request = StartTransactionRequest(connectorId=connector, idTag="A", timestamp=NOON, meterStart=0)
+    answer = StartTransactionResponse(
+        transactionId=transaction, idTagInfo=IdTagInfo(status=AuthorizationStatus.Accepted)
+    )
+    return connectors.see(request, answer)
+
+
+def stop(connectors: Connectors, transaction: int) -> Connector | None:
+    request = StopTransactionRequest(transactionId=transaction, timestamp=NOON, meterStop=1)
+    return connectors.see(request, StopTransactionResponse())
+
+
+def say(connectors: Connectors, connector: int, status: str) -> Connector | None:
+    request = StatusNotificationRequest(
+        connectorId=connector, status=ChargePointStatus(status), errorCode=ChargePointErrorCode.NoError
+    )
+    return connectors.see(request, StatusNotificationResponse())
+
+
+def state(connectors: Connectors, number: int = 1) -> tuple[str | None, int | None, bool]:
+    of = connectors.of(number)
+    return of.status, of.transaction_id, of.ended
+
+
+def test_a_session() -> None:
+    connectors = Connectors(())
+    assert state(connectors) == (None, None, False)
+    say(connectors, 1, "Preparing")
+    start(connectors, 1, 7)
+    assert (state(connectors), state(connectors, 2)) == (("Preparing", 7, False), (None, None, False))
+    say(connectors, 1, "Charging")
+    assert state(connectors) == ("Charging", 7, False)
+    stop(connectors, 7)
+    assert state(connectors) == ("Charging", None, True)
+    say(connectors, 1, "Finishing")
+    assert state(connectors) == ("Finishing", None, True)
+    say(connectors, 1, "Available")
+    assert state(connectors) == ("Available", None, False)
+
+
+def test_the_next_driver_plugs_in_while_the_last_one_is_still_said_to_be_there() -> None:
+    connectors = Connectors((Connector(number=1, status="Finishing", ended=True),))
+    say(connectors, 1, "Preparing")
+    assert state(connectors) == ("Preparing", None, False)
+    connectors = Connectors((Connector(number=1, status="Finishing", ended=True),))
+    start(connectors, 1, 8)
+    assert state(connectors) == ("Finishing", 8, False)
+
+
+@pytest.mark.parametrize("status", ["Available", "Reserved", "Unavailable"])
+def test_a_stop_that_was_missed_is_made_up_for_by_a_connector_without_a_vehicle(status: str) -> None:
+    connectors = Connectors((Connector(number=1, status="Charging", transaction_id=7),))
+    say(connectors, 1, status)
+    assert state(connectors) == (status, None, False)
+    assert stop(connectors, 7) is None  # it comes late, and says nothing of the connector any more
+
+
+def test_a_stop_that_was_missed_is_made_up_for_by_the_next_start() -> None:
+    connectors = Connectors((Connector(number=1, status="Charging", transaction_id=7),))
+    start(connectors, 1, 8)
+    assert state(connectors) == ("Charging", 8, False)
+    assert stop(connectors, 7) is None
+    start(connectors, 2, 9)
+    assert (state(connectors)[1], state(connectors, 2)[1]) == (8, 9)
+
+
+@pytest.mark.parametrize("status", ["Faulted", "SuspendedEV", "SuspendedEVSE", "Finishing", "Charging", "Preparing"])
+def test_no_other_status_ends_a_transaction(status: str) -> None:
+    connectors = Connectors((Connector(number=1, transaction_id=7),))
+    say(connectors, 1, status)
+    assert state(connectors) == (status, 7, False)
+
+
+def test_what_says_nothing_new_changes_no_record() -> None:
+    connectors = Connectors((Connector(number=1, status="Charging", transaction_id=7),))
+    assert stop(connectors, -1) is None
+    assert say(connectors, 1, "Charging") is None
+    assert connectors.see(HeartbeatRequest(), HeartbeatResponse(currentTime=NOON)) is None
+    assert say(connectors, 1, "Faulted") == Connector(number=1, status="Faulted", transaction_id=7)

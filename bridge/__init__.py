@@ -13,6 +13,7 @@ Glossary, in the field's own terms
     Addressing           the WS-Addressing headers of an OCPP-S message, and who sent them
     Dialect              what an older OCPP version says differently
     Route                which Central System a Charge Point belongs to, and how messages are treated on the way
+    Manners              how a Charge Point is treated: what its Route, and the quirk packs that fit it, say
     Link                 the way to one party: a WebSocket, or the address that takes its POSTs
     Session              a Charge Point's two Links and the Calls between them
     Gateway              all Sessions, and the hands that carry out what they decide

@@ -8,10 +8,13 @@ from base64 import b64encode
 from typing import Any
 
 import pytest
+from msgspec import Raw
 
 from bridge import journal
 from bridge.config import ChargePoint, Secret
+from bridge.core.commands import Outcome, Report
 from bridge.errors import Unavailable
+from bridge.ocpp.actions import Party
 from bridge.ocpp.messages import (
     ChangeConfigurationRequest,
     DataTransferRequest,
@@ -20,6 +23,7 @@ from bridge.ocpp.messages import (
     Request,
     Response,
 )
+from bridge.ocpp.rpc import Call, CallResult, UnopenedRequest, UnopenedResponse
 from bridge.ocpp.types import KeyValue
 from bridge.simulators.wire import Payload, Refused
 from tests.e2e.stage import AT, SAMPLES, envelope, logged, post, run, stage
@@ -53,8 +57,12 @@ def test_one_line_for_each_message_with_all_that_finds_it_again() -> None:
     def refuse(_: Payload) -> Payload:
         raise Refused("SecurityError", "not you", subcode="SecurityError")
 
-    link, *calls = lines_of(logging.INFO, talk)
-    assert 'INFO  link up identity="RDAM 123" central_system=main address=ws://127.0.0.1:' in link
+    *links, first, second, third, fourth = lines_of(logging.INFO, talk)
+    calls = [first, second, third, fourth]
+    assert [line.partition(" ")[2] for line in links] == [
+        'INFO  link up identity="RDAM 123" to=charge_point central_system=main',
+        'INFO  link up identity="RDAM 123" to=central_system central_system=main',
+    ]
     expected = [
         rf'INFO  call identity="RDAM 123" action=Heartbeat from=charge_point id=urn:uuid:{UUID} hop_id={UUID}'
         r" outcome=result ms=[0-9.]+",
@@ -152,6 +160,82 @@ def test_what_is_refused_says_who_and_why() -> None:
         'WARN  refused identity="CP 1" peer=192.0.2.1 id=id code=InternalError reason="no way to ftp://u:***@h/"'
     )
     assert second == 'WARN  refused code=InternalError reason="no way"'
+
+
+def test_what_becomes_of_a_link_is_said_with_its_ends() -> None:
+    with logged(logging.INFO) as lines:
+        journal.link_up("CP 1", Party.CHARGE_POINT, "main")
+        journal.link_down("CP 1", Party.CENTRAL_SYSTEM, "main", "ws://u:p@h/ cannot be reached")
+        journal.link_closed("CP 1", Party.CENTRAL_SYSTEM, "the Charge Point has not been heard of")
+    assert [line.partition(" ")[2] for line in lines] == [
+        'INFO  link up identity="CP 1" to=charge_point central_system=main',
+        'WARN  link down identity="CP 1" to=central_system central_system=main'
+        ' reason="ws://u:***@h/ cannot be reached"',
+        'INFO  link closed identity="CP 1" to=central_system reason="the Charge Point has not been heard of"',
+    ]
+
+
+def test_a_handshake_that_was_refused_says_who_and_why() -> None:
+    with logged() as lines:
+        journal.handshake_refused("CP 1", "192.0.2.1", "the password is not that of this Charge Point")
+        journal.handshake_refused(None, "192.0.2.1", "ftp://u:p@h/ is no path")
+    assert [line.partition(" ")[2] for line in lines] == [
+        'WARN  handshake refused identity="CP 1" peer=192.0.2.1 reason="the password is not that of this Charge Point"',
+        'WARN  handshake refused peer=192.0.2.1 reason="ftp://u:***@h/ is no path"',
+    ]
+
+
+HIDDEN = "*** (it names a credential)"
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        (b'{"idTag" : "A",\t"x":[1]}', '{"idTag" : "A",\t"x":[1]}'),
+        (b'{"location":"ftp://u:p@h/"}', '{"location":"ftp://u:***@h/"}'),
+        (b'{"location":"\\u0066tp://u:s3cr3t@h/"}', '{"location":"\\u0066tp://u:***@h/"}'),
+        (b'{"key":"AuthorizationKey","value":"s3cr3t"}', HIDDEN),
+        (b'{"value":"s3cr3t","key":"WifiPassword"}', HIDDEN),
+        (b'{"configurationKey":[{"key":"authorizationKEY ","readonly":true,"value":"s3cr3t"}]}', HIDDEN),
+        (b'{"connectionData":{"apn":{"apnUserName":"u","apnPassword":"s3cr3t"}}}', HIDDEN),
+        (b'{"component":{"name":"SecurityCtrlr"},"variable":{"name":"BasicAuthPassword"},"v":"s3cr3t"}', HIDDEN),
+        (b"\xff", "\ufffd"),
+    ],
+)
+def test_what_is_only_passed_on_is_shown_as_it_is_or_not_at_all(raw: bytes, shown: str) -> None:
+    """Between two JSON parties nobody has looked at what it says; 2.0.1 and its SetVariables included."""
+    assert journal.payload(UnopenedRequest(raw=Raw(raw))) == shown
+    assert journal.payload(UnopenedResponse(raw=Raw(raw))) == shown
+
+
+@pytest.mark.xfail(reason="journal._raw looks at the JSON as it is written, escapes and all")
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"location":"ftp:\\/\\/u:s3cr3t@h\\/"}',  # as PHP writes it
+        b'{"key":"\\u0041uthorizationKey","value":"s3cr3t"}',
+        b'{"key":"authorization\\u004bey","value":"s3cr3t"}',
+        b'{"location":"ftp\\u003a\\u002f/u\\u003As3cr3t\\u0040h/"}',
+    ],
+)
+def test_nor_do_its_escapes_show_a_credential(raw: bytes) -> None:
+    assert "s3cr3t" not in journal.payload(UnopenedRequest(raw=Raw(raw)))
+
+
+def test_a_call_that_is_only_passed_on_shows_no_credential() -> None:
+    secret = b'{"key":"AuthorizationKey","value":"s3cr3t"}'
+    report = Report(
+        sender=Party.CENTRAL_SYSTEM,
+        call=Call(unique_id="1", action="ChangeConfiguration", payload=UnopenedRequest(raw=Raw(secret))),
+        outcome=Outcome.RESULT,
+        arrived=1.0,
+        ended=2.0,
+        answer=CallResult(unique_id="1", payload=UnopenedResponse(raw=Raw(secret))),
+    )
+    with logged(logging.DEBUG) as lines:
+        journal.exchanged("CP 1", report)
+    [line] = lines
+    assert f'request="{HIDDEN}" response="{HIDDEN}"' in line and "s3cr3t" not in line
 
 
 def test_what_a_translation_cost_is_on_a_line_of_its_own() -> None:

@@ -179,7 +179,7 @@ def _check_routes(settings: Settings, complaints: Complaints) -> None:
 def check_quirks(path: KeyPath, quirks: Quirks, complaints: Complaints) -> None:
     """Complain about what a route, or a pack, sets and cannot."""
     try:
-        zone_of(quirks.assumed_zone or "UTC")
+        zone_of("UTC" if quirks.assumed_zone is None else quirks.assumed_zone)
     except ValueError:
         text = 'expected "UTC", an offset such as "+01:00" or a time zone of this machine such as "Europe/Paris", got '
         complaints.add((*path, "assumed_zone"), text + quote(quirks.assumed_zone or ""))

@@ -18,7 +18,7 @@ def read(named: Sequence[str], complaints: Complaints) -> tuple[Pack, ...]:
     packs = []
     for index, name in enumerate(named):
         try:
-            paths = [*_files(Path(name))]
+            paths = [*_files(name)]
         except (OSError, ValueError) as error:
             complaints.add(("gateway", "quirks", index), f"cannot be read: {sources.reason(error)}")
             continue
@@ -26,7 +26,10 @@ def read(named: Sequence[str], complaints: Complaints) -> tuple[Pack, ...]:
     return tuple(packs)
 
 
-def _files(path: Path) -> Iterator[Path]:
+def _files(name: str) -> Iterator[Path]:
+    if not name:
+        raise ValueError("no name")
+    path = Path(name)
     if not path.is_dir():
         path.stat()  # or say why not
         yield path

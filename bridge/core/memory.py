@@ -150,12 +150,12 @@ def _replaced(record: Any, name: str, value: Any) -> Any:
     return record if getattr(record, name) == value else msgspec.structs.replace(record, **{name: value})
 
 
-# A connector that says so has no vehicle, whatever messages were missed before: a transaction that was open there is not.
+# A connector that says so has no vehicle, nor a transaction that was open there, whatever messages were missed before.
 _WITHOUT_VEHICLE = frozenset({ChargePointStatus.Available, ChargePointStatus.Reserved, ChargePointStatus.Unavailable})
 
 
 class Connectors:
-    """What is known of each connector, from the messages that pass. What OCPP 1.5 calls Occupied is told apart by it."""
+    """What is known of each connector, from the messages that pass. It tells apart what OCPP 1.5 calls Occupied."""
 
     def __init__(self, known: Iterable[Connector]) -> None:
         self.by_number = {record.number: record for record in known}

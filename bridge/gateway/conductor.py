@@ -80,9 +80,7 @@ class Conductor:
 
     async def close(self) -> None:
         """The bridge goes away: who still waits is told so, WebSockets are closed with 1001 and not dialled again."""
-        self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
+        self._stop()
         await asyncio.gather(*(way.shut() for way in self.ways.values()))
 
     async def retire(self) -> None:
@@ -93,7 +91,12 @@ class Conductor:
         for party, way in self.ways.items():
             if self.session.links[party].status is not Status.DOWN:
                 way.close("it belongs elsewhere now", SERVICE_RESTART)
-        await self.close()
+        self._stop()
+
+    def _stop(self) -> None:
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
 
     def replace(self, code: int, reason: str) -> None:
         """The Charge Point has a new connection: the old one is closed, and the Central System's that belongs to it."""

@@ -62,7 +62,7 @@ class Reception:
         conductor = self._sessions.named_by_soap(name)
         if conductor is not None:
             return conductor
-        placement = self.placements.of(name)
+        placement = self.placements.named(name)
         if placement.speaks_json:
             raise BridgeError(ErrorCode.SecurityError, f"the Central System of {name!r} speaks JSON")
         raise Unavailable(f"the Charge Point {name!r} has not connected yet")
@@ -99,7 +99,10 @@ class Reception:
 
     async def _relayed(self, knock: Knock, placement: Placement) -> JsonEntry:
         """Between two JSON parties the far side is dialled while the handshake waits: its refusal is ours."""
-        spoken = tuple(name for name in knock.subprotocols if name.lower() in placement.system.subprotocols)
+        # In the Charge Point's order of preference; it is answered in its own spelling (rule 4).
+        offered = {name.lower(): name for name in reversed(knock.subprotocols)}
+        ordered = dict.fromkeys(name.lower() for name in knock.subprotocols)
+        spoken = tuple(name for name in ordered if name in placement.system.subprotocols)
         if not spoken:
             return JsonEntry(self._sessions, placement, knock, None, None)
         try:
@@ -108,7 +111,7 @@ class Reception:
             return JsonEntry(self._sessions, placement, knock, None, None)
         except DialRefused as refused:
             raise _refused(refused) from refused
-        return JsonEntry(self._sessions, placement, knock, far.subprotocol, far)
+        return JsonEntry(self._sessions, placement, knock, offered[far.subprotocol or ""], far)
 
     async def _translated(self, knock: Knock, placement: Placement) -> JsonEntry:
         spoken = next((name for name in knock.subprotocols if name.lower() == SUBPROTOCOL), None)

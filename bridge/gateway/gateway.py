@@ -27,7 +27,7 @@ from bridge.ocppj.server import JsonServer
 from bridge.ocpps.client import SoapClient
 from bridge.ocpps.server import Door, SoapServer
 from bridge.ocpps.service import SoapService
-from bridge.ocpps.wsdl import Service, default_folder, load
+from bridge.ocpps.wsdl import Service, default_folder, folder_name, load
 from bridge.store import Store
 from bridge.tasks import Tasks
 from bridge.tls import server_context
@@ -280,7 +280,7 @@ def _services(configured: str) -> tuple[Services, Services]:
 def _wsdl_folder(configured: str, version: str) -> Path:
     """The folder of one version's WSDLs: the official ones where the operator put them, in `ocpp16` and the like or,
     for 1.6, in the folder itself; ours for what is not there. Raises ConfigurationError if no 1.6 is there."""
-    name = f"ocpp{version.replace('.', '')}"
+    name = folder_name(version)
     ours = default_folder() / name
     if not configured:
         return ours

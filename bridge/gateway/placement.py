@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from msgspec import Struct
@@ -11,6 +13,7 @@ from bridge.core import addresses
 from bridge.core.addresses import Callback
 from bridge.core.routes import Route, Routes
 from bridge.core.session import Terms
+from bridge.errors import UnknownIdentity
 from bridge.gateway.quirks import fitting, manners_of
 from bridge.ocpp.manners import Boot, Manners
 from bridge.ocppj.client import Target
@@ -68,7 +71,25 @@ class Placements:
         self._quirks = {_route(route): _quirks(route) for route in reversed(settings.routes)}
         # Who is configured by name was first written there (quirk 40).
         self._spellings = {identity.casefold(): identity for identity in settings.charge_points}
-        self._renamed = {own.central_system_identity.casefold(): key for key, own in self._own.items()}
+        named = {key: own.central_system_identity for key, own in settings.charge_points.items()}
+        self._renamed = {_filled(name, key).casefold(): key for key, name in named.items() if name}
+        self._templates = [route.central_system_identity for route in settings.routes]
+
+    def named(self, name: str) -> Placement:
+        """That of the Charge Point that its Central System calls `name`. Raises UnknownIdentity."""
+        for identity in filter(None, (self._renamed.get(name.casefold()), *self._unnamed(name), name)):
+            with suppress(UnknownIdentity):
+                placement = self.of(identity)
+                if placement.name.casefold() == name.casefold():
+                    return placement
+        raise UnknownIdentity(name)
+
+    def _unnamed(self, name: str) -> Iterator[str]:
+        """What the Routes' templates may have made `name` of."""
+        for template in self._templates:
+            before, placeholder, after = template.casefold().partition("{identity}")
+            if placeholder and name.casefold().startswith(before) and name.casefold().endswith(after):
+                yield name[len(before) : len(name) - len(after)]
 
     def of(self, identity: str) -> Placement:
         """The Charge Point's. Raises UnknownIdentity if no Route takes it."""
@@ -79,7 +100,7 @@ class Placements:
         template = own.central_system_identity or route.central_system_identity
         return Placement(
             identity=identity,
-            name=template.replace("{identity}", identity) if template else identity,
+            name=_filled(template, identity) if template else identity,
             central_system=route.central_system,
             system=system,
             own=own,
@@ -94,6 +115,10 @@ class Placements:
             packs=self._settings.packs,
             otherwise=Quirks(connection_per_call=self._settings.soap.connection_per_call),
         )
+
+
+def _filled(template: str, identity: str) -> str:
+    return template.replace("{identity}", identity)
 
 
 def _quirks(route: Quirks) -> Quirks:

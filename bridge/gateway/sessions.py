@@ -121,6 +121,8 @@ class Sessions:
             memory=memory,
         )
         conductor = Conductor(placement, session, self._traffic, self._keeping)
+        if (former := self.get(placement.identity)) is not None:  # it spoke SOAP before and JSON now, or the reverse
+            self._tasks.spawn(former.retire(), name=f"retiring {former.identity}")
         if memory.boot is not None:
             conductor.met(_said(memory.boot))
         self._table[placement.identity.casefold()] = conductor

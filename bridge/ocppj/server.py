@@ -160,11 +160,12 @@ class JsonServer:
         return None
 
     def _identity(self, target: str) -> str:
-        """The last segment of the path, decoded once (rule 2). Raises Refused."""
-        path = target.partition("?")[0]
+        """The last segment of the path, decoded once (rule 2). Letter case before it, and slashes behind it, are
+        forgiven. Raises Refused."""
+        path = target.partition("?")[0].rstrip("/")
         folder, _, last = path.rpartition("/")
         identity = unquote(last, errors="strict") if _decodes(last) else ""
-        if folder.strip("/") != self._path or not identity:
+        if folder.strip("/").lower() != self._path.lower() or not identity:
             raise Refused(404, f"There is nothing at {path[:200]}.\n{self._help_text}")
         if len(identity) > 255 or not identity.isprintable():
             raise Refused(400, "An identity has at most 255 characters, none of them a control character.\n")

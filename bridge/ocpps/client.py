@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Sequence
+from io import BytesIO
 from typing import Protocol
 
 import aiohttp
@@ -133,7 +134,8 @@ class SoapClient:
                 http = self._http[manners.connection_per_call]
                 response = await self._post(http, to, soap.write(body, headers), content_type)
         except TimeoutError:
-            return Posted(answer=Unanswered(unique_id=call.unique_id, reason=f"no response within {within:.0f} s"))
+            late = Unanswered(unique_id=call.unique_id, reason=f"no response within {within:.0f} s")
+            return Posted(answer=late, losses=losses)
         return self._posted(response, call, strict, losses, manners)
 
     async def reachable(self, to: Destination) -> bool:
@@ -157,7 +159,7 @@ class SoapClient:
         try:
             request = http.post(
                 url,
-                data=body,
+                data=BytesIO(body),  # of much text aiohttp wants no bytes
                 headers={"Content-Type": content_type, "Host": host},
                 server_hostname=URL(to.url).host if url.scheme == "https" else None,
                 allow_redirects=False,
@@ -180,7 +182,8 @@ class SoapClient:
             answer = self._codec.read_answer(opened, call.action, call.unique_id, strict=strict, manners=manners)
         except MessageError as error:
             text = f"{response.described}: {error.description}"
-            return Posted(answer=CallError.of(call.unique_id, BridgeError(ErrorCode.InternalError, text)))
+            refusal = CallError.of(call.unique_id, BridgeError(ErrorCode.InternalError, text))
+            return Posted(answer=refusal, losses=losses)
         return Posted(answer=answer, wrong_address=_is_mismatch(answer), losses=losses)
 
 

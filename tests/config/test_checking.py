@@ -50,6 +50,17 @@ def test_a_central_system_that_is_wrong_is_known_to_the_routes(files: Files) -> 
     ]
 
 
+@pytest.mark.parametrize("zone", ["UTC", "+01:00", "-05:30", "+00:00", "Europe/Paris"])
+def test_an_assumed_zone(files: Files, zone: str) -> None:
+    assert told(files, MAIN + ROUTE + f"assumed_zone = '{zone}'") == []
+
+
+@pytest.mark.parametrize("zone", ["", "Z", "+1:00", "+24:00", "+01:60", "CEST?", "Europe", "../etc/passwd", "a\\u0000"])
+def test_no_zone(files: Files, zone: str) -> None:
+    (line,) = told(files, MAIN + ROUTE + f'assumed_zone = "{zone}"')
+    assert line.startswith('routes[0].assumed_zone: expected "UTC", an offset such as "+01:00" or a time zone')
+
+
 # Addresses
 
 

@@ -4,8 +4,25 @@ from __future__ import annotations
 
 import pytest
 
-from tests.core.playbook import CP, CS, JSON_CENTRAL_SYSTEM, SOAP_CHARGE_POINT, Playbook, calls, opens, sends, up, wait
-from tests.core.samples import BOOT, HEARTBEAT
+from bridge.core.commands import Keep
+from bridge.core.memory import Answered, Connector, fingerprint
+from tests.core.playbook import (
+    CP,
+    CS,
+    JSON_CENTRAL_SYSTEM,
+    SOAP_CHARGE_POINT,
+    Playbook,
+    answers,
+    calls,
+    keeps,
+    kept,
+    opens,
+    sends,
+    tells,
+    up,
+    wait,
+)
+from tests.core.samples import BOOT, HEARTBEAT, START, START_CONF
 
 
 def begun() -> Playbook:
@@ -35,6 +52,16 @@ def test_the_rest_is_shown_as_it_was() -> None:
     assert "  <<    0.00  CallReceived(party=charge_point, key='c1'" in str(caught.value)
     assert "          >>  OpenLink(party=central_system)\n" in str(caught.value)
     assert "  <<    0.00  Wait(seconds=1)\n" in str(caught.value)
+
+
+def test_what_is_to_be_kept_is_kept_at_once_unless_it_is_shown() -> None:
+    record = Answered(fingerprint=fingerprint(START) or "", answer=START_CONF)
+    playbook = Playbook(SOAP_CHARGE_POINT, JSON_CENTRAL_SYSTEM) << up(CS) << calls(CP, "c1", START)
+    assert playbook >> sends(CS, "h1", START) << answers(CS, "h1", START_CONF) >> tells(CP, "c1", START_CONF)
+    assert playbook.records == [record, Connector(number=1, transaction_id=7)]
+    playbook = Playbook(SOAP_CHARGE_POINT, JSON_CENTRAL_SYSTEM, showing=(Keep,)) << up(CS) << calls(CP, "c1", START)
+    assert playbook >> sends(CS, "h1", START) << answers(CS, "h1", START_CONF) >> keeps("h1", record)
+    assert playbook << kept("h1") >> tells(CP, "c1", START_CONF)
 
 
 def test_it_can_be_written_on() -> None:

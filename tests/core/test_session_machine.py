@@ -143,8 +143,10 @@ class SessionMachine(RuleBasedStateMachine):
         keys = [*self.referee.keeping]
         self.referee.happen(Kept(at=0, key=keys[number % len(keys)] if keys else "h1"))
 
-    @rule(power_cut=st.booleans(), ago=SECONDS)
-    def the_bridge_is_started_again(self, power_cut: bool, ago: float) -> None:
+    @rule(power_cut=st.booleans(), ago=SECONDS, seldom=st.integers(0, 3))
+    def the_bridge_is_started_again(self, power_cut: bool, ago: float, seldom: int) -> None:
+        if seldom:
+            return
         known = dict(self.referee.known)
         self.referee.restart(power_cut=power_cut)
         for party, side in self.referee.stage.sides.items():
@@ -159,6 +161,19 @@ class SessionMachine(RuleBasedStateMachine):
         comes = link == "opening" if side.dialable else link == "down" or not side.carries_answers
         if comes:
             self.referee.happen(LinkUp(at=0, party=party))
+
+    @rule()
+    def everybody_is_there(self) -> None:
+        self.a_link_comes(CS)
+        self.a_link_comes(CP)
+
+    @rule(key=KEYS, transaction_id=TRANSACTION_IDS)
+    def a_transaction_is_started(self, key: str, transaction_id: int) -> None:
+        """All the way to where its answer is put away."""
+        self.everybody_is_there()
+        self.a_call(CP, key, "start")
+        self.everybody_is_there()
+        self.the_answer(CS, "result", transaction_id)
 
     @rule(party=PARTIES, kind=st.sampled_from(["lost", "undelivered", "stale"]))
     def a_link_goes(self, party: Party, kind: str) -> None:

@@ -111,8 +111,7 @@ def on_this(central: RawCentralSystem) -> dict[str, dict[str, Any]]:
 @pytest.mark.parametrize(("request_of", "answer"), [(start, started()), (stop, {"idTagInfo": ACCEPTED})])
 def test_killed_while_the_central_system_has_it(tmp_path: Path, request_of: Any, answer: Payload) -> None:
     """It arrives twice: that the first copy arrived was known to nobody who still lives, so the Charge Point must
-    repeat it, and the bridge may not answer in the Central System's place. Its Central System is the one that can tell
-    a repetition (OCPP 1.6 edition 2, section 4.8 and 4.10 on time stamps)."""
+    repeat it, and the bridge may not answer in the Central System's place. Only the Central System can tell."""
 
     async def walk() -> None:
         async with RawCentralSystem() as central, Bridge(tmp_path, on_this(central)) as bridge:

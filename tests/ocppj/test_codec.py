@@ -19,6 +19,7 @@ from jsonschema import Draft4Validator
 from bridge.errors import ErrorCode, MessageError
 from bridge.ocpp.actions import ACTIONS, SECURITY_EXTENSIONS, Party
 from bridge.ocpp.losses import Reason
+from bridge.ocpp.manners import Boot
 from bridge.ocpp.messages import (
     AuthorizeRequest,
     BootNotificationRequest,
@@ -611,3 +612,52 @@ def _moments_aside(data: Any) -> Any:
         case str() if data[10:11] == "T":
             return len(data.partition(".")[2].rstrip("Z").partition("+")[0])
     return data
+
+
+# --- What one Charge Point, or its Central System, needs ---
+
+
+@pytest.mark.parametrize(
+    ("text", "boot"),
+    [
+        ('[2,"1","BootNotification",{"chargePointVendor":"V","chargePointModel":"M"}]', Boot(vendor="V", model="M")),
+        ('[2,"1","BootNotification",{"firmwareVersion":"1","chargePointModel":5,"x":[]}]', Boot(firmware="1")),
+        ('[2,"1","BootNotification",[]]', None),
+        ('[2,"1","Heartbeat",{"chargePointVendor":"V"}]', None),
+    ],
+)
+def test_what_a_charge_point_says_of_itself(text: str, boot: Boot | None) -> None:
+    frame = read_frame(text)
+    assert isinstance(frame, CallFrame)
+    assert codec.boot_of(frame) == boot
+
+
+def _temperatures(*units: str | None) -> Call:
+    samples = [{"value": "230.10"} | ({} if unit is None else {"unit": unit}) for unit in units]
+    value = {"timestamp": "2026-01-02T03:04:05Z", "sampledValue": samples}
+    payload = json.dumps({"connectorId": 1, "meterValue": [value, value]})
+    return call(f'[2,"1","MeterValues",{payload}]', Party.CHARGE_POINT)
+
+
+@pytest.mark.parametrize(("celsius", "other"), [("Celsius", "Celcius"), ("Celcius", "Celsius")])
+def test_temperatures_in_the_spelling_that_is_wanted(celsius: str, other: str) -> None:
+    respelled, losses = codec.respelled(_temperatures("Wh", other, None), celsius)
+    assert respelled == _temperatures("Wh", celsius, None)
+    assert [(loss.message, loss.path, loss.reason) for loss in losses] == [
+        ("MeterValuesRequest", f"meterValue[{index}].sampledValue[1].unit", Reason.RESPELLED_UNIT) for index in (0, 1)
+    ]
+    untouched = _temperatures("Wh", celsius, None)
+    assert codec.respelled(untouched, celsius) == (untouched, ())
+
+
+def test_the_temperatures_of_a_transaction() -> None:
+    value = {"timestamp": "2026-01-02T03:04:05Z", "sampledValue": [{"value": "1", "unit": "Celsius"}]}
+    stop = {"transactionId": 1, "timestamp": "2026-01-02T03:04:05Z", "meterStop": 1}
+    with_data = call(json.dumps([2, "1", "StopTransaction", stop | {"transactionData": [value]}]), Party.CHARGE_POINT)
+    respelled, losses = codec.respelled(with_data, "Celcius")
+    assert b'"Celcius"' in encode(respelled)
+    assert [loss.path for loss in losses] == ["transactionData[0].sampledValue[0].unit"]
+    without = call(json.dumps([2, "1", "StopTransaction", stop]), Party.CHARGE_POINT)
+    beat = call('[2,"1","Heartbeat",{}]', Party.CHARGE_POINT)
+    assert codec.respelled(without, "Celcius") == (without, ())
+    assert codec.respelled(beat, "Celcius") == (beat, ())

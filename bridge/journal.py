@@ -160,7 +160,20 @@ def treated(identity: str, boot: Boot, manners: Manners) -> None:
 def _raw(data: bytes) -> str:
     """A payload that is only passed on: shown as it is, or not at all if it may hold a credential."""
     text = data.decode("utf-8", "replace")
-    return "*** (it names a credential)" if _SECRET_KEY.search(text) else _without_password(text)
+    plain = _unescaped(data) if "\\" in text else text
+    # What JSON's escapes hide from the pattern cannot be cut out of the text as it is written.
+    hidden = len(_URL_PASSWORD.findall(plain)) > len(_URL_PASSWORD.findall(text))
+    if hidden or _SECRET_KEY.search(plain) or _SECRET_KEY.search(text):
+        return "*** (it names a credential)"
+    return _without_password(text)
+
+
+def _unescaped(data: bytes) -> str:
+    """JSON without its escapes, as far as it can be read."""
+    try:
+        return _encoder.encode(msgspec.json.decode(data)).decode()
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return data.decode("utf-8", "replace")
 
 
 def handshake_refused(identity: str | None, peer: str, reason: str) -> None:

@@ -309,16 +309,25 @@ class Referee:
         came, goes = arrival.call.payload, command.call.payload
         if command.party is CP:
             return self._renamed(came, goes)
-        return came is goes or (self.stage.sides[CP].narrow_ids and self._is_name_of(goes, came))
+        if came is goes:
+            return getattr(came, "transactionId", None) not in self.names.values()
+        return self.stage.sides[CP].narrow_ids and self._is_name_of(goes, came)
 
-    def _renamed(self, wide: Any, narrow: Any) -> bool:
-        """Whether `narrow` is `wide` as the Charge Point is to see it."""
-        if narrow is wide:
-            return not self.stage.sides[CP].narrow_ids or _fits(getattr(wide, "transactionId", None))
-        return (
-            self.stage.sides[CP].narrow_ids
-            and not _fits(getattr(wide, "transactionId", None))
-            and self._is_name_of(wide, narrow)
+    def _renamed(self, wide: Any, narrow: Any, keeping: tuple[Record, ...] = ()) -> bool:
+        """Whether `narrow` is `wide` as the Charge Point is to see it, and somebody has put down what the name means."""
+        narrow_ids, transaction_id = self.stage.sides[CP].narrow_ids, getattr(wide, "transactionId", None)
+        if not narrow_ids or _fits(transaction_id):
+            return narrow is wide
+        put_down = [
+            *self.safe,
+            *self.noted,
+            *keeping,
+            *(record for _, kept in self.keeping.values() for record in kept),
+        ]
+        return self._is_name_of(wide, narrow) and any(
+            isinstance(record, Alias)
+            and (record.transaction_id, record.alias) == (transaction_id, narrow.transactionId)
+            for record in put_down
         )
 
     def _is_name_of(self, wide: Any, narrow: Any) -> bool:
@@ -338,11 +347,12 @@ class Referee:
         arrival = out.arrival
         assert arrival.sender is CP and isinstance(arrival.given, CallResult), "only what was answered is kept"
         (record,) = (record for record in command.records if isinstance(record, Answered))
-        assert self._renamed(arrival.given.payload, record.answer)
+        assert self._renamed(arrival.given.payload, record.answer, command.records)
         assert arrival.mark is not None
         self.answered[arrival.mark] = record
         self.out[self._event.party] = None
-        self.keeping[command.key] = (arrival, command.records)
+        # What was noted before is written before, or with it.
+        self.keeping[command.key] = (arrival, (*self.noted, *command.records))
 
     def _watch_answer(self, command: SendAnswer) -> None:
         waiting = [
@@ -393,7 +403,8 @@ class Referee:
         assert len(found) == 1, "it is no Call in progress: it never came, or its end was reported"
         arrival = found[0]
         self.progress[report.sender].remove(arrival)
-        self.keeping = {key: kept for key, kept in self.keeping.items() if kept[0] is not arrival}
+        for key in [key for key, kept in self.keeping.items() if kept[0] is arrival]:
+            self.noted += self.keeping.pop(key)[1]
         self.ended += 1
         assert report.answer is arrival.told
         assert (report.arrived, report.ended) == (arrival.at, self.now)

@@ -139,7 +139,7 @@ def test_what_comes_out_is_what_went_in(
     pdus = st.tuples(payloads(action.request, **wider), payloads(action.response, **wider))  # type: ignore[arg-type]
     numbers = iter(range(2**31 - 1))
 
-    @examples(max_examples=3 if full is False else 8)
+    @examples(max_examples=5 if full is False else 15)
     @given(pdus)
     def walk(drawn: tuple[Any, Any]) -> None:
         # Each of the three tests of an action has numbers of its own.

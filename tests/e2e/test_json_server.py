@@ -12,6 +12,7 @@ from http import HTTPStatus
 from typing import Any
 
 import pytest
+from aiohttp import web
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.utils import accept_key
 
@@ -22,7 +23,9 @@ from bridge.simulators.json_central_system import JsonCentralSystem
 from bridge.simulators.soap_central_system import SoapCentralSystem
 from bridge.simulators.wire import Payload
 from tests.e2e.stage import (
+    AT,
     CP,
+    CS,
     SAMPLES,
     SOAP12,
     Answer,
@@ -857,5 +860,29 @@ def test_every_message_has_the_headers_that_a_soap_central_system_needs() -> Non
             host, port = scene.gateway.soap_address
             assert scene.central_system.addresses == {"CP 1": f"http://{host}:{port}{CHARGE_POINT_SERVICE}"}
             assert scene.violations() == []
+
+    run(walk())
+
+
+def test_connections_to_a_soap_central_system_are_pooled() -> None:
+    async def walk() -> None:
+        peers = set[object]()
+
+        async def answer(request: web.BaseRequest) -> web.Response:
+            assert request.transport is not None
+            peers.add(request.transport.get_extra_info("peername"))
+            body = f'<heartbeatResponse xmlns="{CS}"><currentTime>{AT}</currentTime></heartbeatResponse>'
+            return web.Response(body=envelope(body, identity=None), content_type="application/soap+xml")
+
+        runner = web.ServerRunner(web.Server(answer), shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
+        async with running(settings(url, central_system={"protocol": "ocpp1.6s"})) as gateway:
+            async with dialled(gateway) as one, dialled(gateway, "CP%202") as two:
+                for point in (one, two) * 5:
+                    await works(point)
+            assert len(peers) == 1
+        await runner.cleanup()
 
     run(walk())

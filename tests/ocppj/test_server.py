@@ -151,6 +151,9 @@ IDENTITIES = {
     "%3F%23": "?#",
     "Z%C3%BCrich%20%E4%B8%AD": "Zürich 中",
     "CP1?token=a/b": "CP1",
+    "CP1//": "CP1",
+    "CP1/?a": "CP1",
+    "%2F": "/",
     "..": "..",
     "x" * 255: "x" * 255,
 }
@@ -169,13 +172,21 @@ def test_the_identity_is_the_last_segment_decoded_once(path: str, segment: str, 
     run(walk())
 
 
+def test_letter_case_before_the_identity_is_forgiven() -> None:
+    async def walk() -> None:
+        async with hosting("/Ocpp/J") as host, connected(host, "/oCPP/j/Cp1"):
+            assert host.knocks[0].identity == "Cp1"
+
+    run(walk())
+
+
 WRONG = {
     "/": 404,
     "/ocpp": 404,
     "/ocpp/": 404,
     "/other/CP1": 404,
     "/ocpp/a/b": 404,
-    "/ocpp/CP1/": 404,
+    "/ocpp//": 404,
     "/ocpp/%FF": 404,
     "/ocpp/a%00b": 400,
     "/ocpp/a%0Ab": 400,

@@ -314,7 +314,7 @@ class Referee:
         return self.stage.sides[CP].narrow_ids and self._is_name_of(goes, came)
 
     def _renamed(self, wide: Any, narrow: Any, keeping: tuple[Record, ...] = ()) -> bool:
-        """Whether `narrow` is `wide` as the Charge Point is to see it, and somebody has put down what the name means."""
+        """Whether `narrow` is `wide` as the Charge Point is to see it, and what the name means has been put down."""
         narrow_ids, transaction_id = self.stage.sides[CP].narrow_ids, getattr(wide, "transactionId", None)
         if not narrow_ids or _fits(transaction_id):
             return narrow is wide

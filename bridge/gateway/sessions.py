@@ -113,10 +113,6 @@ class Sessions:
         relays = side.carries_answers and placement.speaks_json
         central_side = WebSocketWay.side if relays else (DialledWay if placement.speaks_json else PostedWay).side
         memory = self._keeping.memory_of(placement.identity)
-        other = self.get(placement.identity)
-        if other is not None:  # it has changed from SOAP to JSON, or back
-            self.forget(other)
-            self._tasks.spawn(other.retire(), name=f"retiring {other.identity}")
         session = Session(
             {CHARGE_POINT: side, CENTRAL_SYSTEM: central_side},
             placement.terms,

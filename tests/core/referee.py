@@ -114,6 +114,7 @@ class Referee:
         self.known = {CP: False, CS: False}  # an address to POST to was told once
         self.confirmed = {CP: float("-inf"), CS: float("-inf")}  # when the party was last heard of on its own account
         self.keeping: dict[str, tuple[Arrival, tuple[Record, ...]]] = {}
+        self.noted_before: dict[str, int] = {}  # what is written before the records of that key, or with them
         self._event: Event | None = None
 
     @property
@@ -184,7 +185,8 @@ class Referee:
             case Kept(key=key) if key in self.keeping:
                 arrival, records = self.keeping[key]
                 arrival.safe = True
-                self.safe += records
+                self.safe += [*self.noted[: self.noted_before[key]], *records]
+                self._forget_noted(self.noted_before[key])
             case LinkUp(party=party):
                 self.link[party], self.known[party], self.confirmed[party] = "up", True, self.now
             case LinkDown(party=party):
@@ -194,6 +196,11 @@ class Referee:
                     if self.stage.sides[gone].carries_answers:
                         for arrival in self.progress[gone]:
                             arrival.excused = True
+
+    def _forget_noted(self, number: int) -> None:
+        """It is safe now."""
+        del self.noted[:number]
+        self.noted_before = {key: max(0, before - number) for key, before in self.noted_before.items()}
 
     def _note_call(self, event: CallReceived) -> None:
         arrival = Arrival(event, self.now, self.now + self.stage.terms.call_timeout)
@@ -351,8 +358,8 @@ class Referee:
         assert arrival.mark is not None
         self.answered[arrival.mark] = record
         self.out[self._event.party] = None
-        # What was noted before is written before, or with it.
-        self.keeping[command.key] = (arrival, (*self.noted, *command.records))
+        self.keeping[command.key] = (arrival, command.records)
+        self.noted_before[command.key] = len(self.noted)
 
     def _watch_answer(self, command: SendAnswer) -> None:
         waiting = [
@@ -404,7 +411,8 @@ class Referee:
         arrival = found[0]
         self.progress[report.sender].remove(arrival)
         for key in [key for key, kept in self.keeping.items() if kept[0] is arrival]:
-            self.noted += self.keeping.pop(key)[1]
+            records = self.keeping.pop(key)[1]
+            self.noted += () if arrival.safe else records
         self.ended += 1
         assert report.answer is arrival.told
         assert (report.arrived, report.ended) == (arrival.at, self.now)

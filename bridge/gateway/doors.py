@@ -13,7 +13,7 @@ from bridge.errors import BridgeError, ErrorCode, Unavailable, UnknownIdentity
 from bridge.gateway.conductor import Conductor
 from bridge.gateway.placement import Placement, Placements
 from bridge.gateway.sessions import Sessions, mint
-from bridge.gateway.ways import PostedWay
+from bridge.gateway.ways import SHUTTING_DOWN, PostedWay
 from bridge.ocpp.actions import Party
 from bridge.ocppj.client import DialRefused, NoCommonSubprotocol, dial
 from bridge.ocppj.codec import SUBPROTOCOL
@@ -22,7 +22,6 @@ from bridge.ocppj.server import Knock, Refused
 from bridge.ocpps.server import Admission, Arrival
 
 CHARGE_POINT, CENTRAL_SYSTEM = Party.CHARGE_POINT, Party.CENTRAL_SYSTEM
-_SHUTTING_DOWN = "the bridge is shutting down"
 
 
 class Reception:
@@ -69,14 +68,14 @@ class Reception:
 
     def _open(self) -> None:
         if self.draining:
-            raise Unavailable(_SHUTTING_DOWN)
+            raise Unavailable(SHUTTING_DOWN)
 
     # JSON.
 
     async def knock(self, knock: Knock) -> JsonEntry:
         """A handshake. Raises Refused with the HTTP status that it ends with."""
         if self.draining:
-            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, _SHUTTING_DOWN)
+            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, SHUTTING_DOWN)
         try:
             placement = self.placements.of(self._sessions.spelling(knock.identity))
         except UnknownIdentity as error:

@@ -22,6 +22,7 @@ from bridge.gateway.doors import Reception
 from bridge.gateway.keeping import Keeping
 from bridge.gateway.placement import Placements
 from bridge.gateway.sessions import Clients, Sessions, mint
+from bridge.gateway.ways import SHUTTING_DOWN
 from bridge.ocpp.actions import Party
 from bridge.ocppj.server import JsonServer
 from bridge.ocpps.client import SoapClient
@@ -54,7 +55,7 @@ class _Traffic:
 
     def begin(self) -> None:
         if self.draining:
-            raise Unavailable("the bridge is shutting down")
+            raise Unavailable(SHUTTING_DOWN)
         if self._in_progress >= self._limit:
             raise Unavailable(f"the bridge is busy: {self._limit} Calls are in progress (gateway.max_in_flight)")
         self._in_progress += 1

@@ -25,7 +25,7 @@ from bridge.ocpps.client import SoapClient, Undelivered
 from bridge.tasks import Tasks
 
 NORMAL, GOING_AWAY, SERVICE_RESTART, TRY_AGAIN_LATER, REPLACED = 1000, 1001, 1012, 1013, 4003
-_SHUTTING_DOWN = "the bridge is shutting down"
+SHUTTING_DOWN = "the bridge is shutting down"
 
 
 class Reports(Protocol):
@@ -106,7 +106,7 @@ class WebSocketWay:
 
     async def shut(self) -> None:
         self._current = False
-        await self._connection.close(GOING_AWAY, _SHUTTING_DOWN)
+        await self._connection.close(GOING_AWAY, SHUTTING_DOWN)
 
     def send_call(self, call: Call, within: float) -> None:
         celsius = self._terms.manners().celsius
@@ -260,7 +260,7 @@ class PostedWay:
 
     async def shut(self) -> None:
         for key in tuple(self._waiting):
-            self.send_answer(key, Unanswered(unique_id="", reason=_SHUTTING_DOWN))
+            self.send_answer(key, Unanswered(unique_id="", reason=SHUTTING_DOWN))
 
     def send_call(self, call: Call, within: float) -> None:
         self._tasks.spawn(self._post(call, within), name=f"{call.action} to {self._identity}")

@@ -195,7 +195,7 @@ class SoapServer:
             version, service = _service_of(door, opened)
             if identity is None:
                 raise MessageError(ErrorCode.ProtocolError, "no chargeBoxIdentity in the Header")
-            _check_identity(identity, opened)
+            _check_identity(identity)
             boot = boot_of(opened.body)
             admission = door.receive(
                 Arrival(identity=identity, peer=peer, version=version, addressing=opened.addressing, boot=boot)
@@ -265,7 +265,7 @@ def _identity(opened: Envelope, tail: str) -> str | None:
     return opened.identity or unquote(tail.rpartition("/")[2]) or None
 
 
-def _check_identity(identity: str, opened: Envelope) -> None:
+def _check_identity(identity: str) -> None:
     if len(identity) > 255 or not identity.isprintable():
         text = "a chargeBoxIdentity has at most 255 characters, none of them a control character"
         raise MessageError(ErrorCode.ProtocolError, text)

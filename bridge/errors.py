@@ -34,6 +34,32 @@ class ErrorCode(StrEnum):
     GenericError = "GenericError"
 
 
+class Why(StrEnum):
+    """Why something was turned away, in the words that refusals are counted and logged by. There are no others, so
+    that no stranger makes a new one."""
+
+    NO_ROUTE = "no_route"
+    NO_CREDENTIALS = "no_credentials"
+    WRONG_PASSWORD = "wrong_password"  # noqa: S105  the word for one
+    WRONG_CERTIFICATE = "wrong_certificate"
+    WRONG_TOKEN = "wrong_token"  # noqa: S105
+    WRONG_ADDRESS = "wrong_address"
+    WRONG_IDENTITY = "wrong_identity"
+    WRONG_DOOR = "wrong_door"
+    TOO_MANY_ATTEMPTS = "too_many_attempts"
+    TOO_MANY_CONNECTIONS = "too_many_connections"
+    TOO_MANY_MESSAGES = "too_many_messages"
+    TOO_LARGE = "too_large"
+    TOO_DEEP = "too_deep"
+    TOO_SLOW = "too_slow"
+    MALFORMED = "malformed"
+    NOT_SUPPORTED = "not_supported"
+    INVALID = "invalid"
+    BUSY = "busy"
+    UNAVAILABLE = "unavailable"
+    FAILED = "failed"
+
+
 class FaultCode(Enum):
     """The Code/Subcode pairs of OCPP-S 1.6 section 4, each with its side and the HTTP status that carries it.
 
@@ -100,13 +126,26 @@ def code_of_fault(subcode: str | None, side: str) -> ErrorCode:
     return ErrorCode.ProtocolError if side == "Sender" else ErrorCode.InternalError
 
 
-class BridgeError(Exception):
-    """Something that a peer must be told. `code` is the CALLERROR code, `description` one sentence for a person."""
+# What a refusal is counted as, where whoever raises it does not say.
+_WHY_OF: dict[ErrorCode, Why] = {
+    ErrorCode.SecurityError: Why.WRONG_IDENTITY,
+    ErrorCode.FormationViolation: Why.MALFORMED,
+    ErrorCode.NotImplemented: Why.NOT_SUPPORTED,
+    ErrorCode.NotSupported: Why.NOT_SUPPORTED,
+    ErrorCode.InternalError: Why.FAILED,
+    ErrorCode.GenericError: Why.FAILED,
+}
 
-    def __init__(self, code: ErrorCode, description: str) -> None:
+
+class BridgeError(Exception):
+    """Something that a peer must be told. `code` is the CALLERROR code, `description` one sentence for a person, `why`
+    the word that it is counted by."""
+
+    def __init__(self, code: ErrorCode, description: str, *, why: Why | None = None) -> None:
         super().__init__(description)
         self.code = code
         self.description = description
+        self.why = why or _WHY_OF.get(code, Why.INVALID)
 
     @property
     def fault(self) -> FaultCode:
@@ -117,8 +156,8 @@ class BridgeError(Exception):
 class MessageError(BridgeError):
     """A message is at fault. `path` says where in it, in the names of the wire (`meterValue[0].timestamp`)."""
 
-    def __init__(self, code: ErrorCode, description: str, path: str = "") -> None:
-        super().__init__(code, f"{path}: {description}" if path else description)
+    def __init__(self, code: ErrorCode, description: str, path: str = "", *, why: Why | None = None) -> None:
+        super().__init__(code, f"{path}: {description}" if path else description, why=why)
         self.path = path
 
 
@@ -126,7 +165,8 @@ class UnknownIdentity(BridgeError):
     """No Route takes this ChargeBoxIdentity. OCPP-S 1.6 section 3.3: IdentityMismatch; OCPP-J 1.6 section 3.2: 404."""
 
     def __init__(self, identity: str) -> None:
-        super().__init__(ErrorCode.SecurityError, f"no route takes the Charge Point {identity!r}")
+        text = f"no route takes the Charge Point {identity!r}"
+        super().__init__(ErrorCode.SecurityError, text, why=Why.NO_ROUTE)
         self.identity = identity
 
     @property
@@ -137,8 +177,8 @@ class UnknownIdentity(BridgeError):
 class Unavailable(BridgeError):
     """The other side could not be reached, or did not answer in time: trouble of the link, not of the message."""
 
-    def __init__(self, description: str) -> None:
-        super().__init__(ErrorCode.InternalError, description)
+    def __init__(self, description: str, *, why: Why = Why.UNAVAILABLE) -> None:
+        super().__init__(ErrorCode.InternalError, description, why=why)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ import msgspec
 
 from bridge import logs
 from bridge.core.commands import Drop, Outcome, Report
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, Why
+from bridge.observing import Observer
 from bridge.ocpp.actions import Party
 from bridge.ocpp.losses import Loss
 from bridge.ocpp.manners import Boot, Manners
@@ -30,28 +31,94 @@ _URL_PASSWORD = re.compile(r"(://[^/@:\s\"]*:)[^/\s\"]*@")
 _SECRET_KEY = re.compile(r"authorizationkey|passw|passphrase|secret", re.IGNORECASE)
 
 
-def exchanged(identity: str, report: Report) -> None:
-    """A Call has ended: its one line."""
-    level = logging.INFO if report.outcome is Outcome.RESULT else logging.WARNING
-    if not _log.isEnabledFor(level):
-        return
-    values: dict[str, Any] = {
-        "identity": identity,
-        "action": report.call.action,
-        "from": report.sender.value,
-        "id": report.call.unique_id,
-        "hop_id": report.hop_id,
-        "outcome": report.outcome.value,
-        "ms": round((report.ended - report.arrived) * 1000, 1),
-        "reason": _reason(report.answer),
-    }
-    if _log.isEnabledFor(logging.DEBUG):
-        values["request"] = payload(report.call.payload)
-        values["response"] = payload(report.answer.payload) if isinstance(report.answer, CallResult) else None
-    _say(level, "call", **values)
-    lost(identity, report.call.losses)
-    if isinstance(report.answer, CallResult):
-        lost(identity, report.answer.losses)
+class Journal(Observer):
+    """The log of the traffic, on the logger `bridge.traffic`."""
+
+    def exchanged(self, identity: str, report: Report) -> None:
+        """A Call has ended: its one line."""
+        level = logging.INFO if report.outcome is Outcome.RESULT else logging.WARNING
+        if not _log.isEnabledFor(level):
+            return
+        values: dict[str, Any] = {
+            "identity": identity,
+            "action": report.call.action,
+            "from": report.sender.value,
+            "id": report.call.unique_id,
+            "hop_id": report.hop_id,
+            "outcome": report.outcome.value,
+            "ms": round((report.ended - report.arrived) * 1000, 1),
+            "reason": _reason(report.answer),
+        }
+        if _log.isEnabledFor(logging.DEBUG):
+            values["request"] = payload(report.call.payload)
+            values["response"] = payload(report.answer.payload) if isinstance(report.answer, CallResult) else None
+        _say(level, "call", **values)
+        self.lost(identity, report.call.losses)
+        if isinstance(report.answer, CallResult):
+            self.lost(identity, report.answer.losses)
+
+    def lost(self, identity: str, losses: Sequence[Loss]) -> None:
+        """What a translation cost."""
+        for loss in losses:
+            _say(logging.INFO, "loss", identity=identity, field=loss.where, reason=loss.reason.value)
+
+    def dropped(self, identity: str, drop: Drop) -> None:
+        """An answer goes nowhere."""
+        _say(
+            logging.WARNING,
+            "answer dropped",
+            identity=identity,
+            **{"from": drop.party.value},
+            hop_id=drop.unique_id,
+            reason=drop.reason,
+        )
+
+    def refused(
+        self,
+        identity: str | None,
+        peer: str | None,
+        error: BridgeError,
+        unique_id: str | None = None,
+        by: Party | None = None,
+        data: bytes = b"",
+    ) -> None:
+        """A message was turned away before it became a Call. Of bytes that are no envelope the beginning is shown, for
+        who wonders what it is (quirk 21)."""
+        sender = by.value if peer is None and by is not None else peer
+        said = {"identity": identity, "peer": sender, "id": unique_id, "code": error.code.value}
+        _say(logging.WARNING, "refused", **said, reason=error.description)
+        if data and _log.isEnabledFor(logging.DEBUG):
+            _say(logging.DEBUG, "unreadable", peer=sender, octets=len(data), begins=_raw(data[:500]))
+
+    def handshake_refused(self, identity: str | None, peer: str, status: int, reason: str, why: Why) -> None:
+        """A WebSocket was not let in."""
+        _say(logging.WARNING, "handshake refused", identity=identity, peer=peer, reason=f"HTTP {status}: {reason}")
+
+    def link_up(self, identity: str, party: Party, central_system: str) -> None:
+        """The way to a party is open."""
+        values = {"identity": identity, "to": party.value, "central_system": central_system}
+        _say(logging.INFO, "link up", **values)
+
+    def link_down(self, identity: str, party: Party, central_system: str, reason: str) -> None:
+        """The way to a party was lost, or could not be opened."""
+        values = {"identity": identity, "to": party.value, "central_system": central_system, "reason": reason}
+        _say(logging.WARNING, "link down", **values)
+
+    def link_closed(self, identity: str, party: Party, central_system: str, reason: str) -> None:
+        """A connection was closed from here."""
+        _say(logging.INFO, "link closed", identity=identity, to=party.value, reason=reason)
+
+    def callback_refused(self, identity: str, reason: str) -> None:
+        """A Charge Point gave an address to call it back that must not be used."""
+        _say(logging.WARNING, "callback address refused", identity=identity, reason=reason)
+
+    def treated(self, identity: str, boot: Boot, manners: Manners) -> None:
+        """A quirk pack fits a Charge Point, or none any more."""
+        defaults = Manners()
+        names = (name for name in Manners.__struct_fields__ if getattr(manners, name) != getattr(defaults, name))
+        differs = ",".join(f"{name}={getattr(manners, name)}" for name in names)
+        said = {"vendor": boot.vendor, "model": boot.model, "firmware": boot.firmware}
+        _say(logging.INFO, "treated", identity=identity, **said, manners=differs or "as all")
 
 
 def _reason(answer: Answer | None) -> str | None:
@@ -61,37 +128,6 @@ def _reason(answer: Answer | None) -> str | None:
         case Unanswered(reason=reason):
             return reason
     return None
-
-
-def lost(identity: str, losses: Sequence[Loss]) -> None:
-    """What a translation cost."""
-    for loss in losses:
-        _say(logging.INFO, "loss", identity=identity, field=loss.where, reason=loss.reason.value)
-
-
-def dropped(identity: str, drop: Drop) -> None:
-    """An answer goes nowhere."""
-    _say(
-        logging.WARNING,
-        "answer dropped",
-        identity=identity,
-        **{"from": drop.party.value},
-        hop_id=drop.unique_id,
-        reason=drop.reason,
-    )
-
-
-def refused(identity: str | None, peer: str | None, error: BridgeError, unique_id: str | None = None) -> None:
-    """A message was turned away before it became a Call."""
-    _say(
-        logging.WARNING,
-        "refused",
-        identity=identity,
-        peer=peer,
-        id=unique_id,
-        code=error.code.value,
-        reason=error.description,
-    )
 
 
 def payload(message: Request | Response) -> str:
@@ -120,43 +156,6 @@ def _say(level: int, message: str, /, **values: object) -> None:
     logs.fields(_log, level, message, **safe)
 
 
-def link_up(identity: str, party: Party, central_system: str) -> None:
-    """The way to a party is open."""
-    values = {"identity": identity, "to": party.value, "central_system": central_system}
-    _say(logging.INFO, "link up", **values)
-
-
-def link_down(identity: str, party: Party, central_system: str, reason: str) -> None:
-    """The way to a party was lost, or could not be opened."""
-    values = {"identity": identity, "to": party.value, "central_system": central_system, "reason": reason}
-    _say(logging.WARNING, "link down", **values)
-
-
-def link_closed(identity: str, party: Party, reason: str) -> None:
-    """A connection was closed from here."""
-    _say(logging.INFO, "link closed", identity=identity, to=party.value, reason=reason)
-
-
-def callback_refused(identity: str, reason: str) -> None:
-    """A Charge Point gave an address to call it back that must not be used."""
-    _say(logging.WARNING, "callback address refused", identity=identity, reason=reason)
-
-
-def unreadable(peer: str, data: bytes) -> None:
-    """What came is no envelope: its beginning, for who wonders what it is (quirk 21)."""
-    if _log.isEnabledFor(logging.DEBUG):
-        _say(logging.DEBUG, "unreadable", peer=peer, octets=len(data), begins=_raw(data[:500]))
-
-
-def treated(identity: str, boot: Boot, manners: Manners) -> None:
-    """A quirk pack fits a Charge Point, or none any more."""
-    defaults = Manners()
-    names = (name for name in Manners.__struct_fields__ if getattr(manners, name) != getattr(defaults, name))
-    differs = ",".join(f"{name}={getattr(manners, name)}" for name in names)
-    said = {"vendor": boot.vendor, "model": boot.model, "firmware": boot.firmware}
-    _say(logging.INFO, "treated", identity=identity, **said, manners=differs or "as all")
-
-
 def _raw(data: bytes) -> str:
     """A payload that is only passed on: shown as it is, or not at all if it may hold a credential."""
     text = data.decode("utf-8", "replace")
@@ -174,8 +173,3 @@ def _unescaped(data: bytes) -> str:
         return _encoder.encode(msgspec.json.decode(data)).decode()
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return data.decode("utf-8", "replace")
-
-
-def handshake_refused(identity: str | None, peer: str, reason: str) -> None:
-    """A WebSocket was not let in."""
-    _say(logging.WARNING, "handshake refused", identity=identity, peer=peer, reason=reason)

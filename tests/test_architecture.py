@@ -19,7 +19,7 @@ ROOT = Path(bridge.__file__).parent
 
 # The model, and what everybody may know.
 _MODEL = ("bridge.ocpp", "bridge.errors")
-_TRANSPORT = (*_MODEL, "bridge.dialects", "bridge.tasks")
+_TRANSPORT = (*_MODEL, "bridge.certificates", "bridge.dialects", "bridge.tasks")
 
 # What of ours each room may see.
 SEES: dict[str, tuple[str, ...]] = {
@@ -34,18 +34,20 @@ SEES: dict[str, tuple[str, ...]] = {
     "bridge.store": ("bridge.store", *_MODEL),
     "bridge.config": ("bridge.config", "bridge.errors"),
     "bridge.tls": ("bridge.config", "bridge.errors"),
+    "bridge.certificates": (),
     "bridge.tasks": (),
     "bridge.logs": (),
-    "bridge.journal": ("bridge.core", "bridge.logs", *_MODEL),
+    "bridge.observing": ("bridge.core.commands", *_MODEL),
+    "bridge.journal": ("bridge.core", "bridge.logs", "bridge.observing", *_MODEL),
     "bridge.simulators": ("bridge.simulators", "bridge.tasks"),
     "bridge.admin": ("bridge.admin", "bridge.logs", "bridge.tasks", *_MODEL),
     "bridge.gateway": (
         *("bridge.admin", "bridge.config", "bridge.core", "bridge.gateway", "bridge.journal", "bridge.logs"),
-        *("bridge.ocppj", "bridge.ocpps", "bridge.store", "bridge.tls", *_TRANSPORT),
+        *("bridge.observing", "bridge.ocppj", "bridge.ocpps", "bridge.store", "bridge.tls", *_TRANSPORT),
     ),
     # What carries out decisions knows no wire, and what reaches a party decides nothing.
     "bridge.gateway.conductor": (
-        *("bridge.core", "bridge.journal", *_MODEL),
+        *("bridge.core", "bridge.observing", *_MODEL),
         *("bridge.gateway.keeping", "bridge.gateway.placement", "bridge.gateway.ways"),
     ),
     "bridge.gateway.ways": (

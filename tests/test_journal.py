@@ -13,7 +13,8 @@ from msgspec import Raw
 from bridge import journal
 from bridge.config import ChargePoint, Secret
 from bridge.core.commands import Outcome, Report
-from bridge.errors import Unavailable
+from bridge.errors import Unavailable, Why
+from bridge.journal import Journal
 from bridge.ocpp.actions import Party
 from bridge.ocpp.messages import (
     ChangeConfigurationRequest,
@@ -153,8 +154,8 @@ def test_a_payload_is_shown_without_its_secrets(message: Request | Response, sho
 
 def test_what_is_refused_says_who_and_why() -> None:
     with logged() as lines:
-        journal.refused("CP 1", "192.0.2.1", Unavailable("no way to ftp://u:p@h/"), "id")
-        journal.refused(None, None, Unavailable("no way"))
+        Journal().refused("CP 1", "192.0.2.1", Unavailable("no way to ftp://u:p@h/"), "id")
+        Journal().refused(None, None, Unavailable("no way"))
     first, second = (line.partition(" ")[2] for line in lines)
     assert first == (
         'WARN  refused identity="CP 1" peer=192.0.2.1 id=id code=InternalError reason="no way to ftp://u:***@h/"'
@@ -164,9 +165,9 @@ def test_what_is_refused_says_who_and_why() -> None:
 
 def test_what_becomes_of_a_link_is_said_with_its_ends() -> None:
     with logged(logging.INFO) as lines:
-        journal.link_up("CP 1", Party.CHARGE_POINT, "main")
-        journal.link_down("CP 1", Party.CENTRAL_SYSTEM, "main", "ws://u:p@h/ cannot be reached")
-        journal.link_closed("CP 1", Party.CENTRAL_SYSTEM, "the Charge Point has not been heard of")
+        Journal().link_up("CP 1", Party.CHARGE_POINT, "main")
+        Journal().link_down("CP 1", Party.CENTRAL_SYSTEM, "main", "ws://u:p@h/ cannot be reached")
+        Journal().link_closed("CP 1", Party.CENTRAL_SYSTEM, "main", "the Charge Point has not been heard of")
     assert [line.partition(" ")[2] for line in lines] == [
         'INFO  link up identity="CP 1" to=charge_point central_system=main',
         'WARN  link down identity="CP 1" to=central_system central_system=main'
@@ -177,11 +178,11 @@ def test_what_becomes_of_a_link_is_said_with_its_ends() -> None:
 
 def test_a_handshake_that_was_refused_says_who_and_why() -> None:
     with logged() as lines:
-        journal.handshake_refused("CP 1", "192.0.2.1", "the password is not that of this Charge Point")
-        journal.handshake_refused(None, "192.0.2.1", "ftp://u:p@h/ is no path")
+        Journal().handshake_refused("CP 1", "192.0.2.1", 401, "the password is not that of it", Why.WRONG_PASSWORD)
+        Journal().handshake_refused(None, "192.0.2.1", 404, "ftp://u:p@h/ is no path", Why.WRONG_DOOR)
     assert [line.partition(" ")[2] for line in lines] == [
-        'WARN  handshake refused identity="CP 1" peer=192.0.2.1 reason="the password is not that of this Charge Point"',
-        'WARN  handshake refused peer=192.0.2.1 reason="ftp://u:***@h/ is no path"',
+        'WARN  handshake refused identity="CP 1" peer=192.0.2.1 reason="HTTP 401: the password is not that of it"',
+        'WARN  handshake refused peer=192.0.2.1 reason="HTTP 404: ftp://u:***@h/ is no path"',
     ]
 
 
@@ -232,7 +233,7 @@ def test_a_call_that_is_only_passed_on_shows_no_credential() -> None:
         answer=CallResult(unique_id="1", payload=UnopenedResponse(raw=Raw(secret))),
     )
     with logged(logging.DEBUG) as lines:
-        journal.exchanged("CP 1", report)
+        Journal().exchanged("CP 1", report)
     [line] = lines
     assert f'request="{HIDDEN}" response="{HIDDEN}"' in line and "s3cr3t" not in line
 

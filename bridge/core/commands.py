@@ -98,6 +98,7 @@ class Report(Struct, frozen=True, kw_only=True):
     sent: float | None = None
     answer: Answer | None = None
     own: bool = False  # a Call of the bridge itself
+    operator: bool = False  # a person's Call, in the place of the Central System
 
 
 Command = OpenLink | CloseLink | SendCall | SendAnswer | SetTimer | Keep | Note | Drop | Report

@@ -28,20 +28,28 @@ class LinkDown(Struct, frozen=True, kw_only=True):
 
 
 class CallReceived(Struct, frozen=True, kw_only=True):
-    """`party` sends a Call. `key` is the name under which its transport waits for the answer."""
+    """`party` sends a Call. `key` is the name under which its transport waits for the answer.
+
+    `operator`: a person sends it in the Central System's place; the Links of that one have no part in it.
+    """
 
     at: float
     party: Party
     key: str
     call: Call
+    operator: bool = False
 
 
 class AnswerReceived(Struct, frozen=True, kw_only=True):
-    """`party` answers; `answer.unique_id` is that of the hop to `party`."""
+    """`party` answers; `answer.unique_id` is that of the hop to `party`.
+
+    `instead`: in its place, since its OCPP version does not have the message; nothing was sent to it.
+    """
 
     at: float
     party: Party
     answer: Answer
+    instead: bool = False
 
 
 class Resumed(Struct, frozen=True, kw_only=True):

@@ -21,18 +21,22 @@ class Pending:
         "hop_id",
         "key",
         "mark",
+        "operator",
         "own",
         "sender",
         "sent",
     )
 
-    def __init__(self, *, sender: Party, key: str, call: Call, arrived: float, deadline: float, own: bool) -> None:
+    def __init__(
+        self, *, sender: Party, key: str, call: Call, arrived: float, deadline: float, own: bool, operator: bool = False
+    ) -> None:
         self.sender = sender
         self.key = key
         self.call = call
         self.arrived = arrived
         self.deadline = deadline
         self.own = own  # sent by the bridge itself: nobody waits for the answer
+        self.operator = operator  # sent by a person: whatever happens to the Links of its sender, somebody waits
         self.abandoned = False  # its sender's Link is gone: nobody waits for the answer any more
         self.mark: str | None = None  # what its repetitions have in common with it
         self.followers: list[Pending] = []  # its repetitions, which get the answer that it gets

@@ -22,6 +22,8 @@
        reached it is disconnected, to be offline and queue; and its transaction-related messages that found no answer
        get none, so that it keeps them.
    14  A transactionId beyond 32 bits has an alias towards a SOAP Charge Point.
+   15  An operator's Call is treated as the Central System's, but says nothing of its Link, and outlives it.
+   16  With `emulate_trigger`, a TriggerMessage that the Charge Point's version lacks is answered with what it said last.
 """
 
 from __future__ import annotations
@@ -47,8 +49,10 @@ from bridge.core.commands import (
 from bridge.core.events import AnswerReceived, CallReceived, Event, Kept, LinkDown, LinkUp, Resumed, TimerFired
 from bridge.core.lanes import Lane, Pending
 from bridge.core.memory import Alias, Aliases, Answered, Connectors, Memory, Record, Retries, fingerprint
+from bridge.core.triggers import LastSaid, accepted, said_again
 from bridge.errors import ErrorCode
 from bridge.ocpp.actions import TRANSACTION_RELATED, Party
+from bridge.ocpp.losses import Loss
 from bridge.ocpp.messages import (
     BootNotificationRequest,
     BootNotificationResponse,
@@ -85,6 +89,7 @@ class Terms(Struct, frozen=True, kw_only=True):
     # Rule 9, while no BootNotification.conf has told the heartbeat interval.
     idle_default: float = 900.0
     replay_boot: bool = False
+    emulate_trigger: bool = False  # rule 16
 
 
 class Status(Enum):
@@ -133,6 +138,7 @@ class Session:
         self.heartbeat = memory.heartbeat
         self.connectors = Connectors(memory.connectors)
         self._boot = memory.boot
+        self._said = LastSaid([memory.boot] if memory.boot else []) if terms.emulate_trigger else None
         self._retries = Retries(memory.answered)
         self._aliases = Aliases(memory.aliases)
         self._keeping: dict[str, tuple[Pending, CallResult]] = {}
@@ -181,8 +187,9 @@ class Session:
     # Calls and answers.
 
     def _on_call(self, event: CallReceived) -> Iterator[Command]:
-        self._heard(event.party, event.at)
-        self.links[event.party].confirmed_at = event.at
+        if not event.operator:  # rule 15
+            self._heard(event.party, event.at)
+            self.links[event.party].confirmed_at = event.at
         for party, link in self.links.items():  # rule 11: one is heard of, the other gets a Call
             if link.opened_before and not self._sides[party].carries_answers:
                 link.status = Status.UP
@@ -193,6 +200,7 @@ class Session:
             arrived=event.at,
             deadline=event.at + self._terms.call_timeout,
             own=False,
+            operator=event.operator,
         )
         pending.mark = fingerprint(event.call.payload)
         if any(_clash(pending, other) for other in self._in_progress_to(event.party.other)):  # rule 3
@@ -202,6 +210,8 @@ class Session:
             return
         if isinstance(event.call.payload, BootNotificationRequest):
             self._boot = event.call.payload
+        if self._said is not None and event.party is CHARGE_POINT:
+            self._said.see(event.call.payload)
         if pending.mark is None or not (yield from self._repeated(pending, event.at)):
             self.lanes[event.party.other].waiting.append(pending)
 
@@ -227,7 +237,9 @@ class Session:
             return
         pending = lane.out
         lane.remove(pending)
-        answer = event.answer
+        answer, triggered = event.answer, self._triggered(event, pending)
+        if triggered:
+            answer = accepted(answer.unique_id)
         if isinstance(answer, CallResult):
             answer, aliases = self._learn(pending, answer)
             if pending.mark is not None or aliases:
@@ -237,10 +249,26 @@ class Session:
             reason = f"the {pending.sender.value} that asked is gone"
             yield Drop(party=event.party, unique_id=event.answer.unique_id, reason=reason)
         yield from self._end(pending, answer, _outcome(answer), event.at)
+        lane = self.lanes[CENTRAL_SYSTEM]
+        lane.waiting.extend(self._own(payload, event.at, (said_again(payload),)) for payload in triggered)
+
+    def _triggered(self, event: AnswerReceived, pending: Pending) -> list[Request]:
+        """Rule 16. What to send again, but for what is on its way again already; nothing if there is nobody to hear."""
+        asked, said = pending.call.payload, self._said
+        if said is None or not event.instead or pending.abandoned or not isinstance(asked, TriggerMessageRequest):
+            return []
+        return said.asked_for(asked)
+
+    def _own(self, payload: Request, at: float, losses: tuple[Loss, ...] = ()) -> Pending:
+        """A Call of the bridge itself, in the Charge Point's name."""
+        action = type(payload).__name__.removesuffix("Request")
+        call = Call(unique_id=self._mint(), action=action, payload=payload, losses=losses)
+        deadline = at + self._terms.call_timeout
+        return Pending(sender=CHARGE_POINT, key=call.unique_id, call=call, arrived=at, deadline=deadline, own=True)
 
     def _learn(self, pending: Pending, answer: CallResult) -> tuple[CallResult, list[Alias]]:
         """What the Session keeps of an answer, and the answer as it is to be told."""
-        if isinstance(answer.payload, BootNotificationResponse):
+        if isinstance(answer.payload, BootNotificationResponse) and not pending.own:
             self.heartbeat = answer.payload.interval
         made: list[Alias] = []
         if pending.sender is CHARGE_POINT and self._sides[CHARGE_POINT].narrow_ids:
@@ -281,6 +309,7 @@ class Session:
             sent=pending.sent,
             answer=told,
             own=pending.own,
+            operator=pending.operator,
         )
         if outcome in (Outcome.RESULT, Outcome.ABANDONED):
             yield from self._note(pending, answer)
@@ -327,11 +356,7 @@ class Session:
         lane = self.lanes[CENTRAL_SYSTEM]
         if self._boot is None or any(isinstance(pending.call.payload, BootNotificationRequest) for pending in lane):
             return
-        call = Call(unique_id=self._mint(), action="BootNotification", payload=self._boot)
-        deadline = at + self._terms.call_timeout
-        lane.waiting.appendleft(
-            Pending(sender=CHARGE_POINT, key=call.unique_id, call=call, arrived=at, deadline=deadline, own=True)
-        )
+        lane.waiting.appendleft(self._own(self._boot, at))
 
     def _on_link_down(self, event: LinkDown) -> Iterator[Command]:
         link, lane, side = self.links[event.party], self.lanes[event.party], self._sides[event.party]
@@ -531,7 +556,7 @@ def _abandon(pending: Pending, party: Party) -> bool:
     """Nobody waits for it any more, nor for its repetitions, if `party` sent them on the Link that is gone."""
     for follower in pending.followers:
         _abandon(follower, party)
-    if pending.own or pending.sender is not party:
+    if pending.own or pending.operator or pending.sender is not party:
         return False
     pending.abandoned = True
     return True

@@ -13,7 +13,6 @@ from typing import Protocol
 
 import msgspec
 
-from bridge import journal
 from bridge.core.commands import (
     CloseLink,
     Command,
@@ -41,12 +40,14 @@ from bridge.core.session import Session, Status
 from bridge.errors import BridgeError, Unavailable
 from bridge.gateway.keeping import Keeping
 from bridge.gateway.placement import Placement
-from bridge.gateway.ways import NORMAL, SERVICE_RESTART, TRY_AGAIN_LATER, Way
+from bridge.gateway.ways import NORMAL, SERVICE_RESTART, SHUTTING_DOWN, TRY_AGAIN_LATER, Way
+from bridge.observing import Observer
 from bridge.ocpp.actions import Party
 from bridge.ocpp.losses import Loss
 from bridge.ocpp.manners import Boot, Manners
 from bridge.ocpp.messages import BootNotificationResponse
 from bridge.ocpp.rpc import Answer, Call, CallResult, Unanswered
+from bridge.ocpp.wire import Tap
 
 
 class Traffic(Protocol):
@@ -62,7 +63,9 @@ class Traffic(Protocol):
 class Conductor:
     """One Charge Point's, by its ChargeBoxIdentity as it was first written."""
 
-    def __init__(self, placement: Placement, session: Session, traffic: Traffic, keeping: Keeping) -> None:
+    def __init__(
+        self, placement: Placement, session: Session, traffic: Traffic, keeping: Keeping, observer: Observer
+    ) -> None:
         self.identity = placement.identity
         self.placement = placement
         self.session = session
@@ -71,16 +74,21 @@ class Conductor:
         self.shown = ""  # the Authorization with which the Charge Point's connection came
         self._traffic = traffic
         self._keeping = keeping
+        self._observer = observer
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._events: deque[Event] = deque()
         self._busy = False
         self._closed = False
         self._quiet = asyncio.Event()
+        self._commands: dict[str, asyncio.Future[Answer]] = {}  # the operators', by the key that the Session has
 
     async def close(self) -> None:
         """The bridge goes away: who still waits is told so, WebSockets are closed with 1001 and not dialled again."""
         self._stop()
+        for call, answer in self._commands.items():
+            if not answer.done():
+                answer.set_result(Unanswered(unique_id=call, reason=SHUTTING_DOWN))
         await asyncio.gather(*(way.shut() for way in self.ways.values()))
 
     async def retire(self) -> None:
@@ -121,18 +129,36 @@ class Conductor:
         manners = self.placement.manners(boot)
         if manners != self._manners:
             self._treat(manners)
-            journal.treated(self.identity, boot, manners)
+            self._observer.treated(self.identity, boot, manners)
 
     def _treat(self, manners: Manners) -> None:
         self._manners = manners
         self._towards_central_system = msgspec.structs.replace(manners, connection_per_call=False, fractions=True)
+
+    async def command(self, call: Call) -> Answer:
+        """Send an operator's `call` to the Charge Point, in the place of its Central System. Its one answer, in time.
+
+        Raises Unavailable while the bridge drains or is busy, or the Session has ended.
+        """
+        if self._closed:
+            raise Unavailable(SHUTTING_DOWN)
+        self._traffic.begin()
+        key = f"operator:{call.unique_id}"
+        answer: asyncio.Future[Answer] = self._loop.create_future()
+        self._commands[key] = answer
+        event = CallReceived(at=self._loop.time(), party=Party.CENTRAL_SYSTEM, key=key, call=call, operator=True)
+        try:
+            self._happen(event)
+            return await answer
+        finally:
+            del self._commands[key]
 
     # What the Ways report.
 
     def link_up(self, party: Party) -> None:
         """The way to `party` is open."""
         if self.session.links[party].status is not Status.UP:
-            journal.link_up(self.identity, party, self.placement.central_system)
+            self._observer.link_up(self.identity, party, self.placement.central_system)
             self._happen(LinkUp(at=self._loop.time(), party=party))
 
     def no_way(self, party: Party, reason: str) -> None:
@@ -141,7 +167,7 @@ class Conductor:
 
     def link_down(self, party: Party, reason: str, undelivered: str | None = None) -> None:
         """The way to `party` is closed, or could not be opened."""
-        journal.link_down(self.identity, party, self.placement.central_system, reason)
+        self._observer.link_down(self.identity, party, self.placement.central_system, reason)
         self._happen(LinkDown(at=self._loop.time(), party=party, reason=reason, undelivered=undelivered))
 
     def called(self, party: Party, key: str, call: Call) -> None:
@@ -151,7 +177,7 @@ class Conductor:
         except Unavailable as error:
             refusal = Unanswered(unique_id=call.unique_id, reason=error.description)
             self.ways[party].send_answer(key, refusal)
-            journal.refused(self.identity, party.value, error, call.unique_id)
+            self._observer.refused(self.identity, None, error, call.unique_id, party)
             return
         if party is Party.CHARGE_POINT:
             self._keeping.heard(self.identity)
@@ -163,20 +189,26 @@ class Conductor:
 
     def refused(self, party: Party, error: BridgeError, unique_id: str | None) -> None:
         """What `party` sent was refused."""
-        journal.refused(self.identity, party.value, error, unique_id)
+        self._observer.refused(self.identity, None, error, unique_id, party)
 
     def lost(self, losses: Sequence[Loss]) -> None:
         """Writing a message cost something."""
-        journal.lost(self.identity, losses)
+        self._observer.lost(self.identity, losses)
 
     def callback_refused(self, reason: str) -> None:
         """The Charge Point gave an address to call it back that must not be used."""
-        journal.callback_refused(self.identity, reason)
+        self._observer.callback_refused(self.identity, reason)
 
     def relayed(self, party: Party, data: bytes) -> None:
         """`party` sent a frame that is only passed on."""
         if party.other in self.ways:
             self.ways[party.other].send_frame(data)
+
+    def tap(self, party: Party) -> Tap | None:
+        """Who is told of all bytes to and from `party`, if anybody wants to know."""
+        if not self._observer.wants_wire:
+            return None
+        return lambda wire: self._observer.wire(self.identity, party, wire)
 
     # The Session's events and commands.
 
@@ -199,22 +231,29 @@ class Conductor:
             case SendCall(party=party, call=call, deadline=deadline):
                 self.ways[party].send_call(call, deadline - self._loop.time())
             case SendAnswer(party=party, key=key, answer=answer):
-                self.ways[party].send_answer(key, answer)
+                self._send_answer(party, key, answer)
             case SetTimer(at=at):
                 self._set_timer(at)
             case OpenLink(party=party):
                 self.ways[party].open()
             case CloseLink(party=party, reason=reason, try_again=try_again):
-                journal.link_closed(self.identity, party, reason)
+                self._observer.link_closed(self.identity, party, self.placement.central_system, reason)
                 self.ways[party].close(reason, TRY_AGAIN_LATER if try_again else NORMAL)
             case Keep(key=key, records=records):
                 self._keep(key, records)
             case Note(records=records):
                 self._keeping.note(self.identity, records)
             case Drop():
-                journal.dropped(self.identity, command)
+                self._observer.dropped(self.identity, command)
             case Report():
                 self._reported(command)
+
+    def _send_answer(self, party: Party, key: str, answer: Answer) -> None:
+        waiting = self._commands.get(key)
+        if waiting is None:
+            self.ways[party].send_answer(key, answer)
+        elif not waiting.done():
+            waiting.set_result(answer)
 
     def _reported(self, report: Report) -> None:
         if not report.own:
@@ -222,7 +261,7 @@ class Conductor:
         self._quiet.set()
         if isinstance(report.answer, CallResult) and isinstance(report.answer.payload, BootNotificationResponse):
             self._keeping.heard(self.identity, boot=report.call.payload, interval=report.answer.payload.interval)
-        journal.exchanged(self.identity, report)
+        self._observer.exchanged(self.identity, report)
 
     def _keep(self, key: str, records: Sequence[Record]) -> None:
         def kept(_: object) -> None:

@@ -80,7 +80,7 @@ class Reception:
             placement = self.placements.of(self._sessions.spelling(knock.identity))
         except UnknownIdentity as error:
             # OCPP-J 1.6 section 3.2: the server "should send an HTTP 404 status and abort the WebSocket connection".
-            raise Refused(HTTPStatus.NOT_FOUND, error.description) from error
+            raise Refused(HTTPStatus.NOT_FOUND, error.description, why=error.why) from error
         _authenticate(knock, placement)
         self._check_replacement(knock)
         if placement.speaks_json:
@@ -164,6 +164,7 @@ def _admission(conductor: Conductor, party: Party, arrival: Arrival) -> Admissio
         manners=conductor.manners() if party is CHARGE_POINT else conductor.towards_central_system(),
         handle=way.receive,
         lost=conductor.lost,
+        tap=conductor.tap(party),
     )
 
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from bridge import journal, logs
+from bridge import logs
 from bridge.admin.server import AdminServer, CentralSystemHealth, Health, StoreHealth
 from bridge.config import TLS, Listen, Settings
 from bridge.core.session import Status
@@ -23,6 +23,8 @@ from bridge.gateway.keeping import Keeping
 from bridge.gateway.placement import Placements
 from bridge.gateway.sessions import Clients, Sessions, mint
 from bridge.gateway.ways import SHUTTING_DOWN
+from bridge.journal import Journal
+from bridge.observing import Audience
 from bridge.ocpp.actions import Party
 from bridge.ocppj.server import JsonServer
 from bridge.ocpps.client import SoapClient
@@ -100,7 +102,8 @@ class Gateway:
         central_system, charge_point = _services(settings.soap.wsdl)
         self._clients = _clients(settings, central_system, charge_point)
         self._keeping = Keeping(self._store)
-        self._sessions = Sessions(self._clients, self._tasks, self._traffic, self._keeping)
+        self._audience = Audience([Journal()])
+        self._sessions = Sessions(self._clients, self._tasks, self._traffic, self._keeping, self._audience)
         self._reception = Reception(self._placements, self._sessions, settings.soap.callback_networks)
         self._server = self._soap_server(central_system, charge_point)
         self._json = self._json_server()
@@ -178,11 +181,13 @@ class Gateway:
         doors = [
             Door(
                 path=CENTRAL_SYSTEM_SERVICE,
+                caller=Party.CHARGE_POINT,
                 services=_served(central_system),
                 receive=self._reception.soap_charge_point,
             ),
             Door(
                 path=CHARGE_POINT_SERVICE,
+                caller=Party.CENTRAL_SYSTEM,
                 services=_served(charge_point),
                 receive=self._reception.soap_central_system,
             ),
@@ -193,8 +198,7 @@ class Gateway:
             elsewhere=_websocket_url(settings),
             max_body=settings.soap.max_body,
             body_timeout=settings.gateway.call_timeout,
-            refused=lambda identity, peer, error: journal.refused(identity, peer, error),
-            unreadable=journal.unreadable,
+            refused=self._audience.refused,
         )
 
     def _json_server(self) -> JsonServer:
@@ -210,7 +214,7 @@ class Gateway:
             max_size=_MAX_FRAME,
             ping_interval=_PING_INTERVAL,
             open_timeout=_OPEN_TIMEOUT,
-            refused=journal.handshake_refused,
+            refused=self._audience.handshake_refused,
         )
 
     def _health(self) -> Health:

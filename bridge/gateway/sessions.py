@@ -16,6 +16,7 @@ from bridge.gateway.conductor import Conductor, Traffic
 from bridge.gateway.keeping import Keeping, callback_of
 from bridge.gateway.placement import Placement
 from bridge.gateway.ways import REPLACED, Address, DialledWay, PostedWay, WebSocketWay
+from bridge.observing import Observer
 from bridge.ocpp.actions import Party
 from bridge.ocpp.manners import Boot
 from bridge.ocpp.messages import BootNotificationRequest
@@ -51,11 +52,12 @@ class Clients(Struct, frozen=True, kw_only=True):
 class Sessions:
     """The table. Identities are matched case-insensitively, and kept as they were first written."""
 
-    def __init__(self, clients: Clients, tasks: Tasks, traffic: Traffic, keeping: Keeping) -> None:
+    def __init__(self, clients: Clients, tasks: Tasks, traffic: Traffic, keeping: Keeping, observer: Observer) -> None:
         self._clients = clients
         self._tasks = tasks
         self._traffic = traffic
         self._keeping = keeping
+        self._observer = observer
         self._table: dict[str, Conductor] = {}
         self._by_name: dict[str, Conductor] = {}
         self._gates: dict[str, asyncio.Semaphore] = {}
@@ -120,7 +122,7 @@ class Sessions:
             chance=random.random,
             memory=memory,
         )
-        conductor = Conductor(placement, session, self._traffic, self._keeping)
+        conductor = Conductor(placement, session, self._traffic, self._keeping, self._observer)
         if (former := self.get(placement.identity)) is not None:  # it spoke SOAP before and JSON now, or the reverse
             self._tasks.spawn(former.retire(), name=f"retiring {former.identity}")
         if memory.boot is not None:
@@ -195,13 +197,19 @@ class Sessions:
         strict = conductor.placement.strict
         relay = far is not None
         terms = LinkTerms(
-            peer=CHARGE_POINT, strict=strict, relay=relay, manners=conductor.manners, booted=conductor.met
+            peer=CHARGE_POINT,
+            strict=strict,
+            relay=relay,
+            manners=conductor.manners,
+            booted=conductor.met,
+            tap=conductor.tap(CHARGE_POINT),
         )
         near_way = WebSocketWay(near, CHARGE_POINT, conductor, terms)
         if CHARGE_POINT in conductor.ways:
             conductor.replace(REPLACED, "replaced by a newer connection of the same Charge Point")
         if far is not None:
-            far_way = WebSocketWay(far, CENTRAL_SYSTEM, conductor, LinkTerms(peer=CENTRAL_SYSTEM, relay=True))
+            far_terms = LinkTerms(peer=CENTRAL_SYSTEM, relay=True, tap=conductor.tap(CENTRAL_SYSTEM))
+            far_way = WebSocketWay(far, CENTRAL_SYSTEM, conductor, far_terms)
             conductor.ways[CENTRAL_SYSTEM] = far_way
             self._tasks.spawn(far_way.run(), name=f"central system of {conductor.identity}")
             conductor.link_up(CENTRAL_SYSTEM)

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+import msgspec
 from msgspec import Struct
 
 from bridge.core.addresses import Callback
@@ -17,11 +18,12 @@ from bridge.errors import BridgeError, MessageError
 from bridge.ocpp.actions import Party
 from bridge.ocpp.losses import Loss
 from bridge.ocpp.manners import Manners, plain_manners
-from bridge.ocpp.rpc import Answer, Call, CallError, Unanswered
+from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Unanswered
+from bridge.ocpp.wire import Kind, Tap, Wire
 from bridge.ocppj import codec
 from bridge.ocppj.client import DialRefused, Target, dial
 from bridge.ocppj.link import Connection, Link, Terms
-from bridge.ocpps.client import SoapClient, Undelivered
+from bridge.ocpps.client import Posted, SoapClient, Undelivered
 from bridge.tasks import Tasks
 
 NORMAL, GOING_AWAY, SERVICE_RESTART, TRY_AGAIN_LATER, REPLACED = 1000, 1001, 1012, 1013, 4003
@@ -51,6 +53,9 @@ class Reports(Protocol):
 
     def relayed(self, party: Party, data: bytes) -> None:
         """`party` sent a frame that is only passed on."""
+
+    def tap(self, party: Party) -> Tap | None:
+        """Who is told of all bytes to and from `party`, if anybody wants to know."""
 
 
 class Way(Protocol):
@@ -155,7 +160,8 @@ class DialledWay:
     ) -> None:
         self._target = target
         self._reports = reports
-        self._terms = Terms(peer=Party.CENTRAL_SYSTEM, strict=strict, manners=manners)
+        tap = reports.tap(Party.CENTRAL_SYSTEM)
+        self._terms = Terms(peer=Party.CENTRAL_SYSTEM, strict=strict, manners=manners, tap=tap)
         self._tasks = tasks
         self._gate = gate
         self._dialling: asyncio.Task[None] | None = None
@@ -296,9 +302,27 @@ class PostedWay:
             self._reports.answered(self._party, CallError.of(call.unique_id, error))
             return
         self._reports.lost(posted.losses)
+        self._tapped(call, posted)
         self._reports.answered(self._party, posted.answer)
         if posted.wrong_address and not self.address.fixed and self.address.to == to:
             self._forget()
+
+    def _tapped(self, call: Call, posted: Posted) -> None:
+        tap = self._reports.tap(self._party)
+        if tap is None or not posted.sent:
+            return
+        wire = Wire(
+            inbound=False,
+            transport="soap",
+            kind="call",
+            unique_id=call.unique_id,
+            action=call.action,
+            data=posted.sent,
+        )
+        tap(wire)
+        if posted.received:
+            kind: Kind = "result" if isinstance(posted.answer, CallResult) else "error"
+            tap(msgspec.structs.replace(wire, inbound=True, kind=kind, data=posted.received))
 
     def _forget(self) -> None:
         """DESIGN section 5: IdentityMismatch means that our address for it is stale."""

@@ -20,6 +20,7 @@ from bridge.errors import BridgeError, ErrorCode, MessageError
 from bridge.ocpp.actions import Party
 from bridge.ocpp.manners import Boot, Manners, plain_manners
 from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Unanswered, UnopenedRequest, UnopenedResponse
+from bridge.ocpp.wire import Kind, Tap, Wire
 from bridge.ocppj import codec
 from bridge.ocppj.codec import CallFrame, ErrorFrame, FrameError, IgnoredFrame, ResultFrame
 from bridge.tasks import Tasks
@@ -56,13 +57,14 @@ def _unheard(boot: Boot) -> None:
 class Terms(Struct, frozen=True, kw_only=True):
     """`peer` is the party at the other end; `strict` reads what it sends without tolerance; `relay` does not read it at
     all, but passes payloads on as they are (between two JSON parties). `manners` gives what holds at the time; `booted`
-    is told of a BootNotification before it is read."""
+    is told of a BootNotification before it is read; `tap` of every frame, if anybody wants to know."""
 
     peer: Party
     strict: bool = False
     relay: bool = False
     manners: Callable[[], Manners] = plain_manners
     booted: Callable[[Boot], None] = _unheard
+    tap: Tap | None = None
 
 
 class Link:
@@ -80,7 +82,11 @@ class Link:
         """Send it after what was sent before. What is still unsent when the connection ends is lost with it."""
         if isinstance(message, Call):
             self._asked = (message.unique_id, message.action)
-        self.send_frame(codec.encode(message))
+        data = codec.encode(message)
+        if self._terms.tap is not None:
+            action = message.action if isinstance(message, Call) else None
+            self._tapped(False, _kind(message), message.unique_id, data, action)
+        self.send_frame(data)
 
     def send_frame(self, data: bytes) -> None:
         """Send a frame as it is."""
@@ -114,21 +120,32 @@ class Link:
         try:
             frame = codec.read_frame(data)
         except FrameError as error:
+            self._tapped(True, "other", error.unique_id or "", data)
             # OCPP-J 1.6 section 4.2.3: a CALLERROR answers a CALL, never an answer.
             refuse = self._owner.on_refused if _is_answer(data) else self._refuse
             refuse(error, error.unique_id)
             return
         match frame:
             case CallFrame():
+                self._tapped(True, "call", frame.unique_id, data, frame.action)
                 self._receive_call(frame)
             case ResultFrame():
+                self._tapped(True, "result", frame.unique_id, data)
                 self._owner.on_answer(self._result(frame))
             case ErrorFrame():
+                self._tapped(True, "error", frame.unique_id, data)
                 self._owner.on_answer(frame.error)
             case IgnoredFrame() if self._terms.relay:
                 self._owner.on_other(data.encode() if isinstance(data, str) else data)
             case IgnoredFrame():
                 self._owner.on_refused(MessageError(ErrorCode.FormationViolation, frame.reason), None)
+
+    def _tapped(self, inbound: bool, kind: Kind, unique_id: str, data: str | bytes, action: str | None = None) -> None:
+        if self._terms.tap is None:
+            return
+        octets = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
+        wire = Wire(inbound=inbound, transport="json", kind=kind, unique_id=unique_id, action=action, data=octets)
+        self._terms.tap(wire)
 
     def _receive_call(self, frame: CallFrame) -> None:
         try:
@@ -161,6 +178,10 @@ class Link:
     def _refuse(self, error: MessageError, unique_id: str | None) -> None:
         self._owner.on_refused(error, unique_id)
         self.send(CallError.of(unique_id or _NO_ID, error))
+
+
+def _kind(message: Call | Answer) -> Kind:
+    return "call" if isinstance(message, Call) else "result" if isinstance(message, CallResult) else "error"
 
 
 def _is_answer(data: str | bytes) -> bool:

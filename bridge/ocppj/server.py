@@ -21,6 +21,9 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
+from bridge.certificates import names_of
+from bridge.errors import Why
+
 _PROTOCOL_ERROR, _INTERNAL_ERROR = 1002, 1011
 _log = logging.getLogger("bridge.ocppj")
 # What websockets itself says of broken handshakes would be a traceback each; ours are refusals, logged as such.
@@ -48,12 +51,15 @@ class Credentials(Struct, frozen=True):
 
 
 class Knock(Struct, frozen=True, kw_only=True):
-    """A handshake: who wants in, from where, and what they speak, in their order of preference."""
+    """A handshake: who wants in, from where, and what they speak, in their order of preference. `listener` is the name
+    of the one that it came through, `certificate` the names in the certificate that was shown, None if none was."""
 
     identity: str
     peer: str
     subprotocols: tuple[str, ...]
     authorization: str | None
+    listener: str = ""
+    certificate: tuple[str, ...] | None = None
 
     @property
     def credentials(self) -> Credentials | None:
@@ -61,10 +67,13 @@ class Knock(Struct, frozen=True, kw_only=True):
 
 
 class Refused(Exception):
-    """The handshake ends with this HTTP status, and this text."""
+    """The handshake ends with this HTTP status, and this text; `why` is the word that it is counted by."""
 
-    def __init__(self, status: int, text: str, headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, status: int, text: str, headers: dict[str, str] | None = None, *, why: Why = Why.UNAVAILABLE
+    ) -> None:
         super().__init__(text)
+        self.why = why
         self.status = status
         self.text = text
         self.headers = headers or {}
@@ -85,12 +94,13 @@ class Entry(Protocol):
 
 
 Admit = Callable[[Knock], Awaitable[Entry]]
-Told = Callable[[str | None, str, str], None]
+# identity, peer, HTTP status, why in a line, and in a word.
+Told = Callable[[str | None, str, int, str, Why], None]
 
 
 class JsonServer:
-    """The listener. `help_text` is what to tell whoever is at the wrong door; `refused(identity, peer, reason)` is told
-    of every handshake that was turned away."""
+    """The listener. `help_text` is what to tell whoever is at the wrong door; `refused` is told
+    of every handshake that was turned away; `admits` says whether an IP address may use this listener."""
 
     def __init__(
         self,
@@ -102,7 +112,11 @@ class JsonServer:
         ping_interval: float | None,
         open_timeout: float,
         refused: Told,
+        name: str = "websocket",
+        admits: Callable[[str], bool] = lambda peer: True,
     ) -> None:
+        self._name = name
+        self._admits = admits
         self._admit = admit
         self._path = path.strip("/")
         self._help_text = help_text
@@ -146,13 +160,16 @@ class JsonServer:
         peer = _peer(connection)
         identity = None
         try:
+            if not self._admits(peer):
+                raise Refused(403, "This listener is not for your network.", why=Why.WRONG_ADDRESS)
             identity = self._identity(request.path)
             if "websocket" not in request.headers.get("Upgrade", "").lower():
-                raise Refused(426, self._help_text, {"Upgrade": "websocket"})
+                raise Refused(426, self._help_text, {"Upgrade": "websocket"}, why=Why.WRONG_DOOR)
             assert isinstance(connection, _Connection)
-            connection.entry = await self._admit(_read_knock(identity, peer, request.headers))
+            certificate = names_of(connection.transport.get_extra_info("peercert"))
+            connection.entry = await self._admit(_read_knock(identity, peer, request.headers, self._name, certificate))
         except Refused as refusal:
-            self._refused(identity, peer, f"HTTP {refusal.status}: {refusal.text.splitlines()[0]}")
+            self._refused(identity, peer, refusal.status, refusal.text.splitlines()[0], refusal.why)
             return _response(refusal)
         except Exception:
             _log.exception("a handshake could not be judged")
@@ -166,9 +183,10 @@ class JsonServer:
         folder, _, last = path.rpartition("/")
         identity = unquote(last, errors="strict") if _decodes(last) else ""
         if folder.strip("/").lower() != self._path.lower() or not identity:
-            raise Refused(404, f"There is nothing at {path[:200]}.\n{self._help_text}")
+            raise Refused(404, f"There is nothing at {path[:200]}.\n{self._help_text}", why=Why.WRONG_DOOR)
         if len(identity) > 255 or not identity.isprintable():
-            raise Refused(400, "An identity has at most 255 characters, none of them a control character.\n")
+            text = "An identity has at most 255 characters, none of them a control character.\n"
+            raise Refused(400, text, why=Why.MALFORMED)
         return identity
 
     def _select(self, connection: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
@@ -204,7 +222,9 @@ def _decodes(segment: str) -> bool:
     return True
 
 
-def _read_knock(identity: str, peer: str, headers: Headers) -> Knock:
+def _read_knock(
+    identity: str, peer: str, headers: Headers, listener: str, certificate: tuple[str, ...] | None
+) -> Knock:
     """Clients send the subprotocols in one header or in several (rule 4)."""
     offered = [part.strip() for line in headers.get_all("Sec-WebSocket-Protocol") for part in line.split(",")]
     authorization = headers.get_all("Authorization")
@@ -213,6 +233,8 @@ def _read_knock(identity: str, peer: str, headers: Headers) -> Knock:
         peer=peer,
         subprotocols=tuple(part for part in offered if part),
         authorization=authorization[0] if authorization else None,
+        listener=listener,
+        certificate=certificate,
     )
 
 
@@ -238,7 +260,7 @@ def _connections(help_text: str, refused: Told) -> type[_Connection]:
     response = "\r\n".join((*lines, "", "")).encode() + body
 
     def turn_away(connection: ServerConnection) -> None:
-        refused(None, _peer(connection), "HTTP 405: not a WebSocket handshake")
+        refused(None, _peer(connection), 405, "not a WebSocket handshake", Why.WRONG_DOOR)
         connection.transport.write(response)
 
     return type("Connection", (_Connection,), {"turn_away": turn_away})

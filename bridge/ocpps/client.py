@@ -14,6 +14,7 @@ from io import BytesIO
 from typing import Protocol
 
 import aiohttp
+import msgspec
 from msgspec import Struct
 from yarl import URL
 
@@ -46,11 +47,14 @@ class Destination(Protocol):
 
 
 class Posted(Struct, frozen=True, kw_only=True):
-    """What came of a Call. `wrong_address`: who answered is not the Charge Point that was meant."""
+    """What came of a Call. `wrong_address`: who answered is not the Charge Point that was meant. `sent` and `received`
+    are the envelopes, as far as they went over the wire."""
 
     answer: CallResult | CallError | Unanswered
     wrong_address: bool = False
     losses: Sequence[Loss] = ()
+    sent: bytes = b""
+    received: bytes = b""
 
 
 class SoapClient:
@@ -129,14 +133,16 @@ class SoapClient:
             must_understand=manners.must_understand,
         )
         content_type = f'{Soap.V12.content_type}; action="{operation.soap_action}"'
+        data = soap.write(body, headers)
         try:
             async with asyncio.timeout(within):
                 http = self._http[manners.connection_per_call]
-                response = await self._post(http, to, soap.write(body, headers), content_type)
+                response = await self._post(http, to, data, content_type)
         except TimeoutError:
-            late = Unanswered(unique_id=call.unique_id, reason=f"no response within {within:.0f} s")
-            return Posted(answer=late, losses=losses)
-        return self._posted(response, call, strict, losses, manners)
+            response = f"no response within {within:.0f} s"
+        posted = self._posted(response, call, strict, losses, manners)
+        received = b"" if isinstance(response, str) else response.body
+        return msgspec.structs.replace(posted, sent=data, received=received)
 
     async def reachable(self, to: Destination) -> bool:
         """Whether a connection to `to` can be made."""

@@ -17,11 +17,14 @@ from aiohttp.http_exceptions import HttpProcessingError
 from msgspec import Struct
 
 from bridge import logs
+from bridge.certificates import names_of
 from bridge.dialects.known import Known
-from bridge.errors import BridgeError, ErrorCode, MessageError
+from bridge.errors import BridgeError, ErrorCode, MessageError, Why
+from bridge.ocpp.actions import Party
 from bridge.ocpp.losses import Loss
 from bridge.ocpp.manners import PLAIN, Boot, Manners
 from bridge.ocpp.rpc import Answer, Call
+from bridge.ocpp.wire import Kind, Tap, Wire
 from bridge.ocpps import envelope as soap
 from bridge.ocpps.codec import boot_of
 from bridge.ocpps.envelope import Addressing, Envelope
@@ -35,13 +38,16 @@ _WORTH_COMPRESSING = 4096
 
 class Arrival(Struct, frozen=True, kw_only=True):
     """Who sends a message, and from where. `peer` is the IP address of the connection; `boot` what a BootNotification
-    says of its sender."""
+    says of its sender; `listener` the name of the one that it came through; `certificate` the names in the certificate
+    that was shown, None if none was."""
 
     identity: str
     peer: str
     version: str
     addressing: Addressing
     boot: Boot | None = None
+    listener: str = ""
+    certificate: tuple[str, ...] | None = None
 
 
 class Admission(Struct, frozen=True, kw_only=True):
@@ -54,16 +60,21 @@ class Admission(Struct, frozen=True, kw_only=True):
     handle: Callable[[Call], Awaitable[Answer]]
     # Told what writing the answer cost, and told of a message that was refused before it became a Call.
     lost: Callable[[Sequence[Loss]], None]
+    # Told of the envelopes, if anybody wants to know.
+    tap: Tap | None = None
 
 
 Receive = Callable[[Arrival], Admission]
-Refused = Callable[[str | None, str, BridgeError], None]
+# identity, peer, why, the MessageID, who sent it, and what came.
+Refused = Callable[[str | None, str, BridgeError, str | None, Party, bytes], None]
 
 
 class Door(Struct, frozen=True, kw_only=True):
-    """One service and its address. `services` by version; `receive` raises BridgeError for whom it turns away."""
+    """One service of ours, its address, and who calls it. `services` by version; `receive` raises BridgeError for
+    whom it turns away."""
 
     path: str
+    caller: Party
     services: Mapping[str, SoapService]
     receive: Receive
 
@@ -71,8 +82,8 @@ class Door(Struct, frozen=True, kw_only=True):
 class SoapServer:
     """The listener. `public_url` is its address as others see it, `elsewhere` what to tell a WebSocket that knocks.
 
-    `refused(identity, peer, error)` is told of every message that was turned away before its Call was handled,
-    `unreadable(peer, data)` of bytes that are no envelope.
+    `refused` is told of every message that was turned away before its Call was handled; `admits` says whether an IP
+    address may use this listener.
     """
 
     def __init__(
@@ -84,15 +95,17 @@ class SoapServer:
         max_body: int,
         body_timeout: float,
         refused: Refused,
-        unreadable: Callable[[str, bytes], None] = lambda peer, data: None,
+        name: str = "soap",
+        admits: Callable[[str], bool] = lambda peer: True,
     ) -> None:
+        self._name = name
+        self._admits = admits
         self._doors = {door.path.lower(): door for door in doors}
         self._public_url = public_url.rstrip("/")
         self._elsewhere = elsewhere
         self._max_body = max_body
         self._body_timeout = body_timeout
         self._refused = refused
-        self._unreadable = unreadable
         self._runner: web.AppRunner | None = None
         self.address: tuple[str, int] = ("", 0)
 
@@ -114,6 +127,8 @@ class SoapServer:
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         path = request.rel_url.raw_path.rstrip("/")  # not decoded: an identity may hold a slash
         door, tail = self._find(path)
+        if not self._admits(request.remote or ""):
+            return self._turn_away(request, door)
         if "websocket" in request.headers.get("Upgrade", "").lower():
             return self._wrong_door(request, 426, "This is the OCPP-S (SOAP) port.", {"Upgrade": "HTTP/1.1"})
         version, tail = _version_of(door, tail)
@@ -133,6 +148,15 @@ class SoapServer:
             if path.lower() == known or path.lower().startswith(f"{known}/"):
                 return door, path[len(known) + 1 :]
         return None, ""
+
+    def _turn_away(self, request: web.Request, door: Door | None) -> web.Response:
+        """A stranger is told nothing."""
+        error = BridgeError(ErrorCode.SecurityError, "this listener is not for its network", why=Why.WRONG_ADDRESS)
+        caller = Party.CHARGE_POINT if door is None else door.caller
+        self._refused(None, request.remote or "", error, None, caller, b"")
+        response = web.Response(status=403, text="This listener is not for your network.\n")
+        response.force_close()
+        return response
 
     # Help for people.
 
@@ -180,17 +204,15 @@ class SoapServer:
             data = await self._body(request)
             opened = soap.read(data)
         except BridgeError as error:
-            self._unreadable(peer, data)
-            service = next(iter(door.services.values()))
-            return self._refuse(request, service, _unreadable(), None, error)
+            return self._refuse(request, door, _unreadable(), None, error, data)
         if version and version not in _versions_of(door, opened):
             logs.fields(_log, logging.INFO, "another version than the address says", peer=peer, path=request.path)
-        return await self._message(request, door, opened, _identity(opened, tail), peer)
+        return await self._message(request, door, opened, _identity(opened, tail), data)
 
     async def _message(
-        self, request: web.Request, door: Door, opened: Envelope, identity: str | None, peer: str
+        self, request: web.Request, door: Door, opened: Envelope, identity: str | None, data: bytes
     ) -> web.Response:
-        service = next(iter(door.services.values()))
+        peer = request.remote or ""
         try:
             version, service = _service_of(door, opened)
             if identity is None:
@@ -198,33 +220,52 @@ class SoapServer:
             _check_identity(identity)
             boot = boot_of(opened.body)
             admission = door.receive(
-                Arrival(identity=identity, peer=peer, version=version, addressing=opened.addressing, boot=boot)
+                Arrival(
+                    identity=identity,
+                    peer=peer,
+                    version=version,
+                    addressing=opened.addressing,
+                    boot=boot,
+                    listener=self._name,
+                    certificate=_shown(request),
+                )
             )
         except BridgeError as error:
-            return self._refuse(request, service, opened, identity, error)
+            return self._refuse(request, door, opened, identity, error, data)
         except Exception:
             _log.exception("a message could not be let in")
             failure = BridgeError(ErrorCode.InternalError, "the bridge failed; its log says why")
-            return self._refuse(request, service, opened, identity, failure)
+            return self._refuse(request, door, opened, identity, failure, data)
         exchange = Exchange(
             opened, admission.unique_id, admission.strict, admission.handle, admission.known, admission.manners
         )
         if opened.soap is soap.Soap.V11 and not admission.manners.answers_soap11:
             reply = service.mismatch(exchange)
-            self._refused(identity, peer, BridgeError(ErrorCode.ProtocolError, "SOAP 1.1, which the route refuses"))
+            spoken = BridgeError(ErrorCode.ProtocolError, "SOAP 1.1, which the route refuses")
+            self._refused(identity, peer, spoken, exchange.unique_id, door.caller, data)
             return _response(request, reply)
+        _tapped(admission, exchange, data)
         reply = await service.answer(exchange)
+        _tapped(admission, exchange, reply)
         if reply.losses:
             admission.lost(reply.losses)
         if exchange.refusal is not None:
-            self._refused(identity, peer, exchange.refusal)
+            self._refused(identity, peer, exchange.refusal, exchange.unique_id, door.caller, data)
         return _response(request, reply)
 
     def _refuse(
-        self, request: web.Request, service: SoapService, opened: Envelope, identity: str | None, error: BridgeError
+        self,
+        request: web.Request,
+        door: Door,
+        opened: Envelope,
+        identity: str | None,
+        error: BridgeError,
+        data: bytes,
     ) -> web.Response:
-        self._refused(identity, request.remote or "", error)
-        reply = service.refuse(Exchange(opened, "", False, _never), error)
+        unique_id = opened.addressing.message_id
+        self._refused(identity, request.remote or "", error, unique_id, door.caller, data)
+        version = next(iter([*_versions_of(door, opened), *door.services]))
+        reply = door.services[version].refuse(Exchange(opened, "", False, _never), error)
         response = _response(request, reply)
         if not request.content.is_eof() or request.content.exception() is not None:
             response.force_close()
@@ -249,6 +290,26 @@ class SoapServer:
             request.content.feed_eof()
             raise MessageError(ErrorCode.FormationViolation, f"the body cannot be read: {error}") from error
         return bytes(body)
+
+
+def _tapped(admission: Admission, exchange: Exchange, data: bytes | Reply) -> None:
+    if admission.tap is None:
+        return
+    kind: Kind = "call" if isinstance(data, bytes) else "result" if data.error is None else "error"
+    wire = Wire(
+        inbound=kind == "call",
+        transport="soap",
+        kind=kind,
+        unique_id=exchange.unique_id,
+        action=None if exchange.call is None else exchange.call.action,
+        data=data if isinstance(data, bytes) else data.body,
+    )
+    admission.tap(wire)
+
+
+def _shown(request: web.Request) -> tuple[str, ...] | None:
+    """The names in the certificate that the sender showed."""
+    return None if request.transport is None else names_of(request.transport.get_extra_info("peercert"))
 
 
 async def _never(call: Call) -> Answer:

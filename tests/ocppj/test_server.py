@@ -16,6 +16,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
+from bridge.errors import Why
 from bridge.ocppj.server import Credentials, JsonServer, Knock, Refused
 
 AT_MOST = 30
@@ -72,7 +73,8 @@ class Host:
         self.guests.put_nowait(guest)
         return guest
 
-    def refused(self, identity: str | None, peer: str, reason: str) -> None:
+    def refused(self, identity: str | None, peer: str, status: int, reason: str, why: Why) -> None:
+        reason = f"HTTP {status}: {reason}"
         self.told.put_nowait((identity, peer, reason))
 
     async def guest(self) -> Guest:

@@ -1,0 +1,129 @@
+"""Who watches the traffic: the log, the metrics, the recorder and the live stream are Observers, told the same facts.
+
+An Observer is told on the path of every message: it takes a note, it does not wait, and it never raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from bridge.core.commands import Drop, Report
+from bridge.errors import BridgeError, Why
+from bridge.ocpp.actions import Party
+from bridge.ocpp.losses import Loss
+from bridge.ocpp.manners import Boot, Manners
+from bridge.ocpp.wire import Wire
+
+
+class Observer:
+    """Hears of everything and notes nothing: each Observer overrides what it is there for.
+
+    `identity` is the Charge Point's as it was first written, None where it is not known; `peer` the IP address of the
+    other end.
+    """
+
+    # Whether `wire` is to be called at all: keeping the bytes of every message at hand is not free.
+    wants_wire = False
+
+    def exchanged(self, identity: str, report: Report) -> None:
+        """A Call has ended."""
+
+    def lost(self, identity: str, losses: Sequence[Loss]) -> None:
+        """Writing a message cost something. What reading it cost stands in the Report."""
+
+    def dropped(self, identity: str, drop: Drop) -> None:
+        """An answer goes nowhere."""
+
+    def refused(
+        self,
+        identity: str | None,
+        peer: str | None,
+        error: BridgeError,
+        unique_id: str | None = None,
+        by: Party | None = None,
+        data: bytes = b"",
+    ) -> None:
+        """A message that `by` sent, as far as that is known, was turned away before it became a Call. `data` is what
+        came, where there is something."""
+
+    def handshake_refused(self, identity: str | None, peer: str, status: int, reason: str, why: Why) -> None:
+        """A WebSocket was not let in: the HTTP status, and why, in a line and in a word."""
+
+    def link_up(self, identity: str, party: Party, central_system: str) -> None:
+        """The way to a party is open."""
+
+    def link_down(self, identity: str, party: Party, central_system: str, reason: str) -> None:
+        """The way to a party was lost, or could not be opened."""
+
+    def link_closed(self, identity: str, party: Party, central_system: str, reason: str) -> None:
+        """A connection was closed from here."""
+
+    def callback_refused(self, identity: str, reason: str) -> None:
+        """A Charge Point gave an address to call it back that must not be used."""
+
+    def treated(self, identity: str, boot: Boot, manners: Manners) -> None:
+        """A quirk pack fits a Charge Point, or none any more."""
+
+    def wire(self, identity: str, party: Party, wire: Wire) -> None:
+        """Bytes went to `party`, or came from it. Those of the answer to a SOAP request may follow its `exchanged`."""
+
+
+class Audience(Observer):
+    """Several Observers as one, told in their order."""
+
+    def __init__(self, observers: Iterable[Observer]) -> None:
+        self._observers = tuple(observers)
+        self._wiretaps = tuple(observer for observer in self._observers if observer.wants_wire)
+        self.wants_wire = bool(self._wiretaps)
+
+    def exchanged(self, identity: str, report: Report) -> None:
+        for observer in self._observers:
+            observer.exchanged(identity, report)
+
+    def lost(self, identity: str, losses: Sequence[Loss]) -> None:
+        for observer in self._observers:
+            observer.lost(identity, losses)
+
+    def dropped(self, identity: str, drop: Drop) -> None:
+        for observer in self._observers:
+            observer.dropped(identity, drop)
+
+    def refused(
+        self,
+        identity: str | None,
+        peer: str | None,
+        error: BridgeError,
+        unique_id: str | None = None,
+        by: Party | None = None,
+        data: bytes = b"",
+    ) -> None:
+        for observer in self._observers:
+            observer.refused(identity, peer, error, unique_id, by, data)
+
+    def handshake_refused(self, identity: str | None, peer: str, status: int, reason: str, why: Why) -> None:
+        for observer in self._observers:
+            observer.handshake_refused(identity, peer, status, reason, why)
+
+    def link_up(self, identity: str, party: Party, central_system: str) -> None:
+        for observer in self._observers:
+            observer.link_up(identity, party, central_system)
+
+    def link_down(self, identity: str, party: Party, central_system: str, reason: str) -> None:
+        for observer in self._observers:
+            observer.link_down(identity, party, central_system, reason)
+
+    def link_closed(self, identity: str, party: Party, central_system: str, reason: str) -> None:
+        for observer in self._observers:
+            observer.link_closed(identity, party, central_system, reason)
+
+    def callback_refused(self, identity: str, reason: str) -> None:
+        for observer in self._observers:
+            observer.callback_refused(identity, reason)
+
+    def treated(self, identity: str, boot: Boot, manners: Manners) -> None:
+        for observer in self._observers:
+            observer.treated(identity, boot, manners)
+
+    def wire(self, identity: str, party: Party, wire: Wire) -> None:
+        for observer in self._wiretaps:
+            observer.wire(identity, party, wire)

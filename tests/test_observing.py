@@ -1,0 +1,56 @@
+"""Who watches the traffic: all Observers hear the same, and the bytes only those who asked for them."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+
+from bridge.observing import Audience, Observer
+from bridge.ocpp.actions import Party
+from bridge.ocpp.wire import Wire
+
+NAMES = [name for name, value in vars(Observer).items() if inspect.isfunction(value)]
+WIRE = Wire(inbound=True, transport="json", kind="other", unique_id="", data=b"[]")
+
+
+class Ear(Observer):
+    """Writes down all it hears."""
+
+    def __init__(self, *, wants_wire: bool = False) -> None:
+        self.wants_wire = wants_wire
+        self.heard: list[tuple[str, Any]] = []
+
+
+def _hear(name: str) -> Any:
+    return lambda self, *args: self.heard.append((name, args))
+
+
+for _name in NAMES:
+    setattr(Ear, _name, _hear(_name))
+
+
+def _arguments(name: str) -> tuple[str, ...]:
+    return tuple(list(inspect.signature(getattr(Observer, name)).parameters)[1:])
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "wire"])
+def test_what_one_is_told_all_are_told_in_the_same_words(name: str) -> None:
+    first, second = Ear(), Ear()
+    getattr(Audience([first, second]), name)(*_arguments(name))
+    assert first.heard == second.heard == [(name, _arguments(name))]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_observer_that_overrides_nothing_notes_nothing(name: str) -> None:
+    assert getattr(Observer(), name)(*_arguments(name)) is None
+
+
+def test_bytes_only_for_who_wants_them() -> None:
+    deaf, keen = Ear(), Ear(wants_wire=True)
+    assert not Audience([deaf]).wants_wire
+    audience = Audience([deaf, keen])
+    assert audience.wants_wire
+    audience.wire("CP 1", Party.CHARGE_POINT, WIRE)
+    assert (deaf.heard, keen.heard) == ([], [("wire", ("CP 1", Party.CHARGE_POINT, WIRE))])

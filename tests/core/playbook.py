@@ -209,6 +209,11 @@ def calls(party: Party, key: str, payload: Request, *, unique_id: str | None = N
     return CallReceived(at=0, party=party, key=key, call=call_of(unique_id or key, payload))
 
 
+def commands(key: str, payload: Request) -> CallReceived:
+    """An operator's Call to the Charge Point."""
+    return CallReceived(at=0, party=CS, key=key, call=call_of(key, payload), operator=True)
+
+
 def answers(party: Party, hop_id: str, payload: Response) -> AnswerReceived:
     return AnswerReceived(at=0, party=party, answer=CallResult(unique_id=hop_id, payload=payload))
 

@@ -31,6 +31,7 @@ from tests.core.playbook import (
     answers,
     calls,
     closes,
+    commands,
     down,
     drops,
     keeps,
@@ -1721,6 +1722,60 @@ class TestReplayOfTheLastBootNotification:
             (False, Outcome.RESULT),
             (True, Outcome.UNANSWERED),
         ]
+
+
+class TestAnOperatorsCall:
+    def test_goes_to_the_charge_point_while_its_central_system_is_away(self) -> None:
+        playbook = Playbook(SOAP_CHARGE_POINT, JSON_CENTRAL_SYSTEM) << up(CP)
+        assert (
+            playbook
+            << commands("o1", RESET)
+            >> sends(CP, "h1", RESET)
+            << answers(CP, "h1", RESET_CONF)
+            >> tells(CS, "o1", RESET_CONF)
+        )
+        [report] = playbook.reports
+        assert report.operator and not report.own
+        assert playbook.session.links[CS].status is Status.DOWN
+
+    def test_waits_its_turn_behind_the_central_systems(self) -> None:
+        assert (
+            connected()
+            << calls(CS, "s1", REMOTE_START)
+            >> sends(CP, "h1", REMOTE_START)
+            << commands("o1", RESET)
+            << answers(CP, "h1", REMOTE_START_CONF)
+            >> tells(CS, "s1", REMOTE_START_CONF)
+            >> sends(CP, "h2", RESET)
+            << answers(CP, "h2", RESET_CONF)
+            >> tells(CS, "o1", RESET_CONF)
+        )
+
+    def test_outlives_the_link_of_the_central_system(self) -> None:
+        """The Central System's own Call ends with its Link: nobody is there to be told."""
+        assert (
+            connected()
+            << commands("o1", RESET)
+            >> sends(CP, "h1", RESET)
+            << calls(CS, "s1", LIST_VERSION)
+            << down(CS)
+            << answers(CP, "h1", RESET_CONF)
+            >> tells(CS, "o1", RESET_CONF)
+        )
+
+    def test_says_nothing_of_the_central_systems_link(self) -> None:
+        playbook = Playbook(SOAP_CHARGE_POINT, SOAP_CENTRAL_SYSTEM) << up(CP) << wait(5)
+        assert playbook << commands("o1", RESET) >> sends(CP, "h1", RESET)
+        assert playbook.session.links[CS].confirmed_at == float("-inf")
+
+    @pytest.mark.parametrize(("charge_point", "central_system"), LEGS)
+    def test_is_answered_in_time_whatever_happens(self, charge_point: Side, central_system: Side) -> None:
+        assert (
+            Playbook(charge_point, central_system, call_timeout=30)
+            << commands("o1", RESET)
+            << wait(30)
+            >> tells_unanswered(CS, "o1")
+        )
 
 
 class TestReports:

@@ -30,7 +30,8 @@ class LinkDown(Struct, frozen=True, kw_only=True):
 class CallReceived(Struct, frozen=True, kw_only=True):
     """`party` sends a Call. `key` is the name under which its transport waits for the answer.
 
-    `operator`: a person sends it in the Central System's place; the Links of that one have no part in it.
+    `operator`: a person sends it in the Central System's place; the Links of that one have no part in it. `instead`: it
+    will be answered in the other party's place, since the OCPP version of that one does not have it.
     """
 
     at: float
@@ -38,6 +39,7 @@ class CallReceived(Struct, frozen=True, kw_only=True):
     key: str
     call: Call
     operator: bool = False
+    instead: bool = False
 
 
 class AnswerReceived(Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from bridge.ocpp.actions import Party
-from bridge.ocpp.rpc import Call
+from bridge.ocpp.rpc import Call, Unanswered
 
 
 class Pending:
@@ -19,6 +19,7 @@ class Pending:
         "deadline",
         "followers",
         "hop_id",
+        "instead",
         "key",
         "mark",
         "operator",
@@ -37,11 +38,32 @@ class Pending:
         self.deadline = deadline
         self.own = own  # sent by the bridge itself: nobody waits for the answer
         self.operator = operator  # sent by a person: whatever happens to the Links of its sender, somebody waits
+        self.instead = False  # answered in the other party's place: it needs no Link to it
         self.abandoned = False  # its sender's Link is gone: nobody waits for the answer any more
         self.mark: str | None = None  # what its repetitions have in common with it
         self.followers: list[Pending] = []  # its repetitions, which get the answer that it gets
         self.hop_id: str | None = None
         self.sent: float | None = None
+
+    def clashes_with(self, other: Pending) -> bool:
+        """Whether the two have one UniqueId by mistake. A repetition may have that of the first (rule 13 of the
+        field)."""
+        repeats = self.mark is not None and self.mark == other.mark
+        return self.key == other.key and not other.abandoned and not repeats
+
+    def abandon_if_of(self, party: Party) -> bool:
+        """Nobody waits for it any more, nor for its repetitions, if `party` sent them on the Link that is gone."""
+        for follower in self.followers:
+            follower.abandon_if_of(party)
+        if self.own or self.operator or self.sender is not party:
+            return False
+        self.abandoned = True
+        return True
+
+    def unanswered(self, reason: str) -> Unanswered:
+        """That the other side said nothing, and why."""
+        other = "Central System" if self.sender is Party.CHARGE_POINT else "Charge Point"
+        return Unanswered(unique_id=self.call.unique_id, reason=f"the {other} did not answer ({reason})")
 
     def __repr__(self) -> str:
         return f"<{self.call.action} {self.key} -> {self.hop_id or 'waiting'}>"
@@ -69,15 +91,21 @@ class Lane:
 
     def send_next(self, hop_id: str, at: float) -> Pending:
         """Take the first that waits as the one that is out."""
+        return self.send(self.waiting[0], hop_id, at)
+
+    def send(self, pending: Pending, hop_id: str, at: float) -> Pending:
+        """Take one that waits as the one that is out."""
         assert self.out is None
-        self.out = self.waiting.popleft()
-        self.out.hop_id, self.out.sent = hop_id, at
-        return self.out
+        self.waiting.remove(pending)
+        self.out = pending
+        pending.hop_id, pending.sent = hop_id, at
+        return pending
 
     def take_back(self) -> None:
         """The one that is out did not arrive: it is the first that waits again."""
         assert self.out is not None
         self.out.hop_id = self.out.sent = None
+        self.out.instead = False  # it was tried to send: the other party's version has changed meanwhile
         self.waiting.appendleft(self.out)
         self.out = None
 
@@ -89,4 +117,12 @@ class Lane:
             self.waiting.remove(pending)
 
     def next_deadline(self) -> float | None:
-        return min((pending.deadline for pending in self), default=None)
+        out = self.out
+        if not self.waiting:
+            return None if out is None else out.deadline
+        return min(pending.deadline for pending in self)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is no Call in it."""
+        return self.out is None and not self.waiting

@@ -23,16 +23,17 @@
        get none, so that it keeps them.
    14  A transactionId beyond 32 bits has an alias towards a SOAP Charge Point.
    15  An operator's Call is treated as the Central System's, but says nothing of its Link, and outlives it.
-   16  With `emulate_trigger`, a TriggerMessage that the Charge Point's version lacks is answered with what it said last.
+   16  With `emulate_trigger`, a TriggerMessage that a Charge Point's version lacks repeats what it said last.
+   17  A Call that is answered in a party's place, since its version lacks it, waits for no Link to that party.
+   18  An answer to a StartTransaction or StopTransaction that comes after the deadline is not told any more, but kept
+       for the repetition.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from enum import Enum, auto
 
-from msgspec import Struct
-
+from bridge.core.answers import outcome_of, readdressed, told_again
 from bridge.core.commands import (
     CloseLink,
     Command,
@@ -46,9 +47,12 @@ from bridge.core.commands import (
     SendCall,
     SetTimer,
 )
+from bridge.core.connectors import Connectors
 from bridge.core.events import AnswerReceived, CallReceived, Event, Kept, LinkDown, LinkUp, Resumed, TimerFired
 from bridge.core.lanes import Lane, Pending
-from bridge.core.memory import Alias, Aliases, Answered, Connectors, Memory, Record, Retries, fingerprint
+from bridge.core.late import LateAnswers
+from bridge.core.links import Link, Side, Status, Terms
+from bridge.core.memory import Alias, Aliases, Answered, Memory, Record, Retries, fingerprint
 from bridge.core.triggers import LastSaid, accepted, said_again
 from bridge.errors import ErrorCode
 from bridge.ocpp.actions import TRANSACTION_RELATED, Party
@@ -64,55 +68,7 @@ from bridge.ocpp.messages import (
 from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Unanswered
 
 CHARGE_POINT, CENTRAL_SYSTEM = Party.CHARGE_POINT, Party.CENTRAL_SYSTEM
-
-
-class Side(Struct, frozen=True, kw_only=True):
-    """What matters of a party's transport. A WebSocket carries the answers to its own Calls; a POST brings each its own
-    way back."""
-
-    dialable: bool
-    carries_answers: bool
-    narrow_ids: bool = False  # rule 14
-
-
-class Terms(Struct, frozen=True, kw_only=True):
-    """The numbers of a Session. All in seconds."""
-
-    call_timeout: float = 30.0
-    # Rule 6. Longer than the first pauses of the back-off, shorter than any Charge Point waits for an HTTP response.
-    patience: float = 5.0
-    reconnect_min: float = 1.0
-    reconnect_max: float = 60.0
-    spread: float = 5.0
-    # Rule 10. Long enough for an answer that is on another connection, short enough for a device that answers late.
-    trigger_grace: float = 1.0
-    # Rule 9, while no BootNotification.conf has told the heartbeat interval.
-    idle_default: float = 900.0
-    replay_boot: bool = False
-    emulate_trigger: bool = False  # rule 16
-
-
-class Status(Enum):
-    """Of a Link."""
-
-    DOWN = auto()
-    OPENING = auto()
-    UP = auto()
-
-
-class Link:
-    """What a Session knows of the way to one party."""
-
-    __slots__ = ("confirmed_at", "eager", "failures", "opened_before", "reason", "retry_at", "status")
-
-    def __init__(self) -> None:
-        self.status = Status.DOWN
-        self.confirmed_at = float("-inf")  # when it was opened, or its party called over another way
-        self.failures = 0
-        self.retry_at: float | None = None
-        self.eager = False  # a Call need not wait for `retry_at`
-        self.reason = "not connected yet"
-        self.opened_before = False
+_NEVER = float("inf")
 
 
 class Session:
@@ -142,6 +98,7 @@ class Session:
         self._retries = Retries(memory.answered)
         self._aliases = Aliases(memory.aliases)
         self._keeping: dict[str, tuple[Pending, CallResult]] = {}
+        self._late = LateAnswers()
         self._alarm: float | None = None
 
     def handle(self, event: Event) -> list[Command]:
@@ -155,6 +112,10 @@ class Session:
     def in_progress(self) -> int:
         """How many Calls wait for an answer."""
         return sum(1 for party in Party for _ in self._in_progress_to(party))
+
+    def _is_busy(self) -> bool:
+        """Whether a Call is in progress: asked after every event."""
+        return bool(self._keeping) or not all(lane.is_idle for lane in self.lanes.values())
 
     def _in_progress_to(self, party: Party) -> Iterator[Pending]:
         """The Calls for `party`, repetitions included."""
@@ -179,6 +140,8 @@ class Session:
             case Kept(key=key):
                 if key in self._keeping:
                     yield from self._end_kept(key, event.at)
+                elif (answered := self._late.kept(key)) is not None:
+                    yield from self._repeat(answered, event.at)
             case Resumed():
                 self._on_resumed(event)
             case TimerFired():
@@ -202,8 +165,8 @@ class Session:
             own=False,
             operator=event.operator,
         )
-        pending.mark = fingerprint(event.call.payload)
-        if any(_clash(pending, other) for other in self._in_progress_to(event.party.other)):  # rule 3
+        pending.mark, pending.instead = fingerprint(event.call.payload), event.instead
+        if any(pending.clashes_with(other) for other in self._in_progress_to(event.party.other)):  # rule 3
             description = f"a Call with the UniqueId {event.key!r} is in progress"
             error = CallError(unique_id=event.call.unique_id, code=ErrorCode.ProtocolError, description=description)
             yield from self._end(pending, error, Outcome.REFUSED, event.at)
@@ -223,7 +186,7 @@ class Session:
         if first is not None:
             first.followers.append(pending)
             return True
-        known = self._retries.answer_to(pending.mark)
+        known = self._retries.answer_to(pending.mark, at)
         if known is not None:
             yield from self._end(pending, CallResult(unique_id="", payload=known), Outcome.REPEATED, at)
         return known is not None
@@ -233,7 +196,7 @@ class Session:
             self._heard(event.party, event.at)
         lane = self.lanes[event.party]
         if lane.out is None or lane.out.hop_id != event.answer.unique_id:  # rule 4
-            yield Drop(party=event.party, unique_id=event.answer.unique_id, reason="it answers no Call that is out")
+            yield from self._on_late_answer(event)
             return
         pending = lane.out
         lane.remove(pending)
@@ -243,21 +206,59 @@ class Session:
         if isinstance(answer, CallResult):
             answer, aliases = self._learn(pending, answer)
             if pending.mark is not None or aliases:
-                yield from self._keep(pending, answer, aliases)
+                yield from self._keep(pending, answer, aliases, event.at)
                 return
         if pending.abandoned:
             reason = f"the {pending.sender.value} that asked is gone"
             yield Drop(party=event.party, unique_id=event.answer.unique_id, reason=reason)
-        yield from self._end(pending, answer, _outcome(answer), event.at)
+        yield from self._end(pending, answer, outcome_of(answer), event.at)
+        self._say_again(triggered, event.at)
+
+    def _on_late_answer(self, event: AnswerReceived) -> Iterator[Command]:
+        """Rules 4 and 18. The Charge Point sends again what it was told nothing about, with the same fingerprint: it gets
+        this answer, not a second transaction."""
+        unique_id, reason = event.answer.unique_id, "it answers no Call that is out"
+        late = self._late.asked(event.party, event.answer)
+        if late is not None and not self._is_answered(late[0].mark, event.at):
+            reason = "it comes too late, and is kept for the repetition"
+            pending = late[0]
+            answer, aliases = self._learn(*late)
+            record = _answered(pending, answer)
+            assert record is not None
+            self._late.keep(unique_id, record)
+            yield Keep(key=unique_id, records=(*aliases, record))
+            yield from self._note(pending, answer)
+        yield Drop(party=event.party, unique_id=unique_id, reason=reason)
+
+    def _repeat(self, answered: Answered, at: float) -> Iterator[Command]:
+        """Rule 18. What has come again meanwhile, and is not sent again yet, need not be."""
+        if self._is_answered(answered.fingerprint, at):
+            return
+        self._retries.add(answered, at)
         lane = self.lanes[CENTRAL_SYSTEM]
-        lane.waiting.extend(self._own(payload, event.at, (said_again(payload),)) for payload in triggered)
+        for pending in [pending for pending in lane.waiting if pending.mark == answered.fingerprint]:
+            lane.remove(pending)
+            yield from self._end(pending, CallResult(unique_id="", payload=answered.answer), Outcome.REPEATED, at)
+
+    def _is_answered(self, mark: str | None, at: float) -> bool:
+        """Whether an answer was given to such a message, or is being put away."""
+        keeping = any(pending.mark == mark for pending, _ in self._keeping.values())
+        return keeping or self._retries.answer_to(mark, at) is not None
 
     def _triggered(self, event: AnswerReceived, pending: Pending) -> list[Request]:
-        """Rule 16. What to send again, but for what is on its way again already; nothing if there is nobody to hear."""
+        """Rule 16. What is to be sent again; nothing if nobody is there any more who asked."""
         asked, said = pending.call.payload, self._said
         if said is None or not event.instead or pending.abandoned or not isinstance(asked, TriggerMessageRequest):
             return []
         return said.asked_for(asked)
+
+    def _say_again(self, payloads: list[Request], at: float) -> None:
+        """After the answer, as a Charge Point would (rule 10). What is on its way again already need not follow."""
+        lane = self.lanes[CENTRAL_SYSTEM]
+        under_way = [pending.call.payload for pending in lane if pending.own]
+        lane.waiting.extend(
+            self._own(payload, at, (said_again(payload),)) for payload in payloads if payload not in under_way
+        )
 
     def _own(self, payload: Request, at: float, losses: tuple[Loss, ...] = ()) -> Pending:
         """A Call of the bridge itself, in the Charge Point's name."""
@@ -276,12 +277,11 @@ class Session:
             answer = CallResult(unique_id=answer.unique_id, payload=payload, losses=answer.losses)
         return answer, made
 
-    def _keep(self, pending: Pending, answer: CallResult, aliases: list[Alias]) -> Iterator[Command]:
+    def _keep(self, pending: Pending, answer: CallResult, aliases: list[Alias], at: float) -> Iterator[Command]:
         """Rule 12: what a Charge Point has been told is never forgotten, so it is put away first."""
         records: list[Record] = list(aliases)
-        if pending.mark is not None and isinstance(answer.payload, StartTransactionResponse | StopTransactionResponse):
-            kept = Answered(fingerprint=pending.mark, answer=answer.payload)
-            self._retries.add(kept)
+        if (kept := _answered(pending, answer)) is not None:
+            self._retries.add(kept, at)
             records.append(kept)
         assert pending.hop_id is not None
         self._keeping[pending.hop_id] = (pending, answer)
@@ -297,7 +297,7 @@ class Session:
         if pending.abandoned:
             outcome = Outcome.ABANDONED
         elif not pending.own and not self._is_better_left_unanswered(pending, answer):
-            told = _readdressed(answer, pending.call.unique_id)
+            told = readdressed(answer, pending.call.unique_id)
             yield SendAnswer(party=pending.sender, key=pending.key, answer=told)
         yield Report(
             sender=pending.sender,
@@ -315,6 +315,7 @@ class Session:
             yield from self._note(pending, answer)
         for follower in pending.followers:
             repeated = Outcome.UNANSWERED if isinstance(answer, Unanswered) else Outcome.REPEATED
+            answer = answer if told is None else told_again(answer)
             yield from self._end(follower, answer, repeated, at)
 
     def _is_better_left_unanswered(self, pending: Pending, answer: Answer) -> bool:
@@ -375,7 +376,7 @@ class Session:
         elif out is not None and (undelivered or side.carries_answers):
             yield from self._fail(lane, out, event.reason, event.at)
         if side.dialable:
-            self._schedule_retry(link, event.at, lost=not failed_to_open)
+            link.retry_later(event.at, self._terms, self._chance(), lost=not failed_to_open)
         if event.party is CENTRAL_SYSTEM and (failed_to_open or not side.dialable):  # rule 6
             for pending in tuple(lane.waiting):
                 yield from self._fail(lane, pending, event.reason, event.at)
@@ -395,48 +396,31 @@ class Session:
         """Rule 8. What has not been sent on need not be any more; what is out is left to end by itself."""
         lane = self.lanes[party.other]
         for pending, _ in self._keeping.values():
-            _abandon(pending, party)
+            pending.abandon_if_of(party)
         for pending in tuple(lane):
-            if _abandon(pending, party) and pending is not lane.out:
+            if pending.abandon_if_of(party) and pending is not lane.out:
                 lane.remove(pending)
-                yield from self._end(pending, self._unanswered(pending, "it hung up"), Outcome.ABANDONED, at)
+                yield from self._end(pending, pending.unanswered("it hung up"), Outcome.ABANDONED, at)
 
     def _on_resumed(self, event: Resumed) -> None:
         """Rule 5, for a Charge Point that is still there: its Link is opened again some time soon."""
         self.last_heard = event.last_heard
         link = self.links[CENTRAL_SYSTEM]
         if self._sides[CENTRAL_SYSTEM].dialable and link.status is Status.DOWN:
-            link.retry_at, link.eager = event.at + self._chance() * self._terms.spread, True
-
-    def _schedule_retry(self, link: Link, at: float, *, lost: bool) -> None:
-        """Rule 5. The pause doubles from `reconnect_min` to `reconnect_max`; chance takes up to half of it away.
-
-        A Central System that restarts loses all its Charge Points in one moment. They come back spread over some
-        seconds, those that have something to say at once.
-        """
-        link.eager = lost and link.failures == 0
-        if link.eager:
-            pause = self._terms.reconnect_min + self._chance() * self._terms.spread
-        else:
-            doubled = self._terms.reconnect_min * 2 ** min(link.failures, 30)
-            pause = min(self._terms.reconnect_max, doubled) * (1 - self._chance() / 2)
-        link.failures += 1
-        link.retry_at = at + pause
+            link.retry_soon(event.at, self._terms, self._chance())
 
     def _fail(self, lane: Lane, pending: Pending, reason: str, at: float) -> Iterator[Command]:
         lane.remove(pending)
-        yield from self._end(pending, self._unanswered(pending, reason), Outcome.UNANSWERED, at)
-
-    @staticmethod
-    def _unanswered(pending: Pending, reason: str) -> Unanswered:
-        other = "Central System" if pending.sender is CHARGE_POINT else "Charge Point"
-        return Unanswered(unique_id=pending.call.unique_id, reason=f"the {other} did not answer ({reason})")
+        self._late.expect(pending)
+        yield from self._end(pending, pending.unanswered(reason), Outcome.UNANSWERED, at)
 
     # Time.
 
     def _on_time(self, at: float) -> Iterator[Command]:
         """After every event, not only TimerFired: a timer may be late, and no Call is sent on whose time is over."""
         for lane in self.lanes.values():
+            if lane.is_idle:
+                continue
             for pending in tuple(lane):
                 if pending.deadline <= at:  # rule 1
                     yield from self._fail(lane, pending, self._why_late(pending), at)
@@ -461,8 +445,8 @@ class Session:
         """When the virtual Link has outlived its use; never while a Call is in progress, or a connection of the Charge
         Point's own tells that it is there."""
         connected = self._sides[CHARGE_POINT].carries_answers and self.links[CHARGE_POINT].status is Status.UP
-        if connected or self.last_heard is None or self.in_progress():
-            return float("inf")
+        if connected or self.last_heard is None or self._is_busy():
+            return _NEVER
         interval = self.heartbeat
         return self.last_heard + (3 * interval if interval and interval > 0 else self._terms.idle_default)
 
@@ -471,9 +455,9 @@ class Session:
     def _advance(self, at: float) -> Iterator[Command]:
         for party in Party:
             yield from self._dial(party, at)
-            link, lane = self.links[party], self.lanes[party]
-            if link.status is Status.UP and lane.out is None and lane.waiting and not self._held(party, at):  # rule 2
-                pending = lane.send_next(self._mint(), at)
+            lane = self.lanes[party]
+            if lane.out is None and (pending := self._next_to(party, at)) is not None:  # rule 2
+                lane.send(pending, self._mint(), at)
                 assert pending.hop_id is not None
                 payload, made = self._renamed(pending)
                 if made:
@@ -485,6 +469,15 @@ class Session:
                     losses=pending.call.losses,
                 )
                 yield SendCall(party=party, call=call, deadline=pending.deadline)
+
+    def _next_to(self, party: Party, at: float) -> Pending | None:
+        """The first that waits, if there is a Link; else the first that needs none (rule 17)."""
+        waiting = self.lanes[party].waiting
+        if not waiting:
+            return None
+        if self.links[party].status is Status.UP:
+            return None if self._held(party, at) else waiting[0]
+        return next((pending for pending in waiting if pending.instead), None)
 
     def _renamed(self, pending: Pending) -> tuple[Request, list[Alias]]:
         """Rule 14."""
@@ -527,57 +520,31 @@ class Session:
 
     def _set_alarm(self, at: float) -> Iterator[Command]:
         """One timer, for whatever comes first. It may fire early, when what it was set for is over."""
-        due = min(self._due(at), default=None)
-        if due is not None and (self._alarm is None or due < self._alarm):
+        due = self._due(at)
+        if due < (_NEVER if self._alarm is None else self._alarm):
             self._alarm = due
             yield SetTimer(at=due)
 
-    def _due(self, at: float) -> Iterator[float]:
+    def _due(self, at: float) -> float:
+        """When something is to be done though nothing happens; _NEVER if nothing is."""
+        due = _NEVER
         for lane in self.lanes.values():
             if (deadline := lane.next_deadline()) is not None:
-                yield deadline
-        yield from (pending.deadline for pending, _ in self._keeping.values())
+                due = min(due, deadline)
+        for pending, _ in self._keeping.values():
+            due = min(due, pending.deadline)
         if (held := self._held_until()) is not None and held > at:
-            yield held
+            due = min(due, held)
         link = self.links[CENTRAL_SYSTEM]
+        if link.status is Status.UP:
+            return min(due, self._idle_at())
         if link.status is Status.DOWN and link.retry_at is not None:
-            yield link.retry_at
-        if link.status is Status.UP and (idle := self._idle_at()) != float("inf"):
-            yield idle
+            return min(due, link.retry_at)
+        return due
 
 
-def _clash(pending: Pending, other: Pending) -> bool:
-    """Whether the two have one UniqueId by mistake. A repetition may have that of the first (rule 13 of the field)."""
-    repeats = pending.mark is not None and pending.mark == other.mark
-    return pending.key == other.key and not other.abandoned and not repeats
-
-
-def _abandon(pending: Pending, party: Party) -> bool:
-    """Nobody waits for it any more, nor for its repetitions, if `party` sent them on the Link that is gone."""
-    for follower in pending.followers:
-        _abandon(follower, party)
-    if pending.own or pending.operator or pending.sender is not party:
-        return False
-    pending.abandoned = True
-    return True
-
-
-def _outcome(answer: Answer) -> Outcome:
-    match answer:
-        case CallResult():
-            return Outcome.RESULT
-        case CallError():
-            return Outcome.ERROR
-        case Unanswered():
-            return Outcome.UNANSWERED
-
-
-def _readdressed(answer: Answer, unique_id: str) -> Answer:
-    """The answer under the UniqueId that its Call had where it came from."""
-    match answer:
-        case CallResult(payload=payload, losses=losses):
-            return CallResult(unique_id=unique_id, payload=payload, losses=losses)
-        case CallError(code=code, description=description, details=details):
-            return CallError(unique_id=unique_id, code=code, description=description, details=details)
-        case Unanswered(reason=reason):
-            return Unanswered(unique_id=unique_id, reason=reason)
+def _answered(pending: Pending, answer: CallResult) -> Answered | None:
+    """What is kept for the repetitions of `pending`, if they matter."""
+    if pending.mark is None or not isinstance(answer.payload, StartTransactionResponse | StopTransactionResponse):
+        return None
+    return Answered(fingerprint=pending.mark, answer=answer.payload)

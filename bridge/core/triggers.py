@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from bridge.ocpp.enums import MessageTrigger
+from bridge.ocpp.enums import MessageTrigger, TriggerMessageStatus
 from bridge.ocpp.losses import Loss, Reason
 from bridge.ocpp.messages import (
     BootNotificationRequest,
@@ -24,7 +24,9 @@ from bridge.ocpp.messages import (
     Request,
     StatusNotificationRequest,
     TriggerMessageRequest,
+    TriggerMessageResponse,
 )
+from bridge.ocpp.rpc import CallResult
 
 _Key = tuple[MessageTrigger, int | None]
 # By what is asked for: the message, and whether there is one for each connector.
@@ -72,3 +74,8 @@ class LastSaid:
 def said_again(request: Request) -> Loss:
     """What marks a repetition: it is the bridge that says it, not the Charge Point."""
     return Loss(message=type(request).__name__, path="", reason=Reason.SAID_AGAIN)
+
+
+def accepted(unique_id: str) -> CallResult:
+    """How a TriggerMessage is answered when there is something to send again."""
+    return CallResult(unique_id=unique_id, payload=TriggerMessageResponse(status=TriggerMessageStatus.Accepted))

@@ -88,7 +88,7 @@ TO_15 = (
 def flattened(record: Record, at: At) -> None:
     """soap-wire 5.1, StopTransaction: transactionData holds groups of values in 1.5, and is the values in 1.6."""
     groups = record.pop("transactionData", [])
-    if len(groups) > 1:
+    if sum(1 for group in groups if group.get("values")) > 1:
         at.lose("transactionData", Reason.UNGROUPED)
     readings = []
     for index, group in enumerate(groups):

@@ -33,6 +33,7 @@ class Reason(StrEnum):
     ASSUMED_TIME = "OCPP 1.2 may leave out the current time: that of the bridge is taken"
     ASSUMED_INTERVAL = "OCPP 1.2 may leave out the interval: 300 seconds if accepted, else the Charge Point's choice"
     ANSWERED_HERE = "a message that the other version cannot carry is answered in its receiver's place"
+    SAID_AGAIN = "what a Charge Point last said is sent again in its name, for a TriggerMessage that its version lacks"
 
 
 class Loss(Struct, frozen=True, kw_only=True):

@@ -26,6 +26,7 @@ class Manners(Struct, frozen=True, kw_only=True):
     assumed_zone         of time stamps without a zone; by `tolerance`, on both wires
     must_understand      whether SOAP headers that we send say mustUnderstand
     connection_per_call  whether a POST has a TCP connection of its own
+    close_after_answer   whether the connection on which a SOAP request came is closed after the answer
     answers_soap11       whether SOAP 1.1 is answered in SOAP 1.1, or refused
     fractions            whether what a SOAP Charge Point is sent has fractions of a second
     heartbeat_interval   whether a 1.6 SOAP Charge Point is told its interval under the name of 1.5, too
@@ -36,6 +37,7 @@ class Manners(Struct, frozen=True, kw_only=True):
     assumed_zone: tzinfo = UTC
     must_understand: bool = True
     connection_per_call: bool = True
+    close_after_answer: bool = False
     answers_soap11: bool = True
     fractions: bool = True
     heartbeat_interval: bool = False

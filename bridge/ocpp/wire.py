@@ -11,7 +11,7 @@ Transport = Literal["soap", "json"]
 Kind = Literal["call", "result", "error", "other"]
 
 
-class Wire(Struct, frozen=True, kw_only=True):
+class Wire(Struct, frozen=True, kw_only=True, gc=False):
     """One message on one hop. `inbound`: the bridge received it. `unique_id` is that of the hop, "" where none could be
     read; `action` is None where the bytes do not say it; `data` is a frame or an envelope."""
 

@@ -27,8 +27,9 @@ from msgspec import Struct, structs
 
 from bridge.core.commands import CloseLink, Command, Drop, Keep, Note, OpenLink, Report, SendAnswer, SendCall, SetTimer
 from bridge.core.events import AnswerReceived, CallReceived, Event, Kept, LinkDown, LinkUp, Resumed, TimerFired
+from bridge.core.links import Side, Terms
 from bridge.core.memory import Memory, Record
-from bridge.core.session import Session, Side, Terms
+from bridge.core.session import Session
 from bridge.errors import ErrorCode
 from bridge.ocpp.actions import Party
 from bridge.ocpp.messages import Request, Response

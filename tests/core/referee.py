@@ -26,8 +26,9 @@ from bridge.core.commands import (
     SetTimer,
 )
 from bridge.core.events import AnswerReceived, CallReceived, Event, Kept, LinkDown, LinkUp
-from bridge.core.memory import Alias, Answered, Connector, Memory, Record
-from bridge.core.session import Side, Terms
+from bridge.core.links import Side, Terms
+from bridge.core.connectors import Connector
+from bridge.core.memory import Alias, Answered, Memory, Record
 from bridge.errors import ErrorCode
 from bridge.ocpp.actions import Party
 from bridge.ocpp.messages import (
@@ -114,6 +115,8 @@ class Referee:
         self.known = {CP: False, CS: False}  # an address to POST to was told once
         self.confirmed = {CP: float("-inf"), CS: float("-inf")}  # when the party was last heard of on its own account
         self.keeping: dict[str, tuple[Arrival, tuple[Record, ...]]] = {}
+        self.lost: dict[str, Arrival] = {}  # by the UniqueId of the hop: what was out when its time was over
+        self.late: dict[str, tuple[Arrival, Answered, tuple[Record, ...]]] = {}  # what was answered then, all the same
         self.noted_before: dict[str, int] = {}  # what is written before the records of that key, or with them
         self._event: Event | None = None
 
@@ -134,6 +137,7 @@ class Referee:
                 assert not at_once, "the second Call of a name, or what was answered before, was not answered at once"
             case Kept(key=key):
                 assert key not in self.keeping, "it is put away, and not told"
+                assert not any(arrival.known for arrival in self.progress[CP]), "nor is what repeats it"
             case LinkDown(party=party):
                 self._watch_loss(party, was)
         return commands
@@ -187,6 +191,11 @@ class Referee:
                 arrival.safe = True
                 self.safe += [*self.noted[: self.noted_before[key]], *records]
                 self._forget_noted(self.noted_before[key])
+            case Kept(key=key) if key in self.late:
+                arrival, record, records = self.late.pop(key)
+                self.safe += [*self.noted[: self.noted_before[key]], *records]
+                self._forget_noted(self.noted_before[key])
+                self._note_late(arrival.mark, record)
             case LinkUp(party=party):
                 self.link[party], self.known[party], self.confirmed[party] = "up", True, self.now
             case LinkDown(party=party):
@@ -201,6 +210,17 @@ class Referee:
         """It is safe now."""
         del self.noted[:number]
         self.noted_before = {key: max(0, before - number) for key, before in self.noted_before.items()}
+
+    def _note_late(self, mark: tuple[object, ...] | None, record: Answered) -> None:
+        """It answers those that repeat it and are still here."""
+        assert mark is not None
+        kept = any(arrival.mark == mark for arrival, _ in self.keeping.values())
+        if mark in self.answered or kept:
+            return
+        self.answered[mark] = record
+        for arrival in self.progress[CP]:
+            if arrival.mark == mark and arrival.waits and not self._is_out(arrival):
+                arrival.known = record.answer
 
     def _note_call(self, event: CallReceived) -> None:
         arrival = Arrival(event, self.now, self.now + self.stage.terms.call_timeout)
@@ -330,6 +350,7 @@ class Referee:
             *self.noted,
             *keeping,
             *(record for _, kept in self.keeping.values() for record in kept),
+            *(record for _, _, kept in self.late.values() for record in kept),
         ]
         return self._is_name_of(wide, narrow) and any(
             isinstance(record, Alias)
@@ -350,7 +371,10 @@ class Referee:
     def _watch_keep(self, command: Keep) -> None:
         assert isinstance(self._event, AnswerReceived) and self._event.answer.unique_id == command.key
         out = self.out[self._event.party]
-        assert out is not None and out.hop_id == command.key and out.arrival is not None
+        if out is None or out.hop_id != command.key:
+            self._watch_late(command, self._event.answer)
+            return
+        assert out.arrival is not None
         arrival = out.arrival
         assert arrival.sender is CP and isinstance(arrival.given, CallResult), "only what was answered is kept"
         (record,) = (record for record in command.records if isinstance(record, Answered))
@@ -359,6 +383,15 @@ class Referee:
         self.answered[arrival.mark] = record
         self.out[self._event.party] = None
         self.keeping[command.key] = (arrival, command.records)
+        self.noted_before[command.key] = len(self.noted)
+
+    def _watch_late(self, command: Keep, answer: Answer) -> None:
+        arrival = self.lost.pop(command.key)
+        assert isinstance(answer, CallResult), "only what was answered is kept"
+        (record,) = (record for record in command.records if isinstance(record, Answered))
+        assert self._renamed(answer.payload, record.answer, command.records)
+        assert arrival.mark not in self.answered, "there is an answer that was told"
+        self.late[command.key] = (arrival, record, command.records)
         self.noted_before[command.key] = len(self.noted)
 
     def _watch_answer(self, command: SendAnswer) -> None:
@@ -375,8 +408,8 @@ class Referee:
         assert not (isinstance(command.answer, Unanswered) and self._must_not_be_told(arrival)), "it is money"
         if arrival.duplicate:
             assert isinstance(command.answer, CallError) and command.answer.code == ErrorCode.ProtocolError
-        elif arrival.known is not None:
-            assert isinstance(command.answer, CallResult) and command.answer.payload == arrival.known
+        elif (known := (arrival.first or arrival).known) is not None:
+            assert isinstance(command.answer, CallResult) and command.answer.payload == known
         else:
             self._watch_origin(arrival.first or arrival, command.answer)
         arrival.told = command.answer
@@ -403,6 +436,8 @@ class Referee:
         out = self.out[report.sender.other]
         if out is not None and out.hop_id == report.hop_id:
             self.out[report.sender.other] = None
+            if out.arrival is not None and out.arrival.given is None and report.sender is CP and out.arrival.mark:
+                self.lost[out.hop_id] = out.arrival
         if report.own:
             assert report.answer is None
             return

@@ -19,7 +19,7 @@ from msgspec import structs
 
 from bridge.core.commands import CloseLink, Command, Keep, OpenLink, Outcome, Report, SendAnswer, SendCall
 from bridge.core.events import AnswerReceived, CallReceived, Event, Kept, LinkDown, LinkUp
-from bridge.core.session import Side, Terms
+from bridge.core.links import Side, Terms
 from bridge.errors import ErrorCode
 from bridge.ocpp.actions import TRANSACTION_RELATED, Party
 from bridge.ocpp.enums import MessageTrigger
@@ -303,7 +303,7 @@ def test_a_day(leg: str) -> None:
         world.plan_day()
         world.run(DAY)
         assert world.referee.ended > 100
-        world.run(DAY + MINUTE)
+        world.run(DAY + 3 * HOUR)  # the last car has gone, and been billed
         assert all_ended(world.referee)
         assert world.referee.ended == world.outcomes.total()
         assert all(times == 1 for key, times in world.told.items() if key != "twice")

@@ -6,12 +6,16 @@ from typing import Any
 from unittest.mock import ANY
 
 import pytest
+from msgspec import structs
 
-from bridge.core.commands import Keep, Note, Outcome, Report, SetTimer
-from bridge.core.memory import Alias, Answered, Connector, Memory, fingerprint
-from bridge.core.session import Side, Status
+from bridge.core.commands import Keep, Note, Outcome, Report, SendAnswer, SetTimer
+from bridge.core.events import AnswerReceived
+from bridge.core.links import Side, Status
+from bridge.core.connectors import Connector
+from bridge.core.memory import Alias, Answered, Memory, fingerprint
 from bridge.errors import ErrorCode
 from bridge.ocpp.actions import Party
+from bridge.ocpp.losses import Loss, Reason
 from bridge.ocpp.messages import (
     BootNotificationRequest,
     MeterValuesRequest,
@@ -19,6 +23,7 @@ from bridge.ocpp.messages import (
     RemoteStopTransactionResponse,
     Request,
 )
+from bridge.ocpp.rpc import CallResult
 from tests.core.playbook import (
     CP,
     CS,
@@ -1082,6 +1087,19 @@ class TestARepetitionIsNotSentTwice:
         ]
         assert playbook.session.in_progress() == 0
 
+    def test_what_reading_the_answer_cost_is_told_once(self) -> None:
+        loss = Loss(message="StartTransactionResponse", path="idTagInfo.colour", reason=Reason.UNKNOWN_FIELD)
+        answer = CallResult(unique_id="h1", payload=START_CONF, losses=(loss,))
+        playbook = connected() << calls(CP, "c1", START) >> sends(CS, "h1", START) << calls(CP, "c2", start())
+        playbook = playbook << AnswerReceived(at=0, party=CS, answer=answer)
+        assert (
+            playbook
+            >> SendAnswer(party=CP, key="c1", answer=structs.replace(answer, unique_id="c1"))
+            >> tells(CP, "c2", START_CONF)
+            << calls(CP, "c3", start())
+            >> tells(CP, "c3", START_CONF)
+        )
+
     def test_while_the_first_waits_too(self) -> None:
         playbook = connected() << calls(CP, "c1", AUTHORIZE) >> sends(CS, "h1", AUTHORIZE) << calls(CP, "c2", STOP)
         assert playbook << calls(CP, "c3", stop(7))
@@ -1657,7 +1675,7 @@ class TestReplayOfTheLastBootNotification:
             >> sends(CS, "h4", HEARTBEAT)
             << answers(CS, "h4", HEARTBEAT_CONF)
             >> tells(CP, "c2", HEARTBEAT_CONF)
-            << wait(58.99)
+            << wait(898.99)  # the Charge Point was never told of 20 s, it goes on with its 300
             << wait(0.01)
             >> closes(CS)
         )

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from bridge.core.commands import OpenLink
 from bridge.core.events import AnswerReceived, CallReceived, Kept, LinkDown, LinkUp, Resumed
-from bridge.core.session import Side, Terms
+from bridge.core.links import Side, Terms
 from bridge.errors import ErrorCode
 from bridge.ocpp.actions import Party
 from bridge.ocpp.enums import MessageTrigger
@@ -125,7 +125,8 @@ class SessionMachine(RuleBasedStateMachine):
     def answered(self, party: Party, kind: str, unique_id: str, transaction_id: int) -> None:
         out = self.referee.out[party]
         asked = None if out is None or out.hop_id != unique_id or out.arrival is None else out.arrival.call.payload
-        answer = answer_to(asked, kind, unique_id, transaction_id)
+        lost = self.referee.lost.get(unique_id) if party is CS else None
+        answer = answer_to(asked if lost is None else lost.call.payload, kind, unique_id, transaction_id)
         carried = self.referee.stage.sides[party].carries_answers
         if carried and (self.referee.link[party] != "up" or isinstance(answer, Unanswered)):
             return
@@ -138,9 +139,15 @@ class SessionMachine(RuleBasedStateMachine):
         gone = before[party.other] - after[party.other]
         assert gone == (0 if isinstance(asked, StartTransactionRequest | StopTransactionRequest) else 1)
 
+    @rule(number=st.integers(0, 5), transaction_id=TRANSACTION_IDS)
+    def a_late_answer(self, number: int, transaction_id: int) -> None:
+        lost = [*self.referee.lost]
+        if lost:
+            self.answered(CS, "result", lost[number % len(lost)], transaction_id)
+
     @rule(number=st.integers(0, 5))
     def an_answer_is_put_away(self, number: int) -> None:
-        keys = [*self.referee.keeping]
+        keys = [*self.referee.keeping, *self.referee.late]
         self.referee.happen(Kept(at=0, key=keys[number % len(keys)] if keys else "h1"))
 
     @rule(power_cut=st.booleans(), ago=SECONDS, seldom=st.integers(0, 3))

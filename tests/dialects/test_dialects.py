@@ -142,7 +142,8 @@ def read(version: str, pdu: PDU, element: etree._Element, *, strict: bool = Fals
 def write(version: str, pdu: PDU, payload: Any) -> tuple[etree._Element, tuple[Loss, ...]]:
     caller, action, is_request = pdu
     chosen = codec(version, caller)
-    return chosen.write_call(payload, action) if is_request else chosen.write_result(payload, action)
+    body, losses = (chosen.write_call if is_request else chosen.write_result)(payload, action)
+    return etree.fromstring(body), losses
 
 
 @cache

@@ -153,6 +153,12 @@ READING_16 = {"timestamp": NOON, "sampledValue": [{"value": "1", "unit": "Wh"}]}
             id="two groups",
         ),
         pytest.param([{}], None, {"transactionData[0]": Reason.EMPTY_OPTIONAL}, id="an empty group"),
+        pytest.param(
+            [{"values": [READING]}, {}],
+            [READING_16],
+            {"transactionData[1]": Reason.EMPTY_OPTIONAL},
+            id="a group and an empty one",
+        ),
     ],
 )
 def test_transaction_data_is_flattened(groups: list[Any], flat: list[Any] | None, losses: Losses) -> None:

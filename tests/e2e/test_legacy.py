@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from lxml import etree
 
+from bridge.config import Store
 from bridge.dialects.dialect import AnsweredHere
 from bridge.dialects.versions import DIALECTS
 from bridge.errors import MessageError
@@ -168,9 +169,10 @@ def heard(spoken: str, pdu: PDU, payload: Any) -> Any:
     if spoken == JSON:
         return told(wire(payload))
     chosen = codec(spoken, caller)
-    body, _ = chosen.write_call(payload, action) if is_request else chosen.write_result(payload, action)
+    write: Any = chosen.write_call if is_request else chosen.write_result
+    body, _ = write(payload, action)
     root = etree.Element(f"{{{envelope.ENV}}}Envelope")
-    etree.SubElement(root, f"{{{envelope.ENV}}}Body").append(body)
+    etree.SubElement(root, f"{{{envelope.ENV}}}Body").append(etree.fromstring(body))
     service = envelope.load(folder(spoken) / f"{SERVICES[caller]}.wsdl")
     return told(service.decode(root).payload, empty=False)
 
@@ -328,6 +330,31 @@ def test_occupied_is_told_apart_by_the_transactions_on_the_connector(near: str, 
             assert await said_of(scene, status("Unavailable")) == "Unavailable"
             assert await said_of(scene, status("Occupied")) == "Preparing"
             assert scene.violations() == []
+
+    run(walk())
+
+
+def test_a_restart_in_the_middle_of_a_transaction_forgets_no_connector(tmp_path: Path) -> None:
+    async def walk() -> None:
+        async with JsonCentralSystem() as central:
+            store = Store(url=f"sqlite:///{tmp_path}/b.db")
+            told_ = msgspec.structs.replace(settings(central.url), store=store)
+            for restarted in (False, True):
+                async with running(told_) as gateway, charge_point(address_of(gateway), "1.5") as point:
+                    scene = Leg(identity="CP 1", gateway=gateway, central_system=central, charge_point=point)
+                    if not restarted:
+                        second = START | {"connectorId": 2, "meterStart": 9}
+                        transactions = [
+                            (await point.call("StartTransaction", start))["transactionId"] for start in (START, second)
+                        ]
+                        await point.call("StopTransaction", stop(transactions[1]))
+                    assert await said_of(scene, status("Occupied")) == "Charging"
+                    assert await said_of(scene, status("Occupied", connector=2)) == "Finishing"
+                    assert await said_of(scene, status("Occupied", connector=3)) == "Preparing"
+                    if restarted:
+                        await point.call("StopTransaction", stop(transactions[0], meterStop=99))
+                        assert await said_of(scene, status("Occupied")) == "Finishing"
+            assert central.violations == []
 
     run(walk())
 
@@ -709,5 +736,68 @@ def test_strict_never_says_received_for_what_was_not_sent() -> None:
             await point.call("FirmwareStatusNotification", {"status": "Installed"})
             await point.call("StatusNotification", status("Faulted"))
             assert len(central.received) == 2
+
+    run(walk())
+
+
+def test_strict_tells_what_a_valid_answer_costs_and_gives_it() -> None:
+    """What was asked has been done, whatever becomes of the answer: a refusal would say that it had not."""
+
+    async def walk() -> None:
+        async with leg("1.5", JSON, **STRICT) as scene:
+            await scene.met()
+            pending = {"status": "Pending", "currentTime": AT, "interval": 20}
+            scene.central_system.behaviour["BootNotification"] = lambda _: pending
+            answer = await scene.charge_point.call("BootNotification", SAMPLES["BootNotification"])
+            assert (answer["status"], answer["heartbeatInterval"]) == ("Rejected", 20)
+            scene.charge_point.behaviour["SendLocalList"] = lambda _: {"status": "HashError"}
+            told_ = await scene.central_system.call(scene.identity, "SendLocalList", COMMANDS["SendLocalList"])
+            assert told_ == {"status": "Failed"}
+            assert scene.violations() == []
+        async with leg(JSON, "1.5", **STRICT) as scene:
+            await scene.met()
+            scene.charge_point.behaviour["UnlockConnector"] = lambda _: {"status": "NotSupported"}
+            told_ = await scene.central_system.call(scene.identity, "UnlockConnector", {"connectorId": 1})
+            assert told_ == {"status": "Rejected"}
+            assert scene.violations() == []
+
+    with logged() as lines:
+        run(walk())
+    collapsed = "a value that the other version does not have"
+    assert losses(lines) == [
+        ("BootNotificationResponse.status", collapsed),
+        ("SendLocalListResponse.status", collapsed),
+        ("UnlockConnectorResponse.status", collapsed),
+    ]
+
+
+def test_strict_refuses_an_answer_that_is_not_valid() -> None:
+    name = "sendLocalListResponse"
+    body = f'<{name} xmlns="{strategies.service("1.5", CS).namespace}"><status>HASHERROR</status></{name}>'
+
+    async def walk() -> None:
+        async with listening(answering(body)) as point, leg("1.5", JSON, **STRICT) as scene:
+            heartbeat = f'<heartbeatRequest xmlns="{strategies.service("1.5", CP).namespace}"/>'
+            assert (await post(scene.gateway, soap_request(heartbeat, source=point.url))).status == 200
+            await scene.central_system.wait_for("CP 1")
+            with pytest.raises(Refused, match="HASHERROR"):
+                await scene.central_system.call("CP 1", "SendLocalList", COMMANDS["SendLocalList"])
+
+    run(walk())
+
+
+def test_strict_refuses_to_respell_what_goes_to_a_json_central_system() -> None:
+    """A quirk pack may say `celsius` for a route that is strict."""
+    unit = {"_value_1": "21", "measurand": "Temperature", "unit": "Celsius"}
+    readings = {"connectorId": 1, "values": [{"timestamp": AT, "value": [unit]}]}
+    tables: dict[str, Any] = {"route": {"tolerance": "strict", "celsius": "Celcius"}}
+
+    async def walk() -> None:
+        async with leg("1.5", JSON, **tables) as scene:
+            await scene.met()
+            scene.forget()
+            with pytest.raises(Refused, match=r"unit.*respelled.*strict"):
+                await scene.charge_point.call("MeterValues", readings)
+            assert scene.central_system.received == []
 
     run(walk())

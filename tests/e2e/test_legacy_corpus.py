@@ -11,6 +11,7 @@ import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 from typing import Any
 
 import pytest
@@ -130,7 +131,7 @@ async def request_up(file: File, lines: list[str]) -> Outcome:
     """A Charge Point's request, to a Central System that speaks JSON."""
     async with JsonCentralSystem() as central, running(settings(central.url)) as gateway:
         central.behaviour["DataTransfer"] = lambda _: {"status": "Accepted"}
-        answer = await post(gateway, file.path.read_bytes(), path=f"{PATH}/CORPUS")
+        answer = await post(gateway, file.path.read_bytes(), path=f"{PATH}/{quote(file.identity)}")
         outcome = judged(central.violations, lines, answer)
         arrived = [action for _, action, _ in central.received]
         assert arrived == ([] if outcome.refused else [file.action])

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Callable, Sequence
 from io import BytesIO
+from ipaddress import ip_address
 from typing import Protocol
 
 import aiohttp
@@ -29,6 +31,7 @@ from bridge.ocpps import envelope as soap
 from bridge.ocpps.codec import Codec
 from bridge.ocpps.envelope import Headers, Soap
 from bridge.ocpps.wsdl import Service
+from bridge.ocpps.xml import PLAIN_BOUNDS, Bounds
 
 _CONNECT_TIMEOUT = 10.0
 
@@ -68,13 +71,20 @@ class SoapClient:
         sent_from: str,
         mint: Callable[[], str],
         max_body: int,
+        bounds: Bounds = PLAIN_BOUNDS,
     ) -> None:
         self._codec = Codec(service, dialect)
         self._sent_from = sent_from
         self._mint = mint
         self._max_body = max_body
+        self._bounds = bounds
         # By whether every POST has a connection of its own.
         self._http: dict[bool, aiohttp.ClientSession] = {}
+
+    @property
+    def version(self) -> str:
+        """The OCPP version that is spoken."""
+        return self._codec.dialect.version
 
     async def start(self) -> None:
         """Must run inside the event loop that the calls will."""
@@ -114,8 +124,11 @@ class SoapClient:
         within: float,
         strict: bool,
         manners: Manners = PLAIN,
+        sent_from: str | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> Posted:
-        """Send `call` to `to` and give what came of it, in `within` seconds at most.
+        """Send `call` to `to` and give what came of it, in `within` seconds at most. `sent_from` is in the place of the
+        client's own; `tls` is for https, None trusts the system's authorities.
 
         Raises Undelivered if it certainly did not arrive, and MessageError if SOAP cannot carry it (with `strict`: not
         without a loss).
@@ -129,7 +142,7 @@ class SoapClient:
             message_id=f"urn:uuid:{call.unique_id}",
             to=to.url,
             identity=(self._codec.service.namespace, identity),
-            sent_from=self._sent_from,
+            sent_from=sent_from or self._sent_from,
             must_understand=manners.must_understand,
         )
         content_type = f'{Soap.V12.content_type}; action="{operation.soap_action}"'
@@ -137,7 +150,7 @@ class SoapClient:
         try:
             async with asyncio.timeout(within):
                 http = self._http[manners.connection_per_call]
-                response = await self._post(http, to, data, content_type)
+                response = await self._post(http, to, data, content_type, tls)
         except TimeoutError:
             response = f"no response within {within:.0f} s"
         posted = self._posted(response, call, strict, losses, manners)
@@ -158,7 +171,12 @@ class SoapClient:
         return True
 
     async def _post(
-        self, http: aiohttp.ClientSession, to: Destination, body: bytes, content_type: str
+        self,
+        http: aiohttp.ClientSession,
+        to: Destination,
+        body: bytes,
+        content_type: str,
+        tls: ssl.SSLContext | None,
     ) -> _Response | str:
         """The response, or in plain words why there is none. Raises Undelivered."""
         url, host = await _resolved(to)
@@ -167,7 +185,9 @@ class SoapClient:
                 url,
                 data=BytesIO(body),  # of much text aiohttp wants no bytes
                 headers={"Content-Type": content_type, "Host": host},
-                server_hostname=URL(to.url).host if url.scheme == "https" else None,
+                # Connected to is an IP address, asked for and verified is the name.
+                server_hostname=URL(to.url).raw_host if url.scheme == "https" else None,
+                ssl=tls or True,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT),
             )
@@ -184,7 +204,7 @@ class SoapClient:
         if isinstance(response, str):
             return Posted(answer=Unanswered(unique_id=call.unique_id, reason=response), losses=losses)
         try:
-            opened = soap.read(response.body)
+            opened = soap.read(response.body, self._bounds)
             answer = self._codec.read_answer(opened, call.action, call.unique_id, strict=strict, manners=manners)
         except MessageError as error:
             text = f"{response.described}: {error.description}"
@@ -225,17 +245,27 @@ async def _resolved(to: Destination) -> tuple[URL, str]:
 
     Resolved here and nowhere else, so that what was checked is what is connected to. Raises Undelivered.
     """
-    url = URL(to.url)
+    try:
+        url = URL(to.url)
+    except ValueError as error:
+        raise Undelivered(f"{to.url} is no address: {error}") from error
     host = url.host or ""
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, url.port, type=socket.SOCK_STREAM)
+        addresses = await _looked_up(host, url.port)
     except (OSError, UnicodeError) as error:
         raise Undelivered(f"{to.url} cannot be reached: {host}: {_words(error)}") from error
-    addresses = [str(info[4][0]) for info in found]
     admitted = next((address for address in addresses if to.admits(address)), None)
     if admitted is None:
         raise Undelivered(f"{to.url} leads to {addresses[0]}, which is not allowed for this Charge Point")
     return url.with_host(admitted), url.raw_authority.rpartition("@")[2]
+
+
+async def _looked_up(host: str, port: int | None) -> list[str]:
+    """The IP addresses of `host`. What is one needs no resolver, and no thread that waits for it."""
+    with contextlib.suppress(ValueError):
+        return [str(ip_address(host))]
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [str(info[4][0]) for info in found]
 
 
 def _words(error: Exception) -> str:

@@ -7,9 +7,9 @@ Out: record -> plain data -> dialect -> element, in WSDL order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from copy import deepcopy
-from decimal import Decimal
 from functools import cache, cached_property
 from typing import Any, TypeVar
 
@@ -21,7 +21,6 @@ from bridge.dialects.known import Known
 from bridge.dialects.versions import OCPP16
 from bridge.errors import ErrorCode, MessageError
 from bridge.ocpp.actions import ACTIONS
-from bridge.ocpp.enums import JSON_ONLY_UNITS
 from bridge.ocpp.losses import Loss, Reason
 from bridge.ocpp.manners import BOOT_FIELDS, PLAIN, Boot, Manners
 from bridge.ocpp.messages import BootNotificationResponse, Request, Response
@@ -29,24 +28,26 @@ from bridge.ocpp.rpc import Call, CallError, CallResult
 from bridge.ocpp.shapes import TEXT, plain, shape_of
 from bridge.ocpp.tolerance import FROM_TEXT, mend
 from bridge.ocpp.validation import record_of, refuse_losses
+from bridge.ocpps import exact
 from bridge.ocpps.envelope import Envelope, read_fault
+from bridge.ocpps.markup import Form, Lose, Writing
 from bridge.ocpps.wsdl import ComplexType, Element, Operation, Service, SimpleType
 from bridge.ocpps.xml import children, local_name, markup_of, text_of
 
 R = TypeVar("R", bound=Struct)
-Lose = Callable[[str, Reason], None]
 
 _NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
-_RESPELLED = {json_only.value: wsdl and wsdl.value for json_only, wsdl in JSON_ONLY_UNITS.items()}
 
 
 class Codec:
-    """The codec of one service, in the version that `dialect` says. `write_*` give the element for a Body and what was
+    """The codec of one service, in the version that `dialect` says. `write_*` give the element for a Body, and what was
     lost in making it."""
 
     def __init__(self, service: Service, dialect: Dialect = OCPP16) -> None:
         self.service = service
         self.dialect = dialect
+        self._plans: dict[str, exact.Plan] = {}
+        self._forms: dict[str, Form] = {}
         self._by_request = {op.request.name: op for op in service.operations.values()}
 
     # In.
@@ -72,7 +73,7 @@ class Codec:
         is one, for a request that is answered here and not sent on."""
         operation = self.operation_of(envelope.body)
         record = ACTIONS[operation.name].request
-        payload, losses = self._read(envelope.body, operation.request, record, strict, known, manners)
+        payload, losses = self._read(envelope.body, operation.request, record, strict, known, manners, refuse=strict)
         return Call(unique_id=unique_id, action=operation.name, payload=payload, losses=losses)
 
     def read_answer(
@@ -86,7 +87,7 @@ class Codec:
         manners: Manners = PLAIN,
     ) -> CallResult | CallError:
         """The answer in `envelope` to our Call of `action`. Raises MessageError for what is neither its response nor a
-        Fault."""
+        Fault; `strict`, for what is not valid. What a valid one loses is told, strict or not: it cannot be unasked."""
         fault = read_fault(envelope.body)
         if fault is not None:
             return fault.as_error(unique_id)
@@ -113,17 +114,32 @@ class Codec:
         strict: bool,
         known: Known | None,
         manners: Manners,
+        *,
+        refuse: bool = False,
     ) -> tuple[R, tuple[Loss, ...]]:
         if strict:
             self._validate(body, element)
+        with suppress(exact.Odd):
+            return self._read_exact(body, element, record), ()
         lost: list[Loss] = []
         data = _read_complex(body, _complex(element), "", _recorder(record.__name__, lost))
         upgraded, translated = self.dialect.upgrade(record.__name__, data, known)
         mended, losses = mend(upgraded, shape_of(record), record.__name__, FROM_TEXT, manners)
         losses = (*lost, *translated, *losses)
-        if strict:
+        if refuse:
             refuse_losses(losses)
         return record_of(mended, record), losses
+
+    def _read_exact(self, body: etree._Element, element: Element, record: type[R]) -> R:
+        """What needs neither tolerance nor a rule of the Dialect. Raises exact.Odd for anything else."""
+        if record.__name__ in self.dialect.upgrades:
+            raise exact.Odd
+        return exact.record_of(exact.read(body, self._plan(element)), record)
+
+    def _plan(self, element: Element) -> exact.Plan:
+        if element.name not in self._plans:
+            self._plans[element.name] = exact.Plan(_complex(element), self.service.namespace)
+        return self._plans[element.name]
 
     def _validate(self, body: etree._Element, element: Element) -> None:
         """`tolerance = "strict"`: exactly what the WSDL says, order and namespaces included."""
@@ -137,32 +153,29 @@ class Codec:
 
     # Out.
 
-    def write_call(
-        self, payload: Request, action: str, manners: Manners = PLAIN
-    ) -> tuple[etree._Element, tuple[Loss, ...]]:
+    def write_call(self, payload: Request, action: str, manners: Manners = PLAIN) -> tuple[bytes, tuple[Loss, ...]]:
         """The request element of `action`. Raises MessageError for what SOAP, or this version of it, cannot carry."""
         return self._write(payload, self._operation(action).request, manners)
 
-    def write_result(
-        self, payload: Response, action: str, manners: Manners = PLAIN
-    ) -> tuple[etree._Element, tuple[Loss, ...]]:
+    def write_result(self, payload: Response, action: str, manners: Manners = PLAIN) -> tuple[bytes, tuple[Loss, ...]]:
         """The response element of `action`. Raises MessageError for what SOAP, or this version of it, cannot carry."""
-        body, losses = self._write(payload, self._operation(action).response, manners)
-        if manners.heartbeat_interval and isinstance(payload, BootNotificationResponse):
-            _add_heartbeat_interval(body, payload, self.service.namespace)
-        return body, losses
+        return self._write(payload, self._operation(action).response, manners)
 
-    def _write(
-        self, payload: Request | Response, element: Element, manners: Manners
-    ) -> tuple[etree._Element, tuple[Loss, ...]]:
-        message, namespace = type(payload).__name__, self.service.namespace
+    def _write(self, payload: Request | Response, element: Element, manners: Manners) -> tuple[bytes, tuple[Loss, ...]]:
+        message = type(payload).__name__
         data, translated = self.dialect.downgrade(message, plain(payload))
         lost = [*translated]
-        body = etree.Element(f"{{{namespace}}}{element.name}", nsmap={"c": namespace})
-        _write_complex(body, _complex(element), data, namespace, "", _recorder(message, lost))
-        if not manners.fractions:
-            _leave_out_fractions(body, _complex(element), _recorder(message, lost))
+        writing = Writing(_recorder(message, lost), fractions=manners.fractions)
+        more = ""
+        if manners.heartbeat_interval and isinstance(payload, BootNotificationResponse):
+            more = _heartbeat_interval(payload, element)
+        body = writing.body(self._form(element), data, self.service.namespace, more)
         return body, tuple(lost)
+
+    def _form(self, element: Element) -> Form:
+        if element.name not in self._forms:
+            self._forms[element.name] = Form(element)
+        return self._forms[element.name]
 
 
 def boot_of(body: etree._Element) -> Boot | None:
@@ -182,15 +195,6 @@ def _collapsed(body: etree._Element, element: Element) -> etree._Element:
     return copy
 
 
-def _leave_out_fractions(body: etree._Element, kind: ComplexType, lose: Lose) -> None:
-    """Quirk 36: some Charge Points cannot read them."""
-    for node, simple, path in _simple(body, kind, ""):
-        whole, point, _ = (node.text or "").partition(".")
-        if simple.base == "dateTime" and point:
-            node.text = f"{whole}Z"
-            lose(path, Reason.FRACTION)
-
-
 def _simple(node: etree._Element, kind: ComplexType, path: str) -> Iterator[tuple[etree._Element, SimpleType, str]]:
     """The elements inside that hold one value of the WSDL, with their types and paths."""
     counts: dict[str, int] = {}
@@ -207,11 +211,11 @@ def _simple(node: etree._Element, kind: ComplexType, path: str) -> Iterator[tupl
             yield from _simple(child, element.type, here)
 
 
-def _add_heartbeat_interval(body: etree._Element, payload: BootNotificationResponse, namespace: str) -> None:
+def _heartbeat_interval(payload: BootNotificationResponse, element: Element) -> str:
     """Quirk 34: what OCPP 1.5 calls the interval, for Charge Points that never learnt the new name."""
-    name = f"{{{namespace}}}heartbeatInterval"
-    if body.find(name) is None:
-        etree.SubElement(body, name).text = str(payload.interval)
+    if "heartbeatInterval" in _elements(_complex(element)):
+        return ""
+    return f"<c:heartbeatInterval>{payload.interval}</c:heartbeatInterval>"
 
 
 def _complex(element: Element) -> ComplexType:
@@ -272,72 +276,3 @@ def _read_text(node: etree._Element, path: str, lose: Lose) -> str:
         lose(path, Reason.MARKUP_AS_TEXT)
         return markup_of(node)
     return text_of(node)
-
-
-def _write_complex(
-    node: etree._Element, kind: ComplexType, data: Mapping[str, Any], namespace: str, path: str, lose: Lose
-) -> None:
-    """In the WSDL's order, whatever the record's (rule 58)."""
-    for element in kind.elements:
-        value = data.get(element.name)
-        here = f"{path}.{element.name}" if path else element.name
-        if value is None:
-            continue
-        if element.is_list and not value:
-            lose(here, Reason.EMPTY_LIST)
-        for at, item in _items(value, element, here):
-            _write_value(node, element, item, namespace, at, lose)
-
-
-def _items(value: Any, element: Element, path: str) -> Iterator[tuple[str, Any]]:
-    if not element.is_list:
-        yield path, value
-        return
-    for index, item in enumerate(value):
-        yield f"{path}[{index}]", item
-
-
-def _write_value(parent: etree._Element, element: Element, value: Any, namespace: str, path: str, lose: Lose) -> None:
-    kind, name = element.type, f"{{{namespace}}}{element.name}"
-    if isinstance(kind, SimpleType):
-        text = _text(value, kind, path, lose)
-        if text is not None:
-            _put(etree.SubElement(parent, name), text, path)
-    elif kind.text is None:
-        _write_complex(etree.SubElement(parent, name), kind, value, namespace, path, lose)
-    else:
-        named = {attribute.name: value[attribute.name] for attribute in kind.attributes if attribute.name in value}
-        _put(etree.SubElement(parent, name, named), value[TEXT], path)
-
-
-def _put(node: etree._Element, text: str, path: str) -> None:
-    try:
-        node.text = text
-    except ValueError:
-        # XML 1.0 section 2.2 has no control characters and no half of a surrogate pair (rule 63).
-        raise MessageError(
-            ErrorCode.PropertyConstraintViolation, "holds a character that XML cannot carry", path
-        ) from None
-
-
-def _text(value: Any, kind: SimpleType, path: str, lose: Lose) -> str | None:
-    """The lexical form of XML Schema. None for a value that the WSDL has no word for."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, Decimal):
-        return f"{value:.1f}"
-    if isinstance(value, int):
-        return _int(value, path)
-    assert isinstance(value, str)
-    if kind.enumeration and value not in kind.enumeration and value in _RESPELLED:
-        respelled = _RESPELLED[value]
-        lose(path, Reason.DROPPED_UNIT if respelled is None else Reason.RESPELLED_UNIT)
-        return respelled
-    return value
-
-
-def _int(value: int, path: str) -> str:
-    # xs:int is 32 bits and signed; JSON's integer is not (rule 61).
-    if not -(2**31) <= value < 2**31:
-        raise MessageError(ErrorCode.PropertyConstraintViolation, f"{value} does not fit into 32 bits", path)
-    return str(value)

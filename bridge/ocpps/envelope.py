@@ -17,7 +17,8 @@ from msgspec import Struct
 from bridge.errors import ErrorCode, FaultCode, MessageError, code_of_fault, fault_of, known_code
 from bridge.ocpp.rpc import CallError, Unanswered
 from bridge.ocpp.validation import json_value
-from bridge.ocpps.xml import children, local_name, namespace, parse, text_of
+from bridge.ocpps.markup import allowed, escaped
+from bridge.ocpps.xml import PLAIN_BOUNDS, Bounds, children, local_name, namespace, parse, text_of
 
 WSA = "http://www.w3.org/2005/08/addressing"
 # What one widespread client library writes instead (quirk 8); it must understand what it gets back.
@@ -60,9 +61,9 @@ class Envelope(Struct, frozen=True, kw_only=True):
     body: etree._Element
 
 
-def read(data: bytes) -> Envelope:
+def read(data: bytes, bounds: Bounds = PLAIN_BOUNDS) -> Envelope:
     """Open an envelope. Raises MessageError when it is none, or its Body is empty."""
-    root = parse(data)
+    root = parse(data, bounds)
     soap = _soap_version(root)
     parts = {local_name(child): child for child in children(root)}
     content = children(parts["Body"]) if "Body" in parts else []
@@ -134,53 +135,39 @@ class Headers(Struct, frozen=True, kw_only=True):
     must_understand: bool = True
 
 
-def write(body: etree._Element, headers: Headers, soap: Soap = Soap.V12) -> bytes:
-    """The document, in UTF-8 with its declaration (OCPP-S 1.6 section 3.1)."""
-    envelope = etree.Element(f"{{{soap.value}}}Envelope", nsmap={"s": soap.value, "a": headers.namespace})
-    header = etree.SubElement(envelope, f"{{{soap.value}}}Header")
-    for element in _header_elements(headers, soap):
-        header.append(element)
-    etree.SubElement(envelope, f"{{{soap.value}}}Body").append(body)
-    return etree.tostring(envelope, xml_declaration=True, encoding="UTF-8")
+def write(body: etree._Element | bytes, headers: Headers, soap: Soap = Soap.V12) -> bytes:
+    """The document around `body`, which declares its own namespaces, in UTF-8 with its declaration (OCPP-S 1.6 section
+    3.1)."""
+    content = body if isinstance(body, bytes) else etree.tostring(body)
+    begin = (
+        f'<?xml version="1.0" encoding="UTF-8"?>\n<s:Envelope xmlns:s="{soap.value}" xmlns:a="{headers.namespace}">'
+        f"<s:Header>{_header(headers, soap)}</s:Header><s:Body>"
+    )
+    return b"%s%s</s:Body></s:Envelope>" % (begin.encode(), content)
 
 
-def _header_elements(headers: Headers, soap: Soap) -> list[etree._Element]:
+def _header(headers: Headers, soap: Soap) -> str:
     """OCPP-S 1.6 sections 3.3 to 3.9. ReplyTo in requests only, and only anonymous (section 3.8)."""
-    wsa, must = headers.namespace, {f"{{{soap.value}}}mustUnderstand": "true" if soap is Soap.V12 else "1"}
-    must = must if headers.must_understand else {}
-    elements: list[etree._Element] = []
+    must = f' s:mustUnderstand="{"true" if soap is Soap.V12 else "1"}"' if headers.must_understand else ""
+    parts: list[str] = []
     if headers.identity is not None:
         service, identity = headers.identity
-        name = f"{{{service}}}chargeBoxIdentity"
-        elements.append(_element(name, identity, must, nsmap={"c": service}))
-    elements.append(_element(f"{{{wsa}}}Action", headers.action, must))
-    elements.append(_element(f"{{{wsa}}}MessageID", headers.message_id))
+        name = "c:chargeBoxIdentity"
+        parts.append(f'<{name} xmlns:c="{service}"{must}>{escaped(identity)}</{name}>')
+    parts.append(f"<a:Action{must}>{escaped(headers.action)}</a:Action>")
+    parts.append(f"<a:MessageID>{escaped(headers.message_id)}</a:MessageID>")
     if headers.relates_to is not None:
-        elements.append(_element(f"{{{wsa}}}RelatesTo", headers.relates_to))
+        parts.append(f"<a:RelatesTo>{escaped(headers.relates_to)}</a:RelatesTo>")
     if headers.sent_from is not None:
-        elements.append(_endpoint(f"{{{wsa}}}From", wsa, headers.sent_from))
-        elements.append(_endpoint(f"{{{wsa}}}ReplyTo", wsa, anonymous(wsa)))
-    elements.append(_element(f"{{{wsa}}}To", headers.to, must))
-    return elements
+        parts.append(f"<a:From><a:Address>{escaped(headers.sent_from)}</a:Address></a:From>")
+        parts.append(f"<a:ReplyTo><a:Address>{anonymous(headers.namespace)}</a:Address></a:ReplyTo>")
+    parts.append(f"<a:To{must}>{escaped(headers.to)}</a:To>")
+    return "".join(parts)
 
 
 def anonymous(wsa: str) -> str:
     """The address that means: on the same connection."""
     return f"{wsa}/{'anonymous' if wsa == WSA else 'role/anonymous'}"
-
-
-def _element(
-    name: str, text: str, attributes: dict[str, str] | None = None, nsmap: dict[str | None, str] | None = None
-) -> etree._Element:
-    element = etree.Element(name, attributes or {}, nsmap)
-    element.text = text
-    return element
-
-
-def _endpoint(name: str, wsa: str, address: str) -> etree._Element:
-    endpoint = etree.Element(name)
-    etree.SubElement(endpoint, f"{{{wsa}}}Address").text = address
-    return endpoint
 
 
 # Faults.
@@ -317,10 +304,4 @@ class _Fault(Struct, frozen=True, kw_only=True):
 
 def printable(text: str) -> str:
     """`text` with what XML 1.0 cannot carry replaced: for explanations, never for a message's own values (rule 63)."""
-    return "".join(char if _allowed(char) else "\N{REPLACEMENT CHARACTER}" for char in text)
-
-
-def _allowed(char: str) -> bool:
-    """XML 1.0 section 2.2, production 2."""
-    code = ord(char)
-    return char in "\t\n\r" or 0x20 <= code <= 0xD7FF or 0xE000 <= code <= 0xFFFD or code >= 0x10000
+    return "".join(char if allowed(char) else "\N{REPLACEMENT CHARACTER}" for char in text)

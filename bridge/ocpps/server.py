@@ -6,77 +6,37 @@ A Door is an address where a service is found. What knocks at the wrong one is t
 from __future__ import annotations
 
 import asyncio
-import html
 import logging
+import math
 import ssl
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from urllib.parse import unquote
 
-from aiohttp import ClientPayloadError, web
-from aiohttp.http_exceptions import HttpProcessingError
-from msgspec import Struct
+from aiohttp import web
 
-from bridge import logs
+from bridge import identity as identities
+from bridge import logs, paths
 from bridge.certificates import names_of
-from bridge.dialects.known import Known
-from bridge.errors import BridgeError, ErrorCode, MessageError, Why
+from bridge.errors import AccessDenied, BridgeError, ErrorCode, MessageError, Unavailable, Why
+from bridge.limits.guard import House, Rules
 from bridge.ocpp.actions import Party
-from bridge.ocpp.losses import Loss
-from bridge.ocpp.manners import PLAIN, Boot, Manners
-from bridge.ocpp.rpc import Answer, Call
-from bridge.ocpp.wire import Kind, Tap, Wire
+from bridge.ocpp.wire import Kind, Wire
 from bridge.ocpps import envelope as soap
+from bridge.ocpps.bodies import read_body
 from bridge.ocpps.codec import boot_of
+from bridge.ocpps.connections import Connection, listen
+from bridge.ocpps.directions import Directions
+from bridge.ocpps.door import Admission, Arrival, Door, Refused
 from bridge.ocpps.envelope import Addressing, Envelope
-from bridge.ocpps.service import Exchange, Reply, SoapService
-from bridge.ocpps.xml import local_name, namespace
+from bridge.ocpps.replies import Reply
+from bridge.ocpps.service import Exchange
+from bridge.ocpps.xml import PLAIN_BOUNDS, Bounds
 
 _log = logging.getLogger("bridge.ocpps")
+# Seconds for responses under way when the listener closes.
+_LAST_WORDS = 0.5
 # Above this size a response is compressed, for who accepts it (OCPP-S 1.6 section 6.1: peers support gzip and deflate).
 _WORTH_COMPRESSING = 4096
-
-
-class Arrival(Struct, frozen=True, kw_only=True):
-    """Who sends a message, and from where. `peer` is the IP address of the connection; `boot` what a BootNotification
-    says of its sender; `listener` the name of the one that it came through; `certificate` the names in the certificate
-    that was shown, None if none was."""
-
-    identity: str
-    peer: str
-    version: str
-    addressing: Addressing
-    boot: Boot | None = None
-    listener: str = ""
-    certificate: tuple[str, ...] | None = None
-
-
-class Admission(Struct, frozen=True, kw_only=True):
-    """How a message that is let in is read, and what answers its Call."""
-
-    unique_id: str
-    strict: bool
-    known: Known | None = None
-    manners: Manners = PLAIN
-    handle: Callable[[Call], Awaitable[Answer]]
-    # Told what writing the answer cost, and told of a message that was refused before it became a Call.
-    lost: Callable[[Sequence[Loss]], None]
-    # Told of the envelopes, if anybody wants to know.
-    tap: Tap | None = None
-
-
-Receive = Callable[[Arrival], Admission]
-# identity, peer, why, the MessageID, who sent it, and what came.
-Refused = Callable[[str | None, str, BridgeError, str | None, Party, bytes], None]
-
-
-class Door(Struct, frozen=True, kw_only=True):
-    """One service of ours, its address, and who calls it. `services` by version; `receive` raises BridgeError for
-    whom it turns away."""
-
-    path: str
-    caller: Party
-    services: Mapping[str, SoapService]
-    receive: Receive
 
 
 class SoapServer:
@@ -94,6 +54,9 @@ class SoapServer:
         elsewhere: str,
         max_body: int,
         body_timeout: float,
+        idle_timeout: float = 75.0,
+        bounds: Bounds = PLAIN_BOUNDS,
+        rules: Rules = Rules(),  # noqa: B008  frozen
         refused: Refused,
         name: str = "soap",
         admits: Callable[[str], bool] = lambda peer: True,
@@ -101,46 +64,64 @@ class SoapServer:
         self._name = name
         self._admits = admits
         self._doors = {door.path.lower(): door for door in doors}
-        self._public_url = public_url.rstrip("/")
-        self._elsewhere = elsewhere
+        self._directions = Directions(doors, public_url, elsewhere)
         self._max_body = max_body
         self._body_timeout = body_timeout
         self._refused = refused
-        self._runner: web.AppRunner | None = None
+        self._house = House(rules, self._hung_up)
+        self._idle_timeout = idle_timeout
+        self._bounds = bounds
+        self._manager: web.Server | None = None
+        self._listening: asyncio.Server | None = None
         self.address: tuple[str, int] = ("", 0)
+
+    @property
+    def listening(self) -> bool:
+        """Whether somebody can knock."""
+        return self._listening is not None and self._listening.is_serving()
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
         """Listen. Raises OSError where that is not possible."""
-        application = web.Application(client_max_size=self._max_body)
-        application.router.add_route("*", "/{path:.*}", self._serve)
-        self._runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=0.5)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port, ssl_context=tls)
-        await site.start()
-        self.address = self._runner.addresses[0][:2]
+        self._manager = web.Server(self._serve)
+        self._listening = await listen(self._manager, self._house, host, port, tls, self._idle_timeout)
+        self.address = self._listening.sockets[0].getsockname()[:2]
 
     async def close(self) -> None:
         """Stop listening; hang up on who is still there."""
-        if self._runner is not None:
-            await self._runner.cleanup()
+        if self._listening is not None:
+            self._listening.close()
+        if self._manager is not None:
+            await self._manager.shutdown(_LAST_WORDS)
 
-    async def _serve(self, request: web.Request) -> web.StreamResponse:
+    def _hung_up(self, peer: str, status: int, text: str, why: Why) -> None:
+        error = BridgeError(ErrorCode.FormationViolation, f"HTTP {status}: {text}", why=why)
+        self._refused(None, peer, error, None, Party.CHARGE_POINT, b"")
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        response = await self._answer(request)
+        if not request.content.is_eof():  # nothing that follows on this connection could be told from the rest of it
+            response.force_close()
+        elif isinstance(request.protocol, Connection):
+            request.protocol.answered()
+        return response
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.rel_url.raw_path.rstrip("/")  # not decoded: an identity may hold a slash
         door, tail = self._find(path)
         if not self._admits(request.remote or ""):
             return self._turn_away(request, door)
         if "websocket" in request.headers.get("Upgrade", "").lower():
             return self._wrong_door(request, 426, "This is the OCPP-S (SOAP) port.", {"Upgrade": "HTTP/1.1"})
-        version, tail = _version_of(door, tail)
+        version, tail = ("", tail) if door is None else door.version_in(tail)
         if request.method == "GET" and door is not None and not tail:
             return self._describe(request, door, version)
         if request.method == "POST" and door is not None:
             return await self._post(request, door, version, tail)
         if request.method == "GET" and path.lower() == "/services":
-            return web.Response(text=self._index(), content_type="text/html")
+            return web.Response(text=self._directions.page(), content_type="text/html")
         if door is not None:
             return self._wrong_door(request, 405, f"{request.method} is no use here.", {"Allow": "GET, POST"})
-        return self._wrong_door(request, 404, f"Nothing is served at {request.path[:200]}.", {})
+        return self._wrong_door(request, 404, f"Nothing is served at {self._path_of(request)}.", {})
 
     def _find(self, path: str) -> tuple[Door | None, str]:
         """The Door at `path`, and what follows its address there. Letter case is forgiven: some devices change it."""
@@ -149,7 +130,7 @@ class SoapServer:
                 return door, path[len(known) + 1 :]
         return None, ""
 
-    def _turn_away(self, request: web.Request, door: Door | None) -> web.Response:
+    def _turn_away(self, request: web.BaseRequest, door: Door | None) -> web.Response:
         """A stranger is told nothing."""
         error = BridgeError(ErrorCode.SecurityError, "this listener is not for its network", why=Why.WRONG_ADDRESS)
         caller = Party.CHARGE_POINT if door is None else door.caller
@@ -160,35 +141,22 @@ class SoapServer:
 
     # Help for people.
 
-    def _wrong_door(self, request: web.Request, status: int, why: str, headers: dict[str, str]) -> web.Response:
-        where = {"peer": request.remote, "method": request.method, "path": request.path, "status": status}
-        logs.fields(_log, logging.INFO, "wrong door", **where)
-        lines = [why, "", *(f"SOAP Charge Points (OCPP-S): POST {self._url(door)}" for door in self._doors.values())]
-        lines.append(f"JSON Charge Points (OCPP-J): {self._elsewhere}")
-        return web.Response(status=status, text="\n".join(lines) + "\n", headers=headers)
+    def _wrong_door(self, request: web.BaseRequest, status: int, why: str, headers: dict[str, str]) -> web.Response:
+        said = f"wrong door: {request.method[:20]} {self._path_of(request)}, HTTP {status}"
+        caller = next(iter(self._doors.values())).caller
+        error = BridgeError(ErrorCode.NotSupported, said, why=Why.WRONG_DOOR)
+        self._refused(None, request.remote or "", error, None, caller, b"")
+        return web.Response(status=status, text=self._directions.text(why), headers=headers)
 
-    def _url(self, door: Door) -> str:
-        return self._public_url + door.path
+    def _path_of(self, request: web.BaseRequest) -> str:
+        """As it may be shown."""
+        return paths.shown(request.path, [word for path in self._doors for word in path.split("/")])
 
-    def _index(self) -> str:
-        rows = "".join(
-            f"<li>{html.escape(name)} {html.escape(version)}: <code>{html.escape(self._url(door))}</code> "
-            f'(<a href="{html.escape(door.path)}?wsdl&amp;version={html.escape(version)}">WSDL</a>)</li>'
-            for door in self._doors.values()
-            for version, service in door.services.items()
-            for name in (service.service.name,)
-        )
-        return (
-            "<!doctype html><meta charset=utf-8><title>ocpp-bridge</title><h1>ocpp-bridge</h1>"
-            f"<p>Addresses to type into a Charge Point:</p><ul>{rows}"
-            f"<li>OCPP-J: <code>{html.escape(self._elsewhere)}</code></li></ul>"
-        )
-
-    def _describe(self, request: web.Request, door: Door, version: str) -> web.Response:
+    def _describe(self, request: web.BaseRequest, door: Door, version: str) -> web.Response:
         if "wsdl" not in {name.lower() for name in request.query}:
             text = "A SOAP service takes POST; its description is at ?wsdl."
             return self._wrong_door(request, 405, text, {"Allow": "POST"})
-        address = self._url(door) + (f"/{version}" if version else "")
+        address = self._directions.url(door) + (f"/{version}" if version else "")
         version = request.query.get("version", version or next(iter(door.services)))
         service = door.services.get(version)
         if service is None:
@@ -198,28 +166,29 @@ class SoapServer:
 
     # Messages.
 
-    async def _post(self, request: web.Request, door: Door, version: str, tail: str) -> web.Response:
+    async def _post(self, request: web.BaseRequest, door: Door, version: str, tail: str) -> web.Response:
         peer, data = request.remote or "", b""
         try:
-            data = await self._body(request)
-            opened = soap.read(data)
+            data = await read_body(request, self._max_body, self._body_timeout)
+            opened = soap.read(data, self._bounds)
         except BridgeError as error:
             return self._refuse(request, door, _unreadable(), None, error, data)
-        if version and version not in _versions_of(door, opened):
-            logs.fields(_log, logging.INFO, "another version than the address says", peer=peer, path=request.path)
-        return await self._message(request, door, opened, _identity(opened, tail), data)
+        if version and version not in door.versions_of(opened):
+            path = self._path_of(request)
+            logs.fields(_log, logging.INFO, "another version than the address says", peer=peer, path=path)
+        return await self._message(request, door, opened, tail, data)
 
     async def _message(
-        self, request: web.Request, door: Door, opened: Envelope, identity: str | None, data: bytes
+        self, request: web.BaseRequest, door: Door, opened: Envelope, tail: str, data: bytes
     ) -> web.Response:
-        peer = request.remote or ""
+        peer, identity = request.remote or "", None
         try:
-            version, service = _service_of(door, opened)
-            if identity is None:
-                raise MessageError(ErrorCode.ProtocolError, "no chargeBoxIdentity in the Header")
-            _check_identity(identity)
+            version, service = door.service_of(opened)
+            path = tuple(_segment(part) for part in tail.split("/") if part)
+            identity = opened.identity or (path[-1] if path else None)
+            identity = _identity(identity)
             boot = boot_of(opened.body)
-            admission = door.receive(
+            admission = await door.receive(
                 Arrival(
                     identity=identity,
                     peer=peer,
@@ -227,7 +196,11 @@ class SoapServer:
                     addressing=opened.addressing,
                     boot=boot,
                     listener=self._name,
+                    address=self._directions.url(door),
                     certificate=_shown(request),
+                    authorization=_authorization(request),
+                    path=path,
+                    in_header=bool(opened.identity),
                 )
             )
         except BridgeError as error:
@@ -251,11 +224,14 @@ class SoapServer:
             admission.lost(reply.losses)
         if exchange.refusal is not None:
             self._refused(identity, peer, exchange.refusal, exchange.unique_id, door.caller, data)
-        return _response(request, reply)
+        response = _response(request, reply)
+        if admission.manners.close_after_answer:
+            response.force_close()
+        return response
 
     def _refuse(
         self,
-        request: web.Request,
+        request: web.BaseRequest,
         door: Door,
         opened: Envelope,
         identity: str | None,
@@ -263,33 +239,18 @@ class SoapServer:
         data: bytes,
     ) -> web.Response:
         unique_id = opened.addressing.message_id
+        if isinstance(error, AccessDenied) and error.hides_identity:
+            identity = None
         self._refused(identity, request.remote or "", error, unique_id, door.caller, data)
-        version = next(iter([*_versions_of(door, opened), *door.services]))
-        reply = door.services[version].refuse(Exchange(opened, "", False, _never), error)
-        response = _response(request, reply)
-        if not request.content.is_eof() or request.content.exception() is not None:
+        response = _response(request, door.refuse(opened, error))
+        if request.content.exception() is not None:
             response.force_close()
+        if isinstance(error, AccessDenied):
+            response.set_status(error.status)
+            response.headers.update(error.headers)
+        if isinstance(error, Unavailable) and error.retry_after is not None:
+            response.headers["Retry-After"] = str(math.ceil(error.retry_after))
         return response
-
-    async def _body(self, request: web.Request) -> bytes:
-        """The body, inflated if it was compressed, and never more than `max_body` bytes of it. Raises MessageError."""
-        body = bytearray()
-        try:
-            async with asyncio.timeout(self._body_timeout):
-                async for chunk in request.content.iter_any():
-                    body += chunk
-                    if len(body) > self._max_body:
-                        raise MessageError(ErrorCode.FormationViolation, f"more than {self._max_body} bytes")
-        except TimeoutError:
-            text = f"the body did not arrive within {self._body_timeout:g} s"
-            raise MessageError(ErrorCode.FormationViolation, text) from None
-        except ConnectionError as error:
-            raise MessageError(ErrorCode.FormationViolation, "the sender hung up in the middle of the body") from error
-        except (ClientPayloadError, HttpProcessingError, web.RequestPayloadError) as error:
-            # Nothing can follow. aiohttp would look for more all the same, and log a traceback.
-            request.content.feed_eof()
-            raise MessageError(ErrorCode.FormationViolation, f"the body cannot be read: {error}") from error
-        return bytes(body)
 
 
 def _tapped(admission: Admission, exchange: Exchange, data: bytes | Reply) -> None:
@@ -307,13 +268,17 @@ def _tapped(admission: Admission, exchange: Exchange, data: bytes | Reply) -> No
     admission.tap(wire)
 
 
-def _shown(request: web.Request) -> tuple[str, ...] | None:
+def _authorization(request: web.BaseRequest) -> str | None:
+    """Raises AccessDenied: of two it cannot be known which is meant."""
+    shown = request.headers.getall("Authorization", [])
+    if len(shown) > 1:
+        raise AccessDenied(400, "one Authorization header is enough", Why.MALFORMED)
+    return shown[0] if shown else None
+
+
+def _shown(request: web.BaseRequest) -> tuple[str, ...] | None:
     """The names in the certificate that the sender showed."""
     return None if request.transport is None else names_of(request.transport.get_extra_info("peercert"))
-
-
-async def _never(call: Call) -> Answer:
-    raise AssertionError("a refused message has no Call")
 
 
 def _unreadable() -> Envelope:
@@ -321,38 +286,25 @@ def _unreadable() -> Envelope:
     return Envelope(soap=soap.Soap.V12, identity=None, addressing=Addressing(), body=soap.nothing())
 
 
-def _identity(opened: Envelope, tail: str) -> str | None:
-    """The ChargeBoxIdentity: the header's, else the last segment of the URL, decoded once (rule 2)."""
-    return opened.identity or unquote(tail.rpartition("/")[2]) or None
+def _segment(text: str) -> str:
+    """A segment of the URL, decoded once: an identity, or what is as printable as one. Raises MessageError."""
+    try:
+        return _identity(unquote(text, errors="strict"))
+    except UnicodeDecodeError:
+        raise MessageError(ErrorCode.ProtocolError, "the identity in the address is not UTF-8") from None
 
 
-def _check_identity(identity: str) -> None:
-    if len(identity) > 255 or not identity.isprintable():
-        text = "a chargeBoxIdentity has at most 255 characters, none of them a control character"
-        raise MessageError(ErrorCode.ProtocolError, text)
+def _identity(text: str | None) -> str:
+    """The ChargeBoxIdentity as it is kept. Raises MessageError."""
+    if text is None:
+        raise MessageError(ErrorCode.ProtocolError, "no chargeBoxIdentity in the Header")
+    try:
+        return identities.read(text)
+    except ValueError as error:
+        raise MessageError(ErrorCode.ProtocolError, f"chargeBoxIdentity: {error}") from None
 
 
-def _version_of(door: Door | None, tail: str) -> tuple[str, str]:
-    """The version that the address names behind the Door's, and what follows it. The Body decides, not the address."""
-    first, _, rest = tail.partition("/")
-    return (first, rest) if door is not None and first in door.services else ("", tail)
-
-
-def _versions_of(door: Door, opened: Envelope) -> list[str]:
-    """The version that the Body's namespace decides; its trailing slash and letter case are forgiven (quirk 17)."""
-    spoken = namespace(opened.body).rstrip("/").lower()
-    return [name for name, served in door.services.items() if spoken == served.service.namespace.rstrip("/").lower()]
-
-
-def _service_of(door: Door, opened: Envelope) -> tuple[str, SoapService]:
-    for version in _versions_of(door, opened):
-        return version, door.services[version]
-    spoken = namespace(opened.body)
-    text = f"<{local_name(opened.body)}> is of the namespace {spoken!r}, which is not served at {door.path}"
-    raise MessageError(ErrorCode.NotSupported, text)
-
-
-def _response(request: web.Request, reply: Reply) -> web.Response:
+def _response(request: web.BaseRequest, reply: Reply) -> web.Response:
     content_type = {"Content-Type": reply.content_type}
     response = web.Response(status=reply.status, body=reply.body, headers=content_type)
     if request.headers.get("Content-Encoding") or len(reply.body) >= _WORTH_COMPRESSING:

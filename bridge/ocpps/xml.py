@@ -2,24 +2,53 @@
 
 from __future__ import annotations
 
+import re
 from codecs import BOM_UTF8
+from collections.abc import Mapping
 from copy import deepcopy
+from functools import cache
+from typing import Any
 from xml.sax.saxutils import escape
 
 from lxml import etree
+from msgspec import Struct
 
-from bridge.errors import ErrorCode, MessageError
+from bridge.errors import ErrorCode, MessageError, Why
+
+# Encodings in which every "<", "=" and "&" of the document is that octet: counting octets counts too many, never too
+# few. UTF-16 is told by its first octets.
+_COUNTABLE = re.compile(rb"utf-?8|utf-?16|us-ascii|ascii|iso-8859-\d+|latin-?1|windows-125\d|cp125\d", re.IGNORECASE)
+_ENCODING = re.compile(rb"<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([^\"']{0,40})")
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff", b"<\0", b"\0<")
 
 
-def parse(data: bytes) -> etree._Element:
+# Nothing is read, fetched or expanded.
+_CLOSED: Any = {"resolve_entities": False, "load_dtd": False, "no_network": True, "huge_tree": False}
+
+
+class Bounds(Struct, frozen=True):
+    """How deep elements may lie within each other, and how many elements, attributes, comments and such there may be.
+    libxml2 itself limits the depth to 256."""
+
+    depth: int = 32
+    nodes: int = 20_000
+
+
+PLAIN_BOUNDS = Bounds()
+
+
+def parse(data: bytes, bounds: Bounds = PLAIN_BOUNDS) -> etree._Element:
     """The root element of the document `data`. Raises MessageError (FormationViolation).
 
-    The caller has limited the size; libxml2 itself limits depth (256) and the length of a text (10 MB). A byte order
-    mark and white space before the declaration, which real devices send, are forgiven (quirk 20).
+    The caller has limited the size; libxml2 itself limits the length of a text (10 MB). A byte order mark and white
+    space before the declaration, which real devices send, are forgiven (quirk 20).
     """
-    parser = etree.XMLParser(resolve_entities=False, load_dtd=False, no_network=True, huge_tree=False)
+    data = data.removeprefix(BOM_UTF8).lstrip()
     try:
-        root = etree.fromstring(data.removeprefix(BOM_UTF8).lstrip(), parser)
+        if not _surely_fewer(data, bounds.nodes):
+            target: Any = _Count(bounds.nodes)
+            etree.fromstring(data, etree.XMLParser(target=target, **_CLOSED))
+        root: etree._Element | None = etree.fromstring(data, etree.XMLParser(**_CLOSED))
     except (etree.XMLSyntaxError, ValueError) as error:
         raise MessageError(ErrorCode.FormationViolation, f"not well-formed XML: {_first_line(error)}") from error
     if root is None:
@@ -27,8 +56,58 @@ def parse(data: bytes) -> etree._Element:
     # SOAP 1.2 part 1, section 5: a message "MUST NOT contain a Document Type Declaration". Entities are not resolved
     # above, and would otherwise silently vanish from the text (rule 114).
     if root.getroottree().docinfo.doctype:
-        raise MessageError(ErrorCode.FormationViolation, "a SOAP message must not have a document type declaration")
+        raise _doctype()
+    if _deeper_than(bounds.depth)(root):
+        text = f"elements lie more than {bounds.depth} deep in each other (limits.xml_depth)"
+        raise MessageError(ErrorCode.FormationViolation, text, why=Why.TOO_DEEP)
     return root
+
+
+def _doctype() -> MessageError:
+    return MessageError(ErrorCode.FormationViolation, "a SOAP message must not have a document type declaration")
+
+
+def _surely_fewer(data: bytes, nodes: int) -> bool:
+    """Whether there can be no more than `nodes`, told from the octets alone. What can have more is counted one by one,
+    before any of them is kept: memory is what they would cost."""
+    declared = _ENCODING.match(data)
+    countable = declared is None or _COUNTABLE.fullmatch(declared[1]) is not None
+    known = data.startswith(_UTF_16) or (data.startswith(b"<") and not data.startswith(b"<\0"))
+    return countable and known and data.count(b"<") + data.count(b"=") + data.count(b"&") <= nodes
+
+
+class _Count:
+    """Counts what would become a tree. Raises MessageError as soon as it is too much."""
+
+    def __init__(self, most: int) -> None:
+        self._most = self._left = most
+
+    def start(self, tag: str, attributes: Mapping[str, str], namespaces: Mapping[str, str]) -> None:
+        self._take(1 + len(attributes) + len(namespaces or ()))
+
+    def comment(self, text: str) -> None:
+        self._take(1)
+
+    def pi(self, target: str, data: str | None = None) -> None:
+        self._take(1)
+
+    def doctype(self, name: str, public: str | None, system: str | None) -> None:
+        raise _doctype()
+
+    def close(self) -> None:
+        """There is nothing to hand over."""
+
+    def _take(self, nodes: int) -> None:
+        self._left -= nodes
+        if self._left < 0:
+            text = f"more than {self._most} elements and attributes (limits.xml_nodes)"
+            raise MessageError(ErrorCode.FormationViolation, text, why=Why.TOO_LARGE)
+
+
+@cache
+def _deeper_than(depth: int) -> etree.XPath:
+    """Whether there is an element `depth` levels below the root."""
+    return etree.XPath(f"boolean({'/*' * (depth + 1)})")
 
 
 def local_name(element: etree._Element) -> str:

@@ -205,7 +205,7 @@ HEADERS = Headers(
 def test_a_request_is_written_as_the_specification_has_it() -> None:
     body = etree.Element(f"{{{CP}}}resetRequest")
     data = write(body, HEADERS)
-    assert data.startswith(b"<?xml version='1.0' encoding='UTF-8'?>\n")
+    assert data.startswith(b'<?xml version="1.0" encoding="UTF-8"?>\n')
     root = parse(data)
     assert root.tag == f"{{{ENV}}}Envelope"
     assert [child.tag for child in root] == [f"{{{ENV}}}Header", f"{{{ENV}}}Body"]

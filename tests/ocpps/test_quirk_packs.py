@@ -191,6 +191,7 @@ def test_every_key_is_obeyed_by_a_field_of_manners() -> None:
         assumed_zone="+01:00",
         must_understand=False,
         connection_per_call=False,
+        close_after_answer=True,
         soap11="refuse",
         fractions=False,
         heartbeat_interval=True,

@@ -344,8 +344,9 @@ def test_quirk_21_broken_xml(data: bytes) -> None:
     assert (answer.status, answer.fault) == (400, sender("ProtocolError"))
     assert "not well-formed XML" in answer.reason
     # Whoever wonders what it was can see it.
-    (line,) = [line for line in lines if " unreadable " in line]
-    assert f"octets={len(data)}" in line
+    shown = [line for line in lines if " unreadable " in line]
+    assert len(shown) == bool(data)
+    assert all(f"octets={len(data)}" in line for line in shown)
 
 
 def test_quirk_22_a_websocket_at_the_soap_port_and_the_reverse() -> None:
@@ -645,6 +646,26 @@ def test_quirk_42_chunks_http_1_0_and_content_length(body: bytes) -> None:
                 assert (int(said["Content-Length"]), "Transfer-Encoding" in said) == (len(data), False)
                 assert (status_line.split()[1] == b"200") is (body == envelope())
                 etree.fromstring(data)
+
+    run(walk())
+
+
+@pytest.mark.parametrize(("route", "heartbeats"), [({}, 2), ({"close_after_answer": True}, 1)])
+def test_quirk_42_a_connection_is_kept_or_closed_after_the_answer(route: Payload, heartbeats: int) -> None:
+    """Two Heartbeats, one behind the other, on one connection that the sender leaves open after the first answer."""
+    one = b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (PATH.encode(), len(envelope()), envelope())
+    last = one.replace(b"Host: x", b"Host: x\r\nConnection: close")
+
+    async def walk() -> None:
+        async with site(route=route) as here:
+            reader, writer = await asyncio.open_connection(*here.gateway.soap_address)
+            writer.write(one + last)
+            received = await asyncio.wait_for(reader.read(), 30)
+            writer.close()
+            assert received.count(b"HTTP/1.1 200 OK") == received.count(b"heartbeatResponse>") == heartbeats
+            head = received.partition(b"\r\n\r\n")[0].lower()
+            assert (b"\r\nconnection: close" in head) is bool(route)
+            assert len(here.central.received) == heartbeats
 
     run(walk())
 

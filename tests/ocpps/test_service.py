@@ -31,7 +31,8 @@ from bridge.ocpp.shapes import plain, shape_of
 from bridge.ocpp.types import IdTagInfo
 from bridge.ocpps import envelope, wsdl
 from bridge.ocpps.envelope import WSA, WSA_2004, Envelope, Soap, anonymous, read_fault
-from bridge.ocpps.service import Exchange, Reply, SoapService
+from bridge.ocpps.replies import Reply
+from bridge.ocpps.service import Exchange, SoapService
 from bridge.ocpps.xml import local_name, namespace, text_of
 from tests.mutations import mutated
 from tests.ocpp.strategies import payloads

@@ -9,8 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
-from bridge.errors import ErrorCode, MessageError
-from bridge.ocpps.xml import children, local_name, markup_of, namespace, parse, text_of
+from bridge.errors import ErrorCode, MessageError, Why
+from bridge.ocpps.xml import Bounds, children, local_name, markup_of, namespace, parse, text_of
 from tests.mutations import mutated
 from tests.ocpp.strategies import texts
 
@@ -172,9 +172,37 @@ def test_deep_nesting(depth: int) -> None:
 
 
 def test_nesting_that_is_allowed() -> None:
-    root = parse(b"<a>" * 250 + b"x" + b"</a>" * 250)
+    root = parse(b"<a>" * 250 + b"x" + b"</a>" * 250, Bounds(depth=250))
     assert text_of(root) == "x"
     assert markup_of(root).count("<a>") == 249
+
+
+@pytest.mark.parametrize("depth", [9, 32, 100])
+def test_depth_has_a_bound(depth: int) -> None:
+    parse(b"<a>" * depth + b"</a>" * depth, Bounds(depth=depth))
+    with pytest.raises(MessageError, match=f"more than {depth} deep") as caught:
+        parse(b"<a>" * (depth + 1) + b"</a>" * (depth + 1), Bounds(depth=depth))
+    assert caught.value.why is Why.TOO_DEEP
+
+
+@pytest.mark.parametrize(
+    ("document", "nodes"),
+    [
+        ("<a/>", 1),
+        ("<a><b/>text = &lt;text&gt; = &amp;<b></b></a>", 3),
+        ("<a b='1' c='2'/>", 3),
+        ("<a xmlns='urn:a' xmlns:b='urn:b'/>", 3),
+        ("<a><!-- = --><?b c?></a>", 3),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-be", "utf-7", "iso-8859-1", "utf-32"])
+def test_nodes_have_a_bound_in_any_encoding(document: str, nodes: int, encoding: str) -> None:
+    name = "utf-16" if encoding == "utf-16-be" else encoding
+    data = f'<?xml version="1.0" encoding="{name}"?>{document}'.encode(encoding)
+    parse(data, Bounds(nodes=nodes))
+    with pytest.raises(MessageError, match=f"more than {nodes - 1} elements") as caught:
+        parse(data, Bounds(nodes=nodes - 1))
+    assert caught.value.why is Why.TOO_LARGE
 
 
 def test_a_text_of_more_than_ten_million_characters() -> None:

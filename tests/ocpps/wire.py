@@ -59,11 +59,9 @@ class Pdu(Struct, frozen=True, kw_only=True):
         return SERVICES[self.service].namespace
 
     def write(self, payload: Any) -> tuple[etree._Element, tuple[Any, ...]]:
-        return (
-            self.codec.write_call(payload, self.action)
-            if self.is_request
-            else self.codec.write_result(payload, self.action)
-        )
+        write: Any = self.codec.write_call if self.is_request else self.codec.write_result
+        body, losses = write(payload, self.action)
+        return etree.fromstring(body), losses
 
     def read(self, body: etree._Element, *, strict: bool = False) -> Any:
         """The Call or the CallResult in `body`."""

@@ -1,13 +1,14 @@
 # make run     set up and show the gateway at work: a SOAP Charge Point and a JSON Central System through it
 # make test    set up and run all tests
 # make check   lint and types
+# make fuzz    fuzz each parser for a minute (SECONDS=60), TARGETS="soap json configuration url" or some of them
 # make bench   measure, beside a reference measured in the same run
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check bench clean
+.PHONY: run test check bench fuzz clean
 
 run: $(VENV)/.ready
 	$(BIN)/ocpp-bridge demo $(ARGS)
@@ -29,5 +30,9 @@ $(VENV)/.ready: pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,check]'
 	touch $@
 
+fuzz: $(VENV)/.ready
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60) $(TARGETS)
+
 clean:
-	rm -rf $(VENV) .venv-3.* build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-3.* build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .fuzz

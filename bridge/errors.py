@@ -6,6 +6,7 @@ that translates between them. It imports nothing of ours and does no I/O.
     BridgeError                something a peer must be told; carries the OCPP-J error code that says it best
         MessageError           a message is at fault: where in it, and what is wrong
         UnknownIdentity        no Route takes this ChargeBoxIdentity
+        AccessDenied           who sends this is not let in
         Unavailable            the other side could not be reached or did not answer: the message itself is not at fault
     ConfigurationError         the configuration is at fault; holds every complaint, not only the first
 """
@@ -174,11 +175,38 @@ class UnknownIdentity(BridgeError):
         return FaultCode.IdentityMismatch
 
 
+class AccessDenied(BridgeError):
+    """Who sends this is not let in. `status` and `headers` are those of HTTP. OCPP-S 1.6 section 3.3: names that
+    disagree are an IdentityMismatch. `hides_identity`: what stands for the identity is a secret, and is told nobody."""
+
+    def __init__(
+        self,
+        status: int,
+        description: str,
+        why: Why,
+        *,
+        headers: dict[str, str] | None = None,
+        code: ErrorCode = ErrorCode.SecurityError,
+        hides_identity: bool = False,
+    ) -> None:
+        super().__init__(code, description, why=why)
+        self.status = status
+        self.headers = headers or {}
+        self.hides_identity = hides_identity
+
+    @property
+    def fault(self) -> FaultCode:
+        mismatch = self.why is Why.WRONG_IDENTITY and self.status != 401
+        return FaultCode.IdentityMismatch if mismatch else super().fault
+
+
 class Unavailable(BridgeError):
     """The other side could not be reached, or did not answer in time: trouble of the link, not of the message."""
 
-    def __init__(self, description: str, *, why: Why = Why.UNAVAILABLE) -> None:
+    def __init__(self, description: str, *, why: Why = Why.UNAVAILABLE, retry_after: float | None = None) -> None:
+        """`retry_after` is after how many seconds it may be tried again, where that is known."""
         super().__init__(ErrorCode.InternalError, description, why=why)
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI, NegotiationError
 from websockets.typing import Subprotocol
 
+from bridge.ocppj.bounds import Bounds, dialled
 from bridge.ocppj.codec import SUBPROTOCOL
 
 # What RFC 3986 lets stand in a path segment besides letters, digits and -._~ (rule 2).
@@ -28,7 +29,7 @@ class Target(Struct, frozen=True, kw_only=True):
     authorization: str | None = None
     ping_interval: float | None = 30.0
     open_timeout: float = 10.0
-    max_size: int = 1_048_576
+    bounds: Bounds = Bounds()
     tls: ssl.SSLContext | None = None
 
     @property
@@ -92,7 +93,8 @@ async def _dial(target: Target) -> ClientConnection:
         close_timeout=2,
         ping_interval=target.ping_interval,
         ping_timeout=target.ping_interval,
-        max_size=target.max_size,
+        max_size=target.bounds.max_size,
+        create_connection=dialled(target.bounds),
         proxy=None,
         ssl=target.tls or (True if target.url.startswith("wss:") else None),
     )

@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Raw, Struct
 
-from bridge.errors import ErrorCode, MessageError
+from bridge.errors import ErrorCode, MessageError, Why
+from bridge.limits.depth import is_deeper
 from bridge.ocpp.actions import ACTIONS, SECURITY_EXTENSIONS, Action, Party
 from bridge.ocpp.losses import Loss, Reason
 from bridge.ocpp.manners import BOOT_FIELDS, PLAIN, Boot, Manners
@@ -29,6 +30,9 @@ P = TypeVar("P", bound=Struct)
 SUBPROTOCOL = "ocpp1.6"
 # OCPP-J 1.6 section 4.1.4: a UniqueId has at most 36 characters.
 MAX_UNIQUE_ID = 36
+
+# The deepest message of OCPP 1.6 has ten levels.
+_DEPTH = 32
 
 _CALL, _CALL_RESULT, _CALL_ERROR = 2, 3, 4
 _SALVAGED_ID = re.compile(r'\s*\[\s*2\s*,\s*"([^"\\]{1,36})"')
@@ -77,13 +81,16 @@ Frame = CallFrame | ResultFrame | ErrorFrame | IgnoredFrame
 class FrameError(MessageError):
     """Not a frame. `unique_id` is the Call's, where it could be made out, so that its sender can be answered."""
 
-    def __init__(self, description: str, unique_id: str | None) -> None:
-        super().__init__(ErrorCode.FormationViolation, description)
+    def __init__(self, description: str, unique_id: str | None, *, why: Why = Why.MALFORMED) -> None:
+        super().__init__(ErrorCode.FormationViolation, description, why=why)
         self.unique_id = unique_id
 
 
-def read_frame(text: str | bytes) -> Frame:
-    """The frame in `text`, its payload still raw. Raises FrameError."""
+def read_frame(text: str | bytes, depth: int = _DEPTH) -> Frame:
+    """The frame in `text`, its payload still raw; nested `depth` deep at most. Raises FrameError."""
+    if is_deeper(text, depth):
+        description = f"more than {depth} objects and lists lie within each other (limits.json_depth)"
+        raise FrameError(description, _salvage(text), why=Why.TOO_DEEP)
     try:
         parts = _raw_list.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:

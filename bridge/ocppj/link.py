@@ -7,13 +7,12 @@ OCPP-J leaves no choice about it.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 from collections.abc import Callable
 from typing import Protocol
 
 from msgspec import Struct
-from websockets.asyncio.connection import Connection
+from websockets.asyncio.connection import Connection, broadcast
 from websockets.exceptions import ConnectionClosed
 
 from bridge.errors import BridgeError, ErrorCode, MessageError
@@ -22,6 +21,7 @@ from bridge.ocpp.manners import Boot, Manners, plain_manners
 from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Unanswered, UnopenedRequest, UnopenedResponse
 from bridge.ocpp.wire import Kind, Tap, Wire
 from bridge.ocppj import codec
+from bridge.ocppj.bounds import Bounds, give_up
 from bridge.ocppj.codec import CallFrame, ErrorFrame, FrameError, IgnoredFrame, ResultFrame
 from bridge.tasks import Tasks
 
@@ -54,10 +54,16 @@ def _unheard(boot: Boot) -> None:
     """Nobody wants to know."""
 
 
+def _unhurried() -> float:
+    """It may send as much as it likes."""
+    return 0.0
+
+
 class Terms(Struct, frozen=True, kw_only=True):
     """`peer` is the party at the other end; `strict` reads what it sends without tolerance; `relay` does not read it at
     all, but passes payloads on as they are (between two JSON parties). `manners` gives what holds at the time; `booted`
-    is told of a BootNotification before it is read; `tap` of every frame, if anybody wants to know."""
+    is told of a BootNotification before it is read; `tap` of every frame, if anybody wants to know. `pace` is asked
+    before each message is read: 0.0, or for how many seconds reading pauses, and is asked again then."""
 
     peer: Party
     strict: bool = False
@@ -65,6 +71,8 @@ class Terms(Struct, frozen=True, kw_only=True):
     manners: Callable[[], Manners] = plain_manners
     booted: Callable[[Boot], None] = _unheard
     tap: Tap | None = None
+    bounds: Bounds = Bounds()
+    pace: Callable[[], float] = _unhurried
 
 
 class Link:
@@ -74,7 +82,7 @@ class Link:
         self._connection = connection
         self._owner = owner
         self._terms = terms
-        self._outgoing: asyncio.Queue[bytes | tuple[int, str]] = asyncio.Queue()
+        self._tasks = Tasks()
         # The one Call that is out (rule 9), so that its answer can be read: a frame does not say what it answers.
         self._asked: tuple[str, str] | None = None
 
@@ -89,36 +97,37 @@ class Link:
         self.send_frame(data)
 
     def send_frame(self, data: bytes) -> None:
-        """Send a frame as it is."""
-        self._outgoing.put_nowait(data)
+        """Send a frame as it is, if the connection is open. A peer that does not read what waits for it is given up."""
+        connection, most = self._connection, self._terms.bounds.max_unsent
+        if connection.transport.get_write_buffer_size() > most:
+            give_up(connection, f"more than {most} octets wait for it to read")
+            return
+        # It is written at once, and without a task: what waits for the peer is bounded above.
+        broadcast((connection,), data, text=True)
 
     def close(self, code: int, reason: str) -> None:
-        """Send what is still to be sent, then close the connection."""
-        self._outgoing.put_nowait((code, reason))
+        """Close the connection, behind what was sent before."""
+        # RFC 6455 section 5.5.1: a control frame has 125 bytes at most, two of them the code.
+        text = reason.encode()[:120].decode(errors="ignore")
+        self._tasks.spawn(self._connection.close(code, text), name="closing")
 
     async def run(self) -> str:
         """Carry frames until the connection ends. Returns why it did."""
-        tasks = Tasks()
-        tasks.spawn(self._write(), name="frames out")
         try:
             async for data in self._connection:
+                # What is not read here is not read from the socket either, and the sender has to wait.
+                while pause := self._terms.pace():  # noqa: ASYNC110  time is all there is to wait for
+                    await asyncio.sleep(pause)
                 self._receive(data)
         except ConnectionClosed as closed:
             return _why(closed)
         finally:
-            await tasks.close()
+            await self._tasks.close()
         return "it closed the connection"
-
-    async def _write(self) -> None:
-        with contextlib.suppress(ConnectionClosed):
-            while isinstance(item := await self._outgoing.get(), bytes):
-                await self._connection.send(item, text=True)
-            # RFC 6455 section 5.5.1: a control frame has 125 bytes at most, two of them the code.
-            await self._connection.close(item[0], item[1].encode()[:120].decode(errors="ignore"))
 
     def _receive(self, data: str | bytes) -> None:
         try:
-            frame = codec.read_frame(data)
+            frame = codec.read_frame(data, self._terms.bounds.json_depth)
         except FrameError as error:
             self._tapped(True, "other", error.unique_id or "", data)
             # OCPP-J 1.6 section 4.2.3: a CALLERROR answers a CALL, never an answer.
@@ -136,8 +145,10 @@ class Link:
                 self._tapped(True, "error", frame.unique_id, data)
                 self._owner.on_answer(frame.error)
             case IgnoredFrame() if self._terms.relay:
+                self._tapped(True, "other", "", data)
                 self._owner.on_other(data.encode() if isinstance(data, str) else data)
             case IgnoredFrame():
+                self._tapped(True, "other", "", data)
                 self._owner.on_refused(MessageError(ErrorCode.FormationViolation, frame.reason), None)
 
     def _tapped(self, inbound: bool, kind: Kind, unique_id: str, data: str | bytes, action: str | None = None) -> None:

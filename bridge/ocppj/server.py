@@ -6,11 +6,9 @@ the handshake waits; its refusal is the handshake's HTTP status.
 
 from __future__ import annotations
 
-import binascii
 import http
 import logging
 import ssl
-from base64 import b64decode
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 from urllib.parse import unquote
@@ -21,33 +19,19 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
+from bridge import identity as identities
+from bridge import paths
 from bridge.certificates import names_of
 from bridge.errors import Why
+from bridge.limits.guard import House, Rules
+from bridge.ocppj.bounds import Bounded, Bounds
+from bridge.ocppj.handshakes import Judged
 
 _PROTOCOL_ERROR, _INTERNAL_ERROR = 1002, 1011
 _log = logging.getLogger("bridge.ocppj")
 # What websockets itself says of broken handshakes would be a traceback each; ours are refusals, logged as such.
 _silent = logging.getLogger("bridge.websockets.silent")
 _silent.disabled = True
-
-
-class Credentials(Struct, frozen=True):
-    """HTTP Basic (OCPP-J 1.6 section 6.2.2): the password is raw bytes, and may hold a colon."""
-
-    user: bytes
-    password: bytes
-
-    @classmethod
-    def read(cls, authorization: str | None) -> Credentials | None:
-        """From an Authorization header; None if there is none, or it is not Basic."""
-        scheme, _, encoded = (authorization or "").partition(" ")
-        if scheme.lower() != "basic":
-            return None
-        try:
-            user, colon, password = b64decode(encoded.strip(), validate=True).partition(b":")
-        except (binascii.Error, ValueError):
-            return None
-        return cls(user, password) if colon else None
 
 
 class Knock(Struct, frozen=True, kw_only=True):
@@ -60,20 +44,28 @@ class Knock(Struct, frozen=True, kw_only=True):
     authorization: str | None
     listener: str = ""
     certificate: tuple[str, ...] | None = None
+    token: str | None = None
 
-    @property
-    def credentials(self) -> Credentials | None:
-        return Credentials.read(self.authorization)
+    def __repr__(self) -> str:
+        return f"Knock({self.identity!r}, {self.peer!r})"
 
 
 class Refused(Exception):
-    """The handshake ends with this HTTP status, and this text; `why` is the word that it is counted by."""
+    """The handshake ends with this HTTP status, and this text; `why` is the word that it is counted by. With
+    `hides_identity`, what stands for the identity is a secret."""
 
     def __init__(
-        self, status: int, text: str, headers: dict[str, str] | None = None, *, why: Why = Why.UNAVAILABLE
+        self,
+        status: int,
+        text: str,
+        headers: dict[str, str] | None = None,
+        *,
+        why: Why = Why.UNAVAILABLE,
+        hides_identity: bool = False,
     ) -> None:
         super().__init__(text)
         self.why = why
+        self.hides_identity = hides_identity
         self.status = status
         self.text = text
         self.headers = headers or {}
@@ -108,7 +100,8 @@ class JsonServer:
         *,
         path: str,
         help_text: str,
-        max_size: int,
+        bounds: Bounds = Bounds(),  # noqa: B008  frozen
+        rules: Rules = Rules(),  # noqa: B008
         ping_interval: float | None,
         open_timeout: float,
         refused: Told,
@@ -120,12 +113,18 @@ class JsonServer:
         self._admit = admit
         self._path = path.strip("/")
         self._help_text = help_text
-        self._max_size = max_size
+        self._bounds = bounds
+        self._house = House(rules, self._turned_away)
         self._ping_interval = ping_interval
         self._refused = refused
         self._open_timeout = open_timeout
         self._server: Server | None = None
         self.address: tuple[str, int] = ("", 0)
+
+    @property
+    def listening(self) -> bool:
+        """Whether somebody can knock."""
+        return self._server is not None and self._server.is_serving()
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
         """Listen. Raises OSError where that is not possible."""
@@ -135,9 +134,9 @@ class JsonServer:
             port,
             process_request=self._knock,
             select_subprotocol=self._select,
-            create_connection=_connections(self._help_text, self._refused),
+            create_connection=_connections(self._help_text, self._refused, self._house, self._bounds),
             compression=None,
-            max_size=self._max_size,
+            max_size=self._bounds.max_size,
             ping_interval=self._ping_interval,
             ping_timeout=self._ping_interval,
             open_timeout=self._open_timeout,
@@ -145,6 +144,7 @@ class JsonServer:
             server_header="ocpp-bridge",
             logger=_silent,
             ssl=tls,
+            ssl_handshake_timeout=None if tls is None else self._house.rules.header_timeout,
         )
         self.address = next(iter(self._server.sockets)).getsockname()[:2]
 
@@ -154,6 +154,9 @@ class JsonServer:
             self._server.close(code=1001, reason="the bridge is shutting down")
             await self._server.wait_closed()
 
+    def _turned_away(self, peer: str, status: int, text: str, why: Why) -> None:
+        self._refused(None, peer, status, text, why)
+
     # The handshake.
 
     async def _knock(self, connection: ServerConnection, request: Request) -> Response | None:
@@ -162,32 +165,43 @@ class JsonServer:
         try:
             if not self._admits(peer):
                 raise Refused(403, "This listener is not for your network.", why=Why.WRONG_ADDRESS)
-            identity = self._identity(request.path)
+            identity, token = self._address(request.path)
             if "websocket" not in request.headers.get("Upgrade", "").lower():
                 raise Refused(426, self._help_text, {"Upgrade": "websocket"}, why=Why.WRONG_DOOR)
             assert isinstance(connection, _Connection)
             certificate = names_of(connection.transport.get_extra_info("peercert"))
-            connection.entry = await self._admit(_read_knock(identity, peer, request.headers, self._name, certificate))
+            connection.entry = await self._admit(
+                _read_knock(identity, token, peer, request.headers, self._name, certificate)
+            )
         except Refused as refusal:
-            self._refused(identity, peer, refusal.status, refusal.text.splitlines()[0], refusal.why)
-            return _response(refusal)
+            who = None if refusal.hides_identity else identity
+            self._refused(who, peer, refusal.status, refusal.text.splitlines()[0], refusal.why)
+            return _response(refusal, self._help_text if _is_lost(refusal) else "")
         except Exception:
             _log.exception("a handshake could not be judged")
             return _response(Refused(500, "The bridge failed; its log says why."))
         return None
 
-    def _identity(self, target: str) -> str:
-        """The last segment of the path, decoded once (rule 2). Letter case before it, and slashes behind it, are
-        forgiven. Raises Refused."""
+    def _address(self, target: str) -> tuple[str, str | None]:
+        """The last segment of the path, decoded once (rule 2), is the identity; the one before it may be a token.
+        Letter case before them, and slashes behind them, are forgiven. Raises Refused."""
         path = target.partition("?")[0].rstrip("/")
         folder, _, last = path.rpartition("/")
-        identity = unquote(last, errors="strict") if _decodes(last) else ""
-        if folder.strip("/").lower() != self._path.lower() or not identity:
-            raise Refused(404, f"There is nothing at {path[:200]}.\n{self._help_text}", why=Why.WRONG_DOOR)
-        if len(identity) > 255 or not identity.isprintable():
-            text = "An identity has at most 255 characters, none of them a control character.\n"
-            raise Refused(400, text, why=Why.MALFORMED)
-        return identity
+        above, _, token = folder.rpartition("/")
+        is_plain, has_token = self._is_ours(folder), token != "" and self._is_ours(above)
+        if not last or not (is_plain or has_token):
+            where = paths.shown(path, self._path.lower().split("/"))
+            raise Refused(404, f"There is nothing at {where}.", why=Why.WRONG_DOOR)
+        try:
+            identity = identities.read(unquote(last, errors="strict"))
+        except UnicodeDecodeError:
+            raise Refused(404, "The identity in the address is not UTF-8.", why=Why.WRONG_DOOR) from None
+        except ValueError as error:
+            raise Refused(400, f"{str(error)[:1].upper()}{str(error)[1:]}.", why=Why.MALFORMED) from None
+        return identity, None if is_plain else unquote(token, errors="replace")
+
+    def _is_ours(self, folder: str) -> bool:
+        return folder.strip("/").lower() == self._path.lower()
 
     def _select(self, connection: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
         assert isinstance(connection, _Connection)
@@ -214,20 +228,23 @@ def _peer(connection: ServerConnection) -> str:
     return str(connection.remote_address[0]) if connection.remote_address else ""
 
 
-def _decodes(segment: str) -> bool:
-    try:
-        unquote(segment, errors="strict")
-    except UnicodeDecodeError:
-        return False
-    return True
+def _is_lost(refusal: Refused) -> bool:
+    return refusal.status == http.HTTPStatus.NOT_FOUND and refusal.why is Why.WRONG_DOOR
 
 
 def _read_knock(
-    identity: str, peer: str, headers: Headers, listener: str, certificate: tuple[str, ...] | None
+    identity: str,
+    token: str | None,
+    peer: str,
+    headers: Headers,
+    listener: str,
+    certificate: tuple[str, ...] | None,
 ) -> Knock:
-    """Clients send the subprotocols in one header or in several (rule 4)."""
+    """Clients send the subprotocols in one header or in several (rule 4). Raises Refused."""
     offered = [part.strip() for line in headers.get_all("Sec-WebSocket-Protocol") for part in line.split(",")]
     authorization = headers.get_all("Authorization")
+    if len(authorization) > 1:
+        raise Refused(400, "One Authorization header is enough.", why=Why.MALFORMED)
     return Knock(
         identity=identity,
         peer=peer,
@@ -235,11 +252,12 @@ def _read_knock(
         authorization=authorization[0] if authorization else None,
         listener=listener,
         certificate=certificate,
+        token=token,
     )
 
 
-def _response(refusal: Refused) -> Response:
-    body = f"{refusal.text}\n".encode()
+def _response(refusal: Refused, help_text: str = "") -> Response:
+    body = f"{refusal.text}\n{help_text}".encode()
     headers = Headers(refusal.headers)
     headers["Content-Type"] = "text/plain; charset=utf-8"
     headers["Content-Length"] = str(len(body))
@@ -247,7 +265,7 @@ def _response(refusal: Refused) -> Response:
     return Response(refusal.status, http.HTTPStatus(refusal.status).phrase, headers, body)
 
 
-def _connections(help_text: str, refused: Told) -> type[_Connection]:
+def _connections(help_text: str, refused: Told, house: House, bounds: Bounds) -> type[_Connection]:
     """Connections that know what to tell somebody who does not speak WebSocket."""
     body = f"This is the OCPP-J (JSON over WebSocket) port.\n{help_text}\n".encode()
     lines = (
@@ -263,14 +281,14 @@ def _connections(help_text: str, refused: Told) -> type[_Connection]:
         refused(None, _peer(connection), 405, "not a WebSocket handshake", Why.WRONG_DOOR)
         connection.transport.write(response)
 
-    return type("Connection", (_Connection,), {"turn_away": turn_away})
+    return type("Connection", (_Connection,), {"turn_away": turn_away, "bounds": bounds} | house.attributes)
 
 
-class _Connection(ServerConnection):
+class _Connection(Judged, Bounded, ServerConnection):
     """One that answers a POST, which websockets cannot read, and that lets go of its Entry however it ends."""
 
     entry: Entry | None = None
-    _begun = _turned_away = False
+    _begun = False
 
     def turn_away(self) -> None:
         """Answer it."""
@@ -278,7 +296,7 @@ class _Connection(ServerConnection):
 
     def data_received(self, data: bytes) -> None:
         if not self._begun and data[:1].isalpha() and not b"GET ".startswith(data[:4]):
-            self._turned_away = True
+            self.ignore()
             self.turn_away()
             # RFC 9112 section 9.6: what is still on its way is read, or a reset could overtake the answer.
             if self.transport.can_write_eof():
@@ -286,10 +304,13 @@ class _Connection(ServerConnection):
             else:
                 self.transport.close()
         self._begun = True
-        if not self._turned_away:
-            super().data_received(data)
+        super().data_received(data)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def give_up(self, reason: str) -> None:
+        """Its Link says why it ended."""
+        Bounded.give_up(self, reason)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
         entry, self.entry = self.entry, None
         if entry is not None:
             entry.abandon()

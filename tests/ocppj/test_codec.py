@@ -16,7 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft4Validator
 
-from bridge.errors import ErrorCode, MessageError
+from bridge.errors import ErrorCode, MessageError, Why
 from bridge.ocpp.actions import ACTIONS, SECURITY_EXTENSIONS, Party
 from bridge.ocpp.losses import Reason
 from bridge.ocpp.manners import Boot
@@ -316,6 +316,14 @@ def test_what_cannot_be_an_id(written: str) -> None:
         with pytest.raises(FrameError) as caught:
             read_frame(text)
         assert caught.value.unique_id is None
+
+
+def test_depth_has_a_bound() -> None:
+    codec.read_frame('[2,"1","x",' + "[" * 31 + "]" * 31 + "]")
+    with pytest.raises(codec.FrameError, match="more than 32 objects and lists") as caught:
+        codec.read_frame('[2,"1","x",' + '{"a":' * 32 + "1" + "}" * 32 + "]")
+    assert (caught.value.unique_id, caught.value.why) == ("1", Why.TOO_DEEP)
+    codec.read_frame('[2,"1","x",' + "[" * 98 + "]" * 98 + "]", 99)
 
 
 @given(st.text(string.ascii_letters, min_size=37, max_size=80))

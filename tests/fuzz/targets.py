@@ -1,0 +1,157 @@
+"""One target for each parser: bytes in, nothing out. Its invariant is the line that it begins with; any other
+exception is a finding. `seeds` are its corpus: messages of our own encoder, and the shapes of attacks.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import cache
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from bridge import config, identity, paths
+from bridge.core.addresses import learn
+from bridge.dialects.versions import DIALECTS
+from bridge.errors import BridgeError, ConfigurationError, Why
+from bridge.ocpp.actions import ACTIONS, Party
+from bridge.ocpp.rpc import Answer, Call
+from bridge.ocppj import codec as frames
+from bridge.ocppj.codec import CallFrame, ResultFrame
+from bridge.ocppj.server import JsonServer, Knock, Refused
+from bridge.ocpps import envelope
+from bridge.ocpps.codec import Codec, boot_of
+from bridge.ocpps.wsdl import default_folder, folder_name, load
+from bridge.ocpps.xml import local_name
+from tests.fuzz.seeds import CONFIGURATIONS, ENVELOPES, FRAMES, URLS, json_messages, soap_messages
+
+_SERVICES = ("CentralSystemService", "ChargePointService")
+
+
+class Target(Struct, frozen=True, kw_only=True):
+    """`run` raises nothing, whatever it is given; `words` are what its format trips over."""
+
+    run: Callable[[bytes], None]
+    seeds: Callable[[], Iterator[bytes]]
+    words: tuple[bytes, ...]
+
+
+@cache
+def _codecs() -> tuple[Codec, ...]:
+    folder = default_folder()
+    return tuple(
+        Codec(load(folder / folder_name(version) / f"{service}.wsdl"), dialect)
+        for version, dialect in DIALECTS.items()
+        for service in _SERVICES
+    )
+
+
+def soap(data: bytes) -> None:
+    """Any bytes are an envelope with a Call or an answer, in each of the versions, or a BridgeError."""
+    try:
+        opened = envelope.read(data)
+    except BridgeError as error:
+        assert error.description and error.why in Why
+        return
+    boot_of(opened.body)
+    name = local_name(opened.body).removesuffix("Response")
+    actions = {"Heartbeat", name[:1].upper() + name[1:]}
+    for codec in _codecs():
+        for strict in (True, False):
+            _or_an_error(codec.read_call, opened, "1", strict=strict)
+            for action in actions:
+                _or_an_error(codec.read_answer, opened, action, "1", strict=strict)
+
+
+def json(data: bytes) -> None:
+    """Any bytes are a frame with a Call or an answer, of either party, or a BridgeError."""
+    try:
+        frame = frames.read_frame(data)
+    except BridgeError as error:
+        assert error.description and error.why in Why
+        return
+    for strict in (True, False):
+        if isinstance(frame, CallFrame):
+            frames.boot_of(frame)
+            for party in Party:
+                _or_an_error(frames.decode_call, frame, party, strict=strict)
+        if isinstance(frame, ResultFrame):
+            for action in ACTIONS:
+                _or_an_error(frames.decode_result, frame, action, strict=strict)
+
+
+def _or_an_error(read: Callable[..., Call | Answer], *arguments: Any, strict: bool) -> None:
+    """What was read can be written again as a frame."""
+    try:
+        message = read(*arguments, strict=strict)
+    except BridgeError as error:
+        assert error.description and error.why in Why
+    else:
+        frames.encode(message)
+
+
+@cache
+def _folder() -> Path:
+    return Path(tempfile.mkdtemp(prefix="ocpp-bridge-fuzz-"))
+
+
+def configuration(data: bytes) -> None:
+    """Any bytes are Settings, or a ConfigurationError with a line for every complaint."""
+    path = _folder() / "conf.toml"
+    path.write_bytes(data)
+    try:
+        config.load(path, {})
+    except ConfigurationError as error:
+        assert error.complaints
+        assert len(str(error).splitlines()) == len(error.complaints)
+        assert str(error).replace("\n", "").isprintable()
+
+
+async def _never(knock: Knock) -> object:
+    raise AssertionError
+
+
+@cache
+def _listener() -> JsonServer:
+    return JsonServer(
+        _never,  # type: ignore[arg-type]
+        path="/ocpp",
+        help_text="",
+        ping_interval=None,
+        open_timeout=1,
+        refused=lambda *_: None,
+    )
+
+
+def url(data: bytes) -> None:
+    """Any path names an identity that is printable and in one normal form, or is Refused; any address that a message
+    gives is one to call back, or a Refusal."""
+    text = data.decode("utf-8", "surrogateescape")
+    try:
+        named, _ = _listener()._address(text)
+    except Refused as refusal:
+        assert 400 <= refusal.status < 500
+        assert refusal.why in Why
+    else:
+        assert identity.read(named) == named
+        assert named.isprintable() and 0 < len(named) <= 255
+    paths.shown(text)
+    try:
+        named = identity.read(text)
+    except ValueError:
+        pass
+    else:
+        assert identity.read(named) == named and identity.same(named, text)
+    learn(text, None, "192.0.2.1", (ip_network("10.0.0.0/8"),))
+    learn(None, text, "::1", ())
+
+
+TARGETS: dict[str, Target] = {
+    "soap": Target(run=soap, seeds=lambda: iter([*soap_messages(_codecs()), *ENVELOPES]), words=tuple(ENVELOPES)),
+    "json": Target(run=json, seeds=lambda: iter([*json_messages(), *FRAMES]), words=tuple(FRAMES)),
+    "configuration": Target(run=configuration, seeds=lambda: iter(CONFIGURATIONS), words=tuple(CONFIGURATIONS[1:])),
+    "url": Target(run=url, seeds=lambda: iter(URLS), words=tuple(URLS)),
+}

@@ -1,0 +1,31 @@
+"""One line a minute for each source and reason, whatever comes, and a table that does not grow with it."""
+
+from __future__ import annotations
+
+from bridge.limits.gate import Gate
+from tests.limits.test_bucket import Clock
+
+
+def test_once_a_minute() -> None:
+    clock = Clock()
+    gate = Gate(clock)
+    assert [gate.passes("a") for _ in range(4)] == [0, None, None, None]
+    assert gate.passes("b") == 0
+    clock.now += 59.9
+    assert gate.passes("a") is None
+    clock.now += 0.2
+    assert [gate.passes("a"), gate.passes("a")] == [4, None]
+    clock.now += 60
+    assert gate.passes("a") == 1
+
+
+def test_a_flood_of_sources_does_not_fill_memory() -> None:
+    clock = Clock()
+    gate = Gate(clock, most=100)
+    assert gate.passes("first") == 0
+    for number in range(10_000):
+        clock.now += 0.001
+        assert gate.passes(number) == 0
+        assert len(gate) <= 100
+    assert gate.passes(9_999) is None
+    assert gate.passes("first") == 0

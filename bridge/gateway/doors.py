@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable
 from http import HTTPStatus
 
+from bridge.access.gatekeeper import Gatekeeper
+from bridge.access.rules import Shown
 from bridge.core import addresses
-from bridge.core.session import Status
+from bridge.core.links import Status
 from bridge.dialects.known import Known
-from bridge.errors import BridgeError, ErrorCode, Unavailable, UnknownIdentity
+from bridge.dialects.versions import OCPP16
+from bridge.errors import AccessDenied, BridgeError, ErrorCode, Unavailable, UnknownIdentity, Why
+from bridge.gateway.authorization_key import AuthorizationKeys
 from bridge.gateway.conductor import Conductor
 from bridge.gateway.placement import Placement, Placements
+from bridge.gateway.rules import rules_of_central_system
 from bridge.gateway.sessions import Sessions, mint
 from bridge.gateway.ways import SHUTTING_DOWN, PostedWay
 from bridge.ocpp.actions import Party
@@ -19,49 +24,67 @@ from bridge.ocppj.client import DialRefused, NoCommonSubprotocol, dial
 from bridge.ocppj.codec import SUBPROTOCOL
 from bridge.ocppj.link import Connection
 from bridge.ocppj.server import Knock, Refused
-from bridge.ocpps.server import Admission, Arrival
+from bridge.ocpps.door import Admission, Arrival
 
 CHARGE_POINT, CENTRAL_SYSTEM = Party.CHARGE_POINT, Party.CENTRAL_SYSTEM
 
 
 class Reception:
-    """All who come in. `placements` may be replaced while it works."""
+    """All who come in. `placements` may be replaced while it works; `networks` says where callback addresses may lead
+    that are learnt through a listener of that name."""
 
-    def __init__(self, placements: Placements, sessions: Sessions, networks: Sequence[addresses.Network]) -> None:
+    def __init__(
+        self,
+        placements: Placements,
+        sessions: Sessions,
+        networks: Callable[[str], tuple[addresses.Network, ...]],
+        gatekeeper: Gatekeeper,
+        keys: AuthorizationKeys,
+    ) -> None:
         self.placements = placements
         self.draining = False
         self._sessions = sessions
         self._networks = networks
+        self._gatekeeper = gatekeeper
+        self._keys = keys
 
     # SOAP.
 
-    def soap_charge_point(self, arrival: Arrival) -> Admission:
-        """A message to our CentralSystemService. Raises UnknownIdentity, or Unavailable while the bridge drains."""
+    async def soap_charge_point(self, arrival: Arrival) -> Admission:
+        """A message to our CentralSystemService. Raises UnknownIdentity, AccessDenied, or Unavailable while the bridge
+        drains. Nothing of a message is looked at, and nothing learnt from it, before it is let in."""
+        self._open()
+        await self._admit(self._placement(arrival.identity), lambda token: _shown_over_soap(arrival, token=token))
         self._open()
         conductor = self._sessions.get(arrival.identity)
         if conductor is None or not isinstance(conductor.ways.get(CHARGE_POINT), PostedWay):
             placement = self.placements.of(self._sessions.spelling(arrival.identity))
             conductor = self._sessions.soap(placement, arrival.version)
-        self._sessions.spoke(conductor, arrival.version)
+        conductor.paced()
+        self._sessions.spoke(conductor, arrival.version, arrival.address)
         if arrival.boot is not None:
             conductor.met(arrival.boot)
         addressing = arrival.addressing
-        learnt = addresses.learn(addressing.sent_from, addressing.reply_to, arrival.peer, self._networks)
+        networks = self._networks(arrival.listener)
+        learnt = addresses.learn(addressing.sent_from, addressing.reply_to, arrival.peer, networks)
         self._sessions.learn(conductor, learnt)
         return _admission(conductor, CHARGE_POINT, arrival)
 
-    def soap_central_system(self, arrival: Arrival) -> Admission:
+    async def soap_central_system(self, arrival: Arrival) -> Admission:
         """A command to our ChargePointService: from the Central System of the Charge Point that it names. Raises
-        UnknownIdentity, or Unavailable for a Charge Point that was never here."""
+        UnknownIdentity, AccessDenied, or Unavailable for a Charge Point that was never here."""
         self._open()
-        conductor = self._commanded(arrival.identity)
-        return _admission(conductor, CENTRAL_SYSTEM, arrival)
+        conductor = self._sessions.named_by_soap(arrival.identity)
+        placement = self.placements.named(arrival.identity) if conductor is None else conductor.placement
+        for rule in rules_of_central_system(placement.central_system, placement.system):
+            await self._gatekeeper.admit(rule, Shown(peer=arrival.peer, authorization=arrival.authorization))
+        self._open()
+        return _admission(self._commanded(arrival.identity, placement), CENTRAL_SYSTEM, arrival)
 
-    def _commanded(self, name: str) -> Conductor:
+    def _commanded(self, name: str, placement: Placement) -> Conductor:
         conductor = self._sessions.named_by_soap(name)
         if conductor is not None:
             return conductor
-        placement = self.placements.named(name)
         if placement.speaks_json:
             raise BridgeError(ErrorCode.SecurityError, f"the Central System of {name!r} speaks JSON")
         raise Unavailable(f"the Charge Point {name!r} has not connected yet")
@@ -70,6 +93,23 @@ class Reception:
         if self.draining:
             raise Unavailable(SHUTTING_DOWN)
 
+    # Both.
+
+    def _placement(self, identity: str) -> Placement:
+        """Raises UnknownIdentity, and AccessDenied where a token stands in the place of the identity."""
+        known = self._sessions.get(identity)
+        if known is not None:  # what is configured differently has no Session any more
+            return known.placement
+        if self.placements.may_be_token(identity):
+            text = "no Charge Point is served at this address"
+            raise AccessDenied(HTTPStatus.NOT_FOUND, text, Why.WRONG_DOOR, hides_identity=True)
+        return self.placements.of(self._sessions.spelling(identity))
+
+    async def _admit(self, placement: Placement, shown: Callable[[bool], Shown]) -> None:
+        """`shown` gives what was shown, by whether an address with a token is expected. Raises AccessDenied."""
+        rule = self._keys.rule(placement)
+        self._keys.used(placement, await self._gatekeeper.admit(rule, shown(rule.asks == "token")))
+
     # JSON.
 
     async def knock(self, knock: Knock) -> JsonEntry:
@@ -77,24 +117,30 @@ class Reception:
         if self.draining:
             raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, SHUTTING_DOWN)
         try:
-            placement = self.placements.of(self._sessions.spelling(knock.identity))
+            placement = self._placement(knock.identity)
+            await self._admit(placement, lambda token: _shown_over_json(knock))
+        except AccessDenied as denied:
+            raise _denied(denied) from denied
         except UnknownIdentity as error:
             # OCPP-J 1.6 section 3.2: the server "should send an HTTP 404 status and abort the WebSocket connection".
             raise Refused(HTTPStatus.NOT_FOUND, error.description, why=error.why) from error
-        _authenticate(knock, placement)
-        self._check_replacement(knock)
+        self._check_replacement(knock, placement)
         if placement.speaks_json:
             return await self._relayed(knock, placement)
         return await self._translated(knock, placement)
 
-    def _check_replacement(self, knock: Knock) -> None:
-        """The newest connection of an identity replaces the older one, but only with the same credentials."""
+    def _check_replacement(self, knock: Knock, placement: Placement) -> None:
+        """The newest connection of an identity replaces the older one, but only with the same credentials, unless it
+        has proved whose it is: a password may be new."""
+        if placement.rule.proves:
+            return
         conductor = self._sessions.get(knock.identity)
         if conductor is None or conductor.session.links[CHARGE_POINT].status is not Status.UP:
             return
-        if not isinstance(conductor.ways[CHARGE_POINT], PostedWay) and conductor.shown != (knock.authorization or ""):
+        same = hmac.compare_digest(_octets(conductor.shown), _octets(knock.authorization or ""))
+        if not isinstance(conductor.ways[CHARGE_POINT], PostedWay) and not same:
             text = "Another connection of this Charge Point is open, with other credentials."
-            raise Refused(HTTPStatus.FORBIDDEN, text)
+            raise Refused(HTTPStatus.FORBIDDEN, text, why=Why.WRONG_PASSWORD)
 
     async def _relayed(self, knock: Knock, placement: Placement) -> JsonEntry:
         """Between two JSON parties the far side is dialled while the handshake waits: its refusal is ours."""
@@ -105,10 +151,13 @@ class Reception:
         if not spoken:
             return JsonEntry(self._sessions, placement, knock, None, None)
         try:
-            far = await dial(placement.target(subprotocols=spoken, authorization=knock.authorization))
+            target = self._keys.target(placement, subprotocols=spoken, authorization=knock.authorization)
+            far = await dial(target)
         except NoCommonSubprotocol:
             return JsonEntry(self._sessions, placement, knock, None, None)
         except DialRefused as refused:
+            if refused.status == HTTPStatus.UNAUTHORIZED:
+                self._keys.denied(placement)
             raise _refused(refused) from refused
         return JsonEntry(self._sessions, placement, knock, offered[far.subprotocol or ""], far)
 
@@ -160,7 +209,7 @@ def _admission(conductor: Conductor, party: Party, arrival: Arrival) -> Admissio
     return Admission(
         unique_id=arrival.addressing.message_id or mint(),
         strict=conductor.placement.strict,
-        known=_known(conductor),
+        known=None if arrival.version == OCPP16.version else _known(conductor),
         manners=conductor.manners() if party is CHARGE_POINT else conductor.towards_central_system(),
         handle=way.receive,
         lost=conductor.lost,
@@ -177,16 +226,35 @@ def _known(conductor: Conductor) -> Known:
     )
 
 
-def _authenticate(knock: Knock, placement: Placement) -> None:
-    """OCPP-J 1.6 section 6.2.2: the user is the identity, the password the key that was agreed on. Raises Refused."""
-    expected = placement.own.password
-    if expected is None:
-        return
-    shown = knock.credentials
-    right = shown is not None and hmac.compare_digest(shown.password, expected.reveal())
-    if shown is None or not right or shown.user.decode("utf-8", "replace") != knock.identity:
-        challenge = {"WWW-Authenticate": 'Basic realm="ocpp-bridge", charset="UTF-8"'}
-        raise Refused(HTTPStatus.UNAUTHORIZED, "The password is not that of this Charge Point.", challenge)
+def _shown_over_soap(arrival: Arrival, *, token: bool) -> Shown:
+    """`token`: the first segment behind the service is one. The identity may follow, and is what comes last."""
+    path = arrival.path[1:] if token else arrival.path
+    return Shown(
+        peer=arrival.peer,
+        named=(*path[-1:], *((arrival.identity,) if arrival.in_header else ())),
+        authorization=arrival.authorization,
+        certificate=arrival.certificate,
+        token=arrival.path[0] if token and arrival.path else None,
+    )
+
+
+def _shown_over_json(knock: Knock) -> Shown:
+    return Shown(
+        peer=knock.peer,
+        named=(knock.identity,),
+        authorization=knock.authorization,
+        certificate=knock.certificate,
+        token=knock.token,
+    )
+
+
+def _octets(header: str) -> bytes:
+    return header.encode("utf-8", "surrogateescape")
+
+
+def _denied(denied: AccessDenied) -> Refused:
+    text = f"{denied.description[:1].upper()}{denied.description[1:]}."
+    return Refused(denied.status, text, denied.headers, why=denied.why, hides_identity=denied.hides_identity)
 
 
 def _refused(refused: DialRefused) -> Refused:

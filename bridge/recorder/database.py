@@ -1,0 +1,226 @@
+"""The messages in SQLite: one file beside the store's, or memory. Bounded by count, by age, and as a whole.
+
+It is written by one thread and read by others. Losing it is no harm, so nothing here waits for the disk, nor makes the
+store wait that shares it (synchronous = OFF): the end of the process loses nothing, a power cut may break the file, and
+then a fresh one is begun.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from bridge.recorder.joined import Row
+
+_VERSION = 1
+# A file that another version of the bridge has made is not read as if it were ours.
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS messages (
+    id INTEGER PRIMARY KEY, folded TEXT NOT NULL, identity TEXT NOT NULL, at REAL NOT NULL, ms REAL NOT NULL,
+    action TEXT NOT NULL, outcome TEXT NOT NULL, sender TEXT NOT NULL, brief BLOB NOT NULL, body BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS messages_of ON messages (folded);
+"""
+_COLUMNS = len(Row.__args__)  # type: ignore[attr-defined]
+_LISTED = "id, identity, at, ms, action, outcome, sender, brief"
+# Rows of one statement: for each statement the interpreter's lock is let go, and has to be waited for.
+_AT_ONCE = (64, 8, 1)
+# A look at what is too old, or too much, costs some rows at most. The rest goes with the next.
+_OLDEST = "SELECT id, at FROM messages ORDER BY id LIMIT 500"
+_PRUNE_OLD = f"DELETE FROM messages WHERE id IN (SELECT id FROM ({_OLDEST}) WHERE at < ?)"  # noqa: S608
+_PRUNE_MUCH = f"DELETE FROM messages WHERE id IN (SELECT id FROM ({_OLDEST}))"  # noqa: S608
+_PRUNE_MANY = """
+DELETE FROM messages WHERE folded = :folded AND id <= (
+    SELECT id FROM messages WHERE folded = :folded ORDER BY id DESC LIMIT 1 OFFSET :most
+)
+"""
+# Seconds to wait for whoever else has the file locked.
+_PATIENCE = 5.0
+
+
+class Unusable(Exception):
+    """There is something else in its place; the text says what."""
+
+
+class Bounds(Struct, frozen=True, kw_only=True):
+    """How much is kept: messages of a Charge Point, seconds, octets of all."""
+
+    messages: int
+    age: float
+    octets: int
+
+
+class Database:
+    """The file at `path`, None: memory. Not connected until `connect`; may be connected anew."""
+
+    def __init__(self, path: Path | None, bounds: Bounds) -> None:
+        self._path = path
+        self._bounds = bounds
+        self._writer: sqlite3.Connection | None = None
+        self._reader: sqlite3.Connection | None = None
+        self._reading = threading.Lock()
+        self._written: dict[str, int] = {}
+        self._file: tuple[int, int] | None = None
+
+    # Connections.
+
+    def connect(self) -> int:
+        """Open the file, made if need be; gives the last id in it, 0 if there is none. What is corrupt is put aside, in
+        the place of what was put aside before. Raises OSError, sqlite3.Error or Unusable."""
+        self.close()
+        if self._path is None:
+            self._writer = self._reader = _opened(":memory:")
+            return _prepared(self._writer)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        if self._path.exists() and not self._path.is_file():
+            raise Unusable("it is not a file")
+        try:
+            last = self._connect(self._path)
+        except sqlite3.DatabaseError as error:
+            self.close()
+            if not _is_corrupt(error):
+                raise
+            self.put_aside()
+            last = self._connect(self._path)
+        self._file = _file_at(self._path)
+        return last
+
+    def _connect(self, path: Path) -> int:
+        self._writer = _opened(path)
+        # A message is some kilobytes: in pages of the usual size much of it would be in chains of them.
+        self._writer.execute("PRAGMA page_size = 32768")
+        self._writer.execute("PRAGMA journal_mode = WAL")
+        self._writer.execute("PRAGMA wal_autocheckpoint = 250")
+        self._writer.execute("PRAGMA synchronous = OFF")
+        last = _prepared(self._writer)
+        reader = _opened(path)
+        reader.execute("PRAGMA query_only = 1")
+        with self._reading:
+            self._reader = reader
+        return last
+
+    def close(self) -> None:
+        """Leave the file to others. What is read from here on is nothing."""
+        with self._reading:
+            reader, self._reader = self._reader, None
+            writer, self._writer = self._writer, None
+            for connection in {id(each): each for each in (reader, writer) if each is not None}.values():
+                with suppress(sqlite3.Error):
+                    connection.close()
+
+    def put_aside(self) -> None:
+        """The file is corrupt: it makes room for a fresh one."""
+        self.close()
+        assert self._path is not None
+        for suffix in ("-wal", "-shm"):
+            Path(f"{self._path}{suffix}").unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            self._path.replace(f"{self._path}.corrupt")
+
+    # Writing.
+
+    def write(self, rows: Sequence[Row], now: float) -> None:
+        """Write `rows`, those with a known id in the place of what was there, and take out a part of what is too old or
+        too much. Raises sqlite3.Error or Unusable, and then nothing is written."""
+        writer = self._writer
+        if writer is None:
+            raise Unusable("it is not open")
+        with self._reading if self._path is None else nullcontext():
+            try:
+                writer.execute("BEGIN IMMEDIATE")
+                _insert(writer, rows)
+                self._prune(writer, rows, now)
+                writer.execute("COMMIT")
+            except sqlite3.Error as error:
+                with suppress(sqlite3.Error):
+                    writer.rollback()
+                if _is_corrupt(error) and self._path is not None:
+                    self.put_aside()
+                raise
+        if self._path is not None and _file_at(self._path) != self._file:
+            raise Unusable("it was removed, or another took its place")
+
+    def _prune(self, writer: sqlite3.Connection, rows: Sequence[Row], now: float) -> None:
+        for folded in self._due(rows):
+            writer.execute(_PRUNE_MANY, {"folded": folded, "most": self._bounds.messages})
+        writer.execute(_PRUNE_OLD, (now - self._bounds.age,))
+        if _octets(writer) > self._bounds.octets:
+            writer.execute(_PRUNE_MUCH)
+
+    def _due(self, rows: Sequence[Row]) -> Iterator[str]:
+        """The Charge Points whose messages are to be counted: at the first, and then every so often."""
+        every = max(1, min(50, self._bounds.messages // 20))
+        if len(self._written) > 100_000:
+            self._written.clear()
+        for folded in dict.fromkeys(row[1] for row in rows):
+            written = sum(row[1] == folded for row in rows)
+            before = self._written.get(folded, 0)
+            self._written[folded] = before + written
+            if not before or before // every != (before + written) // every:
+                yield folded
+
+    # Reading, from any thread.
+
+    def listed(self, where: str, values: Sequence[object], limit: int) -> list[tuple[Any, ...]]:
+        """id, identity, at, ms, action, outcome, sender and Brief of the newest messages. Raises sqlite3.Error."""
+        return self._read(f"SELECT {_LISTED} FROM messages WHERE {where} ORDER BY id DESC LIMIT ?", [*values, limit])  # noqa: S608
+
+    def whole(self, number: int) -> list[tuple[Any, ...]]:
+        """The same of one, and its Body; nothing if it is not there. Raises sqlite3.Error."""
+        return self._read(f"SELECT {_LISTED}, body FROM messages WHERE id = ?", [number])  # noqa: S608
+
+    def _read(self, statement: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
+        with self._reading:
+            return [] if self._reader is None else self._reader.execute(statement, values).fetchall()
+
+
+def _insert(writer: sqlite3.Connection, rows: Sequence[Row]) -> None:
+    done = 0
+    for size in _AT_ONCE:
+        while len(rows) - done >= size:
+            values = [value for row in rows[done : done + size] for value in row]
+            places = ", ".join([f"({', '.join('?' * _COLUMNS)})"] * size)
+            writer.execute(f"INSERT OR REPLACE INTO messages VALUES {places}", values)  # noqa: S608
+            done += size
+
+
+def _octets(writer: sqlite3.Connection) -> int:
+    names = ("page_count", "freelist_count", "page_size")
+    pages, free, size = (writer.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
+    return int((pages - free) * size)
+
+
+def _prepared(writer: sqlite3.Connection) -> int:
+    version = writer.execute("PRAGMA user_version").fetchone()[0]
+    if version not in (0, _VERSION):
+        raise Unusable(f"it is of another version of ocpp-bridge ({version})")
+    writer.executescript(_SCHEMA)
+    writer.execute(f"PRAGMA user_version = {_VERSION}")
+    return int(writer.execute("SELECT coalesce(max(id), 0) FROM messages").fetchone()[0])
+
+
+def _opened(path: Path | str) -> sqlite3.Connection:
+    # Transactions are begun and ended by hand (isolation_level), by one thread at a time (check_same_thread).
+    connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+    # The process may write to the folder of its store, and to none where temporary files are.
+    connection.execute("PRAGMA temp_store = MEMORY")
+    return connection
+
+
+def _is_corrupt(error: sqlite3.Error) -> bool:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _file_at(path: Path) -> tuple[int, int] | None:
+    """What tells this file from another of its name; None if there is none."""
+    with suppress(OSError):
+        status = path.stat()
+        return status.st_dev, status.st_ino
+    return None

@@ -1,0 +1,184 @@
+"""The thread that puts messages together and writes them, and the queue before it.
+
+Who puts something into the queue is on the path of a message, and waits for nothing. What the thread cannot follow, or
+has no disk for, is lost, and counted.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from itertools import count
+from pathlib import Path
+
+from bridge.ocpp.actions import Party
+from bridge.ocpp.wire import Wire
+from bridge.recorder import joined
+from bridge.recorder.database import Database, Unusable
+from bridge.recorder.joined import Joined
+from bridge.recorder.joining import Joining
+
+_log = logging.getLogger("bridge.recorder")
+
+# What waits for the thread: observations, and octets of messages.
+_MOST, _MOST_OCTETS = 50_000, 64_000_000
+# Seconds: what is written together; until a disk that failed is tried again; until what is too old is looked for
+# though nothing is said; that `close` waits for a disk that does not answer.
+_LINGER, _RETRY, _IDLE, _CLOSE_PATIENCE = 0.2, 30.0, 600.0, 10.0
+_FAULT = "a message was not recorded: a fault of ocpp-bridge itself, please report it"
+
+Note = Callable[[], None]
+"""What there is to be joined."""
+Seen = tuple[float, str, Party, Wire]
+"""What went over a wire."""
+
+
+class Writer:
+    """Writes to `database`, which it owns from `open` to `close`; `path` is its name, for the log. `joining` is the
+    thread's, `numbers` gives ids: both are there from `open` on.
+
+    `lost` counts what could not be written; `trouble` says why nothing is, for a person.
+    """
+
+    def __init__(self, database: Database, path: Path | None, *, id_tags: bool, clock: Callable[[], float]) -> None:
+        self._database = database
+        self._path = path
+        self._id_tags = id_tags
+        self._clock = clock
+        self.numbers = count(1)
+        self.joining = Joining(self.numbers)
+        self.lost = 0
+        self.trouble: str | None = None
+        self.running = False
+        self._queue: deque[tuple[int, Note | Seen | Future[None]]] = deque()
+        self._octets_in = self._octets_out = 0  # of one thread each
+        self._hurry, self._wake = threading.Event(), threading.Event()
+        self._closing = self._woken = False
+        self._retry_at = 0.0
+        self._thread = threading.Thread(target=self._run, name="bridge.recorder", daemon=True)
+
+    def open(self) -> None:
+        """Begin to write, or say why not; it is tried again then."""
+        # Ids go on where they ended, also if the file was lost: a millisecond of a clock has room for a thousand.
+        first = int(self._clock() * 1000) * 1000
+        self.numbers = count(max(first, self._connected() + 1))
+        self.joining = Joining(self.numbers)
+        self.running = True
+        self._thread.start()
+
+    def close(self) -> None:
+        """Write what waits, and end."""
+        if not self.running:
+            return
+        self.running, self._closing = False, True
+        self._hurry.set()
+        self._wake.set()
+        self._thread.join(_CLOSE_PATIENCE)
+        if self._thread.is_alive():
+            _log.error("%s: the disk does not answer; what was not recorded is lost", self._path)
+
+    # The queue.
+
+    def put(self, item: Note | Seen, octets: int = 0) -> None:
+        """Have it done, after all that was put before; `octets` are held until then."""
+        if len(self._queue) >= _MOST or self._octets_in - self._octets_out > _MOST_OCTETS:
+            self.lost += 1
+            return
+        self._octets_in += octets
+        self._queue.append((octets, item))
+        if not self._woken:
+            self._woken = True
+            self._wake.set()
+
+    def flush(self) -> Future[None]:
+        """Done when all that was put before can be read, if it can be written."""
+        written: Future[None] = Future()
+        if not self.running:
+            written.set_result(None)
+            return written
+        self._queue.append((0, written))
+        self._hurry.set()
+        self._wake.set()
+        return written
+
+    # The thread.
+
+    def _run(self) -> None:
+        last = False
+        while not last:
+            self._wake.wait(_LINGER if len(self.joining) else _IDLE)
+            self._hurry.wait(_LINGER)
+            last = self._closing
+            # Before the queue is looked at: who puts something there afterwards sets them again.
+            self._wake.clear()
+            self._hurry.clear()
+            self._woken = False
+            waiting = self._take()
+            try:
+                self._write(self.joining.done(self._clock(), at_once=last or bool(waiting)))
+            except Exception:
+                _log.exception(_FAULT)
+            for future in waiting:
+                future.set_result(None)
+        self._database.close()
+
+    def _take(self) -> list[Future[None]]:
+        """Join all that waits; gives who waits for it to be written."""
+        waiting: list[Future[None]] = []
+        for _ in range(len(self._queue)):
+            octets, item = self._queue.popleft()
+            self._octets_out += octets
+            if isinstance(item, Future):
+                waiting.append(item)
+                continue
+            try:
+                if isinstance(item, tuple):
+                    self.joining.wire(*item)
+                else:
+                    item()
+            except Exception:
+                _log.exception(_FAULT)
+        return waiting
+
+    def _write(self, messages: Sequence[Joined]) -> None:
+        if self.trouble is not None and (time.monotonic() < self._retry_at or not self._reconnected()):
+            self._miss(messages)
+            return
+        try:
+            rows = [joined.row(message, id_tags=self._id_tags) for message in messages]
+            self._database.write(rows, self._clock())
+        except (OSError, sqlite3.Error, Unusable) as error:
+            self._miss(messages)
+            self._fail(error)
+
+    def _miss(self, messages: Sequence[Joined]) -> None:
+        for message in messages:
+            self.lost += not message.missed
+            message.missed = True
+
+    def _connected(self) -> int:
+        """The last id; 0 in trouble."""
+        try:
+            last = self._database.connect()
+        except (OSError, sqlite3.Error, Unusable) as error:
+            self._fail(error)
+            return 0
+        self.trouble = None
+        return last
+
+    def _reconnected(self) -> bool:
+        self._connected()
+        if self.trouble is None:
+            _log.warning("%s: messages are recorded again", self._path)
+        return self.trouble is None
+
+    def _fail(self, error: Exception) -> None:
+        self._retry_at = time.monotonic() + _RETRY
+        if self.trouble is None:
+            _log.error("%s: messages are not recorded: %s", self._path, error)
+        self.trouble = str(error)

@@ -1,0 +1,190 @@
+"""Recorded messages as records of a trace. Pure.
+
+A message crosses two wires; a trace is of one of them, by default the Charge Point's. For SOAP the format has no
+convention yet: the envelope is `raw`, the model's JSON form `payload`, the WS-Addressing MessageID of the request
+`messageId` of both. What else is known of a message is in `meta`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from typing import Any, Literal
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from bridge.masking import MASK
+from bridge.ocpp.actions import ACTIONS
+from bridge.recorder.messages import Form, Half, Recorded
+from bridge.trace.records import DOWN, SCHEMA_VERSION, UP, Direction, Failure, MessageType, Record
+
+Side = Literal["charge-point", "central-system"]
+SIDES: tuple[Side, Side] = ("charge-point", "central-system")
+
+_decoder = msgspec.json.Decoder(float_hook=Decimal)
+_MESSAGE_ID = re.compile(r"<(?:[\w.-]++:)?MessageID(?:\s[^<>]*+)?>([^<]*+)<")
+_VERSIONS = {"urn://Ocpp/Cs/2015/10": "1.6", "urn://Ocpp/Cp/2015/10": "1.6", "urn://Ocpp/Cs/2012/06": "1.5"}
+_VERSIONS |= {"urn://Ocpp/Cp/2012/06": "1.5", "urn://Ocpp/Cs/2010/08": "1.2", "urn://Ocpp/Cp/2010/08": "1.2"}
+_NAMESPACE = re.compile(r"urn://Ocpp/C[sp]/20\d\d/\d\d", re.IGNORECASE)
+_BY_NAMESPACE = {name.lower(): version for name, version in _VERSIONS.items()}
+
+
+class Exported(Struct, frozen=True, kw_only=True):
+    """A trace, and how many messages it cannot hold: what is neither a CALL nor an answer."""
+
+    records: tuple[Record, ...]
+    left_out: int
+
+
+class _Leg(Struct, frozen=True, kw_only=True):
+    """A message on one side's wire."""
+
+    side: Side
+    up: Direction
+    call: Form | None
+    answer: Form | None
+    unique_id: str
+
+
+def exported(messages: Iterable[Recorded], sides: Iterable[Side] = ("charge-point",)) -> Exported:
+    """The trace of `messages`, which come in the order in which they ended; `sides` are the wires that are wanted."""
+    records: list[Record] = []
+    left_out = 0
+    wanted = tuple(sides)
+    for message in messages:
+        found = [record for side in wanted for record in _of(message, side)]
+        left_out += not found and any(leg.call or leg.answer for leg in _legs(message, wanted))
+        records += found
+    # Python's sort is stable: within a millisecond a Call stays before its answer.
+    return Exported(records=tuple(sorted(records, key=lambda record: record.timestamp)), left_out=left_out)
+
+
+def _legs(message: Recorded, sides: Iterable[Side]) -> Iterator[_Leg]:
+    upwards = message.sender == "charge_point"
+    for side in sides:
+        near = (side == "charge-point") is upwards
+        yield _Leg(
+            side=side,
+            up=UP if upwards else DOWN,
+            call=message.request.received if near else message.request.sent,
+            answer=message.response.sent if near else message.response.received,
+            unique_id=message.unique_id if near else message.hop_id or "",
+        )
+
+
+def _of(message: Recorded, side: Side) -> Iterator[Record]:
+    (leg,) = _legs(message, [side])
+    message_id = _message_id(leg)
+    if leg.call is not None and message.action and message.outcome != "relayed":
+        yield _call(message, leg, leg.call, message_id)
+    if leg.answer is not None:
+        yield _answer(message, leg, leg.answer, message_id)
+
+
+def _call(message: Recorded, leg: _Leg, form: Form, message_id: str) -> Record:
+    payload = _payload(form, 3, message.request)
+    connector = payload.get("connectorId") if isinstance(payload, dict) else None
+    return Record(
+        **_common(message, leg, form, message_id),
+        direction=leg.up,
+        message_type="CALL",
+        action=message.action,
+        connector_id=connector if isinstance(connector, int) and connector >= 0 else UNSET,
+        payload=UNSET if payload is None else payload,
+    )
+
+
+def _answer(message: Recorded, leg: _Leg, form: Form, message_id: str) -> Record:
+    failure = _failure(message, form)
+    kind: MessageType = "CALLRESULT" if failure is UNSET else "CALLERROR"
+    payload = _payload(form, 2, message.response) if failure is UNSET else None
+    return Record(
+        **_common(message, leg, form, message_id),
+        direction=DOWN if leg.up == UP else UP,
+        message_type=kind,
+        action=message.action or UNSET,
+        payload=UNSET if payload is None else payload,
+        error=failure,
+    )
+
+
+def _common(message: Recorded, leg: _Leg, form: Form, message_id: str) -> dict[str, Any]:
+    raw = form.text if form.base64 is UNSET else UNSET
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "timestamp": form.at,
+        "ocpp_version": _version(message, form),
+        "transport": form.transport,
+        "charge_point_id": message.identity or UNSET,
+        "message_id": message_id or UNSET,
+        "raw": raw,
+        "meta": _meta(message, leg, form),
+    }
+
+
+def _meta(message: Recorded, leg: _Leg, form: Form) -> dict[str, Any]:
+    """Under one name of ours, so that nobody else's is touched."""
+    told: dict[str, Any] = {"id": message.id, "side": leg.side, "sender": message.sender, "outcome": message.outcome}
+    if MASK in form.text:
+        told["masked"] = True
+    if form.base64 is not UNSET:
+        told["rawBase64"] = form.base64
+    if message.losses:
+        told["losses"] = msgspec.to_builtins(message.losses)
+    if message.why:
+        told["why"] = message.why
+    return {"ocppBridge": told | {"ms": message.ms}}
+
+
+def _message_id(leg: _Leg) -> str:
+    found = None
+    if leg.call is not None and leg.call.transport == "soap":
+        found = _MESSAGE_ID.search(leg.call.text)
+    return (found[1].strip() if found else "") or leg.unique_id
+
+
+def _payload(form: Form, place: int, half: Half) -> Any:
+    """What the frame holds; for an envelope the model."""
+    if form.transport == "json":
+        frame = _frame(form)
+        return frame[place] if len(frame) > place else None
+    return _plain(half.model)
+
+
+def _failure(message: Recorded, form: Form) -> Failure | UnsetType:
+    frame = _frame(form) if form.transport == "json" else []
+    if form.transport == "json":
+        if not frame or frame[0] != 4:
+            return UNSET
+        code, description, details = [*frame[2:5], *[UNSET] * 3][:3]
+        return Failure(code=_text(code), description=_text(description), details=details)
+    if re.search(r"<(?:[\w.-]++:)?Fault[\s>]", form.text) is None:
+        return UNSET
+    model = _plain(message.response.model)
+    told = model if isinstance(model, dict) and "code" in model else {}
+    return Failure(code=_text(told.get("code", UNSET)), description=_text(told.get("description", UNSET)))
+
+
+def _text(value: Any) -> str | UnsetType:
+    return value if isinstance(value, str) else UNSET
+
+
+def _frame(form: Form) -> list[Any]:
+    try:
+        frame = _decoder.decode(form.text)
+    except (msgspec.MsgspecError, ArithmeticError, RecursionError):
+        return []
+    return frame if isinstance(frame, list) else []
+
+
+def _plain(model: Any) -> Any:
+    return _decoder.decode(model) if isinstance(model, msgspec.Raw) else model
+
+
+def _version(message: Recorded, form: Form) -> str | UnsetType:
+    if form.transport == "json":
+        return "1.6" if message.action in ACTIONS else UNSET
+    found = _NAMESPACE.search(form.text)
+    return _BY_NAMESPACE.get(found[0].lower(), UNSET) if found else UNSET

@@ -1,0 +1,448 @@
+"""What was said is found again: whole, masked, bounded, and without making anybody wait."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from bridge.core.commands import Drop, Outcome, Report
+from bridge.errors import ErrorCode, MessageError, UnknownIdentity, Why
+from bridge.ocpp.actions import Party
+from bridge.ocpp.losses import Loss, Reason
+from bridge.ocpp.messages import AuthorizeRequest, AuthorizeResponse, HeartbeatRequest, HeartbeatResponse
+from bridge.ocpp.rpc import Call, CallResult, Unanswered
+from bridge.ocpp.types import IdTagInfo
+from bridge.ocpp.wire import Kind, Transport, Wire
+from bridge.recorder import Message, Recorded, Recorder
+from bridge.recorder.recorder import path_beside
+
+CP, CS = Party.CHARGE_POINT, Party.CENTRAL_SYSTEM
+NOW = 1_800_000_000.0
+
+
+def run(walk: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(walk, 30))
+
+
+@asynccontextmanager
+async def recording(url: str = "memory:", **bounds: Any) -> AsyncIterator[Recorder]:
+    recorder = Recorder(url, **({"clock": lambda: NOW} | bounds))
+    recorder.open()
+    try:
+        yield recorder
+    finally:
+        recorder.close()
+
+
+def wire(unique_id: str, data: bytes, *, inbound: bool, kind: Kind = "call", transport: Transport = "json") -> Wire:
+    return Wire(inbound=inbound, transport=transport, kind=kind, unique_id=unique_id, data=data)
+
+
+def authorize(recorder: Recorder, identity: str = "CP 1", number: int = 1, *, late: bool = False) -> None:
+    """A SOAP Charge Point asks, a JSON Central System answers; `late`: our answer's bytes come last, as they do."""
+    near, far = f"n{number}", f"f{number}"
+    answer = b'[3,"f",{"idTagInfo":{"status":"Accepted"}}]'
+    recorder.wire(identity, CP, wire(near, b"<a><idTag>ANNA</idTag></a>", inbound=True, transport="soap"))
+    recorder.wire(identity, CS, wire(far, b'[2,"f","Authorize",{"idTag":"ANNA"}]', inbound=False))
+    recorder.wire(identity, CS, wire(far, answer, inbound=True, kind="result"))
+    told = wire(near, b"<a><status>Accepted</status></a>", inbound=False, kind="result", transport="soap")
+    if not late:
+        recorder.wire(identity, CP, told)
+    call = Call(unique_id=near, action="Authorize", payload=AuthorizeRequest(idTag="ANNA"))
+    result = CallResult(unique_id=near, payload=AuthorizeResponse(idTagInfo=IdTagInfo(status="Accepted")))  # type: ignore[arg-type]
+    recorder.exchanged(identity, report(call, Outcome.RESULT, result, far))
+    if late:
+        recorder.wire(identity, CP, told)
+
+
+def report(call: Call, outcome: Outcome, answer: Any, hop_id: str | None = None, **more: Any) -> Report:
+    values: dict[str, Any] = {
+        "sender": CP,
+        "arrived": 10.0,
+        "ended": 10.25,
+        "sent": None if hop_id is None else 10.1,
+    } | more
+    return Report(call=call, outcome=outcome, answer=answer, hop_id=hop_id, **values)
+
+
+def heartbeat(recorder: Recorder, identity: str = "CP 1", unique_id: str = "h", **more: Any) -> None:
+    call = Call(unique_id=unique_id, action="Heartbeat", payload=HeartbeatRequest())
+    recorder.exchanged(identity, report(call, Outcome.RESULT, CallResult(unique_id="h", payload=AT), **more))
+
+
+AT = HeartbeatResponse(currentTime="2026-01-01T00:00:00Z")
+
+
+async def all_of(recorder: Recorder, **asked: Any) -> list[Message]:
+    await recorder.flush()
+    return (await recorder.messages(**asked)).items
+
+
+async def last_of(recorder: Recorder) -> Recorded:
+    message = await recorder.message((await all_of(recorder))[0].id)
+    assert message is not None
+    return message
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_call_with_both_forms_on_both_hops(late: bool) -> None:
+    async def walk() -> None:
+        async with recording() as recorder:
+            authorize(recorder, late=late)
+            message = await last_of(recorder)
+            json = msgspec.json.decode(msgspec.json.encode(message))
+            assert json["at"] == "2027-01-15T07:59:59.750Z" and json["from"] == "charge_point"
+            assert (json["action"], json["outcome"], json["ms"]) == ("Authorize", "result", 250.0)
+            assert (json["unique_id"], json["hop_id"], json["why"]) == ("n1", "f1", None)
+            assert json["summary"] == "idTag *** -> Accepted"
+            assert json["timings"] == {"total": 250.0, "before": 100.0, "beyond": 150.0}
+            request, response = json["request"], json["response"]
+            assert request["received"] == {
+                "transport": "soap",
+                "at": "2027-01-15T08:00:00.000Z",
+                "peer": None,
+                "octets": 26,
+                "text": "<a><idTag>***</idTag></a>",
+            }
+            assert request["model"] == {"idTag": "***"}
+            assert request["sent"]["text"] == '[2,"f","Authorize",{"idTag":"***"}]'
+            assert response["received"]["text"] == '[3,"f",{"idTagInfo":{"status":"Accepted"}}]'
+            assert response["model"] == {"idTagInfo": {"status": "Accepted"}}
+            assert response["sent"]["text"] == "<a><status>Accepted</status></a>"
+
+    run(walk())
+
+
+def test_id_tags_are_kept_if_so_wished_and_credentials_never() -> None:
+    async def walk() -> None:
+        async with recording(mask_id_tags=False) as recorder:
+            authorize(recorder)
+            message = await last_of(recorder)
+            assert message.request.received is not None and "ANNA" in message.request.received.text
+            error = MessageError(ErrorCode.ProtocolError, "no")
+            recorder.refused("CP 1", "10.0.0.1", error, data=b"<a><Password>S</Password></a>")
+            message = await last_of(recorder)
+            assert message.request.received is not None
+            assert message.request.received.text == "<a><Password>***</Password></a>"
+
+    run(walk())
+
+
+def test_what_writing_cost_is_told_with_the_message() -> None:
+    async def walk() -> None:
+        async with recording() as recorder:
+            heartbeat(recorder)
+            recorder.lost("CP 1", (Loss(message="HeartbeatResponse", path="x", reason=Reason.FRACTION),))
+            recorder.lost("CP 2", (Loss(message="HeartbeatResponse", path="x", reason=Reason.FRACTION),))
+            message = await last_of(recorder)
+            assert [(loss.message, loss.path, loss.reason) for loss in message.losses] == [
+                ("HeartbeatResponse", "x", Reason.FRACTION.value)
+            ]
+            assert [item.losses for item in await all_of(recorder)] == [1]
+
+    run(walk())
+
+
+def test_what_was_turned_away() -> None:
+    async def walk() -> None:
+        async with recording() as recorder:
+            broken = b'[2,"7","Authorize",{}]'
+            recorder.wire("CP 1", CP, wire("7", broken, inbound=True))
+            recorder.refused("CP 1", None, MessageError(ErrorCode.TypeConstraintViolation, "idTag is missing"), "7", CP)
+            recorder.wire(
+                "CP 1", CP, wire("7", b'[4,"7","TypeConstraintViolation","",{}]', inbound=False, kind="error")
+            )
+            recorder.refused(None, "10.0.0.1", MessageError(ErrorCode.FormationViolation, "no XML"), data=b"\xff\x00")
+            recorder.refused("CP 9", "10.0.0.2", UnknownIdentity("CP 9"), data=b"<Envelope><Body><authorizeRequest/>")
+            recorder.handshake_refused("CP 8", "10.0.0.3", 404, "no such place", Why.WRONG_ADDRESS)
+            items = await all_of(recorder)
+            assert [(item.identity, item.action, item.outcome) for item in items] == [
+                ("CP 8", "", "refused"),
+                ("CP 9", "Authorize", "refused"),
+                ("", "", "refused"),
+                ("CP 1", "", "refused"),
+            ]
+            assert [(item.why or "").split(".")[0] for item in items] == [
+                "The WebSocket was refused with HTTP 404: no such place",
+                "No route takes the Charge Point 'CP 9'",
+                "No XML",
+                "IdTag is missing",
+            ]
+            first, unreadable = await recorder.message(items[3].id), await recorder.message(items[2].id)
+            assert first is not None and first.request.received is not None and first.response.sent is not None
+            assert first.request.received.text == broken.decode()
+            assert unreadable is not None and unreadable.request.received is not None
+            assert (unreadable.request.received.peer, unreadable.request.received.octets) == ("10.0.0.1", 2)
+
+    run(walk())
+
+
+def test_octets_that_are_no_text() -> None:
+    async def walk() -> None:
+        async with recording() as recorder:
+            recorder.refused(None, "h", MessageError(ErrorCode.FormationViolation, "no"), data=b"caf\xe9 {}")
+            message = await last_of(recorder)
+            assert message.request.received is not None
+            assert (message.request.received.text, message.request.received.base64) == ("caf\ufffd {}", "Y2Fm6SB7fQ==")
+
+    run(walk())
+
+
+def test_an_answer_that_went_nowhere() -> None:
+    async def walk() -> None:
+        async with recording() as recorder:
+            recorder.wire("CP 1", CS, wire("f", b'[3,"f",{}]', inbound=True, kind="result"))
+            recorder.dropped("CP 1", Drop(party=CS, unique_id="f", reason="it answers no Call that is out"))
+            message = await last_of(recorder)
+            assert (message.outcome, message.hop_id) == ("dropped", "f")
+            assert message.response.received is not None and message.response.received.text == '[3,"f",{}]'
+
+    run(walk())
+
+
+def test_a_call_that_was_not_answered_says_why() -> None:
+    async def walk() -> None:
+        async with recording() as recorder:
+            call = Call(unique_id="1", action="Heartbeat", payload=HeartbeatRequest())
+            silence = Unanswered(unique_id="1", reason="ws://u:secret@h/ cannot be reached")
+            recorder.exchanged("CP 1", report(call, Outcome.UNANSWERED, silence))
+            (item,) = await all_of(recorder)
+            assert item.why is not None and item.why.startswith("Ws://u:***@h/ cannot be reached. Is it running")
+
+    run(walk())
+
+
+def test_whose_call_it_was() -> None:
+    async def walk() -> None:
+        async with recording() as recorder:
+            heartbeat(recorder)
+            heartbeat(recorder, sender=CS)
+            heartbeat(recorder, sender=CS, operator=True)
+            heartbeat(recorder, own=True)
+            senders = [item.sender for item in await all_of(recorder)]
+            assert senders == ["charge_point", "operator", "central_system", "charge_point"]
+
+    run(walk())
+
+
+def test_what_is_asked_for() -> None:
+    async def walk() -> None:
+        async with recording() as recorder:
+            for identity in ("CP 1", "CP 2", "Other"):
+                heartbeat(recorder, identity)
+            authorize(recorder, "CP 2")
+
+            async def found(**asked: Any) -> list[tuple[str, str]]:
+                return [(item.identity, item.action) for item in await all_of(recorder, **asked)]
+
+            assert await found(identity_glob="cp*", action="Heartbeat") == [
+                ("CP 2", "Heartbeat"),
+                ("CP 1", "Heartbeat"),
+            ]
+            assert await found(identity_glob="[!c]*") == [("Other", "Heartbeat")]
+            assert await found(identity_glob="OTHER") == [("Other", "Heartbeat")]
+            assert await found(identity="cp 1") == [("CP 1", "Heartbeat")]
+            assert await found(identity="cp*") == []
+            assert await found(outcome="error") == [] == await found(sender="operator")
+            assert len(await found(since=NOW - 1, until=NOW)) == 4
+            assert await found(since=NOW) == [] == await found(until=NOW - 1)
+
+    run(walk())
+
+
+def test_page_by_page() -> None:
+    async def walk() -> None:
+        async with recording() as recorder:
+            for number in range(5):
+                heartbeat(recorder, unique_id=str(number))
+            await recorder.flush()
+            seen, cursor = [], None
+            for _ in range(3):
+                page = await recorder.messages(limit=2, cursor=cursor)
+                seen.append([item.unique_id for item in page.items])
+                cursor = page.next
+            assert (seen, cursor) == ([["4", "3"], ["2", "1"], ["0"]], None)
+            with pytest.raises(ValueError, match="x"):
+                await recorder.messages(cursor="x")
+
+    run(walk())
+
+
+def test_who_listens_is_told_the_number() -> None:
+    async def walk() -> None:
+        async with recording() as recorder:
+            told: list[Message] = []
+            recorder.on_message = told.append
+            authorize(recorder)
+            recorder.refused("CP 1", None, UnknownIdentity("CP 1"))
+            recorder.dropped("CP 1", Drop(party=CS, unique_id="f", reason="no"))
+            assert list(reversed(told)) == await all_of(recorder)
+
+    run(walk())
+
+
+def test_bounded_by_count() -> None:
+    async def walk() -> None:
+        async with recording(messages_per_charge_point=20) as recorder:
+            for number in range(100):
+                heartbeat(recorder, "CP 1", str(number))
+                heartbeat(recorder, "CP 2", str(number)) if number < 5 else None
+                if number % 7 == 0:
+                    await recorder.flush()
+            kept = [item.unique_id for item in await all_of(recorder, identity="CP 1", limit=200)]
+            assert kept == [str(number) for number in range(99, 79, -1)]
+            assert len(await all_of(recorder, identity="CP 2")) == 5
+
+    run(walk())
+
+
+def test_bounded_by_age() -> None:
+    async def walk() -> None:
+        times = [NOW]
+        async with recording(max_age=60, clock=lambda: times[0]) as recorder:
+            heartbeat(recorder)
+            assert len(await all_of(recorder)) == 1
+            times[0] += 61
+            assert await all_of(recorder) == []
+
+    run(walk())
+
+
+def test_bounded_as_a_whole(tmp_path: Path) -> None:
+    async def walk() -> None:
+        url = f"sqlite:///{tmp_path}/x.db"
+        async with recording(url, max_bytes=2_000_000) as recorder:
+            for number in range(100):
+                for one in range(10):
+                    data = b"<a>" + bytes(10_000) + b"</a>"
+                    recorder.refused(f"CP {number}-{one}", "h", UnknownIdentity("CP"), data=b"x" * 10_000 or data)
+                await recorder.flush()
+        assert (tmp_path / "x.messages.db").stat().st_size < 4_000_000
+
+    run(walk())
+
+
+def test_numbers_and_messages_outlive_the_process(tmp_path: Path) -> None:
+    async def walk() -> None:
+        url, told = f"sqlite:///{tmp_path}/deep/x.db", list[Message]()
+        for clock in (NOW, NOW - 3600):  # a clock that goes back
+            async with recording(url, clock=lambda clock=clock: clock) as recorder:
+                recorder.on_message = told.append
+                authorize(recorder)
+        async with recording(url) as recorder:
+            assert await all_of(recorder) == list(reversed(told))
+        assert told[0].id < told[1].id
+
+    run(walk())
+
+
+def test_what_waits_at_the_end_is_written(tmp_path: Path) -> None:
+    async def walk() -> None:
+        async with recording(f"sqlite:///{tmp_path}/x.db") as recorder:
+            heartbeat(recorder)
+        assert rows(tmp_path / "x.messages.db") == 1
+        await recorder.flush()
+        assert (await recorder.messages()).items == []
+
+    run(walk())
+
+
+def rows(path: Path) -> int:
+    connection = sqlite3.connect(path)
+    try:
+        return int(connection.execute("SELECT count(*) FROM messages").fetchone()[0])
+    finally:
+        connection.close()
+
+
+def spoil(path: Path) -> None:
+    path.write_bytes(b"this is no database" * 1000)
+
+
+def another_version(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 77")
+    connection.close()
+
+
+def test_a_corrupt_file_is_put_aside(tmp_path: Path) -> None:
+    async def walk() -> None:
+        spoil(tmp_path / "x.messages.db")
+        async with recording(f"sqlite:///{tmp_path}/x.db") as recorder:
+            heartbeat(recorder)
+            assert len(await all_of(recorder)) == 1
+        assert (tmp_path / "x.messages.db.corrupt").exists()
+
+    run(walk())
+
+
+@pytest.mark.parametrize("break_it", [lambda path: path.mkdir(), another_version])
+def test_without_a_usable_file_it_says_so_once_and_tries_again(
+    tmp_path: Path, break_it: Callable[[Path], None], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.recorder.writer._RETRY", 0.0)
+    path = tmp_path / "x.messages.db"
+
+    async def walk() -> None:
+        break_it(path)
+        async with recording(f"sqlite:///{tmp_path}/x.db") as recorder:
+            for _ in range(3):
+                heartbeat(recorder)
+                assert await all_of(recorder) == []
+            assert (recorder.lost_messages, recorder.trouble is None) == (3, False)
+            path.rmdir() if path.is_dir() else path.unlink()
+            heartbeat(recorder, unique_id="again")
+            assert (await all_of(recorder))[0].unique_id == "again"
+            assert recorder.trouble is None
+
+    with caplog.at_level(logging.WARNING, "bridge.recorder"):
+        run(walk())
+    assert [record.message.split(": ")[1] for record in caplog.records] == [
+        "messages are not recorded",
+        "messages are recorded again",
+    ]
+
+
+def test_a_file_that_was_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bridge.recorder.writer._RETRY", 0.0)
+
+    def remove() -> None:
+        for path in tmp_path.iterdir():
+            path.unlink()
+
+    async def walk() -> None:
+        async with recording(f"sqlite:///{tmp_path}/x.db") as recorder:
+            remove()
+            heartbeat(recorder)
+            await recorder.flush()
+            assert recorder.trouble == "it was removed, or another took its place"
+            heartbeat(recorder, unique_id="again")
+            assert (await all_of(recorder))[0].unique_id == "again"
+
+    run(walk())
+
+
+def test_who_cannot_follow_loses_and_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bridge.recorder.writer._MOST", 0)
+
+    async def walk() -> None:
+        async with recording() as recorder:
+            heartbeat(recorder)
+            assert await all_of(recorder) == []
+            assert recorder.lost_messages == 1
+
+    run(walk())
+
+
+def test_where_it_lies() -> None:
+    assert path_beside("memory:") is None
+    assert path_beside("sqlite:///var/ocpp-bridge.db") == Path("var/ocpp-bridge.messages.db")
+    assert path_beside("sqlite:////var/lib/store") == Path("/var/lib/store.messages.db")

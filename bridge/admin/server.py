@@ -1,72 +1,157 @@
-"""The admin listener: is the process alive, is it able to serve.
-
-An unreachable Central System degrades the gateway, it does not make it unready: the Charge Points of the others are
-served, and its own are told to wait, which needs the gateway. Nor does a store that cannot be written: it serves on
-from memory.
-"""
+"""The admin listener: health, metrics, the API and the console, for who is let in; for others, why not."""
 
 from __future__ import annotations
 
+import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
+from http import HTTPStatus
+from typing import Any
 
 from aiohttp import web
-from msgspec import Struct, to_builtins
+from msgspec import Struct
+from prometheus_client import CollectorRegistry
+
+from bridge.admin import about, charge_points, messages, problems
+from bridge.admin.access import Access, Asking
+from bridge.admin.endpoints import PREFIX, Asked, Endpoint
+from bridge.admin.events import Stream
+from bridge.admin.health import Health
+from bridge.admin.metrics import exposition
+from bridge.admin.openapi import document
+from bridge.admin.operations import Overview, Recordings, Steering
+from bridge.admin.pages import Pages
+from bridge.admin.problems import Refused
+
+_log = logging.getLogger("bridge.admin")
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+# Octets of a request. The longest command is a SendLocalList.
+_MAX_BODY = 1_048_576
+# The console needs nothing but its own files and the API, and nobody may put it into a frame.
+_CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    # What a Charge Point says is shown as text: a browser lets nothing make markup of it.
+    "require-trusted-types-for 'script'; trusted-types 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": _CSP,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
 
 
-class CentralSystemHealth(Struct, kw_only=True):
-    """How many Links to it are open, and how many could not be opened when they were last tried."""
+class Desk(Struct, frozen=True, kw_only=True):
+    """All that the listener serves."""
 
-    connected: int = 0
-    unreachable: int = 0
-
-
-class StoreHealth(Struct, kw_only=True):
-    """Why nothing is written to it, for a person; None if all is well."""
-
-    trouble: str | None = None
-
-
-class Health(Struct, kw_only=True):
-    """`central_systems` by their names."""
-
-    store: StoreHealth
-    central_systems: dict[str, CentralSystemHealth]
-
-    @property
-    def degraded(self) -> bool:
-        """It serves, but something around it is not as it should be."""
-        return self.store.trouble is not None or any(each.unreachable for each in self.central_systems.values())
+    health: Callable[[], Health]
+    registry: CollectorRegistry
+    access: Access
+    overview: Overview
+    steering: Steering
+    recordings: Recordings
+    stream: Stream
 
 
 class AdminServer:
-    """`/healthz` and `/readyz`."""
+    """`/healthz`, `/readyz`, `/metrics`, `/api/v1` and the console."""
 
-    def __init__(self, health: Callable[[], Health]) -> None:
-        self._health = health
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
         self._runner: web.AppRunner | None = None
         self.address: tuple[str, int] = ("", 0)
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
         """Listen. Raises OSError where that is not possible."""
-        application = web.Application()
-        application.router.add_get("/healthz", self._alive)
-        application.router.add_get("/readyz", self._ready)
+        application = web.Application(middlewares=[_told, self._admitted], client_max_size=_MAX_BODY)
+        application.on_response_prepare.append(_add_headers)
+        self._add_pages(application)
+        for endpoint in endpoints(self._desk):
+            handler = partial(self._serve, endpoint)
+            application.router.add_route(endpoint.method, PREFIX + endpoint.path, handler)
         self._runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=0.5)
         await self._runner.setup()
         await web.TCPSite(self._runner, host, port, ssl_context=tls).start()
         self.address = self._runner.addresses[0][:2]
 
     async def close(self) -> None:
-        """Stop listening."""
+        """Stop listening. Streams would never end by themselves."""
+        self._desk.stream.close()
         if self._runner is not None:
             await self._runner.cleanup()
+
+    def _add_pages(self, application: web.Application) -> None:
+        pages = Pages()
+        application.router.add_get("/healthz", self._alive)
+        application.router.add_get("/readyz", self._ready)
+        application.router.add_get("/metrics", self._metrics)
+        application.router.add_get("/", pages.index)
+        application.router.add_get("/console/{name:.+}", pages.asset)
+
+    @web.middleware
+    async def _admitted(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        self._desk.access.check(_asking(request))
+        return await handler(request)
+
+    async def _serve(self, endpoint: Endpoint, request: web.Request) -> web.StreamResponse:
+        return await endpoint.serve(request, self._desk.access.name(_asking(request)))
 
     async def _alive(self, request: web.Request) -> web.Response:
         return web.json_response({"status": "alive"})
 
     async def _ready(self, request: web.Request) -> web.Response:
         """200 while it serves: `degraded` names no fault of ours, but of what it depends on."""
-        health = self._health()
-        status = {"status": "degraded" if health.degraded else "ready"}
-        return web.json_response(status | to_builtins(health))
+        health = self._desk.health()
+        return web.json_response(health.told(), status=200 if health.serves else 503)
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        body, content_type = exposition(self._desk.registry, request.headers.get("Accept", ""))
+        response = web.Response(body=body, headers={"Content-Type": content_type})
+        response.enable_compression()
+        return response
+
+
+def endpoints(desk: Desk) -> list[Endpoint]:
+    """All of the API, the document that describes it included."""
+    described: list[Endpoint] = []
+
+    async def describe(asked: Asked[Struct, None]) -> object:
+        return document(described)
+
+    described += charge_points.endpoints(desk.overview, desk.steering)
+    described += messages.endpoints(desk.overview, desk.recordings)
+    described += about.endpoints(desk.overview, desk.stream)
+    text = "This document"
+    described.append(
+        Endpoint(name="openapi", method="GET", path="/openapi.json", about=text, handle=describe, answer=dict[str, Any])
+    )
+    return described
+
+
+def _asking(request: web.Request) -> Asking:
+    return Asking(path=request.path, peer=request.remote, secure=request.secure, headers=request.headers)
+
+
+@web.middleware
+async def _told(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    """Whatever goes wrong is said in one way."""
+    try:
+        return await handler(request)
+    except Refused as refused:
+        return problems.answer(refused)
+    except web.HTTPException as error:
+        return problems.answer(problems.of_http(error))
+    except ConnectionError:
+        raise
+    except Exception:
+        _log.exception("an API request failed")
+        return problems.answer(Refused(HTTPStatus.INTERNAL_SERVER_ERROR, "a fault of ocpp-bridge itself: see its log"))
+
+
+async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers.setdefault("Cache-Control", "no-store")

@@ -16,6 +16,8 @@ def run(path: Path | None) -> int:
     name = "built-in defaults" if found is None else sources.name_of(found)
     parts = [_count(len(settings.central_systems), "central system"), _count(len(settings.routes), "route")]
     print(f"{name}: ok, {', '.join(parts)}")
+    for caution in config.cautions(settings):
+        print(f"{name}: caution: {caution}")
     return 0
 
 

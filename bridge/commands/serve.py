@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from bridge import config, logs
+from bridge.commands.notify import Notifier
 from bridge.commands.signals import on_stop
 from bridge.config import Settings
 from bridge.errors import ConfigurationError
@@ -21,28 +22,36 @@ _log = logging.getLogger("bridge.serve")
 def run(path: Path | None) -> int:
     """Serve with the configuration at `path`. Raises ConfigurationError, and OSError when a port is taken."""
     settings = config.load(path, os.environ)
-    logs.setup(settings.gateway.log_format, settings.gateway.log_level, sys.stderr)
+    logs.setup(settings.gateway.log_format, settings.gateway.log_level, sys.stderr, longest=settings.limits.log_line)
     asyncio.run(_serve(settings, path))
     return 0
 
 
 async def _serve(settings: Settings, path: Path | None) -> None:
-    gateway = Gateway(settings)
+    gateway, notifier = Gateway(settings), Notifier(os.environ)
     stop = asyncio.Event()
     # Before it listens: a signal that comes meanwhile must not kill it.
     on_stop(stop.set)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload, gateway, path)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, _reload, gateway, path, notifier)
     await gateway.start()
+    notifier.ready()
+    notifier.watch(loop)
     await stop.wait()
+    notifier.stopping(settings.gateway.drain_timeout)
     await gateway.close()
 
 
-def _reload(gateway: Gateway, path: Path | None) -> None:
+def _reload(gateway: Gateway, path: Path | None, notifier: Notifier) -> None:
+    notifier.reloading()
+    _read_again(gateway, path)
+    notifier.ready()
+
+
+def _read_again(gateway: Gateway, path: Path | None) -> None:
     """A configuration that is bad changes nothing."""
     try:
-        settings = config.load(path, os.environ)
+        gateway.reload(config.load(path, os.environ))
     except ConfigurationError as error:
         for complaint in error.complaints:
             logs.fields(_log, logging.ERROR, "configuration not taken over", complaint=complaint)
-        return
-    gateway.reload(settings)

@@ -8,6 +8,7 @@ ways         how a party is reached: a WebSocket dialled or accepted, or POSTs
 keeping      what is put into the store, and taken out of it
 """
 
-from bridge.gateway.gateway import CENTRAL_SYSTEM_SERVICE, CHARGE_POINT_SERVICE, Gateway
+from bridge.gateway.doorplates import CENTRAL_SYSTEM_SERVICE, CHARGE_POINT_SERVICE
+from bridge.gateway.gateway import Gateway
 
 __all__ = ["CENTRAL_SYSTEM_SERVICE", "CHARGE_POINT_SERVICE", "Gateway"]

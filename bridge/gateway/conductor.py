@@ -35,12 +35,14 @@ from bridge.core.events import (
     Resumed,
     TimerFired,
 )
+from bridge.core.links import Status
 from bridge.core.memory import Record
-from bridge.core.session import Session, Status
-from bridge.errors import BridgeError, Unavailable
+from bridge.core.session import Session
+from bridge.errors import BridgeError, Unavailable, Why
 from bridge.gateway.keeping import Keeping
 from bridge.gateway.placement import Placement
 from bridge.gateway.ways import NORMAL, SERVICE_RESTART, SHUTTING_DOWN, TRY_AGAIN_LATER, Way
+from bridge.limits.bucket import Bucket
 from bridge.observing import Observer
 from bridge.ocpp.actions import Party
 from bridge.ocpp.losses import Loss
@@ -53,8 +55,8 @@ from bridge.ocpp.wire import Tap
 class Traffic(Protocol):
     """What all Conductors share: how much is in progress, and whether more may come."""
 
-    def begin(self) -> None:
-        """A Call comes in. Raises Unavailable when it may not."""
+    def begin(self, waiting: int) -> None:
+        """A Call comes in, to a party for which so many wait already. Raises Unavailable when it may not."""
 
     def end(self) -> None:
         """A Call has ended."""
@@ -76,6 +78,9 @@ class Conductor:
         self._keeping = keeping
         self._observer = observer
         self._loop = asyncio.get_running_loop()
+        limits = placement.limits
+        # Of the Charge Point's messages, refused ones too, over all its connections.
+        self.pace = Bucket(limits.messages_per_second, limits.messages_burst, self._loop.time)
         self._timer: asyncio.TimerHandle | None = None
         self._events: deque[Event] = deque()
         self._busy = False
@@ -112,9 +117,30 @@ class Conductor:
             self.ways[Party.CHARGE_POINT].close(reason, code)
             self.link_down(Party.CHARGE_POINT, reason)
 
+    def disconnect(self, reason: str) -> list[Party]:
+        """Close what stays open between two Calls; the parties that it was open to. Who wants it opens it again."""
+        closed: list[Party] = []
+        for party in Party:
+            way = self.ways.get(party)
+            if way is None or not way.side.carries_answers:
+                continue
+            if self.session.links[party].status is not Status.DOWN:
+                way.close(reason, SERVICE_RESTART)
+                self.link_down(party, reason)
+                closed.append(party)
+        return closed
+
     def resume(self, last_heard: float) -> None:
         """The bridge has been started again; `last_heard` is on the event loop's clock."""
         self._happen(Resumed(at=self._loop.time(), last_heard=last_heard))
+
+    def paced(self) -> None:
+        """The Charge Point sends a message that can be refused. Raises Unavailable when it sends too many."""
+        wait = self.pace.take()
+        if wait:
+            most = self.placement.limits.messages_per_second
+            text = f"more than {most:g} messages a second (limits.messages_per_second)"
+            raise Unavailable(text, why=Why.TOO_MANY_MESSAGES, retry_after=wait)
 
     def manners(self) -> Manners:
         """How the Charge Point is treated now."""
@@ -133,7 +159,9 @@ class Conductor:
 
     def _treat(self, manners: Manners) -> None:
         self._manners = manners
-        self._towards_central_system = msgspec.structs.replace(manners, connection_per_call=False, fractions=True)
+        self._towards_central_system = msgspec.structs.replace(
+            manners, connection_per_call=False, close_after_answer=False, fractions=True
+        )
 
     async def command(self, call: Call) -> Answer:
         """Send an operator's `call` to the Charge Point, in the place of its Central System. Its one answer, in time.
@@ -142,7 +170,7 @@ class Conductor:
         """
         if self._closed:
             raise Unavailable(SHUTTING_DOWN)
-        self._traffic.begin()
+        self._traffic.begin(len(self.session.lanes[Party.CHARGE_POINT].waiting))
         key = f"operator:{call.unique_id}"
         answer: asyncio.Future[Answer] = self._loop.create_future()
         self._commands[key] = answer
@@ -173,7 +201,7 @@ class Conductor:
     def called(self, party: Party, key: str, call: Call) -> None:
         """`party` sent a Call."""
         try:
-            self._traffic.begin()
+            self._traffic.begin(len(self.session.lanes[party.other].waiting))
         except Unavailable as error:
             refusal = Unanswered(unique_id=call.unique_id, reason=error.description)
             self.ways[party].send_answer(key, refusal)
@@ -183,9 +211,9 @@ class Conductor:
             self._keeping.heard(self.identity)
         self._happen(CallReceived(at=self._loop.time(), party=party, key=key, call=call))
 
-    def answered(self, party: Party, answer: Answer) -> None:
-        """`party` answered."""
-        self._happen(AnswerReceived(at=self._loop.time(), party=party, answer=answer))
+    def answered(self, party: Party, answer: Answer, *, instead: bool = False) -> None:
+        """`party` answered, or the bridge `instead`, since its version lacks what was asked."""
+        self._happen(AnswerReceived(at=self._loop.time(), party=party, answer=answer, instead=instead))
 
     def refused(self, party: Party, error: BridgeError, unique_id: str | None) -> None:
         """What `party` sent was refused."""

@@ -4,43 +4,58 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import msgspec
 
-from bridge import logs
-from bridge.admin.server import AdminServer, CentralSystemHealth, Health, StoreHealth
-from bridge.config import TLS, Listen, Settings
-from bridge.core.session import Status
+from bridge import config, logs
+from bridge.access.gatekeeper import Gatekeeper
+from bridge.admin.health import Health, ListenerHealth, LoopHealth, StoreHealth
+from bridge.admin.metrics import Meter, Vitals
+from bridge.admin.server import AdminServer, Desk
+from bridge.config import Settings, Soap, Tracing, WebSocket
+from bridge.config.changes import needs_restart
+from bridge.config.listeners import Place
 from bridge.dialects.versions import DIALECTS
-from bridge.errors import Complaint, ConfigurationError, Unavailable, UnknownIdentity
+from bridge.errors import Complaint, ConfigurationError, Unavailable, UnknownIdentity, Why
+from bridge.gateway import doorplates, limits
+from bridge.gateway.audit import Audit
+from bridge.gateway.authorization_key import AuthorizationKeys
 from bridge.gateway.conductor import Conductor
+from bridge.gateway.desk import addresses_of, furnished, stream_of
+from bridge.gateway.doorplates import CENTRAL_SYSTEM_SERVICE, CHARGE_POINT_SERVICE
 from bridge.gateway.doors import Reception
 from bridge.gateway.keeping import Keeping
+from bridge.gateway.known import Ground
+from bridge.gateway.listeners import Listeners
+from bridge.gateway.live import Live
 from bridge.gateway.placement import Placements
+from bridge.gateway.pulse import Pulse
 from bridge.gateway.sessions import Clients, Sessions, mint
+from bridge.gateway.tally import Tally
+from bridge.gateway.trust import Trust
+from bridge.gateway.vitals import Outages, Places, central_systems, sessions_by_state
 from bridge.gateway.ways import SHUTTING_DOWN
 from bridge.journal import Journal
-from bridge.observing import Audience
+from bridge.observing import Audience, Observer
 from bridge.ocpp.actions import Party
 from bridge.ocppj.server import JsonServer
 from bridge.ocpps.client import SoapClient
-from bridge.ocpps.server import Door, SoapServer
+from bridge.ocpps.door import Door
+from bridge.ocpps.server import SoapServer
 from bridge.ocpps.service import SoapService
 from bridge.ocpps.wsdl import Service, default_folder, folder_name, load
+from bridge.recorder import Recorder
+from bridge.spans import Spans, open_spans
 from bridge.store import Store
 from bridge.tasks import Tasks
-from bridge.tls import server_context
 
 _log = logging.getLogger("bridge.gateway")
 Services = dict[str, Service]
 
-CENTRAL_SYSTEM_SERVICE = "/services/CentralSystemService"
-CHARGE_POINT_SERVICE = "/services/ChargePointService"
-_MAX_FRAME = 1_048_576
 # WebSocket pings to Charge Points, and how long a handshake may take, the far side's included: seconds.
 _PING_INTERVAL, _OPEN_TIMEOUT = 30.0, 30.0
 
@@ -48,18 +63,27 @@ _PING_INTERVAL, _OPEN_TIMEOUT = 30.0, 30.0
 class _Traffic:
     """How many Calls are in progress, and whether more may come."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, most_waiting: int) -> None:
         self._limit = limit
+        self._most_waiting = most_waiting
         self._in_progress = 0
         self.draining = False
         self._quiet = asyncio.Event()
         self._quiet.set()
 
-    def begin(self) -> None:
+    @property
+    def in_progress(self) -> int:
+        return self._in_progress
+
+    def begin(self, waiting: int) -> None:
         if self.draining:
             raise Unavailable(SHUTTING_DOWN)
         if self._in_progress >= self._limit:
-            raise Unavailable(f"the bridge is busy: {self._limit} Calls are in progress (gateway.max_in_flight)")
+            text = f"the bridge is busy: {self._limit} Calls are in progress (gateway.max_in_flight)"
+            raise Unavailable(text, why=Why.BUSY)
+        if waiting >= self._most_waiting:
+            text = f"{self._most_waiting} Calls wait already (limits.waiting_per_charge_point)"
+            raise Unavailable(text, why=Why.BUSY)
         self._in_progress += 1
         self._quiet.clear()
 
@@ -82,44 +106,69 @@ class Gateway:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._placements = Placements(settings)
+        self._trust = Trust()
+        self._placements = Placements(settings, self._trust.of)
 
     async def start(self) -> None:
         """Listen. Raises OSError when a port is taken, ConfigurationError when WSDLs or certificates are unusable."""
         settings = self._settings
         self._tasks = Tasks()
-        self._traffic = _Traffic(settings.gateway.max_in_flight)
+        self._traffic = _Traffic(settings.gateway.max_in_flight, settings.limits.waiting_per_charge_point)
         self._store = Store(settings.store.url)
         self._store.open()
+        self._recorder, recording = _recorder(settings)
         try:
-            await self._start(settings)
+            await self._start(settings, recording)
         except BaseException:
             self._store.close()
+            self._recorder.close()
             raise
         self._resume()
 
-    async def _start(self, settings: Settings) -> None:
-        central_system, charge_point = _services(settings.soap.wsdl)
+    async def _start(self, settings: Settings, recording: Sequence[Observer]) -> None:
+        self._trust.take_over(settings)
+        central_system, charge_point = _services(settings.soap[0].wsdl)
         self._clients = _clients(settings, central_system, charge_point)
         self._keeping = Keeping(self._store)
-        self._audience = Audience([Journal()])
-        self._sessions = Sessions(self._clients, self._tasks, self._traffic, self._keeping, self._audience)
-        self._reception = Reception(self._placements, self._sessions, settings.soap.callback_networks)
-        self._server = self._soap_server(central_system, charge_point)
-        self._json = self._json_server()
-        self._admin = AdminServer(self._health)
+        self._placements = self._placed()
+        self._outages = Outages()
+        self._pulse = Pulse(asyncio.get_running_loop())
+        places = Places(lambda identity: self._sessions.get(identity))
+        self._meter = Meter(places, self._vitals)
+        self._spans = _spans(settings.tracing, places)
+        self._keys = AuthorizationKeys(
+            self._store,
+            self._tasks,
+            lambda identity: self._sessions.get(identity),
+            manage=settings.gateway.manage_authorization_key,
+        )
+        self._tally, self._live = Tally(self._keeping.record_of), Live(stream_of(self._recorder))
+        watching = [Journal(), self._meter, self._outages, self._tally, self._live]
+        self._audience = Audience([*watching, *self._spans, *recording, self._keys])
+        self._sessions = Sessions(self._clients, self._tasks, self._traffic, self._keeping, self._audience, self._keys)
+        self._listeners = Listeners(partial(self._audience.refused, None, None))
+        self._reception = Reception(
+            self._placements,
+            self._sessions,
+            self._listeners.callback_networks,
+            Gatekeeper(self._tasks),
+            self._keys,
+        )
+        self._doors = self._soap_doors(central_system, charge_point)
+        self._admin = AdminServer(self._desk())
         for client in _all(self._clients):
             await client.start()
         try:
-            await _listen(self._server, settings.soap.listen, "soap.listen", settings.soap.tls)
-            await _listen(self._json, settings.websocket.listen, "websocket.listen", settings.websocket.tls)
-            await _listen(self._admin, settings.admin.listen, "admin.listen", settings.admin.tls)
+            await self._listeners.open(settings, self._server_of)
         except BaseException:
             await self._close_all()
             raise
-        self.soap_address, self.admin_address = self._server.address, self._admin.address
-        self.websocket_address = self._json.address
-        self._log_listeners()
+        self.addresses = {listening.place.name: listening.server.address for listening in self._listeners}
+        self.soap_address = self._listeners.of(SoapServer)[0].address
+        self.websocket_address, self.admin_address = self._listeners.of(JsonServer)[0].address, self._admin.address
+        self._pulse.start()
+        for caution in config.cautions(settings):
+            logs.fields(_log, logging.WARNING, "caution", about=caution)
 
     async def close(self) -> None:
         """Drain: no new work, work in flight answered within `drain_timeout`, then WebSockets closed with 1001."""
@@ -129,20 +178,29 @@ class Gateway:
         drained = await self._traffic.drained(within)
         logs.fields(_log, logging.INFO, "stopping", drained=drained)
         await asyncio.gather(*(conductor.close() for conductor in self._sessions))
+        await self._keys.settle()
         await self._close_all()
         self._store.close()
+        self._recorder.close()
 
     async def _close_all(self) -> None:
-        await self._server.close()
-        await self._json.close()
-        await self._admin.close()
+        self._pulse.stop()
+        await self._listeners.close()
         await self._tasks.close()
         for client in _all(self._clients):
             await client.close()
+        for spans in self._spans:
+            await asyncio.to_thread(spans.close)
 
     def reload(self, settings: Settings) -> None:
         """Take over the Routes, Central Systems and Charge Points of `settings`. Sessions whose place has changed
-        move: what is in flight ends where it is, what comes next goes to the new place."""
+        move: what is in flight ends where it is, what comes next goes to the new place. Certificates are read again.
+
+        Raises ConfigurationError if files of TLS that are new in it cannot be read; then nothing is taken over."""
+        self._trust.take_over(settings)
+        self._listeners.reload(settings)
+        for key in needs_restart(self._settings, settings):
+            logs.fields(_log, logging.WARNING, "changed, and holds from the next start on", key=key)
         self._settings = msgspec.structs.replace(
             self._settings,
             routes=settings.routes,
@@ -150,12 +208,25 @@ class Gateway:
             charge_points=settings.charge_points,
             packs=settings.packs,
         )
-        self._placements = self._reception.placements = Placements(self._settings)
+        self._placements = self._reception.placements = self._placed()
         moved = [conductor for conductor in self._sessions if self._has_moved(conductor)]
         for conductor in moved:
+            self._rehouse(conductor)
+        logs.fields(_log, logging.INFO, "routes read again", routes=len(settings.routes), moved=len(moved))
+
+    def _placed(self) -> Placements:
+        """Who belongs where, by the configuration and by what operators chose."""
+        for identity, name in self._keeping.moved().items():
+            if name not in self._settings.central_systems:
+                text = "moved to a Central System that is not configured any more: its route holds"
+                logs.fields(_log, logging.WARNING, text, identity=identity, central_system=name)
+        return Placements(self._settings, self._trust.of, self._keeping.moved_to)
+
+    def _rehouse(self, conductor: Conductor) -> None:
+        """Let a Session move if its place has changed."""
+        if self._has_moved(conductor):
             self._sessions.forget(conductor)
             self._tasks.spawn(conductor.retire(), name=f"retiring {conductor.identity}")
-        logs.fields(_log, logging.INFO, "routes read again", routes=len(settings.routes), moved=len(moved))
 
     def _has_moved(self, conductor: Conductor) -> bool:
         try:
@@ -176,9 +247,16 @@ class Gateway:
                 continue
             self._sessions.resume(placement, record, max(0.0, now - record.last_seen))
 
-    def _soap_server(self, central_system: Services, charge_point: Services) -> SoapServer:
-        settings = self._settings
-        doors = [
+    def _server_of(self, place: Place) -> SoapServer | JsonServer | AdminServer:
+        match place.table:
+            case Soap():
+                return self._soap_server(place.name, place.table)
+            case WebSocket():
+                return self._json_server(place.name, place.table)
+        return self._admin
+
+    def _soap_doors(self, central_system: Services, charge_point: Services) -> list[Door]:
+        return [
             Door(
                 path=CENTRAL_SYSTEM_SERVICE,
                 caller=Party.CHARGE_POINT,
@@ -192,55 +270,113 @@ class Gateway:
                 receive=self._reception.soap_central_system,
             ),
         ]
+
+    def _soap_server(self, name: str, soap: Soap) -> SoapServer:
+        settings = self._settings
         return SoapServer(
-            doors,
-            public_url=settings.soap.public_url,
-            elsewhere=_websocket_url(settings),
-            max_body=settings.soap.max_body,
-            body_timeout=settings.gateway.call_timeout,
+            self._doors,
+            name=name,
+            admits=partial(self._listeners.admits, name),
+            public_url=soap.public_url,
+            elsewhere=doorplates.websocket_url(settings.soap, settings.websocket[0]),
+            max_body=soap.max_body,
+            body_timeout=settings.limits.body_timeout,
+            idle_timeout=settings.limits.idle_timeout,
+            bounds=limits.xml_bounds(settings.limits),
+            rules=limits.rules(settings.limits),
             refused=self._audience.refused,
         )
 
-    def _json_server(self) -> JsonServer:
-        websocket, soap_url = self._settings.websocket, self._settings.soap.public_url.rstrip("/")
+    def _json_server(self, name: str, websocket: WebSocket) -> JsonServer:
+        soap_url = self._settings.soap[0].public_url.rstrip("/")
         text = (
-            f"JSON Charge Points (OCPP-J): {_websocket_url(self._settings)}\n"
+            f"JSON Charge Points (OCPP-J): {doorplates.websocket_url(self._settings.soap, websocket)}\n"
             f"SOAP Charge Points (OCPP-S): POST {soap_url}{CENTRAL_SYSTEM_SERVICE}\n"
         )
         return JsonServer(
             self._reception.knock,
+            name=name,
+            admits=partial(self._listeners.admits, name),
             path=websocket.path,
             help_text=text,
-            max_size=_MAX_FRAME,
+            bounds=limits.frame_bounds(self._settings.limits),
+            rules=limits.rules(self._settings.limits),
             ping_interval=_PING_INTERVAL,
             open_timeout=_OPEN_TIMEOUT,
             refused=self._audience.handshake_refused,
         )
 
+    def _desk(self) -> Desk:
+        ground = Ground(
+            settings=lambda: self._settings,
+            placements=lambda: self._placements,
+            addresses=lambda: addresses_of(self._listeners),
+            sessions=self._sessions,
+            keeping=self._keeping,
+            tally=self._tally,
+            outages=self._outages,
+            audit=Audit(self._store),
+        )
+        return furnished(
+            ground,
+            admin=self._settings.admin,
+            health=self._health,
+            meter=self._meter,
+            live=self._live,
+            recorder=self._recorder,
+            rehouse=self._rehouse,
+        )
+
     def _health(self) -> Health:
-        """Of each Central System: how many Links are open, and how many are wanted but not."""
-        health = {name: CentralSystemHealth() for name in self._settings.central_systems}
-        for conductor in self._sessions:
-            link = conductor.session.links[Party.CENTRAL_SYSTEM]
-            counts = health.setdefault(conductor.placement.central_system, CentralSystemHealth())
-            counts.connected += link.status is Status.UP
-            counts.unreachable += link.status is not Status.UP and link.failures > 0
-        return Health(store=StoreHealth(trouble=self._store.trouble), central_systems=health)
+        return Health(
+            store=StoreHealth(trouble=self._store.trouble),
+            central_systems=central_systems(self._settings.central_systems, self._sessions, self._outages),
+            listeners={
+                listening.place.name: _health_of(listening.server)
+                for listening in self._listeners
+                if isinstance(listening.server, SoapServer | JsonServer)
+            },
+            event_loop=LoopHealth(lag=round(self._pulse.lag, 3)),
+            draining=self._traffic.draining,
+        )
 
-    def _log_listeners(self) -> None:
-        listeners = (("soap", self._server), ("websocket", self._json), ("admin", self._admin))
-        for name, listener in listeners:
-            host, port = listener.address
-            logs.fields(_log, logging.INFO, "listening", listener=name, address=f"{host}:{port}")
+    def _vitals(self) -> Vitals:
+        return Vitals(
+            sessions=sessions_by_state(self._sessions),
+            central_systems=central_systems(self._settings.central_systems, self._sessions, self._outages),
+            in_flight=self._traffic.in_progress,
+            most_in_flight=self._settings.gateway.max_in_flight,
+            store_trouble=self._store.trouble is not None,
+            recorder_lost=self._recorder.lost_messages,
+            draining=self._traffic.draining,
+            lag=self._pulse.most,
+        )
 
 
-def _websocket_url(settings: Settings) -> str:
-    """Where JSON Charge Points connect to, for people. A listener on all addresses is at that of the SOAP listener."""
-    websocket, listen = settings.websocket, settings.websocket.listen
-    if listen.host in ("0.0.0.0", "::"):  # noqa: S104
-        listen = Listen(urlsplit(settings.soap.public_url).hostname or listen.host, listen.port)
-    scheme = "ws" if websocket.tls is None else "wss"
-    return f"{scheme}://{listen}{websocket.path.rstrip('/')}/{{identity}}"
+def _health_of(server: SoapServer | JsonServer) -> ListenerHealth:
+    host, port = server.address
+    return ListenerHealth(address=f"{host}:{port}", listening=server.listening)
+
+
+def _spans(tracing: Tracing, places: Places) -> list[Spans]:
+    """None or one. Raises ConfigurationError if what makes them is not installed."""
+    return [open_spans(tracing.endpoint, tracing.service_name, places)] if tracing.endpoint else []
+
+
+def _recorder(settings: Settings) -> tuple[Recorder, list[Observer]]:
+    """The recorder, and who is to be told of the traffic for it: nobody, if nothing is to be recorded."""
+    asked = settings.recorder
+    recorder = Recorder(
+        settings.store.url,
+        messages_per_charge_point=asked.messages_per_charge_point,
+        max_age=asked.max_age,
+        mask_id_tags=asked.mask_id_tags,
+        max_bytes=asked.max_bytes,
+    )
+    if not asked.enabled:
+        return recorder, []
+    recorder.open()
+    return recorder, [recorder]
 
 
 def _all(clients: Clients) -> tuple[SoapClient, ...]:
@@ -248,7 +384,7 @@ def _all(clients: Clients) -> tuple[SoapClient, ...]:
 
 
 def _clients(settings: Settings, central_system: Services, charge_point: Services) -> Clients:
-    soap, public_url = settings.soap, settings.soap.public_url.rstrip("/")
+    soap, public_url = settings.soap[0], settings.soap[0].public_url.rstrip("/")
 
     def client(service: Service, version: str, sent_from: str) -> SoapClient:
         return SoapClient(
@@ -257,6 +393,7 @@ def _clients(settings: Settings, central_system: Services, charge_point: Service
             sent_from=public_url + sent_from,
             mint=mint,
             max_body=soap.max_body,
+            bounds=limits.xml_bounds(settings.limits),
         )
 
     return Clients(
@@ -297,12 +434,3 @@ def _wsdl_folder(configured: str, version: str) -> Path:
         return ours
     text = f"{configured} holds no CentralSystemService.wsdl, nor does its folder {name}"
     raise ConfigurationError([Complaint(source="configuration", key="soap.wsdl", text=text)])
-
-
-async def _listen(server: SoapServer | JsonServer | AdminServer, listen: Listen, key: str, tls: TLS | None) -> None:
-    context = server_context(tls, key.replace("listen", "tls"))
-    try:
-        await server.start(listen.host, listen.port, context)
-    except OSError as error:
-        text = os.strerror(error.errno) if error.errno else str(error)
-        raise OSError(error.errno, f"{key}: cannot listen at {listen}: {text}") from error

@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from bridge.core.addresses import Callback
-from bridge.core.memory import Alias, Answered, Connector, Memory, Record
+from bridge.core.connectors import Connector
+from bridge.core.memory import Alias, Answered, Memory, Record
 from bridge.errors import MessageError
 from bridge.ocpp.messages import BootNotificationRequest, StartTransactionResponse, StopTransactionResponse
 from bridge.store import Store
@@ -65,6 +66,23 @@ class Keeping:
         """Put `records` away some time soon."""
         self._store.put(*(self._stored(identity, record) for record in records))
 
+    def moved_to(self, identity: str) -> str | None:
+        """The Central System that an operator chose for it."""
+        known = self.record_of(identity)
+        return None if known is None else known.central_system
+
+    def moved(self) -> dict[str, str]:
+        """All that operators chose, by identity."""
+        known = self._known.values()
+        return {record.identity: record.central_system for record in known if record.central_system is not None}
+
+    def move(self, identity: str, central_system: str | None) -> Future[bool]:
+        """Keep what an operator chose, None for the Route's choice, of a Charge Point that is known; the future says
+        when that is done, and whether the disk took it."""
+        record = msgspec.structs.replace(self._known[identity.casefold()], central_system=central_system)
+        self._known[identity.casefold()] = record
+        return self._store.commit(record)
+
     def heard(self, identity: str, transport: str | None = None, **changes: Any) -> None:
         """A Charge Point was heard of; what it said of itself. Written when something changed, or a minute passed, or a
         heartbeat's interval that is shorter."""
@@ -111,7 +129,8 @@ def _changed(known: ChargePointRecord, transport: str | None, changes: dict[str,
         values["boot"] = _encode(changes["boot"])
     if changes.get("interval") is not None:
         values["interval"] = changes["interval"]
-    return msgspec.structs.replace(known, **values) if values else known
+    new = {name: value for name, value in values.items() if getattr(known, name) != value}
+    return msgspec.structs.replace(known, **new) if new else known
 
 
 def callback_of(record: ChargePointRecord) -> Callback | None:

@@ -6,6 +6,7 @@ A Way does what it is told and reports what happens. It decides nothing.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -13,12 +14,13 @@ import msgspec
 from msgspec import Struct
 
 from bridge.core.addresses import Callback
-from bridge.core.session import Side
+from bridge.core.links import Side
 from bridge.errors import BridgeError, MessageError
 from bridge.ocpp.actions import Party
 from bridge.ocpp.losses import Loss
 from bridge.ocpp.manners import Manners, plain_manners
 from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Unanswered
+from bridge.ocpp.validation import refuse_losses
 from bridge.ocpp.wire import Kind, Tap, Wire
 from bridge.ocppj import codec
 from bridge.ocppj.client import DialRefused, Target, dial
@@ -27,6 +29,7 @@ from bridge.ocpps.client import Posted, SoapClient, Undelivered
 from bridge.tasks import Tasks
 
 NORMAL, GOING_AWAY, SERVICE_RESTART, TRY_AGAIN_LATER, REPLACED = 1000, 1001, 1012, 1013, 4003
+_UNAUTHORIZED = 401
 SHUTTING_DOWN = "the bridge is shutting down"
 
 
@@ -42,8 +45,8 @@ class Reports(Protocol):
     def called(self, party: Party, key: str, call: Call) -> None:
         """`party` sent a Call, and waits for its answer under `key`."""
 
-    def answered(self, party: Party, answer: Answer) -> None:
-        """`party` answered."""
+    def answered(self, party: Party, answer: Answer, *, instead: bool = False) -> None:
+        """`party` answered; `instead`: the bridge did, since its version lacks what was asked."""
 
     def refused(self, party: Party, error: BridgeError, unique_id: str | None) -> None:
         """What `party` sent was refused."""
@@ -95,6 +98,20 @@ class WebSocketWay:
         self._link = Link(connection, self, terms)
         self._current = True
 
+    @property
+    def subprotocol(self) -> str:
+        """What was agreed on in the handshake, "" for nothing."""
+        return self._connection.subprotocol or ""
+
+    @property
+    def peer(self) -> str | None:
+        """The other end, HOST:PORT."""
+        address = self._connection.remote_address
+        if not address:
+            return None
+        host, port = address[:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
     async def run(self) -> None:
         """Carry its traffic until it ends, and report the end, unless it was closed from here."""
         reason = await self._link.run()
@@ -117,6 +134,12 @@ class WebSocketWay:
         celsius = self._terms.manners().celsius
         if celsius != "Celsius" and not self._terms.relay:
             call, losses = codec.respelled(call, celsius)
+            try:
+                if self._terms.strict:
+                    refuse_losses(losses)
+            except MessageError as error:
+                self._reports.answered(self._party, CallError.of(call.unique_id, error))
+                return
             self._reports.lost(losses)
         self._link.send(call)
 
@@ -124,6 +147,8 @@ class WebSocketWay:
         self._link.send(answer)
 
     def send_frame(self, data: bytes) -> None:
+        if self._terms.tap is not None:
+            self._terms.tap(Wire(inbound=False, transport="json", kind="other", unique_id="", data=data))
         self._link.send_frame(data)
 
     def on_call(self, call: Call) -> None:
@@ -144,38 +169,44 @@ class WebSocketWay:
 
 class DialledWay:
     """A Central System's WebSocket, dialled when it is wanted, again and again. `gate` bounds how many handshakes with
-    one Central System are under way at once, so that its restart is not followed by a storm."""
+    one Central System are under way at once, so that its restart is not followed by a storm. `target` is asked each
+    time; `denied` is told when the Central System takes its password for wrong."""
 
     side = Side(dialable=True, carries_answers=True)
 
     def __init__(
         self,
-        target: Target,
+        target: Callable[[], Target],
         reports: Reports,
         *,
         strict: bool,
         tasks: Tasks,
         gate: asyncio.Semaphore,
         manners: Callable[[], Manners] = plain_manners,
+        denied: Callable[[], None] = lambda: None,
     ) -> None:
         self._target = target
+        self._denied = denied
         self._reports = reports
         tap = reports.tap(Party.CENTRAL_SYSTEM)
-        self._terms = Terms(peer=Party.CENTRAL_SYSTEM, strict=strict, manners=manners, tap=tap)
+        self._terms = Terms(peer=Party.CENTRAL_SYSTEM, strict=strict, manners=manners, tap=tap, bounds=target().bounds)
         self._tasks = tasks
         self._gate = gate
         self._dialling: asyncio.Task[None] | None = None
         self._socket: WebSocketWay | None = None
 
     def open(self) -> None:
-        self._dialling = self._tasks.spawn(self._run(), name=f"link of {self._target.identity}")
+        target = self._target()
+        self._dialling = self._tasks.spawn(self._run(target), name=f"link of {target.identity}")
 
-    async def _run(self) -> None:
+    async def _run(self, target: Target) -> None:
         try:
             async with self._gate:
-                connection = await dial(self._target)
+                connection = await dial(target)
         except DialRefused as refused:
             self._dialling = None
+            if refused.status == _UNAUTHORIZED:
+                self._denied()
             self._reports.link_down(Party.CENTRAL_SYSTEM, refused.reason)
             return
         self._socket = WebSocketWay(connection, Party.CENTRAL_SYSTEM, self._reports, self._terms)
@@ -235,8 +266,12 @@ class PostedWay:
         tasks: Tasks,
         mint: Callable[[], str],
         manners: Callable[[], Manners] = plain_manners,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.address = address
+        # Our own address as the party knows it; None where it has not said.
+        self.sent_from: str | None = None
+        self._tls = tls
         self._party = party
         self._reports = reports
         self._identity = identity
@@ -286,15 +321,23 @@ class PostedWay:
     async def _post(self, call: Call, within: float) -> None:
         if (instead := self.soap.instead(call, strict=self._strict)) is not None:
             self._reports.lost(instead.losses)
-            self._reports.answered(self._party, instead.answer)
+            self._reports.answered(self._party, instead.answer, instead=True)
             return
         to = self.address.to
         if to is None:
             self._reports.link_down(self._party, self.address.why_not, call.unique_id)
             return
         try:
-            manners = self._manners()
-            posted = await self.soap.call(to, self._identity, call, within=within, strict=self._strict, manners=manners)
+            posted = await self.soap.call(
+                to,
+                self._identity,
+                call,
+                within=within,
+                strict=self._strict,
+                manners=self._manners(),
+                sent_from=self.sent_from,
+                tls=self._tls,
+            )
         except Undelivered as error:
             self._reports.link_down(self._party, error.description, call.unique_id)
             return

@@ -9,14 +9,25 @@ and the Records, and nothing below them, so that a store shared by a cluster can
     schema     the tables, and how older files grow into them
 """
 
-from bridge.store.records import AliasRecord, AnsweredRecord, ChargePointRecord, ConnectorRecord, Memory, Record
+from bridge.store.records import (
+    AliasRecord,
+    AnsweredRecord,
+    AuditRecord,
+    ChargePointRecord,
+    ConnectorRecord,
+    CredentialRecord,
+    Memory,
+    Record,
+)
 from bridge.store.store import Store
 
 __all__ = [
     "AliasRecord",
     "AnsweredRecord",
+    "AuditRecord",
     "ChargePointRecord",
     "ConnectorRecord",
+    "CredentialRecord",
     "Memory",
     "Record",
     "Store",

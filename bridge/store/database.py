@@ -57,6 +57,7 @@ class Database:
             self._lock = _lock(self.path)
         if self.corrupt is not None:
             self._begin_anew()
+        _make_private(self.path)
         try:
             connections = _connections(self.path)
         except sqlite3.DatabaseError as error:
@@ -64,6 +65,7 @@ class Database:
             if self.corrupt is None:
                 raise
             self._begin_anew()
+            _make_private(self.path)
             connections = _connections(self.path)
         self._swap(*connections)
         self._file = _file_at(self.path)
@@ -218,6 +220,15 @@ def _connections(path: Path) -> tuple[sqlite3.Connection, sqlite3.Connection]:
 def _opened(path: Path | str, *, patience: float) -> sqlite3.Connection:
     # Transactions are begun and ended by hand (isolation_level), by one thread at a time (check_same_thread).
     return sqlite3.connect(path, timeout=patience, isolation_level=None, check_same_thread=False)
+
+
+def _make_private(path: Path) -> None:
+    """Keys that Central Systems gave their Charge Points may be in there. What SQLite puts beside it has its mode."""
+    with suppress(OSError):
+        if not path.exists():
+            path.touch(mode=0o600)
+        elif (mode := path.stat().st_mode) & 0o077:
+            path.chmod(mode & 0o700)
 
 
 def _file_at(path: Path) -> tuple[int, int] | None:

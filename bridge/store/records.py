@@ -63,11 +63,55 @@ class ConnectorRecord(Struct, frozen=True, kw_only=True):
     ended: bool = False
 
 
-Record = ChargePointRecord | AnsweredRecord | AliasRecord | ConnectorRecord
-Kind = type[ChargePointRecord] | type[AnsweredRecord] | type[AliasRecord] | type[ConnectorRecord]
+class AuditRecord(Struct, frozen=True, kw_only=True):
+    """What an operator did to a Charge Point: `who` asked, `what` for, `detail` of it, and how it ended. The last of
+    all Charge Points together are kept, not the last of each.
+    """
+
+    identity: str
+    id: int
+    at: float
+    who: str
+    what: str
+    detail: str
+    outcome: str
+
+
+class CredentialRecord(Struct, frozen=True, kw_only=True):
+    """An AuthorizationKey that took the place of a configured password: that of `leg`. Any of `secrets` may be shown to
+    us, as text of scrypt hashes; towards the Central System they are in clear, since one of them has to be sent. The
+    first `fresh` are readings of the new key, the others are old. `replaces` is the hash of the configured password;
+    no `secrets`: that one holds again.
+    """
+
+    identity: str
+    leg: Literal["charge_point", "central_system"]
+    secrets: tuple[bytes, ...]
+    fresh: int
+    replaces: str
+    at: float
+
+    def __repr__(self) -> str:
+        return f"CredentialRecord({self.identity!r}, {self.leg!r})"
+
+
+Record = ChargePointRecord | AnsweredRecord | AliasRecord | ConnectorRecord | AuditRecord | CredentialRecord
+Kind = (
+    type[ChargePointRecord]
+    | type[AnsweredRecord]
+    | type[AliasRecord]
+    | type[ConnectorRecord]
+    | type[AuditRecord]
+    | type[CredentialRecord]
+)
 # Kind, Charge Point, and what tells it from its others. A later record takes the place of an earlier one of its Key.
 Key = tuple[Kind, str, tuple[str | int, ...]]
-KINDS: tuple[Kind, ...] = (ChargePointRecord, AnsweredRecord, AliasRecord, ConnectorRecord)
+KINDS: tuple[Kind, ...] = (
+    *(ChargePointRecord, AnsweredRecord, AliasRecord, ConnectorRecord),
+    *(AuditRecord, CredentialRecord),
+)
+# The Charge Point of a Key whose records are in one list for all: no Charge Point has this identity.
+EVERY = ""
 
 
 def key_of(record: Record) -> Key:
@@ -82,6 +126,10 @@ def key_of(record: Record) -> Key:
             return AliasRecord, folded, (record.alias,)
         case ConnectorRecord():
             return ConnectorRecord, folded, (record.connector,)
+        case AuditRecord():
+            return AuditRecord, EVERY, (record.id,)
+        case CredentialRecord():
+            return CredentialRecord, folded, (record.leg,)
 
 
 class Memory(Struct, frozen=True, kw_only=True):
@@ -93,6 +141,7 @@ class Memory(Struct, frozen=True, kw_only=True):
     answered: tuple[AnsweredRecord, ...] = ()
     aliases: tuple[AliasRecord, ...] = ()
     connectors: tuple[ConnectorRecord, ...] = ()
+    credentials: tuple[CredentialRecord, ...] = ()
 
     @classmethod
     def of(cls, records: Iterable[Record], *, now: float) -> Memory:
@@ -111,4 +160,5 @@ class Memory(Struct, frozen=True, kw_only=True):
             answered=tuple(sorted(answered, key=lambda one: one.at)[-MOST:]),
             aliases=tuple(aliases[-MOST:]),
             connectors=tuple(sorted(connectors[-MOST:], key=lambda one: one.connector)),
+            credentials=tuple(record for record in latest.values() if isinstance(record, CredentialRecord)),
         )

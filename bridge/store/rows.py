@@ -13,10 +13,13 @@ import msgspec
 from bridge.store.records import (
     AliasRecord,
     AnsweredRecord,
+    AuditRecord,
     ChargePointRecord,
     ConnectorRecord,
+    CredentialRecord,
     Kind,
     Record,
+    key_of,
 )
 
 Value = str | bytes | float | None
@@ -26,6 +29,8 @@ TABLES: dict[Kind, str] = {
     AnsweredRecord: "answered",
     AliasRecord: "alias",
     ConnectorRecord: "connector",
+    AuditRecord: "audit",
+    CredentialRecord: "credential",
 }
 
 _COLUMNS = {kind: ", ".join(kind.__struct_fields__) for kind in TABLES}
@@ -41,8 +46,11 @@ SELECT = {kind: f"SELECT {_COLUMNS[kind]} FROM {table}" for kind, table in TABLE
 _READ: dict[str, Callable[[Any], object]] = {
     "interval": int,
     "connector": int,
+    "id": int,
     "alias": int,
     "transaction_id": int,
+    "fresh": int,
+    "secrets": lambda text: tuple(msgspec.json.decode(text, type=list[bytes])),
     "ended": lambda text: text == "True",
     "callback_networks": lambda text: tuple(msgspec.json.decode(text, type=list[str])),
 }
@@ -51,7 +59,7 @@ _READ: dict[str, Callable[[Any], object]] = {
 def row_of(record: Record) -> tuple[Value, ...]:
     """`record` for its INSERT. Raises ValueError for an integer too long to be written down."""
     values = (getattr(record, name) for name in record.__struct_fields__)
-    return record.identity.casefold(), *map(_value, values)
+    return key_of(record)[1], *map(_value, values)
 
 
 def _value(value: Any) -> Value:

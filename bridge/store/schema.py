@@ -45,6 +45,22 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )""",
         "CREATE INDEX connector_of ON connector (folded)",
     ),
+    (
+        """CREATE TABLE audit (
+            sequence INTEGER PRIMARY KEY, folded TEXT NOT NULL, identity TEXT NOT NULL,
+            id TEXT NOT NULL, at REAL NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL,
+            detail TEXT NOT NULL, outcome TEXT NOT NULL,
+            UNIQUE (folded, id)
+        )""",
+        "CREATE INDEX audit_of ON audit (folded)",
+    ),
+    (
+        """CREATE TABLE credential (
+            sequence INTEGER PRIMARY KEY, folded TEXT NOT NULL, identity TEXT NOT NULL,
+            leg TEXT NOT NULL, secrets TEXT NOT NULL, fresh TEXT NOT NULL, replaces TEXT NOT NULL, at REAL NOT NULL,
+            UNIQUE (folded, leg)
+        )""",
+    ),
 )
 
 

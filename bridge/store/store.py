@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bridge.store.database import Database
 from bridge.store.kept import Kept
-from bridge.store.records import ChargePointRecord, Kind, Memory, Record
+from bridge.store.records import EVERY, AuditRecord, ChargePointRecord, Kind, Memory, Record
 from bridge.store.writer import Writer
 
 _log = logging.getLogger("bridge.store")
@@ -53,6 +53,11 @@ class Store:
         folded = identity.casefold()
         records = self._memory.of(folded) if self._file is None else self._file.of(folded)
         return Memory.of(records, now=self._clock())
+
+    def audit(self) -> list[AuditRecord]:
+        """What operators did, the newest last, at most 1000."""
+        records = self._memory.of(EVERY) if self._file is None else self._file.of(EVERY)
+        return [*{record.id: record for record in records if isinstance(record, AuditRecord)}.values()]
 
     def put(self, *records: Record) -> None:
         """Keep `records`: soon, together with others, without a word when it is done.

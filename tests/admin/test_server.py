@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import aiohttp
+import pytest
 
+from bridge.admin.health import CentralSystemHealth, Health, ListenerHealth, LoopHealth, StoreHealth
 from bridge.gateway import Gateway
 from bridge.simulators.json_central_system import JsonCentralSystem
-from tests.e2e.stage import envelope, post, run, running, settings
+from tests.e2e.processes import all_well
+from tests.e2e.stage import AT, RawCentralSystem, envelope, post, run, running, settings
 
 WELL = {"trouble": None}
 
@@ -17,7 +22,13 @@ async def get(gateway: Gateway, path: str) -> tuple[int, Any]:
     """Status and JSON of an admin page."""
     host, port = gateway.admin_address
     async with aiohttp.ClientSession() as http, http.get(f"http://{host}:{port}{path}") as response:
-        return response.status, await response.json() if response.status == 200 else None
+        return response.status, await response.json() if response.status in (200, 503) else None
+
+
+def told(answer: tuple[int, Any]) -> tuple[int, str, Any]:
+    """Of what /readyz answers: the HTTP status, the word for it, and the Central Systems."""
+    status, health = answer
+    return status, health["status"], health["central_systems"]
 
 
 def test_it_is_alive() -> None:
@@ -32,9 +43,23 @@ def test_it_is_alive() -> None:
 def test_it_is_ready_before_anybody_came() -> None:
     async def walk() -> None:
         async with running(settings("ws://127.0.0.1:1/")) as gateway:
-            central_systems = {"main": {"connected": 0, "unreachable": 0}}
-            ready = {"status": "ready", "store": WELL, "central_systems": central_systems}
-            assert await get(gateway, "/readyz") == (200, ready)
+            status, health = await get(gateway, "/readyz")
+            assert health.pop("event_loop")["lag"] >= 0
+            soap, websocket = gateway.soap_address, gateway.websocket_address
+            listeners = {
+                "soap": {"address": f"{soap[0]}:{soap[1]}", "listening": True},
+                "websocket": {"address": f"{websocket[0]}:{websocket[1]}", "listening": True},
+            }
+            assert (status, health) == (
+                200,
+                {
+                    "status": "ready",
+                    "draining": False,
+                    "store": WELL,
+                    "listeners": listeners,
+                    "central_systems": {"main": all_well(0)},
+                },
+            )
 
     run(walk())
 
@@ -46,20 +71,65 @@ def test_an_unreachable_central_system_degrades_it_and_it_serves_on() -> None:
             async with running(settings(central.url, central_system=quick)) as gateway:
                 for identity in ("1", "2"):
                     assert (await post(gateway, envelope(identity=identity))).status == 200
-                central_systems = {"main": {"connected": 2, "unreachable": 0}}
-                ready = {"status": "ready", "store": WELL, "central_systems": central_systems}
-                assert await get(gateway, "/readyz") == (200, ready)
+                assert told(await get(gateway, "/readyz")) == (200, "ready", {"main": all_well(2)})
                 await central.stop()
                 for identity in ("1", "2"):
                     assert (await post(gateway, envelope(identity=identity))).status == 503
-                central_systems = {"main": {"connected": 0, "unreachable": 2}}
-                degraded = {"status": "degraded", "store": WELL, "central_systems": central_systems}
-                assert await get(gateway, "/readyz") == (200, degraded)
+                status, word, central_systems = told(await get(gateway, "/readyz"))
+                assert (status, word) == (200, "degraded")
+                since = datetime.fromisoformat(central_systems["main"].pop("since"))
+                assert datetime.now(UTC) - since < timedelta(minutes=1)
+                assert central_systems == {"main": {"connected": 0, "unreachable": 2, "degraded": True}}
                 assert await get(gateway, "/healthz") == (200, {"status": "alive"})
                 await central.start()
                 for identity in ("1", "2"):
                     await central.wait_for(identity)
                     assert (await post(gateway, envelope(identity=identity))).status == 200
-                assert (await get(gateway, "/readyz"))[1]["status"] == "ready"
+                assert told(await get(gateway, "/readyz")) == (200, "ready", {"main": all_well(2)})
 
     run(walk())
+
+
+def test_a_central_system_that_speaks_soap_is_unreachable_since_a_post_failed() -> None:
+    async def walk() -> None:
+        async with running(settings("http://127.0.0.1:1/", central_system={"protocol": "ocpp1.6s"})) as gateway:
+            assert told(await get(gateway, "/readyz"))[1] == "ready"
+            assert (await post(gateway, envelope())).status == 503
+            status, word, central_systems = told(await get(gateway, "/readyz"))
+            assert (status, word, central_systems["main"]["degraded"]) == (200, "degraded", True)
+            assert central_systems["main"]["since"] is not None
+
+    run(walk())
+
+
+def test_it_is_not_ready_while_it_drains() -> None:
+    async def walk() -> None:
+        async with RawCentralSystem() as central, running(settings(central.url)) as gateway:
+            waits = asyncio.ensure_future(post(gateway, envelope()))
+            link = await central.connected()
+            call = await link.receive()
+            closing = asyncio.ensure_future(gateway.close())
+            await asyncio.sleep(0)
+            assert told(await get(gateway, "/readyz"))[:2] == (503, "unready")
+            assert (await get(gateway, "/healthz"))[0] == 200
+            await link.send([3, call[1], {"currentTime": AT}])
+            assert (await waits).status == 200
+            await closing
+
+    run(walk())
+
+
+@pytest.mark.parametrize(
+    ("changes", "serves"),
+    [
+        ({}, True),
+        ({"store": StoreHealth(trouble="the disk is full")}, True),
+        ({"central_systems": {"main": CentralSystemHealth(unreachable=1)}}, True),
+        ({"draining": True}, False),
+        ({"listeners": {"soap": ListenerHealth(address="h:1", listening=False)}}, False),
+        ({"event_loop": LoopHealth(lag=1.0)}, True),
+        ({"event_loop": LoopHealth(lag=30.0)}, False),
+    ],
+)
+def test_only_what_keeps_the_bridge_itself_from_serving_makes_it_unready(changes: Any, serves: bool) -> None:
+    assert Health(**({"store": StoreHealth(), "central_systems": {}} | changes)).serves is serves

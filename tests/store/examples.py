@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from bridge.store import AliasRecord, AnsweredRecord, ChargePointRecord, ConnectorRecord, Record
+from bridge.store import (
+    AliasRecord,
+    AnsweredRecord,
+    AuditRecord,
+    ChargePointRecord,
+    ConnectorRecord,
+    CredentialRecord,
+    Record,
+)
 from tests.store.conftest import NOW
 
 
@@ -24,6 +32,12 @@ def alias(number: int = 1, transaction_id: int = 2**40, identity: str = "RDAM 12
 
 def connector(number: int = 1, status: str | None = "Charging", identity: str = "RDAM 123") -> ConnectorRecord:
     return ConnectorRecord(identity=identity, connector=number, status=status, transaction_id=None, at=NOW)
+
+
+def audited(number: int = 1, identity: str = "RDAM 123") -> AuditRecord:
+    return AuditRecord(
+        identity=identity, id=number, at=NOW, who="127.0.0.1", what="disconnect", detail="", outcome="done"
+    )
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
@@ -59,4 +73,16 @@ connectors = st.builds(
     transaction_id=st.none() | integers,
     at=times,
 )
-records: st.SearchStrategy[Record] = charge_points | answers | aliases | connectors
+audits = st.builds(
+    AuditRecord, identity=texts, id=integers, at=times, who=texts, what=texts, detail=texts, outcome=texts
+)
+credentials = st.builds(
+    CredentialRecord,
+    identity=texts,
+    leg=st.sampled_from(["charge_point", "central_system"]),
+    secrets=st.lists(st.binary()).map(tuple),
+    fresh=st.integers(0, 2),
+    replaces=texts,
+    at=times,
+)
+records: st.SearchStrategy[Record] = charge_points | answers | aliases | connectors | audits | credentials

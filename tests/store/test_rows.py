@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 
 from bridge.store import schema
-from bridge.store.records import ChargePointRecord, Record, key_of
+from bridge.store.records import AuditRecord, ChargePointRecord, Record, key_of
 from bridge.store.rows import INSERT, SELECT, record_of, row_of
 from tests.store.examples import alias, records
 
@@ -28,7 +28,7 @@ def test_there_and_back(connection: sqlite3.Connection, record: Record) -> None:
     connection.execute(INSERT[kind], row_of(record))
     row = connection.execute(f"{SELECT[kind]} ORDER BY sequence DESC LIMIT 1").fetchone()
     assert record_of(kind, row) == record
-    assert folded == record.identity.casefold()
+    assert folded == ("" if isinstance(record, AuditRecord) else record.identity.casefold())
 
 
 def test_an_integer_that_python_itself_does_not_write_down() -> None:

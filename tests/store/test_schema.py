@@ -35,7 +35,7 @@ def test_a_fresh_file(connection: sqlite3.Connection) -> None:
     assert _version(connection) == (APPLICATION_ID, len(schema.MIGRATIONS))
     prepare(connection)
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    assert tables == {"charge_point", "answered", "alias", "connector"}
+    assert tables == {"charge_point", "answered", "alias", "connector", "audit", "credential"}
 
 
 def test_an_older_file_grows(connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ from bridge.store import (
 )
 from bridge.store.records import key_of
 from tests.store.conftest import NOW, SOON, Log, Opened
-from tests.store.examples import alias, answered, charge_point, connector, records
+from tests.store.examples import alias, answered, audited, charge_point, connector, records
 
 WEEK = 7 * 24 * 3600.0
 
@@ -74,17 +74,17 @@ def test_any_record_survives(put: list[Record], how: str) -> None:
         stores[0].close()
         stores[1].open()
         after = [stores[1].memory_of(record.identity) for record in put]
-        charge_points = stores[1].charge_points()
+        charge_points, audit = stores[1].charge_points(), stores[1].audit()
         stores[1].close()
     assert before == after
     latest = {key_of(record): record for record in put}.values()
-    assert {one for memory in after for one in _all(memory)} == set(latest)
+    assert {one for memory in after for one in _all(memory)} | set(audit) == set(latest)
     assert set(charge_points) == {record for record in latest if isinstance(record, ChargePointRecord)}
 
 
 def _all(memory: Memory) -> list[Record]:
     head = [] if memory.charge_point is None else [memory.charge_point]
-    return [*head, *memory.answered, *memory.aliases, *memory.connectors]
+    return [*head, *memory.answered, *memory.aliases, *memory.connectors, *memory.credentials]
 
 
 @pytest.fixture(params=["file", "memory"])
@@ -260,3 +260,16 @@ def test_ten_thousand_charge_points(opened: Opened) -> None:
 def test_all_kinds_are_known() -> None:
     kinds = {AliasRecord, AnsweredRecord, ChargePointRecord, ConnectorRecord}
     assert {key_of(record)[0] for record in (alias(), answered(), charge_point(), connector())} == kinds
+
+
+@pytest.mark.parametrize("url", ["memory:", ""])
+def test_what_operators_did_is_one_list_for_all_charge_points(url: str, path: Path, opened: Opened) -> None:
+    store = opened(url or f"sqlite:///{path}")
+    done = [audited(number, f"CP {number % 3}") for number in range(1100)]
+    for record in done:
+        store.put(record)
+    assert store.audit() == done[-1000:]
+    assert store.memory_of("CP 1") == Memory()
+    if not url:
+        store.close()
+        assert opened().audit() == done[-1000:]

@@ -1,0 +1,59 @@
+// The admin API: one function per verb. Answers are data; what went wrong is a Problem.
+
+const TOKEN = "ocpp-bridge.token";
+
+export class Problem extends Error {
+  constructor(status, title, detail) {
+    super(detail || title);
+    this.status = status;
+    this.title = title;
+  }
+}
+
+export const token = {
+  get: () => sessionStorage.getItem(TOKEN) ?? "",
+  set: (text) => sessionStorage.setItem(TOKEN, text),
+  drop: () => sessionStorage.removeItem(TOKEN),
+};
+
+export function headers(more = {}) {
+  const known = token.get();
+  return known ? { Authorization: `Bearer ${known}`, ...more } : more;
+}
+
+export async function get(path, parameters = {}, signal = undefined) {
+  return asked("GET", path + queryOf(parameters), undefined, signal);
+}
+
+export const post = (path, body) => asked("POST", path, body);
+export const put = (path, body) => asked("PUT", path, body);
+export const remove = (path) => asked("DELETE", path);
+
+export const chargePoint = (identity, rest = "") => `/charge-points/${encodeURIComponent(identity)}${rest}`;
+
+function queryOf(parameters) {
+  const given = Object.entries(parameters).filter(([, value]) => value !== "" && value !== null && value !== undefined);
+  return given.length ? `?${new URLSearchParams(given)}` : "";
+}
+
+async function asked(method, path, body, signal) {
+  const sent = body === undefined ? {} : { body: JSON.stringify(body), headers: headers({ "Content-Type": "application/json" }) };
+  let response;
+  try {
+    response = await fetch(`/api/v1${path}`, { method, headers: headers(), cache: "no-store", signal, ...sent });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem(0, "The bridge does not answer", "The bridge does not answer. Is it running?");
+  }
+  return read(response);
+}
+
+export async function read(response) {
+  const text = await response.text();
+  if (response.ok) return text ? JSON.parse(text) : null;
+  let problem = {};
+  try { problem = JSON.parse(text); } catch { /* not one of ours: its status has to do */ }
+  if (response.status === 401) window.dispatchEvent(new CustomEvent("unauthorised"));
+  const title = problem.title ?? `HTTP ${response.status}`;
+  throw Object.assign(new Problem(response.status, title, problem.detail ?? title), { body: problem });
+}

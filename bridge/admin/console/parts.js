@@ -1,0 +1,81 @@
+// Small pieces that several pages show.
+
+import { fill, h, icon } from "./dom.js";
+import { ago, clock } from "./words.js";
+
+// A state is an icon and a word, never a colour alone.
+export function badge({ kind, word }, properties = {}) {
+  return h("span", { class: `badge ${kind}`, ...properties }, icon(kind), h("span", {}, word));
+}
+
+export function time(iso, relative = false) {
+  if (!iso) return h("span", { class: "quiet" }, "never");
+  const [shown, hover] = relative ? [ago(iso), `${clock(iso)} · ${iso}`] : [clock(iso), iso];
+  return h("time", { datetime: iso, title: hover, class: relative ? "ago" : null }, shown);
+}
+
+// Relative times go on while a page is looked at.
+export function ticking(root, signal) {
+  const timer = setInterval(() => {
+    for (const each of root.querySelectorAll("time.ago")) each.textContent = ago(each.dateTime);
+  }, 1000);
+  signal.addEventListener("abort", () => clearInterval(timer));
+}
+
+// Names and values, a value of null left out.
+export function facts(...pairs) {
+  return h("dl", { class: "facts" }, pairs
+    .filter(([, value]) => value !== null && value !== undefined && value !== "")
+    .map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
+}
+
+export function section(heading, ...children) {
+  return h("section", { class: "card" }, h("h2", {}, heading), children);
+}
+
+export function trouble(error, again) {
+  return h("div", { class: "trouble", role: "alert" }, icon("down"),
+    h("div", {}, h("strong", {}, error.title ?? "Something went wrong"),
+      error.message === error.title ? null : h("p", {}, error.message)),
+    again ? h("button", { type: "button", on: { click: again } }, "Try again") : null);
+}
+
+// What `load` gives, drawn by `draw`; what went wrong instead, with a way to try again.
+export async function loaded(place, signal, load, draw) {
+  try {
+    const answer = await load();
+    if (!signal.aborted) draw(answer);
+    return true;
+  } catch (error) {
+    if (signal.aborted || error.name === "AbortError" || error.status === 401) return false;
+    if (error.status === undefined) throw error;
+    fill(place, trouble(error, () => loaded(place, signal, load, draw)));
+    return false;
+  }
+}
+
+let fields = 0;
+
+export function field(label, control, properties = {}) {
+  control.id ||= `control-${++fields}`;
+  return h("div", { class: "field", ...properties }, h("label", { for: control.id }, label), control);
+}
+
+export function choice(options, value, listener, properties = {}) {
+  const select = h("select", { on: { change: () => listener(select.value) }, ...properties },
+    options.map(([key, text]) => h("option", { value: key }, text)));
+  select.value = value;
+  return select;
+}
+
+// Lines as `parsed` gives them; `marked` gives {kind, sign, word, title} for one that is to stand out.
+export function codeOf(label, lines, marked = () => null) {
+  return h("pre", { class: "code", tabindex: 0, "aria-label": label, role: "group" }, lines.map((line) => {
+    const mark = marked(line);
+    const element = h("span", { class: mark ? `line mark ${mark.kind}` : "line", title: mark?.title },
+      mark ? h("span", { class: "sign", "aria-hidden": "true" }, mark.sign) : null,
+      line.parts.map(([kind, part]) => (part ? h("span", { class: kind }, part) : null)), mark ? h("span", { class: "hidden" }, ` (${mark.word})`) : null, "\n");
+    element.style.setProperty("--depth", line.depth);
+    return element;
+  }));
+}

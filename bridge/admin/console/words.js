@@ -1,0 +1,98 @@
+// How times, numbers and states are written. Pure: data in, text out.
+
+const UNITS = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+
+// "12 s", "3 min", "2 h 5 min": the two largest units from an hour on.
+export function span(seconds) {
+  const whole = Math.max(0, Math.round(seconds));
+  if (whole < 1) return "0 s";
+  const first = UNITS.findIndex(([size]) => whole >= size);
+  const [size, unit] = UNITS[first];
+  const count = Math.floor(whole / size);
+  if (size < 3600) return `${count} ${unit}`;
+  const [below, belowUnit] = UNITS[first + 1];
+  const rest = Math.floor((whole - count * size) / below);
+  return rest ? `${count} ${unit} ${rest} ${belowUnit}` : `${count} ${unit}`;
+}
+
+export function ago(iso, now = Date.now()) {
+  if (!iso) return "never";
+  const seconds = (now - Date.parse(iso)) / 1000;
+  return seconds < 1.5 ? "now" : `${span(seconds)} ago`;
+}
+
+const pad = (number, width = 2) => String(number).padStart(width, "0");
+
+// Local, to the millisecond; with the day when it is not today's.
+export function clock(iso) {
+  const at = new Date(iso);
+  if (Number.isNaN(at.getTime())) return String(iso ?? "");
+  const time = `${pad(at.getHours())}:${pad(at.getMinutes())}:${pad(at.getSeconds())}.${pad(at.getMilliseconds(), 3)}`;
+  if (at.toDateString() === new Date().toDateString()) return time;
+  return `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())} ${time}`;
+}
+
+export function ms(value) {
+  if (value === null || value === undefined) return "–";
+  if (value < 0.05) return "< 0.1 ms";
+  if (value >= 10000) return `${(value / 1000).toFixed(1)} s`;
+  return value < 10 ? `${Number(value).toFixed(1)} ms` : `${Math.round(value)} ms`;
+}
+
+export function octets(count) {
+  return count === 1 ? "1 byte" : `${count.toLocaleString("en")} bytes`;
+}
+
+export function many(count, one, more = `${one}s`) {
+  return `${Number(count).toLocaleString("en")} ${count === 1 ? one : more}`;
+}
+
+const TRANSPORTS = { soap: "SOAP", json: "JSON" };
+
+export function transport(link) {
+  if (!link?.transport) return "–";
+  return `${TRANSPORTS[link.transport] ?? link.transport} ${link.version ?? ""}`.trim();
+}
+
+// One word for a Charge Point as a whole, and how it is drawn.
+export function stateOf(summary) {
+  const near = summary.charge_point?.state, far = summary.central_side?.state;
+  if (summary.stale) return { kind: "stale", word: "Stale" };
+  if (near === "down") return nearState(summary.charge_point);
+  if (near === "up" && far === "up") return { kind: "up", word: "Up" };
+  if (near === "connecting") return { kind: "connecting", word: "Connecting" };
+  if (far === "connecting") return { kind: "connecting", word: "Dialling" };
+  return { kind: "down", word: "No Central System" };
+}
+
+// A SOAP Charge Point has no link: it is down when there is no address to call it back at.
+export function nearState(link) {
+  return link.transport === "soap" && link.state === "down" ? { kind: "down", word: "No callback" } : linkState(link);
+}
+
+const LINK_WORDS = { up: "Up", down: "Down", connecting: "Connecting" };
+
+export function linkState(link) {
+  const state = link?.state ?? "down";
+  return { kind: LINK_WORDS[state] ? state : "down", word: LINK_WORDS[state] ?? state };
+}
+
+export function outcomeOf(outcome) {
+  if (outcome === "result") return { kind: "up", word: "result" };
+  if (outcome === "error" || outcome === "unanswered") return { kind: "down", word: outcome };
+  return { kind: "warning", word: outcome ?? "–" };
+}
+
+const PARTIES = { charge_point: "Charge Point", central_system: "Central System", operator: "operator" };
+
+export function partyOf(from) {
+  return PARTIES[from] ?? from;
+}
+
+// A text, or what an object says of itself.
+export function textOf(value) {
+  if (value === null || value === undefined) return "";
+  if (typeof value !== "object") return String(value);
+  const known = [value.code, value.description ?? value.message ?? value.reason ?? value.text].filter(Boolean);
+  return known.length ? known.join(": ") : JSON.stringify(value);
+}

@@ -1,0 +1,93 @@
+"""The OpenAPI 3.1 document, made of the endpoints and their records."""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from bridge.admin.endpoints import EVENTS, JSON, PREFIX, Endpoint, Nothing
+from bridge.admin.problems import MEDIA_TYPE, Problem
+
+# What every endpoint may answer: a parameter that is wrong, no token, a foreign page.
+_ALWAYS = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+_WITH_BODY = (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+_NAMED = re.compile(r"\{(\w+)\}")
+# Of the API, which `/api/v1` promises to keep.
+_VERSION = "1.0.0"
+_ABOUT = "What an operator of ocpp-bridge sees and does. Times are ISO 8601 in UTC."
+
+
+def document(endpoints: list[Endpoint]) -> dict[str, Any]:
+    """The whole document."""
+    types = [each for endpoint in endpoints for each in (endpoint.body, endpoint.answer) if each is not None]
+    schemas, components = msgspec.json.schema_components([Problem, *types], ref_template="#/components/schemas/{name}")
+    schema_of = dict(zip(map(repr, [Problem, *types]), schemas, strict=True))
+    paths: dict[str, dict[str, Any]] = {}
+    for endpoint in endpoints:
+        operations = paths.setdefault(PREFIX + endpoint.path, {})
+        operations[endpoint.method.lower()] = _operation(endpoint, schema_of)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "ocpp-bridge", "version": _VERSION, "description": _ABOUT},
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+        # Without a token in the configuration none is needed from this machine.
+        "security": [{"token": []}, {}],
+    }
+
+
+def _operation(endpoint: Endpoint, schema_of: dict[str, Any]) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": endpoint.name,
+        "summary": endpoint.about,
+        "parameters": [*_named(endpoint), *_query(endpoint)],
+        "responses": _responses(endpoint, schema_of),
+    }
+    if endpoint.body is not None:
+        content = {JSON: {"schema": schema_of[repr(endpoint.body)]}}
+        operation["requestBody"] = {"required": True, "content": content}
+    return operation
+
+
+def _named(endpoint: Endpoint) -> list[dict[str, Any]]:
+    schema = {"type": "string", "minLength": 1}
+    return [{"name": name, "in": "path", "required": True, "schema": schema} for name in _NAMED.findall(endpoint.path)]
+
+
+def _query(endpoint: Endpoint) -> list[dict[str, Any]]:
+    if endpoint.query is Nothing:
+        return []
+    _, components = msgspec.json.schema_components([endpoint.query])
+    properties = components[endpoint.query.__name__]["properties"]
+    return [{"name": name, "in": "query", "schema": _stated(schema)} for name, schema in properties.items()]
+
+
+def _stated(schema: dict[str, Any]) -> dict[str, Any]:
+    """A parameter is there, with a value, or not: there is no null in a query."""
+    match schema:
+        case {"anyOf": [one, {"type": "null"}]}:
+            stated: dict[str, Any] = one
+            return stated
+    return schema
+
+
+def _responses(endpoint: Endpoint, schema_of: dict[str, Any]) -> dict[str, Any]:
+    responses: dict[str, Any] = {}
+    if endpoint.media == EVENTS:
+        responses["200"] = {"description": "events", "content": {EVENTS: {"schema": {"type": "string"}}}}
+    elif endpoint.answer is None:
+        responses["204"] = {"description": "done"}
+    else:
+        content = {JSON: {"schema": schema_of[repr(endpoint.answer)]}}
+        responses["200"] = {"description": "as asked", "content": content}
+    problem = {MEDIA_TYPE: {"schema": schema_of[repr(Problem)]}}
+    statuses = (*_ALWAYS, *endpoint.refusals, *(_WITH_BODY if endpoint.body is not None else ()))
+    for status in sorted(set(statuses)):
+        responses[str(status.value)] = {"description": status.phrase, "content": problem}
+    return responses

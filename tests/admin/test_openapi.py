@@ -1,0 +1,136 @@
+"""The OpenAPI document is what is served, and what it promises holds whatever is asked (schemathesis)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, suppress
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis.errors import Unsatisfiable
+from jsonschema import Draft202012Validator
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from bridge.admin.endpoints import Endpoint
+from bridge.admin.openapi import document
+from bridge.admin.server import Desk, endpoints
+from bridge.simulators.json_central_system import JsonCentralSystem
+from tests.admin.asked import api_of
+from tests.e2e import stage
+from tests.e2e.stage import Backstage, charge_point, json_charge_point, run, running
+
+SOAP, JSON = "CP 1", "JS/1"
+EVENTS = "/api/v1/events"
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+    negative_data_rejection,
+]
+
+
+def described() -> list[Endpoint]:
+    """All that is served; nobody serves it."""
+    nobody: Any = None
+    desk = Desk(**dict.fromkeys(Desk.__struct_fields__, nobody))
+    return endpoints(desk)
+
+
+DOCUMENT = document(described())
+OPERATIONS = [(path, method) for path, told in DOCUMENT["paths"].items() for method in told if path != EVENTS]
+
+
+def likely() -> dict[str, Any]:
+    """The document, with those Charge Points and commands made likely that there are. The live stream never ends, so
+    it is not asked for here."""
+    told: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(DOCUMENT))
+    del told["paths"][EVENTS]
+    for path in told["paths"].values():
+        for operation in path.values():
+            for parameter in operation["parameters"]:
+                if parameter["name"] == "identity" and parameter["in"] == "path":
+                    parameter["schema"] = {"anyOf": [{"enum": [SOAP, JSON]}, parameter["schema"]]}
+    body = told["paths"]["/api/v1/charge-points/{identity}/calls"]["post"]["requestBody"]["content"]["application/json"]
+    body["schema"] = {"anyOf": [body["schema"], *map(_command, stage.COMMANDS.items())]}
+    route = told["components"]["schemas"]["Move"]["properties"]["central_system"]
+    told["components"]["schemas"]["Move"]["properties"]["central_system"] = {"anyOf": [{"const": "other"}, route]}
+    return told
+
+
+def _command(command: tuple[str, Any]) -> dict[str, Any]:
+    action, payload = command
+    properties = {"action": {"const": action}, "payload": {"const": payload}}
+    return {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
+
+
+@pytest.fixture(scope="module")
+def base_url() -> Iterator[str]:
+    """Of a gateway with a SOAP and a JSON Charge Point, between two Central Systems."""
+    stack = AsyncExitStack()
+
+    async def begin() -> str:
+        central = await stack.enter_async_context(JsonCentralSystem())
+        told = stage.settings(central.url)
+        systems = told.central_systems | {"other": told.central_systems["main"]}
+        gateway = await stack.enter_async_context(running(msgspec.structs.replace(told, central_systems=systems)))
+        soap = await stack.enter_async_context(charge_point(gateway, SOAP))
+        json = await stack.enter_async_context(json_charge_point(gateway, JSON))
+        for party in (soap, json):
+            await party.call("BootNotification", stage.SAMPLES["BootNotification"])
+        host, port = gateway.admin_address
+        return f"http://{host}:{port}"
+
+    with Backstage() as backstage:
+        try:
+            yield backstage.run(begin())
+        finally:
+            backstage.run(stack.aclose())
+
+
+SCHEMA = schemathesis.openapi.from_dict(likely())
+
+
+@pytest.mark.parametrize(("path", "method"), OPERATIONS)
+@pytest.mark.parametrize("mode", list(GenerationMode))
+def test_whatever_is_asked(path: str, method: str, mode: GenerationMode, base_url: str) -> None:
+    @given(case=SCHEMA[path][method].as_strategy(generation_mode=mode))
+    @settings(max_examples=25, deadline=None, suppress_health_check=[*HealthCheck])
+    def asked(case: schemathesis.Case[Any]) -> None:
+        response = case.call(base_url=base_url, timeout=stage.AT_MOST)
+        # aiohttp itself turns away a request line beyond that, before we hear of it.
+        assume("Got more than 8190 bytes" not in response.text)
+        # A fragment that was meant as part of the path makes it another one.
+        assume(re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", path), urlsplit(response.request.path_url).path))
+        case.validate_response(response, checks=CHECKS)
+
+    with suppress(Unsatisfiable):  # nothing about the request can be wrong
+        asked()
+
+
+def test_the_document_is_openapi() -> None:
+    assert DOCUMENT["openapi"].startswith("3.1")
+    names = [operation["operationId"] for path in DOCUMENT["paths"].values() for operation in path.values()]
+    assert len(names) == len(set(names))
+    for record in DOCUMENT["components"]["schemas"].values():
+        Draft202012Validator.check_schema(record)
+
+
+def test_it_is_served_as_it_is() -> None:
+    async def walk() -> None:
+        async with running(stage.settings("ws://127.0.0.1:1/")) as gateway, api_of(gateway) as api:
+            assert await api.get("/openapi.json") == msgspec.json.decode(msgspec.json.encode(DOCUMENT))
+
+    run(walk())

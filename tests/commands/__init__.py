@@ -1,0 +1,1 @@
+"""The commands, as systemd and a shell see them."""

@@ -1,0 +1,472 @@
+"""The console in a browser, over a real gateway: what an operator sees, and does about it.
+
+Nothing waits for time to pass: `expect` waits for what is to be seen, and fails when it does not come.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from playwright.async_api import Locator, Page, expect
+
+from bridge.config import Secret
+from bridge.gateway import Gateway
+from bridge.simulators.wire import Refused
+from tests.console.browser import AT_MOST, DESK, PHONE, Console, console
+from tests.console.stage import IDENTITY, Stage, staged
+from tests.e2e.stage import SAMPLES, run
+
+try:
+    import resource
+except ImportError:  # not on Windows, which has no such limit
+    resource = None  # type: ignore[assignment]
+
+MANY = 2000
+WITHIN = 120
+# Two ends of a WebSocket for each Charge Point, in one process.
+_FILES = MANY * 3
+expect.set_options(timeout=AT_MOST)
+
+PAGES = {
+    "charge-points": "#/",
+    "charge-point": f"#/charge-points/{IDENTITY.replace(' ', '%20')}",
+    "command": f"#/charge-points/{IDENTITY.replace(' ', '%20')}/command/SetChargingProfile",
+    "messages": "#/messages",
+    "addresses": f"#/addresses?identity={IDENTITY.replace(' ', '%20')}",
+    "audit": "#/audit",
+    "login": "#/login",
+}
+
+
+def rows(page: Page, words: str | re.Pattern[str] = "") -> Locator:
+    """Of the list on the page, its header apart."""
+    return page.locator(".rows [role=row]").filter(has_text=words)
+
+
+async def newest(stage: Stage, somebody: Console, action: str) -> None:
+    """Open the newest message of `action` from the page of the Charge Point."""
+    await somebody.open(PAGES["charge-point"])
+    await rows(somebody.page, action).first.get_by_role("link", name=action).click()
+    await expect(somebody.page.get_by_role("heading", level=1)).to_have_text(action)
+
+
+@pytest.fixture
+def enough_files() -> None:
+    if resource is None:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < _FILES:
+        pytest.skip(f"the system allows {hard} open files, and {_FILES} are needed")
+    if soft != resource.RLIM_INFINITY and soft < _FILES:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (_FILES, hard))
+
+
+# The night shift
+
+
+@pytest.mark.usefixtures("enough_files")
+def test_from_two_thousand_charge_points_to_one_answer() -> None:
+    async def walk() -> None:
+        async with staged() as stage:
+            await stage.heartbeats(f"EVLINK-{number:04}" for number in range(MANY - 1))
+            await stage.greet()
+            async with console(stage.browser, stage.base) as somebody:
+                await all_are_counted(somebody)
+                await the_last_one_is_reached(somebody)
+                await one_is_found_and_opened(somebody)
+                await a_message_arrives_live(stage, somebody)
+                await it_is_shown_in_three_parts(somebody)
+                await a_command_is_answered(stage, somebody)
+
+    async def all_are_counted(somebody: Console) -> None:
+        await somebody.open()
+        await expect(somebody.page.locator(".count.all b")).to_have_text("2,000")
+        await expect(somebody.page.get_by_role("grid")).to_have_attribute("aria-rowcount", "2001")
+        assert await rows(somebody.page).count() < 60
+        await somebody.shown("2000-charge-points")
+
+    async def the_last_one_is_reached(somebody: Console) -> None:
+        grid = somebody.page.get_by_role("grid")
+        await grid.focus()
+        await grid.press("End")
+        await expect(rows(somebody.page, IDENTITY)).to_be_visible()
+        await expect(rows(somebody.page, IDENTITY)).to_have_attribute("aria-rowindex", "2001")
+
+    async def one_is_found_and_opened(somebody: Console) -> None:
+        await somebody.page.get_by_label("Filter").fill("EVLINK-00?7")
+        await expect(rows(somebody.page)).to_have_count(10)
+        await somebody.page.get_by_label("Filter").fill("rdam")
+        await expect(rows(somebody.page)).to_have_count(1)
+        assert somebody.page.url.endswith("#/?identity=rdam")
+        await rows(somebody.page, IDENTITY).click()
+        await expect(somebody.page.get_by_role("heading", level=1)).to_have_text(IDENTITY)
+        await expect(somebody.page.get_by_text("Schneider", exact=True)).to_be_visible()
+        await expect(somebody.page.locator("#stream")).to_have_text("Live")
+
+    async def a_message_arrives_live(stage: Stage, somebody: Console) -> None:
+        await expect(rows(somebody.page, "MeterValues")).to_have_count(0)
+        await stage.charge_point.call("MeterValues", SAMPLES["MeterValues"])
+        await expect(rows(somebody.page, "MeterValues")).to_have_count(1)
+        await somebody.shown("charge-point")
+
+    async def it_is_shown_in_three_parts(somebody: Console) -> None:
+        page = somebody.page
+        await rows(page, "MeterValues").click()
+        await expect(page.get_by_role("heading", level=1)).to_have_text("MeterValues")
+        request = page.locator(".half").first
+        came_in, model, went_out = await request.locator(".panel").all()
+        await expect(came_in).to_contain_text("SOAP")
+        await expect(came_in.locator("pre")).to_contain_text("230.10")
+        await expect(model.locator("pre")).to_contain_text('"value": "230.10"')
+        await expect(went_out.locator("pre")).to_contain_text('"MeterValues"')
+        await expect(request.locator(".same")).to_have_text("Every value went through as it came.")
+        await somebody.shown("message")
+
+    async def a_command_is_answered(stage: Stage, somebody: Console) -> None:
+        page = somebody.page
+        await somebody.open(PAGES["charge-point"])
+        await page.get_by_role("link", name="Send a command").click()
+        await expect(page.get_by_label("Action", exact=True)).to_have_value("TriggerMessage")
+        await page.get_by_label("requestedMessage").select_option("Heartbeat")
+        await page.get_by_role("button", name="Send", exact=True).click()
+        await expect(page.locator(".answer")).to_contain_text('"Accepted"')
+        assert ("TriggerMessage", {"requestedMessage": "Heartbeat"}) in stage.charge_point.received
+        await somebody.shown("command-answered")
+
+    run(walk(), WITHIN)
+
+
+def test_the_stream_is_lost_and_regained() -> None:
+    async def walk() -> None:
+        async with staged() as stage:
+            await stage.greet()
+            async with console(stage.browser, stage.base) as somebody:
+                page = somebody.page
+                await somebody.open(PAGES["charge-point"])
+                await expect(page.locator("#stream")).to_have_text("Live")
+                await stage.gateway.close()
+                await expect(page.locator("#stream")).to_have_text("Stream lost, trying again")
+                await expect(page.locator("#notice")).to_contain_text("may be old")
+                await somebody.shown("stream-lost")
+                again = Gateway(stage.told)
+                await again.start()
+                try:
+                    await page.get_by_role("button", name="Try now").click()
+                    await expect(page.locator("#stream")).to_have_text("Stream regained")
+                    await expect(page.locator("#notice")).to_be_hidden()
+                    await stage.charge_point.call("Authorize", SAMPLES["Authorize"])
+                    await expect(rows(page, "Authorize")).to_have_count(1)
+                    await expect(page.locator("#stream")).to_have_text("Live")
+                finally:
+                    await again.close()
+
+    run(walk(), WITHIN)
+
+
+# For everybody
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_each_page_is_accessible_and_fits(size: tuple[int, int], dark: bool) -> None:
+    async def walk() -> None:
+        name = f"{'dark' if dark else 'light'}-{size[0]}"
+        async with staged() as stage:
+            await stage.greet()
+            stage.central_system.behaviour["DataTransfer"] = refusing
+            with pytest.raises(Refused):
+                await stage.charge_point.call("DataTransfer", SAMPLES["DataTransfer"])
+            await stage.charge_point.call("MeterValues", SAMPLES["MeterValues"])
+            async with console(stage.browser, stage.base, size=size, dark=dark) as somebody:
+                for page, hash_ in PAGES.items():
+                    await somebody.open(hash_)
+                    await seen(somebody, page, f"{page}-{name}")
+                await newest(stage, somebody, "DataTransfer")
+                await expect(somebody.page.locator(".why").first).to_contain_text("The Central System refused it")
+                await seen(somebody, "message", f"message-{name}")
+                await somebody.page.keyboard.press("?")
+                await seen(somebody, "help", f"help-{name}")
+
+    async def seen(somebody: Console, page: str, name: str) -> None:
+        settled = {
+            "charge-points": rows(somebody.page),
+            "charge-point": somebody.page.locator(".facts"),
+            "command": somebody.page.get_by_label("chargingProfileId"),
+            "messages": rows(somebody.page),
+            "addresses": somebody.page.locator(".urls"),
+            "audit": somebody.page.locator(".empty"),
+            "login": somebody.page.get_by_label("Admin token"),
+            "message": somebody.page.locator(".three"),
+            "help": somebody.page.get_by_role("dialog"),
+        }
+        await expect(settled[page].first).to_be_visible()
+        assert (page, await somebody.violations()) == (page, [])
+        assert (page, await somebody.width()) == (page, size[0])
+        await somebody.shown(name)
+
+    run(walk(), WITHIN)
+
+
+def refusing(_: object) -> dict[str, object]:
+    raise Refused("NotSupported", "no data, thank you")
+
+
+def test_the_keyboard_is_enough() -> None:
+    async def walk() -> None:
+        async with staged() as stage:
+            await stage.heartbeats(["AA 1", "AA 2", "AA 3"])
+            await stage.greet()
+            async with console(stage.browser, stage.base) as somebody:
+                page, key = somebody.page, somebody.page.keyboard.press
+                await somebody.open()
+                await expect(rows(page)).to_have_count(4)
+                await key("Tab")
+                await expect(page.locator(".skip")).to_be_focused()
+                await key("Enter")
+                await expect(page.locator("main")).to_be_focused()
+                await key("?")
+                await expect(page.get_by_role("dialog")).to_be_visible()
+                await key("Escape")
+                await expect(page.get_by_role("dialog")).to_be_hidden()
+                await key("/")
+                await expect(page.get_by_label("Filter")).to_be_focused()
+                await page.keyboard.type("aa")
+                await expect(rows(page)).to_have_count(3)
+                await key("Escape")
+                for step in "jjk":
+                    await key(step)
+                await expect(page.locator("[aria-selected=true]")).to_contain_text("AA 1")
+                await key("ArrowDown")
+                await key("Enter")
+                await expect(page.get_by_role("heading", level=1)).to_have_text("AA 2")
+                await expect(rows(page, "Heartbeat")).to_have_count(1)
+                await key("j")
+                await key("Enter")
+                await expect(page.get_by_role("heading", level=1)).to_have_text("Heartbeat")
+                await key("r")
+                await expect(page.locator("pre.raw").first).to_contain_text("<c:heartbeatRequest/>")
+                await key("Escape")
+                await expect(page.get_by_role("heading", level=1)).to_have_text("AA 2")
+                await key("c")
+                await expect(page.get_by_role("heading", level=1)).to_have_text("Send a command")
+                await key("g")
+                await key("a")
+                await expect(page.get_by_role("heading", level=1)).to_have_text("Addresses")
+                await key("t")
+                await expect(page.locator("html")).to_have_attribute("data-theme", "light")
+                await key("t")
+                await page.reload()
+                await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+
+    run(walk(), WITHIN)
+
+
+def test_with_a_token_it_asks_for_it_and_goes_where_one_wanted() -> None:
+    async def walk() -> None:
+        async with staged(token=Secret(b"night shift")) as stage:
+            await stage.greet()
+            async with console(stage.browser, stage.base) as somebody:
+                page = somebody.page
+                await somebody.open(PAGES["charge-point"])
+                await page.get_by_label("Admin token").fill("day shift")
+                await page.keyboard.press("Enter")
+                await expect(page.get_by_text("That is not the token.")).to_be_visible()
+                await page.get_by_label("Admin token").fill("night shift")
+                await page.keyboard.press("Enter")
+                await expect(page.get_by_role("heading", level=1)).to_have_text(IDENTITY)
+                await expect(page.locator("#stream")).to_have_text("Live")
+                await page.reload()
+                await expect(page.locator("#stream")).to_have_text("Live")
+                assert await page.evaluate("JSON.stringify([localStorage, document.cookie])") == '[{},""]'
+            async with console(stage.browser, stage.base) as another:
+                await another.open()
+                await expect(another.page.get_by_label("Admin token")).to_be_visible()
+
+    run(walk(), WITHIN)
+
+
+# Steering
+
+
+def test_a_command_is_checked_before_it_is_sent() -> None:
+    async def walk() -> None:
+        async with staged() as stage:
+            await stage.greet()
+            async with console(stage.browser, stage.base) as somebody:
+                page, send = somebody.page, somebody.page.get_by_role("button", name="Send", exact=True)
+                await somebody.open(PAGES["command"])
+                await page.get_by_label("connectorId").fill("one")
+                await send.click()
+                await expect(page.get_by_label("connectorId")).to_have_attribute("aria-invalid", "true")
+                await expect(page.get_by_text("must be a whole number")).to_be_visible()
+                await expect(page.get_by_text("is required").first).to_be_visible()
+                await page.get_by_label("Action", exact=True).select_option("SendLocalList")
+                await page.get_by_label("listVersion").fill("7")
+                await page.get_by_label("updateType").select_option("Full")
+                await page.get_by_role("button", name="Add localAuthorizationList").click()
+                await page.get_by_role("button", name="Add to localAuthorizationList").click()
+                await page.get_by_label("idTag").fill("DRIVER-1")
+                await page.get_by_role("button", name="Edit as JSON").click()
+                area = page.get_by_label("Payload as JSON")
+                wanted = {"listVersion": 7, "updateType": "Full", "localAuthorizationList": [{"idTag": "DRIVER-1"}]}
+                assert json.loads(await area.input_value()) == wanted
+                await area.fill('{"listVersion": 7, "updateType": "Half"')
+                await send.click()
+                await expect(page.get_by_text("This is no JSON")).to_be_visible()
+                await area.fill('{"listVersion": 7, "updateType": "Half"}')
+                await send.click()
+                await expect(page.get_by_text("updateType must be one of Differential, Full")).to_be_visible()
+                assert stage.charge_point.received == []
+                await area.fill(json.dumps(wanted))
+                await page.get_by_role("button", name="Edit as a form").click()
+                await expect(page.get_by_label("idTag")).to_have_value("DRIVER-1")
+                await send.click()
+                await expect(page.locator(".answer")).to_contain_text('"status"')
+                assert stage.charge_point.received == [("SendLocalList", wanted)]
+
+    run(walk(), WITHIN)
+
+
+def test_it_asks_before_a_reset() -> None:
+    async def walk() -> None:
+        async with staged() as stage:
+            await stage.greet()
+            async with console(stage.browser, stage.base) as somebody:
+                page, send = somebody.page, somebody.page.get_by_role("button", name="Send", exact=True)
+                await somebody.open(PAGES["command"].replace("SetChargingProfile", "Reset"))
+                await page.get_by_label("type").select_option("Hard")
+                await send.click()
+                await expect(page.get_by_role("dialog")).to_contain_text("The Charge Point restarts.")
+                await somebody.shown("asks-before-reset")
+                assert await somebody.violations() == []
+                await page.keyboard.press("Escape")
+                await expect(page.get_by_role("dialog")).to_have_count(0)
+                assert stage.charge_point.received == []
+                await send.click()
+                await page.get_by_role("button", name="Send Reset").click()
+                await expect(page.locator(".answer")).to_contain_text('"Accepted"')
+                assert stage.charge_point.received == [("Reset", {"type": "Hard"})]
+
+    run(walk(), WITHIN)
+
+
+def test_a_charge_point_is_moved_and_disconnected() -> None:
+    async def walk() -> None:
+        async with staged() as stage:
+            await stage.greet()
+            async with console(stage.browser, stage.base) as somebody:
+                page = somebody.page
+                await somebody.open(PAGES["charge-point"])
+                await page.get_by_role("button", name="Move…").click()
+                await expect(page.get_by_role("dialog")).to_contain_text("It is with main now.")
+                await page.get_by_role("button", name="Move", exact=True).click()
+                await expect(page.locator(".node").last).to_contain_text("other")
+                await stage.charge_point.call("Heartbeat", {})
+                await stage.other.wait_for(IDENTITY)
+                await expect(page.locator(".wire.up")).to_have_count(2)
+                await page.get_by_role("button", name="Disconnect…").click()
+                await page.get_by_role("button", name="Disconnect", exact=True).click()
+                await expect(page.locator("#said")).to_have_text(f"{IDENTITY} was disconnected")
+                await somebody.open(PAGES["audit"])
+                await expect(page.locator("tbody tr")).to_have_count(2)
+                assert await somebody.violations() == []
+                await somebody.shown("audit")
+
+    run(walk(), WITHIN)
+
+
+# What is shown
+
+
+def test_what_a_charge_point_says_is_text_and_nothing_else() -> None:
+    hostile = "<img src=x onerror=alert(1)><script>alert(2)</script>"
+
+    async def walk() -> None:
+        async with staged() as stage:
+            await stage.heartbeats([hostile])
+            await stage.greet()
+            await stage.charge_point.call("DataTransfer", {"vendorId": "<b>", "data": hostile})
+            async with console(stage.browser, stage.base) as somebody:
+                await somebody.open()
+                await expect(rows(somebody.page, hostile)).to_be_visible()
+                await rows(somebody.page, hostile).click()
+                await expect(somebody.page.get_by_role("heading", level=1)).to_have_text(hostile)
+                await newest(stage, somebody, "DataTransfer")
+                await expect(somebody.page.locator(".panel pre").nth(1)).to_contain_text(hostile)
+                assert await somebody.page.locator("main :is(img, script, b)").count() == 0
+
+    run(walk(), WITHIN)
+
+
+def test_what_was_turned_away_says_why() -> None:
+    async def walk() -> None:
+        async with staged() as stage, console(stage.browser, stage.base) as somebody:
+            await somebody.open("#/messages")
+            await expect(somebody.page.locator("#stream")).to_have_text("Live")
+            assert await stage.says("RDAM 2", "<c:teatimeRequest/>") == 500
+            await expect(rows(somebody.page, "RDAM 2")).to_contain_text("refused")
+            await rows(somebody.page, "RDAM 2").click()
+            await expect(somebody.page.locator(".why")).to_be_visible()
+            await expect(somebody.page.locator(".panel pre").first).to_contain_text("teatimeRequest")
+            await somebody.shown("turned-away")
+
+    run(walk(), WITHIN)
+
+
+def test_losses_and_differences_are_marked() -> None:
+    async def walk() -> None:
+        async with staged() as stage:
+            await stage.greet()
+            reading = {"timestamp": "2026-01-02T04:04:05+01:00", "sampledValue": [{"value": "1"}]}
+            await stage.charge_point.call("MeterValues", {"connectorId": 1, "meterValue": [reading]})
+            async with console(stage.browser, stage.base) as somebody:
+                await newest(stage, somebody, "MeterValues")
+                table = somebody.page.locator(".differences")
+                await expect(table).to_contain_text("meterValue.timestamp")
+                await expect(table).to_contain_text("2026-01-02T03:04:05Z")
+                await expect(somebody.page.locator("pre .mark.changed")).to_have_count(3)
+
+    run(walk(), WITHIN)
+
+
+def test_messages_wait_while_paused_and_are_filtered() -> None:
+    async def walk() -> None:
+        async with staged() as stage:
+            await stage.greet()
+            async with console(stage.browser, stage.base) as somebody:
+                page = somebody.page
+                await somebody.open(PAGES["charge-point"])
+                await expect(rows(page)).to_have_count(2)
+                await expect(page.locator("#stream")).to_have_text("Live")
+                await page.get_by_role("button", name="Pause").click()
+                await stage.charge_point.call("Heartbeat", {})
+                await expect(page.get_by_role("button", name="Resume (1 new one)")).to_be_visible()
+                await expect(rows(page)).to_have_count(2)
+                await page.get_by_role("button", name="Resume").click()
+                await expect(rows(page)).to_have_count(3)
+                await page.get_by_label("Action", exact=True).fill("BootNotification")
+                await expect(rows(page)).to_have_count(1)
+                await page.get_by_label("Outcome").select_option("error")
+                await expect(page.get_by_text("No message fits these filters.")).to_be_visible()
+
+    run(walk(), WITHIN)
+
+
+def test_addresses_are_copied_as_they_are_typed() -> None:
+    async def walk() -> None:
+        async with staged() as stage:
+            allowed = ["clipboard-read", "clipboard-write"]
+            async with console(stage.browser, stage.base, permissions=allowed) as somebody:
+                page = somebody.page
+                await somebody.open("#/addresses")
+                await page.get_by_label("Identity of the Charge Point").fill("A/B 1")
+                host, port = stage.gateway.websocket_address
+                address = f"ws://{host}:{port}/ocpp/A%2FB%201"
+                copy = page.get_by_role("button", name=f"Copy address {address}", exact=True)
+                await copy.click()
+                await expect(copy).to_have_text("Copied")
+                assert await page.evaluate("navigator.clipboard.readText()") == address
+
+    run(walk(), WITHIN)

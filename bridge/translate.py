@@ -137,7 +137,10 @@ class Translator:
         self._refuse_what_is_not_sent(sender, call)
         body, lost = self._codecs[sender].write_call(call.payload, call.action)
         headers = self._call_headers(sender, call)
-        return self._translation(soap.write(body, headers), call.losses, lost)
+        losses = call.losses + lost
+        if self._wanted.strict:
+            refuse_losses(losses)
+        return Translation(document=soap.write(body, headers), losses=losses)
 
     def _refuse_what_is_not_sent(self, sender: Party, call: Call) -> None:
         """A message that the version lacks has no other form; the bridge answers it itself."""
@@ -160,18 +163,13 @@ class Translator:
         result = ocppj.decode_result(frame, action, strict=self._wanted.strict)
         body, lost = codec.write_result(result.payload, action)
         headers = _answer_headers(operation.response_action, result.unique_id)
-        return self._translation(soap.write(body, headers), result.losses, lost)
+        # Strict or not: an answer cannot be unasked, what it costs is told.
+        return Translation(document=soap.write(body, headers), losses=result.losses + lost)
 
     def _error(self, error: CallError) -> Translation:
         service = self._codecs[self._wanted.service or Party.CHARGE_POINT].service
         fault = soap.write_fault(error, service.namespace).element(Soap.V12)
         return Translation(document=soap.write(fault, _answer_headers(f"{soap.WSA}/fault", error.unique_id)))
-
-    def _translation(self, document: bytes, *losses: tuple[Loss, ...]) -> Translation:
-        every = sum(losses, ())
-        if self._wanted.strict:
-            refuse_losses(every)
-        return Translation(document=document, losses=every)
 
     def _sender_of(self, action: str) -> Party:
         """Who sends `action`. DataTransfer goes both ways: a Charge Point's, unless something else is wanted."""
@@ -238,4 +236,4 @@ def _answer_headers(action: str, unique_id: str) -> Headers:
 
 
 def _address(codec: Codec) -> str:
-    return f"{Settings().soap.public_url}/services/{codec.service.name}"
+    return f"{Settings().soap[0].public_url}/services/{codec.service.name}"

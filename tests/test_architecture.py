@@ -19,12 +19,16 @@ ROOT = Path(bridge.__file__).parent
 
 # The model, and what everybody may know.
 _MODEL = ("bridge.ocpp", "bridge.errors")
-_TRANSPORT = (*_MODEL, "bridge.certificates", "bridge.dialects", "bridge.tasks")
+_TRANSPORT = (*_MODEL, "bridge.certificates", "bridge.dialects", "bridge.identity", "bridge.limits", "bridge.paths", "bridge.tasks")
 
 # What of ours each room may see.
 SEES: dict[str, tuple[str, ...]] = {
     "bridge": (),
     "bridge.errors": (),
+    "bridge.identity": (),
+    "bridge.paths": (),
+    "bridge.access": ("bridge.access", "bridge.errors", "bridge.identity"),
+    "bridge.access.gatekeeper": ("bridge.access", "bridge.errors", "bridge.identity", "bridge.tasks"),
     "bridge.ocpp": ("bridge.ocpp", "bridge.errors"),
     "bridge.dialects": ("bridge.dialects", *_MODEL),
     "bridge.core": ("bridge.core", *_MODEL),
@@ -32,32 +36,48 @@ SEES: dict[str, tuple[str, ...]] = {
     "bridge.ocpps": ("bridge.ocpps", *_TRANSPORT),
     "bridge.ocpps.server": ("bridge.ocpps", *_TRANSPORT, "bridge.logs"),
     "bridge.store": ("bridge.store", *_MODEL),
-    "bridge.config": ("bridge.config", "bridge.errors"),
+    "bridge.config": (
+        *("bridge.access.passwords", "bridge.config", "bridge.errors", "bridge.identity", "bridge.paths"),
+    ),
     "bridge.tls": ("bridge.config", "bridge.errors"),
     "bridge.certificates": (),
+    "bridge.limits": ("bridge.errors", "bridge.limits"),
     "bridge.tasks": (),
     "bridge.logs": (),
     "bridge.observing": ("bridge.core.commands", *_MODEL),
-    "bridge.journal": ("bridge.core", "bridge.logs", "bridge.observing", *_MODEL),
+    "bridge.explaining": ("bridge.core.commands", *_MODEL),
+    "bridge.masking": (),
+    "bridge.recorder": (
+        *("bridge.core.commands", "bridge.explaining", "bridge.masking", "bridge.observing", "bridge.recorder", *_MODEL),
+    ),
+    "bridge.trace": ("bridge.masking", "bridge.recorder.messages", "bridge.simulators", "bridge.trace", *_MODEL),
+    "bridge.journal": (
+        *("bridge.core", "bridge.limits.gate", "bridge.logs", "bridge.masking", "bridge.observing", *_MODEL),
+    ),
+    "bridge.spans": ("bridge.core.commands", "bridge.observing", *_MODEL),
     "bridge.simulators": ("bridge.simulators", "bridge.tasks"),
-    "bridge.admin": ("bridge.admin", "bridge.logs", "bridge.tasks", *_MODEL),
+    "bridge.admin": ("bridge.admin", "bridge.logs", "bridge.recorder.messages", "bridge.tasks", *_MODEL),
+    "bridge.admin.metrics": ("bridge.admin.health", "bridge.core.commands", "bridge.observing", *_MODEL),
     "bridge.gateway": (
-        *("bridge.admin", "bridge.config", "bridge.core", "bridge.gateway", "bridge.journal", "bridge.logs"),
-        *("bridge.observing", "bridge.ocppj", "bridge.ocpps", "bridge.store", "bridge.tls", *_TRANSPORT),
+        *("bridge.access", "bridge.admin", "bridge.config", "bridge.core", "bridge.gateway", "bridge.journal", "bridge.logs"),
+        *("bridge.observing", "bridge.ocppj", "bridge.ocpps", "bridge.recorder", "bridge.spans", "bridge.store"),
+        *("bridge.masking", "bridge.tls", *_TRANSPORT),
     ),
     # What carries out decisions knows no wire, and what reaches a party decides nothing.
     "bridge.gateway.conductor": (
-        *("bridge.core", "bridge.observing", *_MODEL),
+        *("bridge.core", "bridge.limits.bucket", "bridge.observing", *_MODEL),
         *("bridge.gateway.keeping", "bridge.gateway.placement", "bridge.gateway.ways"),
     ),
     "bridge.gateway.ways": (
-        *("bridge.core.addresses", "bridge.core.session", "bridge.ocppj", "bridge.ocpps.client", "bridge.tasks"),
+        *("bridge.core.addresses", "bridge.core.links", "bridge.ocppj", "bridge.ocpps.client", "bridge.tasks"),
         *_MODEL,
     ),
     "bridge.gateway.keeping": ("bridge.core", "bridge.store", *_MODEL),
     "bridge.gateway.placement": (
-        *("bridge.config", "bridge.core", "bridge.gateway.quirks", "bridge.ocppj.client", *_MODEL),
+        *("bridge.access", "bridge.config", "bridge.core", "bridge.gateway.quirks", "bridge.gateway.rules"),
+        *("bridge.gateway.limits", "bridge.identity", "bridge.ocppj.client", "bridge.paths", *_MODEL),
     ),
+    "bridge.gateway.rules": ("bridge.access", "bridge.config", "bridge.identity"),
     "bridge.gateway.quirks": ("bridge.config", "bridge.ocpp"),
     "bridge.translate": (
         *("bridge.config", "bridge.dialects", "bridge.ocppj.codec", *_MODEL),
@@ -71,7 +91,10 @@ SEES: dict[str, tuple[str, ...]] = {
     "bridge.__main__": ("bridge.cli",),
 }
 
-_EDGES = ("bridge.gateway", "bridge.ocppj.client", "bridge.ocppj.link", "bridge.ocppj.server")
+_EDGES = (
+    *("bridge.gateway", "bridge.limits.guard", "bridge.ocppj.bounds", "bridge.ocppj.client", "bridge.ocppj.link"),
+    *("bridge.ocppj.server", "bridge.ocpps.connections"),
+)
 _ENTRANCES = ("bridge.cli", "bridge.commands", "bridge.demo", "bridge.simulators")
 
 # Where a library may be known.
@@ -80,9 +103,12 @@ KNOWN_IN: dict[str, tuple[str, ...]] = {
     "zeep": ("bridge.simulators",),
     "ocpp": ("bridge.simulators",),
     "websockets": ("bridge.ocppj", "bridge.simulators"),
-    "sqlite3": ("bridge.store",),
+    "sqlite3": ("bridge.recorder", "bridge.store"),
+    "opentelemetry": ("bridge.spans",),
+    "prometheus_client": ("bridge.admin",),
     "asyncio": (
-        *("bridge.tasks", *_EDGES, "bridge.ocpps.client", "bridge.ocpps.server", "bridge.admin"),
+        *("bridge.tasks", "bridge.access.gatekeeper", *_EDGES, "bridge.ocpps.client", "bridge.ocpps.server", "bridge.admin"),
+        *("bridge.recorder.recorder", "bridge.trace.replay"),
         *_ENTRANCES,
     ),
 }
@@ -93,12 +119,20 @@ DOES_WITHOUT: dict[str, frozenset[str]] = {
     "bridge.core": _IMPURE,
     "bridge.ocpp": _IMPURE,
     "bridge.errors": _IMPURE,
+    "bridge.explaining": _IMPURE | {"asyncio"},
+    "bridge.masking": _IMPURE | {"asyncio"},
+    "bridge.recorder.join*": _IMPURE | {"asyncio"},
+    "bridge.recorder.reading": _IMPURE | {"asyncio"},
+    "bridge.identity": _IMPURE,
+    "bridge.paths": _IMPURE,
+    **{f"bridge.access.{room}": _IMPURE | {"asyncio"} for room in ("attempts", "basic", "passwords", "rules")},
     "bridge.dialects": _IMPURE,
     "bridge.ocpp[js].codec": _IMPURE,
     "bridge.ocpps.envelope": _IMPURE,
     "bridge.ocpps.xml": _IMPURE,
     "bridge.gateway.placement": _IMPURE | {"asyncio"},
     "bridge.gateway.quirks": _IMPURE | {"asyncio"},
+    "bridge.limits": _IMPURE,
 }
 
 # Each class here is a table of the specification, which the module's docstring names.

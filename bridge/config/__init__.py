@@ -5,7 +5,10 @@
     reading      raw values -> records; files of secrets
     packs        the files of quirk packs
     zones        what a time stamp without a zone may be taken for
-    checking     what only shows when keys are seen together
+    listeners    where each listener stands in the file, and what it is called
+    changes      what a bridge that runs cannot take over
+    access       ways in that nobody can take, or everybody
+    checking     what only shows when keys are seen together; tls the same, of tables of TLS
     shapes, complaints    how the records are walked; how a complaint is put
 
 Every complaint is collected before anything is said, and names the file and key, or the variable, that it is about.
@@ -19,8 +22,10 @@ from pathlib import Path
 import msgspec
 
 from bridge.config import packs, sources
+from bridge.config.access import cautions
 from bridge.config.checking import check
 from bridge.config.complaints import Complaints
+from bridge.config.listeners import check_once
 from bridge.config.reading import read_table
 from bridge.config.records import (
     TLS,
@@ -28,13 +33,17 @@ from bridge.config.records import (
     Admin,
     CentralSystem,
     ChargePoint,
+    ClientTLS,
     Gateway,
+    Limits,
     Listen,
+    Listener,
     Match,
     Network,
     Pack,
     Protocol,
     Quirks,
+    Recorder,
     Route,
     Secret,
     Settings,
@@ -42,6 +51,7 @@ from bridge.config.records import (
     Store,
     TLSVersion,
     Tolerance,
+    Tracing,
     WebSocket,
 )
 from bridge.config.zones import zone_of
@@ -53,13 +63,17 @@ __all__ = [
     "Admin",
     "CentralSystem",
     "ChargePoint",
+    "ClientTLS",
     "Gateway",
+    "Limits",
     "Listen",
+    "Listener",
     "Match",
     "Network",
     "Pack",
     "Protocol",
     "Quirks",
+    "Recorder",
     "Route",
     "Secret",
     "Settings",
@@ -67,7 +81,9 @@ __all__ = [
     "Store",
     "TLSVersion",
     "Tolerance",
+    "Tracing",
     "WebSocket",
+    "cautions",
     "load",
     "zone_of",
 ]
@@ -83,6 +99,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
     tree = sources.with_defaults({} if found is None else sources.read(found))
     complaints = Complaints(sources.name_of(found))
     sources.override(tree, environ, complaints)
+    check_once(tree, complaints)
     settings = read_table(Settings, tree, (), complaints)
     check(settings, complaints)
     settings = msgspec.structs.replace(settings, packs=packs.read(settings.gateway.quirks, complaints))

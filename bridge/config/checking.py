@@ -6,18 +6,17 @@ stand there.
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import Iterator
 from ipaddress import ip_address
 from itertools import combinations
-from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
-import msgspec
-
-from bridge.config.complaints import Complaints, closest, quote
+from bridge import identity as identities
+from bridge.config.access import check_access
+from bridge.config.complaints import Complaints, closest, dotted, quote
 from bridge.config.complaints import Path as KeyPath
-from bridge.config.records import TLS, CentralSystem, ChargePoint, Listen, Quirks, Settings
+from bridge.config.listeners import check_names, places
+from bridge.config.records import CentralSystem, ChargePoint, Listen, Quirks, Route, Settings, Soap, WebSocket
+from bridge.config.tls import check_client_tls, check_exists, check_tls
 from bridge.config.zones import zone_of
 
 _HTTP = ("http", "https")
@@ -27,13 +26,16 @@ _SCHEMES = {"ocpp1.6j": ("ws", "wss"), "ocpp1.6s": _HTTP, "ocpp1.5s": _HTTP}
 def check(settings: Settings, complaints: Complaints) -> None:
     """Complain about everything in `settings` that cannot work. Looks at the files it names; opens nothing else."""
     _check_listeners(settings, complaints)
-    _check_soap(settings, complaints)
-    _check_path(settings.websocket.path, complaints)
+    _check_addresses_of_ours(settings, complaints)
+    _check_origins(settings.admin.allowed_origins, complaints)
     _check_store(settings.store.url, complaints)
+    if settings.tracing.endpoint:
+        _check_url(("tracing", "endpoint"), settings.tracing.endpoint, _HTTP, complaints, query=True)
     for name, central_system in settings.central_systems.items():
         _check_central_system(("central_systems", name), central_system, complaints)
     _check_routes(settings, complaints)
     _check_identities(settings, complaints)
+    check_access(settings, complaints)
     for identity, charge_point in settings.charge_points.items():
         _check_charge_point(("charge_points", identity), identity, charge_point, complaints)
 
@@ -41,21 +43,15 @@ def check(settings: Settings, complaints: Complaints) -> None:
 # Listeners
 
 
-def _listeners(settings: Settings) -> Iterator[tuple[str, Listen, TLS | None]]:
-    for name in msgspec.structs.asdict(settings):
-        table = getattr(settings, name)
-        if hasattr(table, "listen"):
-            yield name, table.listen, table.tls
-
-
 def _check_listeners(settings: Settings, complaints: Complaints) -> None:
-    for name, _, tls in _listeners(settings):
-        if tls is not None:
-            _check_tls((name, "tls"), tls, complaints)
-    for (first, one, _), (second, other, _) in combinations(_listeners(settings), 2):
-        known = not complaints.about((first, "listen")) and not complaints.about((second, "listen"))
-        if known and _collide(one, other):
-            complaints.add((second, "listen"), f"port {other.port} is taken by {first}.listen")
+    check_names(settings, complaints)
+    for place in places(settings):
+        if place.table.tls is not None:
+            check_tls((*place.path, "tls"), place.table.tls, complaints)
+    for first, second in combinations(places(settings), 2):
+        paths = [(*first.path, "listen"), (*second.path, "listen")]
+        if not any(map(complaints.about, paths)) and _collide(first.table.listen, second.table.listen):
+            complaints.add(paths[1], f"port {second.table.listen.port} is taken by {dotted(paths[0])}")
 
 
 def _collide(one: Listen, other: Listen) -> bool:
@@ -69,34 +65,17 @@ def _collide(one: Listen, other: Listen) -> bool:
     return addresses[0] == addresses[1] or any(address.is_unspecified for address in addresses)
 
 
-def _check_tls(path: KeyPath, tls: TLS, complaints: Complaints) -> None:
-    for key, name in (("certificate", tls.certificate), ("key", tls.key), ("client_ca", tls.client_ca)):
-        if name or key != "client_ca":
-            _check_exists((*path, key), name, "file", complaints)
-    try:
-        if tls.ciphers:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).set_ciphers(tls.ciphers)
-    except (ssl.SSLError, ValueError):
-        complaints.add((*path, "ciphers"), f"OpenSSL knows none of {quote(tls.ciphers)}")
-
-
-def _check_exists(path: KeyPath, name: str, kind: str, complaints: Complaints) -> None:
-    try:
-        exists = Path(name).exists() and Path(name).is_dir() == (kind == "folder")
-    except (OSError, ValueError):
-        exists = False
-    if not exists:
-        # Without its name: a key pasted where the name of its file belongs stays unseen.
-        complaints.add(path, f"there is no such {kind}")
-
-
 # Addresses
 
 
-def _check_soap(settings: Settings, complaints: Complaints) -> None:
-    _check_url(("soap", "public_url"), settings.soap.public_url, _HTTP, complaints, query=False)
-    if settings.soap.wsdl:
-        _check_exists(("soap", "wsdl"), settings.soap.wsdl, "folder", complaints)
+def _check_addresses_of_ours(settings: Settings, complaints: Complaints) -> None:
+    for place in places(settings):
+        if isinstance(place.table, Soap):
+            _check_url((*place.path, "public_url"), place.table.public_url, _HTTP, complaints, query=False)
+            if place.table.wsdl:
+                check_exists((*place.path, "wsdl"), place.table.wsdl, "folder", complaints)
+        if isinstance(place.table, WebSocket):
+            _check_path((*place.path, "path"), place.table.path, complaints)
 
 
 def _check_url(path: KeyPath, url: str, schemes: tuple[str, ...], complaints: Complaints, *, query: bool) -> None:
@@ -139,11 +118,21 @@ def _tail_fault(url: str, parts: SplitResult, *, query: bool) -> str:
     return ""
 
 
-def _check_path(path: str, complaints: Complaints) -> None:
+def _check_origins(origins: tuple[str, ...], complaints: Complaints) -> None:
+    """RFC 6454 section 6.2: a browser writes scheme, host and, unless it is the scheme's own, port; nothing else."""
+    for index, origin in enumerate(origins):
+        fault = _url_fault(origin, _HTTP, query=False)
+        if not fault and (urlsplit(origin).path or origin != origin.lower()):
+            fault = "expected an origin as browsers write it, https://ocpp.example.com, lower case and without a path"
+        if fault:
+            complaints.add(("admin", "allowed_origins", index), fault)
+
+
+def _check_path(key: KeyPath, path: str, complaints: Complaints) -> None:
     plain = path.isascii() and path.isprintable() and not any(char in ' ?#%"<>\\^`{|}' for char in path)
     if not plain or not path.startswith("/") or "//" in path or (path != "/" and path.endswith("/")):
         fault = "expected a path such as /ocpp, without a slash at its end, a query or escapes, got "
-        complaints.add(("websocket", "path"), fault + quote(path))
+        complaints.add(key, fault + quote(path))
 
 
 def _check_store(url: str, complaints: Complaints) -> None:
@@ -159,6 +148,7 @@ def _check_central_system(path: KeyPath, central_system: CentralSystem, complain
     json = central_system.protocol == "ocpp1.6j"
     if not complaints.about((*path, "protocol")):
         _check_url((*path, "url"), central_system.url, _SCHEMES[central_system.protocol], complaints, query=not json)
+    check_client_tls((*path, "tls"), central_system.tls, central_system.url, complaints)
     known = not complaints.about((*path, "reconnect_min")) and not complaints.about((*path, "reconnect_max"))
     if known and central_system.reconnect_max < central_system.reconnect_min:
         complaints.add((*path, "reconnect_max"), "is less than reconnect_min")
@@ -173,7 +163,15 @@ def _check_routes(settings: Settings, complaints: Complaints) -> None:
             complaints.add((*path, "charge_point"), "is empty, a * takes every Charge Point")
         if route.central_system not in settings.central_systems and not complaints.about(("central_systems",)):
             complaints.add((*path, "central_system"), _unknown_central_system(route.central_system, settings))
+        _check_strict(path, route, complaints)
         check_quirks(path, route, complaints)
+
+
+def _check_strict(path: KeyPath, route: Route, complaints: Complaints) -> None:
+    """Keys that alter what is sent, on a route that refuses what would be altered."""
+    for key, alters in (("emulate_trigger", route.emulate_trigger), ("celsius", route.celsius == "Celcius")):
+        if alters and route.tolerance == "strict":
+            complaints.add((*path, key), 'alters what is sent, which tolerance = "strict" refuses')
 
 
 def check_quirks(path: KeyPath, quirks: Quirks, complaints: Complaints) -> None:
@@ -197,7 +195,7 @@ def _unknown_central_system(name: str, settings: Settings) -> str:
 def _check_identities(settings: Settings, complaints: Complaints) -> None:
     seen: dict[str, str] = {}
     for identity in settings.charge_points:
-        first = seen.setdefault(identity.casefold(), identity)
+        first = seen.setdefault(identities.normal(identity).casefold(), identity)
         if first != identity:
             complaints.add(("charge_points", identity), f"is the same Charge Point as {quote(first)}")
 
@@ -209,6 +207,7 @@ def _check_charge_point(path: KeyPath, identity: str, charge_point: ChargePoint,
         )
     if charge_point.callback_url:
         _check_url((*path, "callback_url"), charge_point.callback_url, _HTTP, complaints, query=True)
+    check_client_tls((*path, "tls"), charge_point.tls, charge_point.callback_url, complaints)
     towards = charge_point.central_system_identity
     if towards and not _is_identity(towards):
         complaints.add((*path, "central_system_identity"), "has blanks around it or control characters")
@@ -219,7 +218,10 @@ def _check_charge_point(path: KeyPath, identity: str, charge_point: ChargePoint,
 
 
 def _is_identity(identity: str) -> bool:
-    return identity != "" and identity.strip() == identity and identity.isprintable()
+    try:
+        return identity.strip() == identity and bool(identities.read(identity))
+    except ValueError:
+        return False
 
 
 def _check_basic(path: KeyPath, identity: str, complaints: Complaints) -> None:

@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from bridge.config.complaints import Complaints, describe, quote, unknown_key
 from bridge.config.complaints import Path as KeyPath
+from bridge.config.listeners import is_listener, path_of
 from bridge.config.records import Listen, Network, Secret, Table
 from bridge.config.shapes import Hint, choices, fields, file_key, is_table, keys, listed, named, origin, present
 from bridge.config.sources import Override, reason
@@ -80,11 +81,23 @@ def _names(holds: type[T], raw: object, path: KeyPath, complaints: Complaints) -
 def _entries(holds: Hint, raw: object, path: KeyPath, complaints: Complaints) -> Any:
     if isinstance(raw, Override):
         raw = [Override(entry.strip()) for entry in raw.text.split(",") if entry.strip()]
+    if is_listener(holds):
+        return _listeners(holds, raw, path, complaints)
     if not isinstance(raw, list):
         complaints.add(path, f"expected a list{' of tables' if is_table(holds) else ''}, got {_kind(raw)}")
         return _ABSENT
     entries = [_value(holds, entry, (*path, index), complaints) for index, entry in enumerate(raw)]
     return tuple(entry for entry in entries if entry is not _ABSENT)
+
+
+def _listeners(holds: type[T], raw: object, path: KeyPath, complaints: Complaints) -> Any:
+    """One table, or a list of them."""
+    tables = raw if isinstance(raw, list) else [raw]
+    if not tables:
+        complaints.add(path, "is empty: there is at least one")
+        return _ABSENT
+    places = [path_of(str(path[0]), index, len(tables)) for index in range(len(tables))]
+    return tuple(read_table(holds, table, place, complaints) for place, table in zip(places, tables, strict=True))
 
 
 def _kind(raw: object) -> str:

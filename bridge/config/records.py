@@ -20,7 +20,14 @@ from msgspec import Meta, Struct, field
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 PositiveSeconds = Annotated[float, Meta(gt=0, le=1e9)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000_000)]
+Rate = Annotated[float, Meta(gt=0, le=1e9)]
 Octets = Annotated[int, Meta(ge=1, le=1_000_000_000)]
+# What the libraries beneath bear: one header line of 8190 octets, 128 of them, elements within elements 256 deep.
+HeaderOctets = Annotated[int, Meta(ge=256, le=1_048_576)]
+HeaderCount = Annotated[int, Meta(ge=8, le=120)]
+XmlDepth = Annotated[int, Meta(ge=8, le=256)]
+JsonDepth = Annotated[int, Meta(ge=8, le=256)]
+LogLine = Annotated[int, Meta(ge=300, le=1_000_000)]
 
 LogFormat = Literal["text", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -30,7 +37,9 @@ Overlong = Literal["truncate", "drop", "refuse"]
 Celsius = Literal["Celsius", "Celcius"]
 Soap11 = Literal["answer", "refuse"]
 Accept = Literal["any", "listed"]
+Authentication = Literal["auto", "none", "basic", "certificate", "network", "token"]
 TLSVersion = Literal["1.0", "1.1", "1.2", "1.3"]
+ClientCertificate = Literal["required", "asked"]
 Network = IPv4Network | IPv6Network
 
 _LISTEN = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|(?P<host>[A-Za-z0-9_.-]+)):(?P<port>[0-9]{1,5})")
@@ -90,19 +99,36 @@ class Table(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class TLS(Table, frozen=True, kw_only=True):
-    """How a listener speaks TLS. Paths are PEM files; `client_ca` "" asks no certificate of the peer; `ciphers` "" is
+    """How a listener speaks TLS. Paths are PEM files; `client_ca` "" asks no certificate of the peer; with one, peers
+    must show a certificate, unless `client_certificate` is "asked": then who shows none is let in too. `ciphers` "" is
     OpenSSL's own choice, else a list in OpenSSL's syntax.
     """
 
     certificate: str
     key: str
     client_ca: str = ""
+    client_certificate: ClientCertificate | None = None
+    minimum_version: TLSVersion = "1.2"
+    ciphers: str = ""
+
+
+class ClientTLS(Table, frozen=True, kw_only=True):
+    """How the bridge speaks TLS where it is the one that connects. Paths are PEM files; `ca` "" trusts the system's
+    authorities, else those in the file and no others; `certificate` "" shows none. That a certificate is that of the
+    host in the address is always verified.
+    """
+
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
     minimum_version: TLSVersion = "1.2"
     ciphers: str = ""
 
 
 class Gateway(Table, frozen=True, kw_only=True):
-    """What holds for every message. Times in seconds. `quirks` are files of packs, and folders of such files."""
+    """What holds for every message. Times in seconds. `quirks` are files of packs, and folders of such files. With
+    `manage_authorization_key`, keys that Central Systems give their Charge Points take the place of passwords here.
+    """
 
     call_timeout: PositiveSeconds = 30.0
     drain_timeout: Seconds = 10.0
@@ -110,10 +136,22 @@ class Gateway(Table, frozen=True, kw_only=True):
     log_format: LogFormat = "text"
     log_level: LogLevel = "info"
     quirks: tuple[str, ...] = ()
+    manage_authorization_key: bool = False
 
 
-class Soap(Table, frozen=True, kw_only=True):
-    """The OCPP-S listener, and the bridge's own POSTs. `wsdl` "" is the WSDLs that come with the bridge."""
+class Listener(Table, frozen=True, kw_only=True):
+    """A listener that there may be several of: a table of the file, or a list of tables. `name` is for logs; "" is that
+    of the table, with its number from the second on. `peers` are the networks that may use it; none: all.
+    """
+
+    name: str = ""
+    peers: tuple[Network, ...] = ()
+
+
+class Soap(Listener, frozen=True, kw_only=True):
+    """An OCPP-S listener. Of several, the first has what holds for all of the bridge: whether its own POSTs have
+    connections of their own, and the folder `wsdl`, where "" is the WSDLs that come with it.
+    """
 
     listen: Listen = Listen("127.0.0.1", 8080)
     public_url: str = "http://127.0.0.1:8080"
@@ -124,8 +162,8 @@ class Soap(Table, frozen=True, kw_only=True):
     tls: TLS | None = None
 
 
-class WebSocket(Table, frozen=True, kw_only=True):
-    """The OCPP-J listener. The identity follows `path`, which does not end with a slash unless it is one."""
+class WebSocket(Listener, frozen=True, kw_only=True):
+    """An OCPP-J listener. The identity follows `path`, which does not end with a slash unless it is one."""
 
     listen: Listen = Listen("127.0.0.1", 9000)
     path: str = "/ocpp"
@@ -133,10 +171,14 @@ class WebSocket(Table, frozen=True, kw_only=True):
 
 
 class Admin(Table, frozen=True, kw_only=True):
-    """The listener for people and monitoring. Without `token` its API answers loopback only."""
+    """The listener for people and monitoring. Without `token` its API answers loopback only. `allowed_origins` are
+    those of pages that may ask it beside its own; `open_metrics` lets anybody read the metrics.
+    """
 
     listen: Listen = Listen("127.0.0.1", 8081)
     token: Secret | None = None
+    allowed_origins: tuple[str, ...] = ()
+    open_metrics: bool = True
     tls: TLS | None = None
 
 
@@ -146,10 +188,56 @@ class Store(Table, frozen=True, kw_only=True):
     url: str = "sqlite:///var/ocpp-bridge.db"
 
 
+class Recorder(Table, frozen=True, kw_only=True):
+    """What is remembered of what was said, beside the store. `max_age` in seconds; `max_bytes` of all messages.
+
+    `mask_id_tags` leaves out the idTags of drivers. Credentials are left out always.
+    """
+
+    enabled: bool = True
+    messages_per_charge_point: Count = 1000
+    max_age: PositiveSeconds = 604_800.0
+    mask_id_tags: bool = True
+    max_bytes: Octets = 1_000_000_000
+
+
+class Limits(Table, frozen=True, kw_only=True):
+    """How much of everything a peer may have, so that one that is hostile or broken hurts only itself. Sizes in octets,
+    times in seconds. `connections` are of each listener; messages a second, and those that wait, of each Charge Point.
+    """
+
+    connections: Count = 10_000
+    connections_per_address: Count = 1_000
+    header_timeout: PositiveSeconds = 10.0
+    header_bytes: HeaderOctets = 16_384
+    header_count: HeaderCount = 64
+    body_timeout: PositiveSeconds = 30.0
+    idle_timeout: PositiveSeconds = 75.0
+    send_timeout: PositiveSeconds = 30.0
+    max_frame: Octets = 1_048_576
+    max_fragments: Count = 1_024
+    max_unsent: Octets = 4_194_304
+    xml_depth: XmlDepth = 32
+    xml_nodes: Count = 20_000
+    json_depth: JsonDepth = 32
+    messages_per_second: Rate = 50.0
+    messages_burst: Count = 500
+    waiting_per_charge_point: Count = 100
+    log_line: LogLine = 4_096
+
+
+class Tracing(Table, frozen=True, kw_only=True):
+    """Where spans of OpenTelemetry go, as OTLP over HTTP: an address in full; "" makes none."""
+
+    endpoint: str = ""
+    service_name: str = "ocpp-bridge"
+
+
 class CentralSystem(Table, frozen=True, kw_only=True):
     """A Central System that Charge Points are connected to. Times in seconds; `ping_interval` 0 sends no pings.
 
     `subprotocols` is what a JSON Charge Point may speak with it, lower case: its messages are passed on unread.
+    `networks` is where a SOAP one sends its commands from, and `password` what it shows with them.
     """
 
     protocol: Protocol = "ocpp1.6j"
@@ -159,6 +247,9 @@ class CentralSystem(Table, frozen=True, kw_only=True):
     ping_interval: Seconds = 30.0
     reconnect_min: PositiveSeconds = 1.0
     reconnect_max: PositiveSeconds = 60.0
+    networks: tuple[Network, ...] = ()
+    password: Secret | None = None
+    tls: ClientTLS | None = None
 
 
 class Quirks(Table, frozen=True, kw_only=True):
@@ -171,6 +262,7 @@ class Quirks(Table, frozen=True, kw_only=True):
     assumed_zone: str | None = None
     must_understand: bool | None = None
     connection_per_call: bool | None = None
+    close_after_answer: bool | None = None
     soap11: Soap11 | None = None
     fractions: bool | None = None
     heartbeat_interval: bool | None = None
@@ -195,26 +287,37 @@ class Pack(Table, frozen=True, kw_only=True):
 class Route(Quirks, frozen=True, kw_only=True):
     """Which Charge Points, by a glob on their identity, belong to which Central System.
 
-    `central_system_identity` is a template of what they are called there; "" is their own identity.
+    `central_system_identity` is a template of what they are called there; "" is their own identity. With
+    `emulate_trigger`, a TriggerMessage that their OCPP version lacks is answered with what they said last.
+    `authentication` is their one way in: "auto" is "basic" for those that have a password, "none" for the others.
     """
 
     charge_point: str
     central_system: str
     central_system_identity: str = ""
     tolerance: Tolerance = "tolerant"
+    emulate_trigger: bool = False
     accept: Accept = "any"
+    authentication: Authentication = "auto"
+    networks: tuple[Network, ...] = ()
 
 
 class ChargePoint(Table, frozen=True, kw_only=True):
     """What one Charge Point needs beyond its route. "" is: learnt from its messages; its own identity.
 
-    `password` is what it shows us, `central_system_password` what we show the Central System in its name.
+    `password` is what it shows us, `central_system_password` what we show the Central System in its name. `tls` is for
+    the POSTs to its https callback address. `certificate_name`, `networks` and `token` are for the authentication that
+    its route asks for; the networks stand in place of the route's.
     """
 
     callback_url: str = ""
     central_system_identity: str = ""
     password: Secret | None = None
     central_system_password: Secret | None = None
+    certificate_name: str = ""
+    networks: tuple[Network, ...] = ()
+    token: Secret | None = None
+    tls: ClientTLS | None = None
 
 
 def _main() -> dict[str, CentralSystem]:
@@ -229,10 +332,13 @@ class Settings(Table, frozen=True, kw_only=True):
     """
 
     gateway: Gateway = field(default_factory=Gateway)
-    soap: Soap = field(default_factory=Soap)
-    websocket: WebSocket = field(default_factory=WebSocket)
+    soap: tuple[Soap, ...] = (Soap(),)
+    websocket: tuple[WebSocket, ...] = (WebSocket(),)
     admin: Admin = field(default_factory=Admin)
+    limits: Limits = field(default_factory=Limits)
     store: Store = field(default_factory=Store)
+    recorder: Recorder = field(default_factory=Recorder)
+    tracing: Tracing = field(default_factory=Tracing)
     central_systems: dict[str, CentralSystem] = field(default_factory=_main)
     routes: tuple[Route, ...] = (Route(charge_point="*", central_system="main"),)
     charge_points: dict[str, ChargePoint] = field(default_factory=dict)

@@ -17,6 +17,7 @@ import msgspec
 
 from bridge.config.complaints import Complaints, quote, unknown_key
 from bridge.config.complaints import Path as KeyPath
+from bridge.config.listeners import is_listener
 from bridge.config.records import Secret, Settings
 from bridge.config.shapes import Hint, is_table, keys, listed, named, other_key
 from bridge.errors import Complaint, ConfigurationError
@@ -154,7 +155,22 @@ class _Placing:
             if self._done == len(self._steps):
                 self._set(node, hint, path, holds, value)
                 return
-            node, hint = self._below(node, key, holds), holds
+            node, hint = self._entered(node, key, holds)
+
+    def _entered(self, node: Any, key: str | int, holds: Hint) -> tuple[Any, Hint]:
+        """What the next step starts from: below the key, and of listeners in the only one, unless a number follows."""
+        below = self._below(node, key, holds)
+        if not is_listener(listed(holds)):
+            return below, holds
+        if self._steps[self._done].isdecimal():
+            if isinstance(below, dict):
+                below = node[key] = [below]
+            return below, holds
+        if isinstance(below, list) and len(below) > 1:
+            raise _Misfit(f"{self._prefix()} takes a number from 0 to {len(below)}")
+        if isinstance(below, list):
+            below = node[key] = below[0] if below else {}
+        return below, listed(holds)
 
     def _below(self, node: Any, key: str | int, holds: Hint) -> Any:
         """The table or list under the key, made if the file has none."""
@@ -189,7 +205,9 @@ class _Placing:
         if _has_keys(holds):
             raise _Misfit("is a table, a variable sets one key of it")
         node[path[-1]] = value
-        self._complaints.overridden(path, self._name)
+        # The first of several listeners may turn out to be the only one, and the reverse.
+        for spelled in {path, (*path[:1], *path[2:]) if path[1:2] == (0,) else (*path[:1], 0, *path[1:])}:
+            self._complaints.overridden(spelled, self._name)
         self._displace(node, table, path[-1])
 
     def _displace(self, node: Any, table: Hint, key: Any) -> None:

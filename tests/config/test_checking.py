@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bridge.config import Settings
-from bridge.config.checking import _listeners
+from bridge.config.complaints import dotted
+from bridge.config.listeners import places
 from tests.config import Files
 
 ROUTE = '[[routes]]\ncharge_point = "*"\ncentral_system = "main"\n'
@@ -39,6 +40,16 @@ def told(files: Files, content: str) -> list[str]:
 )
 def test_routes(files: Files, content: str, complaint: str) -> None:
     assert told(files, content) == [complaint]
+
+
+@pytest.mark.parametrize("key", ["emulate_trigger = true", "celsius = 'Celcius'"])
+def test_a_strict_route_alters_nothing(files: Files, key: str) -> None:
+    route = MAIN + ROUTE + key + "\n"
+    # Alone it is as good as any.
+    assert files.load(route).routes[0].tolerance == "tolerant"
+    name = key.partition(" ")[0]
+    text = f'routes[0].{name}: alters what is sent, which tolerance = "strict" refuses'
+    assert told(files, route + "tolerance = 'strict'") == [text]
 
 
 def test_a_central_system_that_is_wrong_is_known_to_the_routes(files: Files) -> None:
@@ -148,7 +159,7 @@ def test_reconnecting(files: Files) -> None:
 
 
 def test_every_listener_is_looked_at() -> None:
-    assert [name for name, _, _ in _listeners(Settings())] == ["soap", "websocket", "admin"]
+    assert [dotted(place.path) for place in places(Settings())] == ["soap", "websocket", "admin"]
 
 
 @pytest.mark.parametrize(
@@ -230,3 +241,14 @@ def test_basic_authentication_cannot_carry_a_colon(files: Files) -> None:
     other = "central_system_password = 'x'\ncentral_system_identity = "
     assert told(files, f"[charge_points.'a:b']\n{other}'c'") == []
     assert told(files, f"[charge_points.c]\n{other}'a:b'") == [f"charge_points.c.central_system_password: {fault}"]
+
+
+@pytest.mark.parametrize("origin", ["https://ocpp.example.com", "http://10.0.0.1:8081", "https://[::1]:1"])
+def test_an_origin(files: Files, origin: str) -> None:
+    assert told(files, f"[admin]\nallowed_origins = ['{origin}']") == []
+
+
+@pytest.mark.parametrize("origin", ["ocpp.example.com", "https://a/", "https://A", "*", "null", "https://u@a", "ws://a"])
+def test_no_origin(files: Files, origin: str) -> None:
+    (line,) = told(files, f"[admin]\nallowed_origins = ['https://a', '{origin}']")
+    assert line.startswith("admin.allowed_origins[1]: ")

@@ -16,7 +16,13 @@ from tests.config import Files
 CONF = Path(__file__).parents[2] / "conf"
 SHOWN = (CONF / "bridge.toml").read_text(encoding="utf-8")
 
-_HEADING = re.compile(r"(?:# )?\[+([a-z_.]+?)(?:\.\"[^\"]*\")?\]+")
+_HEADING = re.compile(r"(?:# )?\[+([a-z_.]+?)(?:\.\"[^\"]*\")?(\.tls)?\]+")
+# Tables whose keys are shown once, in another that has the same.
+_ELSEWHERE = {
+    "websocket.tls": "soap.tls",
+    "admin.tls": "soap.tls",
+    "charge_points.tls": "central_systems.tls",
+}
 _KEY = re.compile(r"(?:# )?([a-z_0-9]+) = \S")
 
 
@@ -34,7 +40,7 @@ def shown() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for line in SHOWN.splitlines():
         if heading := _HEADING.match(line):
-            name = heading[1].removesuffix(".main").removesuffix(".old")
+            name = heading[1].removesuffix(".main").removesuffix(".old") + (heading[2] or "")
         elif key := _KEY.match(line):
             found.setdefault(name, set()).add(key[1])
     return found
@@ -48,7 +54,7 @@ def test_what_conf_says_is_what_is_built_in(files: Files, name: str) -> None:
 def test_every_key_is_shown() -> None:
     for name, table in tables(Settings):
         plain = {key for key, what in keys(table).items() if not is_table(what.holds)}
-        described = name if name not in ("websocket.tls", "admin.tls") else "soap.tls"
+        described = _ELSEWHERE.get(name, name)
         assert shown()[described] == plain, name
 
 
@@ -56,7 +62,7 @@ def test_every_key_says_what_it_is_for() -> None:
     described: set[tuple[str, str]] = set()
     for line in SHOWN.splitlines():
         if heading := _HEADING.match(line):
-            name = heading[1].rpartition(".")[2] if "tls" in heading[1] else heading[1].partition(".")[0]
+            name = heading[2] or heading[1].partition(".")[0]
         elif key := _KEY.match(line):
             assert re.search(r"\S +# \S", line) or (name, key[1]) in described, line
             described.add((name, key[1]))
@@ -69,9 +75,9 @@ def test_no_line_is_long() -> None:
 def test_what_is_commented_can_be_uncommented(files: Files) -> None:
     """Every commented sample holds. A secret's two keys exclude each other: with its file unnamed, both may stand."""
     (files.folder / "tls").mkdir()
-    for name in ("certificate", "key"):
+    for name in ("certificate", "key", "ca"):
         files.write("", f"tls/{name}.pem")
     settings = files.load(re.sub(r"(?m)^# (?=\[|[a-z_0-9]+ = )", "", SHOWN))
     assert set(settings.central_systems) == {"main", "old"}
-    assert settings.websocket.tls is not None
+    assert settings.websocket[0].tls is not None
     assert settings.charge_points["RDAM 123"].password is not None

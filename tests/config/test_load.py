@@ -19,7 +19,7 @@ def test_without_a_file_the_built_in_defaults_hold(files: Files) -> None:
     assert settings == Settings()
     assert settings.central_systems == {"main": CentralSystem(protocol="ocpp1.6j", url="ws://127.0.0.1:9100/ocpp")}
     assert settings.routes == (Route(charge_point="*", central_system="main", tolerance="tolerant", accept="any"),)
-    assert settings.soap.listen == Listen("127.0.0.1", 8080)
+    assert settings.soap[0].listen == Listen("127.0.0.1", 8080)
 
 
 def test_an_empty_file_is_the_built_in_defaults(files: Files) -> None:
@@ -29,20 +29,20 @@ def test_an_empty_file_is_the_built_in_defaults(files: Files) -> None:
 def test_the_usual_file_is_read_if_it_is_there(files: Files) -> None:
     (files.folder / "conf").mkdir()
     files.write("[soap]\nmax_body = 7\n", "conf/bridge.toml")
-    assert load(None, {}).soap.max_body == 7
+    assert load(None, {}).soap[0].max_body == 7
 
 
 def test_the_variable_names_the_file(files: Files) -> None:
     (files.folder / "conf").mkdir()
     files.write("[soap]\nmax_body = 7\n", "conf/bridge.toml")
     path = files.write("[soap]\nmax_body = 8\n")
-    assert load(None, {"OCPP_BRIDGE_CONFIG": str(path)}).soap.max_body == 8
-    assert load(None, {"OCPP_BRIDGE_CONFIG": ""}).soap.max_body == 7
+    assert load(None, {"OCPP_BRIDGE_CONFIG": str(path)}).soap[0].max_body == 8
+    assert load(None, {"OCPP_BRIDGE_CONFIG": ""}).soap[0].max_body == 7
 
 
 def test_an_argument_comes_before_the_variable(files: Files) -> None:
     path = files.write("[soap]\nmax_body = 9\n")
-    assert load(path, {"OCPP_BRIDGE_CONFIG": "elsewhere.toml"}).soap.max_body == 9
+    assert load(path, {"OCPP_BRIDGE_CONFIG": "elsewhere.toml"}).soap[0].max_body == 9
 
 
 @pytest.mark.parametrize("environ", [{}, {"OCPP_BRIDGE_CONFIG": "gone.toml"}])
@@ -81,7 +81,7 @@ def test_what_is_not_toml_is_told_with_its_place(files: Files, content: str | by
 
 
 def test_a_byte_order_mark_is_no_part_of_the_file(files: Files) -> None:
-    assert files.load(b"\xef\xbb\xbf[soap]\r\nmax_body = 5\r\n").soap.max_body == 5
+    assert files.load(b"\xef\xbb\xbf[soap]\r\nmax_body = 5\r\n").soap[0].max_body == 5
 
 
 def test_every_complaint_is_told(files: Files) -> None:
@@ -112,10 +112,10 @@ def test_the_environment_overrides_every_kind_of_key(files: Files) -> None:
             "OCPP_BRIDGE__ADMIN__TOKEN": "t",
         },
     )
-    assert settings.soap.listen == Listen("::1", 18080)
-    assert settings.soap.max_body == 77
-    assert settings.soap.connection_per_call is False
-    assert settings.soap.callback_networks == (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
+    assert settings.soap[0].listen == Listen("::1", 18080)
+    assert settings.soap[0].max_body == 77
+    assert settings.soap[0].connection_per_call is False
+    assert settings.soap[0].callback_networks == (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
     assert settings.gateway.call_timeout == 2.5
     assert settings.gateway.log_format == "json"
     assert settings.store.url == "memory:"

@@ -28,7 +28,7 @@ from tests.config import Files
         ),
         ("soap = 1", "soap: expected a table, got the integer 1"),
         ('soap = "a"', "soap: expected a table, got text"),
-        ("[[soap]]", "soap: expected a table, got a list"),
+        ("[[gateway]]", "gateway: expected a table, got a list"),
         ("routes = 1", "routes: expected a list of tables, got the integer 1"),
         ("[routes]", "routes: expected a list of tables, got a table"),
         ("routes = [1]", "routes[0]: expected a table, got the integer 1"),
@@ -85,7 +85,7 @@ def test_seconds_may_be_whole(files: Files) -> None:
 
 
 def test_networks(files: Files) -> None:
-    soap = files.load('[soap]\ncallback_networks = ["10.0.0.0/8", "192.0.2.7", "fd00::/8"]').soap
+    soap = files.load('[soap]\ncallback_networks = ["10.0.0.0/8", "192.0.2.7", "fd00::/8"]').soap[0]
     assert soap.callback_networks == tuple(map(ip_network, ["10.0.0.0/8", "192.0.2.7/32", "fd00::/8"]))
 
 

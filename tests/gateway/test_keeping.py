@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from bridge.core.addresses import Callback
-from bridge.core.memory import Alias, Answered, Connector, Memory, Record, fingerprint
+from bridge.core.connectors import Connector
+from bridge.core.memory import Alias, Answered, Memory, Record, fingerprint
 from bridge.gateway.keeping import Keeping, callback_of
 from bridge.store import AnsweredRecord, ChargePointRecord, Store
 from tests.core.samples import BOOT, START, START_CONF, STOP, STOP_CONF, boot_conf, start_conf

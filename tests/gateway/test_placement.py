@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bridge.config import CentralSystem, ChargePoint, Gateway, Quirks, Route, Secret, Settings
 from bridge.core.addresses import Callback
-from bridge.core.session import Terms
+from bridge.core.links import Terms
 from bridge.errors import UnknownIdentity
 from bridge.gateway.placement import Placement, Placements
 

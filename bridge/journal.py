@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 
-from bridge import logs
+from bridge import logs, masking
 from bridge.core.commands import Drop, Outcome, Report
 from bridge.errors import BridgeError, Why
+from bridge.limits.gate import Gate
 from bridge.observing import Observer
 from bridge.ocpp.actions import Party
 from bridge.ocpp.losses import Loss
@@ -24,15 +25,18 @@ K = TypeVar("K", ChangeConfigurationRequest, KeyValue)
 
 _log = logging.getLogger("bridge.traffic")
 _encoder = msgspec.json.Encoder(decimal_format="number")
-# ftp://user:password@host (OCPP 1.6 edition 2, section 8)
-_URL_PASSWORD = re.compile(r"(://[^/@:\s\"]*:)[^/\s\"]*@")
-# The configuration keys that hold a credential: AuthorizationKey (OCPP-J 1.6 section 6.2.2; white paper A01.FR.09), and
-# what vendors call theirs.
-_SECRET_KEY = re.compile(r"authorizationkey|passw|passphrase|secret", re.IGNORECASE)
+# What only a Charge Point that was let in is refused for: it is the source, whatever address it shares with others.
+# Who names himself as he likes is known by his address alone.
+_OF_THE_ADMITTED = frozenset(
+    {Why.INVALID, Why.NOT_SUPPORTED, Why.TOO_MANY_MESSAGES, Why.BUSY, Why.UNAVAILABLE, Why.FAILED}
+)
 
 
 class Journal(Observer):
-    """The log of the traffic, on the logger `bridge.traffic`."""
+    """The log of the traffic, on the logger `bridge.traffic`. `clock` gives seconds and never goes back."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._gate = Gate(clock)
 
     def exchanged(self, identity: str, report: Report) -> None:
         """A Call has ended: its one line."""
@@ -86,13 +90,25 @@ class Journal(Observer):
         who wonders what it is (quirk 21)."""
         sender = by.value if peer is None and by is not None else peer
         said = {"identity": identity, "peer": sender, "id": unique_id, "code": error.code.value}
-        _say(logging.WARNING, "refused", **said, reason=error.description)
+        if (more := self._due(identity, sender, error.why, by)) is not None:
+            _say(logging.WARNING, "refused", **said, reason=error.description, why=error.why.value, **more)
         if data and _log.isEnabledFor(logging.DEBUG):
             _say(logging.DEBUG, "unreadable", peer=sender, octets=len(data), begins=_raw(data[:500]))
 
     def handshake_refused(self, identity: str | None, peer: str, status: int, reason: str, why: Why) -> None:
         """A WebSocket was not let in."""
-        _say(logging.WARNING, "handshake refused", identity=identity, peer=peer, reason=f"HTTP {status}: {reason}")
+        if (more := self._due(identity, peer, why)) is not None:
+            said = {"identity": identity, "peer": peer, "reason": f"HTTP {status}: {reason}", "why": why.value}
+            _say(logging.WARNING, "handshake refused", **said, **more)
+
+    def _due(self, identity: str | None, peer: str | None, why: Why, by: Party | None = None) -> dict[str, int] | None:
+        """What a line about a refusal says of those that had none; None if this one has none either, since there was
+        one for its source and reason within the last minute. At debug every one has its line."""
+        known = identity is not None and why in _OF_THE_ADMITTED
+        held = self._gate.passes((identity if known else peer, by, why))
+        if held is None:
+            return {} if _log.isEnabledFor(logging.DEBUG) else None
+        return {"held_back": held} if held else {}
 
     def link_up(self, identity: str, party: Party, central_system: str) -> None:
         """The way to a party is open."""
@@ -139,37 +155,23 @@ def payload(message: Request | Response) -> str:
             message = _veiled(message)
         case GetConfigurationResponse(configurationKey=tuple(keys)):
             message = msgspec.structs.replace(message, configurationKey=tuple(map(_veiled, keys)))
-    return _without_password(_encoder.encode(message).decode())
+    return masking.without_password(_encoder.encode(message).decode())
 
 
 def _veiled(setting: K) -> K:
-    return msgspec.structs.replace(setting, value="***") if _SECRET_KEY.search(setting.key) else setting
-
-
-def _without_password(text: str) -> str:
-    return _URL_PASSWORD.sub(r"\1***@", text)
+    return msgspec.structs.replace(setting, value=masking.MASK) if masking.is_secret(setting.key) else setting
 
 
 def _say(level: int, message: str, /, **values: object) -> None:
     """Whatever a value is, and whoever wrote it: no password of an address gets into the log."""
-    safe = {name: _without_password(value) if isinstance(value, str) else value for name, value in values.items()}
+    safe = {
+        name: masking.without_password(value) if isinstance(value, str) else value for name, value in values.items()
+    }
     logs.fields(_log, level, message, **safe)
 
 
 def _raw(data: bytes) -> str:
     """A payload that is only passed on: shown as it is, or not at all if it may hold a credential."""
-    text = data.decode("utf-8", "replace")
-    plain = _unescaped(data) if "\\" in text else text
-    # What JSON's escapes hide from the pattern cannot be cut out of the text as it is written.
-    hidden = len(_URL_PASSWORD.findall(plain)) > len(_URL_PASSWORD.findall(text))
-    if hidden or _SECRET_KEY.search(plain) or _SECRET_KEY.search(text):
-        return "*** (it names a credential)"
-    return _without_password(text)
-
-
-def _unescaped(data: bytes) -> str:
-    """JSON without its escapes, as far as it can be read."""
-    try:
-        return _encoder.encode(msgspec.json.decode(data)).decode()
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return data.decode("utf-8", "replace")
+    if masking.names_credential(data):
+        return masking.HIDDEN
+    return masking.without_password(data.decode("utf-8", "replace"))

@@ -31,6 +31,7 @@ _OTHERS: dict[str, int] = {
     "aiohttp.access": _OFF,
     "asyncio": logging.WARNING,
     "ocpp": logging.WARNING,
+    "opentelemetry": logging.WARNING,
     "spyne": logging.WARNING,
     "websockets": logging.WARNING,
     "zeep": logging.WARNING,

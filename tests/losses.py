@@ -13,11 +13,14 @@ from typing import Any
 import msgspec
 from lxml import etree
 
+from bridge.core.triggers import LastSaid, said_again
 from bridge.dialects.known import Known
 from bridge.dialects.versions import DIALECTS
 from bridge.ocpp.actions import ACTIONS, Party
+from bridge.ocpp.enums import MessageTrigger
 from bridge.ocpp.losses import Loss, Reason
 from bridge.ocpp.manners import PLAIN, Manners, Overlong
+from bridge.ocpp.messages import TriggerMessageRequest
 from bridge.ocpp.rpc import Call, CallResult
 from bridge.ocppj import codec as ocppj
 from bridge.ocpps import wsdl
@@ -98,6 +101,18 @@ def instead(action: str, payload: str, version: str) -> Conversion:
         stand_in = DIALECTS[version].instead(action, _decoded(action, payload, sender).payload)
         assert stand_in is not None
         return stand_in.losses
+
+    return conversion
+
+
+def said_last(action: str, payload: str) -> Conversion:
+    """What is sent when a TriggerMessage asks for it, and the Charge Point's version has none."""
+    (trigger,) = (kind for kind in MessageTrigger if kind == action)
+
+    def conversion() -> Losses:
+        said = LastSaid([_decoded(action, payload, Party.CHARGE_POINT).payload])
+        (again,) = said.asked_for(TriggerMessageRequest(requestedMessage=trigger))
+        return (said_again(again),)
 
     return conversion
 
@@ -223,4 +238,5 @@ SOURCES: dict[Reason, dict[str, Conversion]] = {
         "to SOAP 1.5": instead("TriggerMessage", '{"requestedMessage":"Heartbeat"}', "1.5"),
         "to SOAP 1.2": instead("GetConfiguration", "{}", "1.2"),
     },
+    Reason.SAID_AGAIN: {"to the Central System, with `emulate_trigger`": said_last("Heartbeat", "{}")},
 }

@@ -67,7 +67,7 @@ def lines_until(stream: IO[str] | None, word: str) -> Iterator[str]:
     ("argv", "sentence"),
     [
         ([], "the following arguments are required: COMMAND"),
-        (["sessions"], "invalid choice: 'sessions'"),
+        (["session"], "invalid choice: 'session'"),
         (["demo", "--onc"], "unrecognized arguments: --onc"),
         (["translate"], "the following arguments are required: --to"),
         (["translate", "--to", "json", "--version", "2.0"], "'2.0' is unknown, expected 1.6, 1.5, 1.2"),
@@ -112,7 +112,7 @@ def test_bad_usage_is_one_sentence(argv: list[str], sentence: str, capsys: pytes
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", ["serve", "check", "demo", "translate", "simulate"])
+@pytest.mark.parametrize("command", ["serve", "check", "demo", "translate", "simulate", "call", "completion"])
 def test_help_is_no_failure(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     assert command in capsys.readouterr().out

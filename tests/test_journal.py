@@ -13,7 +13,7 @@ from msgspec import Raw
 from bridge import journal
 from bridge.config import ChargePoint, Secret
 from bridge.core.commands import Outcome, Report
-from bridge.errors import Unavailable, Why
+from bridge.errors import Unavailable, UnknownIdentity, Why
 from bridge.journal import Journal
 from bridge.ocpp.actions import Party
 from bridge.ocpp.messages import (
@@ -159,8 +159,41 @@ def test_what_is_refused_says_who_and_why() -> None:
     first, second = (line.partition(" ")[2] for line in lines)
     assert first == (
         'WARN  refused identity="CP 1" peer=192.0.2.1 id=id code=InternalError reason="no way to ftp://u:***@h/"'
+        " why=unavailable"
     )
-    assert second == 'WARN  refused code=InternalError reason="no way"'
+    assert second == 'WARN  refused code=InternalError reason="no way" why=unavailable'
+
+
+def test_a_flood_of_refusals_is_a_line_a_minute() -> None:
+    now = 100.0
+
+    def refuse(journal: Journal) -> None:
+        journal.refused("CP 1", "192.0.2.1", Unavailable("no way"))
+        journal.refused("CP 2", "192.0.2.1", Unavailable("no way"))
+        journal.refused(f"stranger {now}", "192.0.2.2", UnknownIdentity("stranger"))
+        journal.handshake_refused(f"stranger {now}", "192.0.2.2", 404, "no route", Why.NO_ROUTE)
+        journal.handshake_refused(None, "192.0.2.2", 401, "no", Why.WRONG_PASSWORD)
+
+    with logged() as lines:
+        journal = Journal(lambda: now)
+        for _ in range(100):
+            refuse(journal)
+            now += 0.5
+        now += 60
+        refuse(journal)
+    assert len([line for line in lines if "CP 1" in line]) == len([line for line in lines if "CP 2" in line]) == 2
+    assert len([line for line in lines if "why=no_route" in line]) == 2
+    assert len([line for line in lines if "why=wrong_password" in line]) == 2
+    assert len(lines) == 8
+    assert [line.rpartition(" ")[2] for line in lines[4:]] == ["held_back=99"] * 2 + ["held_back=199", "held_back=99"]
+
+
+def test_at_debug_every_refusal_has_its_line() -> None:
+    with logged(logging.DEBUG) as lines:
+        journal = Journal(lambda: 100.0)
+        for _ in range(3):
+            journal.refused("CP 1", "192.0.2.1", Unavailable("no way"))
+    assert len(lines) == 3
 
 
 def test_what_becomes_of_a_link_is_said_with_its_ends() -> None:
@@ -181,8 +214,9 @@ def test_a_handshake_that_was_refused_says_who_and_why() -> None:
         Journal().handshake_refused("CP 1", "192.0.2.1", 401, "the password is not that of it", Why.WRONG_PASSWORD)
         Journal().handshake_refused(None, "192.0.2.1", 404, "ftp://u:p@h/ is no path", Why.WRONG_DOOR)
     assert [line.partition(" ")[2] for line in lines] == [
-        'WARN  handshake refused identity="CP 1" peer=192.0.2.1 reason="HTTP 401: the password is not that of it"',
-        'WARN  handshake refused peer=192.0.2.1 reason="HTTP 404: ftp://u:***@h/ is no path"',
+        'WARN  handshake refused identity="CP 1" peer=192.0.2.1 reason="HTTP 401: the password is not that of it"'
+        " why=wrong_password",
+        'WARN  handshake refused peer=192.0.2.1 reason="HTTP 404: ftp://u:***@h/ is no path" why=wrong_door',
     ]
 
 

@@ -271,6 +271,18 @@ def test_a_call_is_written_in_the_version_that_is_wanted() -> None:
         translator(version="1.2", strict=True).to_soap(stop)
 
 
+@pytest.mark.parametrize("strict", [False, True])
+def test_what_an_answer_costs_is_told_and_never_refused(strict: bool) -> None:
+    pending = b'[3, "17", {"status": "Pending", "currentTime": "2026-01-02T03:04:05Z", "interval": 20}]'
+    down = translator(version="1.5", action="BootNotification", strict=strict).to_soap(pending)
+    assert text(root_of(down), "cs15:status") == "Rejected"
+    assert [loss.path for loss in down.losses] == ["status"]
+    sent = envelope("<sendLocalListResponse><status>HashError</status></sendLocalListResponse>", namespace=CP15)
+    up = translator(strict=strict).to_json(sent)
+    assert frame_of(up)[2] == {"status": "Failed"}
+    assert [loss.path for loss in up.losses] == ["status"]
+
+
 def test_data_transfer_goes_both_ways_in_1_5() -> None:
     call = b'[2, "17", "DataTransfer", {"vendorId": "v", "data": "<d>"}]'
     for service, prefix in ((Party.CHARGE_POINT, "cs15"), (Party.CENTRAL_SYSTEM, "cp15")):

@@ -18,6 +18,7 @@ class Route(Struct, frozen=True, kw_only=True):
     charge_point: str
     central_system: str
     strict: bool = False
+    emulate_trigger: bool = False
     listed_only: bool = False
     central_system_identity: str = ""
 

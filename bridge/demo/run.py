@@ -58,6 +58,9 @@ async def run(demo: Demo, *, once: bool) -> int:
     """
     async with AsyncExitStack() as stack:
         stage = await _opened(demo, stack)
+        if not once:
+            demo.say(f"The console: {_console(stage)}")
+            demo.say("")
         _introduce(demo, stage)
         if not await _session(demo, stage):
             return 1
@@ -78,12 +81,15 @@ async def _opened(demo: Demo, stack: AsyncExitStack) -> Stage:
     return await stack.enter_async_context(opened(scenario, demo.ports.free(), demo.prepare))
 
 
+def _console(stage: Stage) -> str:
+    return f"http://{HOST}:{stage.ports.admin}/"
+
+
 def _introduce(demo: Demo, stage: Stage) -> None:
     ports, version = stage.ports, stage.scenario.version
     demo.say("ocpp-bridge demo: a Charge Point that speaks SOAP, a Central System that speaks JSON.")
     demo.say(f"  CP      {IDENTITY}, OCPP-S {version}, takes commands at http://{HOST}:{ports.charge_point}/")
     demo.say(f"  bridge  OCPP-S {version} at {stage.service_url}")
-    demo.say(f"          health at http://{HOST}:{ports.admin}/healthz")
     demo.say(f"  CS      OCPP-J 1.6 at ws://{HOST}:{ports.central_system}/ocpp")
     for wanted, found in ports.moved(demo.ports):
         demo.say(f"  port {wanted} is taken, {found} is used instead")
@@ -128,10 +134,11 @@ def _tell(demo: Demo, which: str, step: Step, failure: Failure) -> None:
 
 
 def _advise(demo: Demo, stage: Stage) -> None:
-    admin = f"http://{HOST}:{stage.ports.admin}"
     demo.say("")
-    demo.say("The demo stays up; Ctrl-C ends it. Meanwhile, in another terminal:")
-    demo.say(f"  curl {admin}/healthz")
+    demo.say("The demo stays up; Ctrl-C ends it. The Charge Point lives on, as the console shows:")
+    demo.say(f"  {_console(stage)}")
+    demo.say("Meanwhile, in another terminal:")
+    demo.say(f"  curl {_console(stage)}healthz")
     demo.say(f"  curl http://{HOST}:{stage.ports.soap}/services")
     demo.say(f"  ocpp-bridge simulate charge-point --protocol {demo.protocol} --identity CP-2 \\")
     demo.say(f"      --url {stage.service_url}")

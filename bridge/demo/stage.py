@@ -32,8 +32,8 @@ def settings_for(ports: Ports) -> Settings:
     """The built-in configuration at `ports`, with nothing that survives."""
     return Settings(
         gateway=GatewaySettings(call_timeout=_CALL_TIMEOUT, drain_timeout=1.0),
-        soap=Soap(listen=Listen(HOST, ports.soap), public_url=f"http://{HOST}:{ports.soap}"),
-        websocket=WebSocket(listen=Listen(HOST, ports.websocket)),
+        soap=(Soap(listen=Listen(HOST, ports.soap), public_url=f"http://{HOST}:{ports.soap}"),),
+        websocket=(WebSocket(listen=Listen(HOST, ports.websocket)),),
         admin=Admin(listen=Listen(HOST, ports.admin)),
         store=Store(url="memory:"),
         central_systems={"main": CentralSystem(url=f"ws://{HOST}:{ports.central_system}/ocpp")},

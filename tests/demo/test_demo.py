@@ -102,7 +102,10 @@ def test_it_stays_up_until_ctrl_c() -> None:
         demo.send_signal(signal.SIGINT)
         _, complaints = demo.communicate(timeout=30)
     assert (demo.returncode, complaints) == (0, "")
+    assert said[0].startswith("The console: http://127.0.0.1:")
+    console = said[0].split()[-1]
     advice = "".join(said).partition("The demo stays up; Ctrl-C ends it.")[2]
+    assert f"  {console}\n" in advice
     assert "curl http://127.0.0.1:" in advice
     assert "/services/CentralSystemService" in advice
 
@@ -395,8 +398,8 @@ def test_later_is_filled_in() -> None:
 
 def test_the_settings_are_the_defaults_but_for_the_ports() -> None:
     settings = settings_for(Ports(soap=1, admin=2, websocket=3, central_system=4))
-    assert (str(settings.soap.listen), settings.soap.public_url) == ("127.0.0.1:1", "http://127.0.0.1:1")
-    assert (settings.admin.listen.port, settings.websocket.listen.port, settings.store.url) == (2, 3, "memory:")
+    assert (str(settings.soap[0].listen), settings.soap[0].public_url) == ("127.0.0.1:1", "http://127.0.0.1:1")
+    assert (settings.admin.listen.port, settings.websocket[0].listen.port, settings.store.url) == (2, 3, "memory:")
     assert settings.central_systems["main"].url == "ws://127.0.0.1:4/ocpp"
 
 

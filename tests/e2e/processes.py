@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
@@ -38,11 +38,21 @@ url = "{store}"
 """
 
 
+def all_well(connected: int) -> dict[str, Any]:
+    """What /readyz says of a Central System to which so many ways are open, and all that are wanted."""
+    return {"connected": connected, "unreachable": 0, "degraded": False, "since": None}
+
+
 class Program:
-    """`python -m ...`, started and ended at will. `lines` is what all its runs printed on standard error."""
+    """`python -m ...`, started and ended at will. `lines` is what all its runs printed, wherever.
+
+    `through` is a command that runs the one that follows it, `environment` what it finds beside ours.
+    """
 
     def __init__(self, *arguments: str) -> None:
         self.lines: list[str] = []
+        self.through: Sequence[str] = ()
+        self.environment: Mapping[str, str] = {}
         self._arguments = arguments
         self._process: asyncio.subprocess.Process | None = None
         self._unread: asyncio.Queue[str | None] = asyncio.Queue()
@@ -53,13 +63,17 @@ class Program:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("OCPP_BRIDGE")}
         self._unread = asyncio.Queue()
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", *self._arguments), stderr=asyncio.subprocess.PIPE, cwd=_ROOT, env=environment
+            *(*self.through, sys.executable, "-m", *self._arguments),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            cwd=_ROOT,
+            env=environment | dict(self.environment),
         )
         self._tasks.spawn(self._read(self._process, self._unread), name="reading")
 
     async def _read(self, process: asyncio.subprocess.Process, unread: asyncio.Queue[str | None]) -> None:
-        assert process.stderr is not None
-        while line := (await process.stderr.readline()).decode():
+        assert process.stdout is not None
+        while line := (await process.stdout.readline()).decode():
             self.lines.append(line)
             unread.put_nowait(line)
         unread.put_nowait(None)
@@ -163,7 +177,7 @@ class Bridge(Program):
 
     async def start(self) -> None:
         await super().start()
-        await self.says("listening", "listener=admin")
+        await self.says("listening", "listener", "admin")  # in either format of the log
 
     async def restart(self) -> None:
         """Killed, and back."""

@@ -136,14 +136,16 @@ def settings(
     central_system: Mapping[str, Any] | None = None,
     route: Mapping[str, Any] | None = None,
     charge_points: Mapping[str, ChargePoint] | None = None,
+    limits: Mapping[str, Any] | None = None,
 ) -> Settings:
     """Settings with one Central System at `url` and a Route to it; each table takes what differs from the default."""
     anywhere = Listen("127.0.0.1", 0)
     return Settings(
         gateway=config.Gateway(**(gateway or {})),
-        soap=config.Soap(**({"listen": anywhere} | dict(soap or {}))),
-        websocket=config.WebSocket(**({"listen": anywhere} | dict(websocket or {}))),
+        soap=(config.Soap(**({"listen": anywhere} | dict(soap or {}))),),
+        websocket=(config.WebSocket(**({"listen": anywhere} | dict(websocket or {}))),),
         admin=config.Admin(listen=anywhere),
+        limits=config.Limits(**(limits or {})),
         store=config.Store(url="memory:"),
         central_systems={"main": CentralSystem(**({"url": url} | dict(central_system or {})))},
         routes=(Route(**({"charge_point": "*", "central_system": "main"} | dict(route or {}))),),
@@ -492,8 +494,10 @@ async def post(
     path: str = PATH,
     method: str = "POST",
     headers: Mapping[str, str | None] | None = None,
+    peer: str = "127.0.0.1",
 ) -> Answer:
-    """One request over a connection of its own, byte for byte as it is told; a header that is None is left out."""
+    """One request over a connection of its own, from the address `peer`, byte for byte as it is told; a header that is
+    None is left out."""
     lines: dict[str, str | None] = {
         "Host": "gateway",
         "Connection": "close",
@@ -503,12 +507,12 @@ async def post(
     lines |= headers or {}
     head = "".join(f"{name}: {value}\r\n" for name, value in lines.items() if value is not None)
     return await asyncio.wait_for(
-        _exchanged(gateway, f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode(), body), AT_MOST
+        _exchanged(gateway, f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode(), body, peer), AT_MOST
     )
 
 
-async def _exchanged(gateway: Listening, head: bytes, body: bytes) -> Answer:
-    reader, writer = await asyncio.open_connection(*gateway.soap_address)
+async def _exchanged(gateway: Listening, head: bytes, body: bytes, peer: str) -> Answer:
+    reader, writer = await asyncio.open_connection(*gateway.soap_address, local_addr=(peer, 0))
     try:
         writer.write(head)
         writer.write(body)

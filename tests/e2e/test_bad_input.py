@@ -294,7 +294,7 @@ def test_an_external_entity_is_not_fetched() -> None:
 
 def test_a_body_that_does_not_come_is_not_waited_for() -> None:
     async def walk() -> None:
-        async with guarded(gateway={"call_timeout": 1}) as (gateway, _):
+        async with guarded(limits={"body_timeout": 1}) as (gateway, _):
             with logged() as lines:
                 answer = await post(gateway, envelope()[:-9], headers={"Content-Length": "999"})
             assert (answer.status, answer.fault) == (400, sender("ProtocolError"))

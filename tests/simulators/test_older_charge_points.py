@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from bridge.core.memory import Connectors
+from bridge.core.connectors import Connectors
 from bridge.dialects.known import Known
 from bridge.ocpp.actions import ACTIONS, Party
 from bridge.ocpp.messages import Request

@@ -72,7 +72,7 @@ SEES: dict[str, tuple[str, ...]] = {
         *("bridge.core.addresses", "bridge.core.links", "bridge.ocppj", "bridge.ocpps.client", "bridge.tasks"),
         *_MODEL,
     ),
-    "bridge.gateway.keeping": ("bridge.core", "bridge.store", *_MODEL),
+    "bridge.gateway.keeping": ("bridge.core", "bridge.logs", "bridge.store", *_MODEL),
     "bridge.gateway.placement": (
         *("bridge.access", "bridge.config", "bridge.core", "bridge.gateway.quirks", "bridge.gateway.rules"),
         *("bridge.gateway.limits", "bridge.identity", "bridge.ocppj.client", "bridge.paths", *_MODEL),
@@ -107,7 +107,8 @@ KNOWN_IN: dict[str, tuple[str, ...]] = {
     "opentelemetry": ("bridge.spans",),
     "prometheus_client": ("bridge.admin",),
     "asyncio": (
-        *("bridge.tasks", "bridge.access.gatekeeper", *_EDGES, "bridge.ocpps.client", "bridge.ocpps.server", "bridge.admin"),
+        *("bridge.tasks", "bridge.access.gatekeeper", *_EDGES, "bridge.admin"),
+        *("bridge.ocpps.bodies", "bridge.ocpps.client", "bridge.ocpps.connections", "bridge.ocpps.server"),
         *("bridge.recorder.recorder", "bridge.trace.replay"),
         *_ENTRANCES,
     ),

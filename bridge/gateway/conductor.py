@@ -174,9 +174,8 @@ class Conductor:
         key = f"operator:{call.unique_id}"
         answer: asyncio.Future[Answer] = self._loop.create_future()
         self._commands[key] = answer
-        event = CallReceived(at=self._loop.time(), party=Party.CENTRAL_SYSTEM, key=key, call=call, operator=True)
         try:
-            self._happen(event)
+            self._received(Party.CENTRAL_SYSTEM, key, call, operator=True)
             return await answer
         finally:
             del self._commands[key]
@@ -209,7 +208,12 @@ class Conductor:
             return
         if party is Party.CHARGE_POINT:
             self._keeping.heard(self.identity)
-        self._happen(CallReceived(at=self._loop.time(), party=party, key=key, call=call))
+        self._received(party, key, call)
+
+    def _received(self, party: Party, key: str, call: Call, *, operator: bool = False) -> None:
+        way, now = self.ways.get(party.other), self._loop.time()
+        instead = way is not None and way.lacks(call)
+        self._happen(CallReceived(at=now, party=party, key=key, call=call, operator=operator, instead=instead))
 
     def answered(self, party: Party, answer: Answer, *, instead: bool = False) -> None:
         """`party` answered, or the bridge `instead`, since its version lacks what was asked."""

@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 import msgspec
 
@@ -16,11 +15,10 @@ from bridge.access.gatekeeper import Gatekeeper
 from bridge.admin.health import Health, ListenerHealth, LoopHealth, StoreHealth
 from bridge.admin.metrics import Meter, Vitals
 from bridge.admin.server import AdminServer, Desk
-from bridge.config import Settings, Soap, Tracing, WebSocket
+from bridge.config import Settings, Soap, WebSocket
 from bridge.config.changes import needs_restart
 from bridge.config.listeners import Place
-from bridge.dialects.versions import DIALECTS
-from bridge.errors import Complaint, ConfigurationError, Unavailable, UnknownIdentity, Why
+from bridge.errors import UnknownIdentity
 from bridge.gateway import doorplates, limits
 from bridge.gateway.audit import Audit
 from bridge.gateway.authorization_key import AuthorizationKeys
@@ -28,77 +26,32 @@ from bridge.gateway.conductor import Conductor
 from bridge.gateway.desk import addresses_of, furnished, stream_of
 from bridge.gateway.doorplates import CENTRAL_SYSTEM_SERVICE, CHARGE_POINT_SERVICE
 from bridge.gateway.doors import Reception
+from bridge.gateway.in_progress import InProgress
 from bridge.gateway.keeping import Keeping
 from bridge.gateway.known import Ground
 from bridge.gateway.listeners import Listeners
 from bridge.gateway.live import Live
 from bridge.gateway.placement import Placements
 from bridge.gateway.pulse import Pulse
-from bridge.gateway.sessions import Clients, Sessions, mint
+from bridge.gateway.services import Services, clients_of, load_services, served
+from bridge.gateway.sessions import Sessions
 from bridge.gateway.tally import Tally
 from bridge.gateway.trust import Trust
 from bridge.gateway.vitals import Outages, Places, central_systems, sessions_by_state
-from bridge.gateway.ways import SHUTTING_DOWN
+from bridge.gateway.watching import recorder_of, spans_of
 from bridge.journal import Journal
 from bridge.observing import Audience, Observer
 from bridge.ocpp.actions import Party
 from bridge.ocppj.server import JsonServer
-from bridge.ocpps.client import SoapClient
 from bridge.ocpps.door import Door
 from bridge.ocpps.server import SoapServer
-from bridge.ocpps.service import SoapService
-from bridge.ocpps.wsdl import Service, default_folder, folder_name, load
-from bridge.recorder import Recorder
-from bridge.spans import Spans, open_spans
 from bridge.store import Store
 from bridge.tasks import Tasks
 
 _log = logging.getLogger("bridge.gateway")
-Services = dict[str, Service]
 
 # WebSocket pings to Charge Points, and how long a handshake may take, the far side's included: seconds.
 _PING_INTERVAL, _OPEN_TIMEOUT = 30.0, 30.0
-
-
-class _Traffic:
-    """How many Calls are in progress, and whether more may come."""
-
-    def __init__(self, limit: int, most_waiting: int) -> None:
-        self._limit = limit
-        self._most_waiting = most_waiting
-        self._in_progress = 0
-        self.draining = False
-        self._quiet = asyncio.Event()
-        self._quiet.set()
-
-    @property
-    def in_progress(self) -> int:
-        return self._in_progress
-
-    def begin(self, waiting: int) -> None:
-        if self.draining:
-            raise Unavailable(SHUTTING_DOWN)
-        if self._in_progress >= self._limit:
-            text = f"the bridge is busy: {self._limit} Calls are in progress (gateway.max_in_flight)"
-            raise Unavailable(text, why=Why.BUSY)
-        if waiting >= self._most_waiting:
-            text = f"{self._most_waiting} Calls wait already (limits.waiting_per_charge_point)"
-            raise Unavailable(text, why=Why.BUSY)
-        self._in_progress += 1
-        self._quiet.clear()
-
-    def end(self) -> None:
-        self._in_progress -= 1
-        if not self._in_progress:
-            self._quiet.set()
-
-    async def drained(self, within: float) -> bool:
-        """Whether all Calls ended, `within` seconds."""
-        try:
-            await asyncio.wait_for(self._quiet.wait(), within)
-        except TimeoutError:
-            return False
-        return True
 
 
 class Gateway:
@@ -113,10 +66,10 @@ class Gateway:
         """Listen. Raises OSError when a port is taken, ConfigurationError when WSDLs or certificates are unusable."""
         settings = self._settings
         self._tasks = Tasks()
-        self._traffic = _Traffic(settings.gateway.max_in_flight, settings.limits.waiting_per_charge_point)
+        self._traffic = InProgress(settings.gateway.max_in_flight, settings.limits.waiting_per_charge_point)
         self._store = Store(settings.store.url)
         self._store.open()
-        self._recorder, recording = _recorder(settings)
+        self._recorder, recording = recorder_of(settings)
         try:
             await self._start(settings, recording)
         except BaseException:
@@ -127,15 +80,15 @@ class Gateway:
 
     async def _start(self, settings: Settings, recording: Sequence[Observer]) -> None:
         self._trust.take_over(settings)
-        central_system, charge_point = _services(settings.soap[0].wsdl)
-        self._clients = _clients(settings, central_system, charge_point)
+        central_system, charge_point = load_services(settings.soap[0].wsdl)
+        self._clients = clients_of(settings, central_system, charge_point)
         self._keeping = Keeping(self._store)
         self._placements = self._placed()
         self._outages = Outages()
         self._pulse = Pulse(asyncio.get_running_loop())
         places = Places(lambda identity: self._sessions.get(identity))
         self._meter = Meter(places, self._vitals)
-        self._spans = _spans(settings.tracing, places)
+        self._spans = spans_of(settings.tracing, places)
         self._keys = AuthorizationKeys(
             self._store,
             self._tasks,
@@ -145,7 +98,15 @@ class Gateway:
         self._tally, self._live = Tally(self._keeping.record_of), Live(stream_of(self._recorder))
         watching = [Journal(), self._meter, self._outages, self._tally, self._live]
         self._audience = Audience([*watching, *self._spans, *recording, self._keys])
-        self._sessions = Sessions(self._clients, self._tasks, self._traffic, self._keeping, self._audience, self._keys)
+        self._sessions = Sessions(
+            self._clients,
+            self._tasks,
+            self._traffic,
+            self._keeping,
+            self._audience,
+            self._keys,
+            lambda: self._listeners.all_callback_networks(),
+        )
         self._listeners = Listeners(partial(self._audience.refused, None, None))
         self._reception = Reception(
             self._placements,
@@ -156,7 +117,7 @@ class Gateway:
         )
         self._doors = self._soap_doors(central_system, charge_point)
         self._admin = AdminServer(self._desk())
-        for client in _all(self._clients):
+        for client in self._clients.all():
             await client.start()
         try:
             await self._listeners.open(settings, self._server_of)
@@ -187,7 +148,7 @@ class Gateway:
         self._pulse.stop()
         await self._listeners.close()
         await self._tasks.close()
-        for client in _all(self._clients):
+        for client in self._clients.all():
             await client.close()
         for spans in self._spans:
             await asyncio.to_thread(spans.close)
@@ -199,6 +160,7 @@ class Gateway:
         Raises ConfigurationError if files of TLS that are new in it cannot be read; then nothing is taken over."""
         self._trust.take_over(settings)
         self._listeners.reload(settings)
+        self._sessions.limit_callbacks()
         for key in needs_restart(self._settings, settings):
             logs.fields(_log, logging.WARNING, "changed, and holds from the next start on", key=key)
         self._settings = msgspec.structs.replace(
@@ -260,13 +222,13 @@ class Gateway:
             Door(
                 path=CENTRAL_SYSTEM_SERVICE,
                 caller=Party.CHARGE_POINT,
-                services=_served(central_system),
+                services=served(central_system),
                 receive=self._reception.soap_charge_point,
             ),
             Door(
                 path=CHARGE_POINT_SERVICE,
                 caller=Party.CENTRAL_SYSTEM,
-                services=_served(charge_point),
+                services=served(charge_point),
                 receive=self._reception.soap_central_system,
             ),
         ]
@@ -356,81 +318,3 @@ class Gateway:
 def _health_of(server: SoapServer | JsonServer) -> ListenerHealth:
     host, port = server.address
     return ListenerHealth(address=f"{host}:{port}", listening=server.listening)
-
-
-def _spans(tracing: Tracing, places: Places) -> list[Spans]:
-    """None or one. Raises ConfigurationError if what makes them is not installed."""
-    return [open_spans(tracing.endpoint, tracing.service_name, places)] if tracing.endpoint else []
-
-
-def _recorder(settings: Settings) -> tuple[Recorder, list[Observer]]:
-    """The recorder, and who is to be told of the traffic for it: nobody, if nothing is to be recorded."""
-    asked = settings.recorder
-    recorder = Recorder(
-        settings.store.url,
-        messages_per_charge_point=asked.messages_per_charge_point,
-        max_age=asked.max_age,
-        mask_id_tags=asked.mask_id_tags,
-        max_bytes=asked.max_bytes,
-    )
-    if not asked.enabled:
-        return recorder, []
-    recorder.open()
-    return recorder, [recorder]
-
-
-def _all(clients: Clients) -> tuple[SoapClient, ...]:
-    return (*clients.charge_point.values(), *clients.central_system.values())
-
-
-def _clients(settings: Settings, central_system: Services, charge_point: Services) -> Clients:
-    soap, public_url = settings.soap[0], settings.soap[0].public_url.rstrip("/")
-
-    def client(service: Service, version: str, sent_from: str) -> SoapClient:
-        return SoapClient(
-            service,
-            DIALECTS[version],
-            sent_from=public_url + sent_from,
-            mint=mint,
-            max_body=soap.max_body,
-            bounds=limits.xml_bounds(settings.limits),
-        )
-
-    return Clients(
-        charge_point={
-            version: client(service, version, CENTRAL_SYSTEM_SERVICE) for version, service in charge_point.items()
-        },
-        central_system={
-            protocol: client(central_system[version], version, CHARGE_POINT_SERVICE)
-            for protocol, version in (("ocpp1.6s", "1.6"), ("ocpp1.5s", "1.5"))
-        },
-    )
-
-
-def _served(services: Services) -> dict[str, SoapService]:
-    return {version: SoapService(service, mint, DIALECTS[version]) for version, service in services.items()}
-
-
-def _services(configured: str) -> tuple[Services, Services]:
-    """CentralSystemService and ChargePointService of every version, from the folder that is configured, or ours."""
-    folders = {version: _wsdl_folder(configured, version) for version in DIALECTS}
-    central_system = {version: load(folder / "CentralSystemService.wsdl") for version, folder in folders.items()}
-    charge_point = {version: load(folder / "ChargePointService.wsdl") for version, folder in folders.items()}
-    return central_system, charge_point
-
-
-def _wsdl_folder(configured: str, version: str) -> Path:
-    """The folder of one version's WSDLs: the official ones where the operator put them, in `ocpp16` and the like or,
-    for 1.6, in the folder itself; ours for what is not there. Raises ConfigurationError if no 1.6 is there."""
-    name = folder_name(version)
-    ours = default_folder() / name
-    if not configured:
-        return ours
-    candidates = [Path(configured) / name] + ([Path(configured)] if version == "1.6" else [])
-    for folder in candidates:
-        if (folder / "CentralSystemService.wsdl").is_file():
-            return folder
-    if version != "1.6":
-        return ours
-    text = f"{configured} holds no CentralSystemService.wsdl, nor does its folder {name}"
-    raise ConfigurationError([Complaint(source="configuration", key="soap.wsdl", text=text)])

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from ipaddress import ip_network
 from typing import Any
 
 import msgspec
 
-from bridge.core.addresses import Callback
+from bridge import logs
+from bridge.core import addresses
+from bridge.core.addresses import Callback, Network
 from bridge.core.connectors import Connector
 from bridge.core.memory import Alias, Answered, Memory, Record
 from bridge.errors import MessageError
@@ -19,6 +21,7 @@ from bridge.store import Store
 from bridge.store.records import AliasRecord, AnsweredRecord, ChargePointRecord, ConnectorRecord
 from bridge.store.records import Record as Stored
 
+_log = logging.getLogger("bridge.store")
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 _ANSWERS: dict[str, type[Any]] = {
     "StartTransaction": StartTransactionResponse,
@@ -46,9 +49,9 @@ class Keeping:
 
     def memory_of(self, identity: str) -> Memory:
         """What a Session of it must remember."""
-        kept, known = self._store.memory_of(identity), self.record_of(identity)
+        kept, known, now = self._store.memory_of(identity), self.record_of(identity), self._clock()
         return Memory(
-            answered=tuple(filter(None, map(_answered, kept.answered))),
+            answered=tuple(filter(None, (_answered(record, now) for record in kept.answered))),
             aliases=tuple(Alias(transaction_id=a.transaction_id, alias=a.alias) for a in kept.aliases),
             connectors=tuple(
                 Connector(number=c.connector, status=c.status, transaction_id=c.transaction_id, ended=c.ended)
@@ -57,6 +60,18 @@ class Keeping:
             heartbeat=None if known is None else known.interval,
             boot=_boot(known),
         )
+
+    def callback_of(self, identity: str, networks: Iterable[Network]) -> Callback | None:
+        """Where it could be called back before the restart, as far as `networks`, the operator's, still admit it."""
+        known = self.record_of(identity)
+        if known is None or known.callback_url is None:
+            return None
+        try:
+            return addresses.known(known.callback_url, known.callback_networks).limited(networks)
+        except ValueError as error:
+            text = "a stored callback address cannot be read: it is learnt anew"
+            logs.fields(_log, logging.ERROR, text, identity=identity, reason=error)
+            return None
 
     def keep(self, identity: str, records: Sequence[Record]) -> Future[bool]:
         """Put `records` away for good; the future says when that is done, and whether the disk took them."""
@@ -133,23 +148,12 @@ def _changed(known: ChargePointRecord, transport: str | None, changes: dict[str,
     return msgspec.structs.replace(known, **new) if new else known
 
 
-def callback_of(record: ChargePointRecord) -> Callback | None:
-    """The callback address that was learnt before the restart, under the limits that it was learnt with."""
-    if record.callback_url is None:
-        return None
-    networks = record.callback_networks
-    return Callback(
-        url=record.callback_url,
-        networks=None if networks is None else tuple(ip_network(network) for network in networks),
-    )
-
-
-def _answered(record: AnsweredRecord) -> Answered | None:
+def _answered(record: AnsweredRecord, now: float) -> Answered | None:
     try:
         answer = msgspec.json.decode(record.answer, type=_ANSWERS[record.action])
     except (msgspec.MsgspecError, KeyError):
         return None  # written by a version of the bridge that thought differently
-    return Answered(fingerprint=record.fingerprint, answer=answer)
+    return Answered(fingerprint=record.fingerprint, answer=answer, age=max(0.0, now - record.at))
 
 
 def _boot(record: ChargePointRecord | None) -> BootNotificationRequest | None:

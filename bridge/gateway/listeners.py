@@ -111,6 +111,10 @@ class Listeners:
         table = self._all[name].place.table
         return table.callback_networks if isinstance(table, Soap) else ()
 
+    def all_callback_networks(self) -> tuple[Network, ...]:
+        """The same, through any of them."""
+        return tuple(dict.fromkeys(network for name in self._all for network in self.callback_networks(name)))
+
 
 async def _start(place: Place, server: Server, context: Renewable | None) -> None:
     listen = place.table.listen

@@ -120,9 +120,10 @@ class Placements:
     def _unnamed(self, name: str) -> Iterator[str]:
         """What the Routes' templates may have made `name` of."""
         for template in self._templates:
-            before, placeholder, after = template.casefold().partition("{identity}")
-            if placeholder and name.casefold().startswith(before) and name.casefold().endswith(after):
-                yield name[len(before) : len(name) - len(after)]
+            before, placeholder, after = template.partition("{identity}")
+            identity = _between(before.casefold(), name, after.casefold()) if placeholder else None
+            if identity is not None:
+                yield identity
 
     def of(self, identity: str) -> Placement:
         """The Charge Point's. Raises UnknownIdentity if no Route takes it."""
@@ -182,6 +183,16 @@ def _in_normal_form(settings: Settings) -> Settings:
 
 def _filled(template: str, identity: str) -> str:
     return template.replace("{identity}", identity)
+
+
+def _between(before: str, name: str, after: str) -> str | None:
+    """What stands in `name` between the two, which are casefolded. A casefolded text may be longer (ß), character for
+    character, up to three times."""
+    starts = range(len(before) // 3, min(len(before), len(name)) + 1)
+    ends = range(len(after) // 3, min(len(after), len(name)) + 1)
+    start = next((start for start in starts if name[:start].casefold() == before), None)
+    end = next((len(name) - end for end in ends if name[len(name) - end :].casefold() == after), None)
+    return None if start is None or end is None or end < start else name[start:end]
 
 
 def _quirks(route: Quirks) -> Quirks:

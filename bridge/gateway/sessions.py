@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from msgspec import Struct
 
 from bridge.core import addresses
-from bridge.core.addresses import Callback, Refusal
+from bridge.core.addresses import Callback, Network, Refusal
 from bridge.core.links import Side
 from bridge.core.session import Session
 from bridge.gateway.authorization_key import AuthorizationKeys
 from bridge.gateway.conductor import Conductor, Traffic
-from bridge.gateway.keeping import Keeping, callback_of
+from bridge.gateway.keeping import Keeping
 from bridge.gateway.limits import frame_bounds
 from bridge.gateway.placement import Placement
 from bridge.gateway.ways import REPLACED, Address, DialledWay, PostedWay, WebSocketWay
@@ -42,6 +42,13 @@ def mint() -> str:
     return f"{bits[:8]}-{bits[8:12]}-4{bits[13:16]}-a{bits[17:20]}-{bits[20:]}"
 
 
+def _replaces(learnt: Callback, known: Address) -> bool:
+    """A guess takes the place of a guess only: of a Charge Point that has another IP address than before."""
+    if known.fixed:
+        return False
+    return not learnt.guessed or known.to is None or known.to.guessed
+
+
 def _said(boot: BootNotificationRequest) -> Boot:
     return Boot(vendor=boot.chargePointVendor, model=boot.chargePointModel, firmware=boot.firmwareVersion or "")
 
@@ -52,9 +59,14 @@ class Clients(Struct, frozen=True, kw_only=True):
     charge_point: Mapping[str, SoapClient]
     central_system: Mapping[str, SoapClient]
 
+    def all(self) -> tuple[SoapClient, ...]:
+        """Each of them."""
+        return (*self.charge_point.values(), *self.central_system.values())
+
 
 class Sessions:
-    """The table. Identities are matched case-insensitively, and kept as they were first written."""
+    """The table. Identities are matched case-insensitively, and kept as they were first written. `networks` says where
+    callback addresses may lead that were learnt before, now."""
 
     def __init__(
         self,
@@ -64,8 +76,10 @@ class Sessions:
         keeping: Keeping,
         observer: Observer,
         keys: AuthorizationKeys,
+        networks: Callable[[], tuple[Network, ...]],
     ) -> None:
         self._clients = clients
+        self._networks = networks
         self._tasks = tasks
         self._traffic = traffic
         self._keeping = keeping
@@ -105,8 +119,8 @@ class Sessions:
         if known is not None and isinstance(known.ways.get(CHARGE_POINT), PostedWay):
             return known
         conductor = self._new(placement, _SOAP_CHARGE_POINT)
-        pinned, record = placement.pinned, self._keeping.record_of(placement.identity)
-        learnt = None if record is None else callback_of(record)
+        pinned = placement.pinned
+        learnt = self._keeping.callback_of(placement.identity, self._networks())
         address = Address(to=pinned or learnt, why_not=_NOT_HEARD, fixed=pinned is not None)
         conductor.ways[CHARGE_POINT] = self._posted(
             conductor, CHARGE_POINT, address, self._clients.charge_point[version], placement.identity
@@ -201,13 +215,20 @@ class Sessions:
                 way.address = Address(to=None, why_not=reason)
                 conductor.callback_refused(learnt.reason)
                 conductor.no_way(CHARGE_POINT, reason)
-        elif learnt is not None and not way.address.fixed and not (learnt.guessed and way.address.to is not None):
+        elif learnt is not None and _replaces(learnt, way.address):
             changed = way.address.to != learnt
             way.address = Address(to=learnt)
             if changed:
                 self._keeping.heard(conductor.placement.identity, "soap", callback=learnt)
         if way.address.to is not None:
             conductor.link_up(CHARGE_POINT)
+
+    def limit_callbacks(self) -> None:
+        """The operator may admit fewer callback addresses by now: it holds for those that are known, too."""
+        for conductor in self:
+            way = conductor.ways.get(CHARGE_POINT)
+            if isinstance(way, PostedWay) and way.address.to is not None and not way.address.fixed:
+                way.address = Address(to=way.address.to.limited(self._networks()))
 
     async def connect(self, conductor: Conductor, near: Connection, far: Connection | None) -> None:
         """A JSON Charge Point's WebSocket, and its Central System's where that is one, for as long as it lasts."""

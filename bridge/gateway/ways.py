@@ -72,6 +72,9 @@ class Way(Protocol):
     def close(self, reason: str, code: int) -> None:
         """Close it; no report follows."""
 
+    def lacks(self, call: Call) -> bool:
+        """Whether the party's OCPP version has no such `call`: it is answered here, and needs no way there."""
+
     def send_call(self, call: Call, within: float) -> None:
         """Send `call`; an answer later than `within` seconds is of no use."""
 
@@ -129,6 +132,9 @@ class WebSocketWay:
     async def shut(self) -> None:
         self._current = False
         await self._connection.close(GOING_AWAY, SHUTTING_DOWN)
+
+    def lacks(self, call: Call) -> bool:
+        return False
 
     def send_call(self, call: Call, within: float) -> None:
         celsius = self._terms.manners().celsius
@@ -228,6 +234,9 @@ class DialledWay:
         if self._socket is not None:
             await self._socket.shut()
 
+    def lacks(self, call: Call) -> bool:
+        return False
+
     def send_call(self, call: Call, within: float) -> None:
         if self._socket is not None:
             self._socket.send_call(call, within)
@@ -302,6 +311,9 @@ class PostedWay:
     async def shut(self) -> None:
         for key in tuple(self._waiting):
             self.send_answer(key, Unanswered(unique_id="", reason=SHUTTING_DOWN))
+
+    def lacks(self, call: Call) -> bool:
+        return self.soap.instead(call, strict=self._strict) is not None
 
     def send_call(self, call: Call, within: float) -> None:
         self._tasks.spawn(self._post(call, within), name=f"{call.action} to {self._identity}")

@@ -24,6 +24,8 @@ _UTF_16 = (b"\xff\xfe", b"\xfe\xff", b"<\0", b"\0<")
 
 # Nothing is read, fetched or expanded.
 _CLOSED: Any = {"resolve_entities": False, "load_dtd": False, "no_network": True, "huge_tree": False}
+# Making one costs as much as reading a small message.
+_PARSER = etree.XMLParser(**_CLOSED)
 
 
 class Bounds(Struct, frozen=True):
@@ -45,10 +47,11 @@ def parse(data: bytes, bounds: Bounds = PLAIN_BOUNDS) -> etree._Element:
     """
     data = data.removeprefix(BOM_UTF8).lstrip()
     try:
-        if not _surely_fewer(data, bounds.nodes):
+        countable = _surely_fewer(data, bounds.nodes)
+        if not countable:
             target: Any = _Count(bounds.nodes)
             etree.fromstring(data, etree.XMLParser(target=target, **_CLOSED))
-        root: etree._Element | None = etree.fromstring(data, etree.XMLParser(**_CLOSED))
+        root: etree._Element | None = etree.fromstring(data, _PARSER)
     except (etree.XMLSyntaxError, ValueError) as error:
         raise MessageError(ErrorCode.FormationViolation, f"not well-formed XML: {_first_line(error)}") from error
     if root is None:
@@ -57,7 +60,9 @@ def parse(data: bytes, bounds: Bounds = PLAIN_BOUNDS) -> etree._Element:
     # above, and would otherwise silently vanish from the text (rule 114).
     if root.getroottree().docinfo.doctype:
         raise _doctype()
-    if _deeper_than(bounds.depth)(root):
+    # No element lies deeper than there are start tags.
+    shallow = countable and data.count(b"<") - data.count(b"</") <= bounds.depth
+    if not shallow and _deeper_than(bounds.depth)(root):
         text = f"elements lie more than {bounds.depth} deep in each other (limits.xml_depth)"
         raise MessageError(ErrorCode.FormationViolation, text, why=Why.TOO_DEEP)
     return root

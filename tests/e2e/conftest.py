@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from bridge.dialects.dialect import Dialect
-from bridge.gateway import gateway
+from bridge.gateway import services
 from bridge.gateway.sessions import mint
 from bridge.ocpps.service import SoapService
 from bridge.ocpps.wsdl import Service, load
@@ -52,6 +52,6 @@ def endpoints_are_built_once() -> Iterator[None]:
         return made[key]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gateway, "load", functools.cache(load))  # which also keeps what `id` names
-        patch.setattr(gateway, "SoapService", service)
+        patch.setattr(services, "load", functools.cache(load))  # which also keeps what `id` names
+        patch.setattr(services, "SoapService", service)
         yield

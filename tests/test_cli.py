@@ -21,6 +21,7 @@ from bridge.cli import main
 from bridge.simulators.json_central_system import JsonCentralSystem
 from bridge.simulators.json_charge_point import JsonChargePoint
 from bridge.simulators.script import DEFAULT_SCRIPTS
+from tests.processes import running
 
 BRIDGE = [sys.executable, "-m", "bridge"]
 HEARTBEAT = b'[2, "17", "Heartbeat", {}]'
@@ -254,7 +255,7 @@ def test_a_file_that_cannot_be_read_is_one_sentence(capsys: pytest.CaptureFixtur
 def test_it_serves_reads_the_routes_again_and_stops(tmp_path: Path) -> None:
     path = configured(tmp_path / "b.toml")
     command = [*BRIDGE, "serve", "--config", str(path)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, encoding="utf-8") as served:
+    with running(command, stderr=subprocess.PIPE, encoding="utf-8") as served:
         started = list(lines_until(served.stderr, "listener=admin"))
         assert any("listening listener=soap address=127.0.0.1:" in line for line in started)
         path.write_text("[soap]\nlisen = 1\nport = 2\n", "utf-8")
@@ -303,12 +304,12 @@ def test_a_port_that_is_taken_is_one_sentence(tmp_path: Path) -> None:
 def test_the_simulated_parties_talk_through_a_served_gateway(protocol: str, tmp_path: Path) -> None:
     """And with that, that a Central System may be told of in the configuration of `serve`."""
     central_system = [*BRIDGE, "simulate", "central-system", "--protocol", "ocpp1.6j", "--listen", "127.0.0.1:0"]
-    with subprocess.Popen(central_system, stdout=subprocess.PIPE, encoding="utf-8") as answers:
+    with running(central_system, stdout=subprocess.PIPE, encoding="utf-8") as answers:
         url = next(lines_until(answers.stdout, "expected at")).split("expected at ")[1].partition("/IDENTITY")[0]
         route = f'[central_systems.a]\nurl = "{url}"\n[[routes]]\ncharge_point = "*"\ncentral_system = "a"\n'
         path = configured(tmp_path / "b.toml", route)
         serve = [*BRIDGE, "serve", "--config", str(path)]
-        with subprocess.Popen(serve, stderr=subprocess.PIPE, encoding="utf-8") as served:
+        with running(serve, stderr=subprocess.PIPE, encoding="utf-8") as served:
             started = list(lines_until(served.stderr, "listener=admin"))
             address = next(line for line in started if "listener=soap" in line).split("address=")[1].strip()
             result = _charge_point(tmp_path, f"http://{address}/services/CentralSystemService", protocol)
@@ -326,7 +327,7 @@ def test_the_simulated_parties_talk_through_a_served_gateway(protocol: str, tmp_
 @pytest.mark.parametrize(("protocol", "word"), [("ocpp1.6s", "SOAP"), ("ocpp1.6j", "JSON")])
 def test_the_simulated_parties_of_one_protocol_understand_each_other(protocol: str, word: str, tmp_path: Path) -> None:
     central_system = [*BRIDGE, "simulate", "central-system", "--protocol", protocol, "--listen", "127.0.0.1:0"]
-    with subprocess.Popen(central_system, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8") as answers:
+    with running(central_system, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8") as answers:
         line = next(lines_until(answers.stdout, "expected at"))
         url = line.split("expected at ")[1].partition(";")[0].removesuffix("/IDENTITY")
         result = _charge_point(tmp_path, url, protocol)
@@ -410,7 +411,7 @@ def test_a_script_that_cannot_be_run_is_bad_usage(
 
 def test_a_simulated_charge_point_stays_until_ctrl_c() -> None:
     command = [*BRIDGE, "simulate", "charge-point", "--protocol", "ocpp1.6s", "--identity", "A"]
-    with subprocess.Popen(
+    with running(
         [*command, "--url", "http://127.0.0.1:1/"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
     ) as simulated:
         first = next(lines_until(simulated.stdout, "takes commands at"))

@@ -224,6 +224,7 @@ class Limits(Table, frozen=True, kw_only=True):
     messages_burst: Count = 500
     waiting_per_charge_point: Count = 100
     log_line: LogLine = 4_096
+    charge_points: Count = 50_000
 
 
 class Tracing(Table, frozen=True, kw_only=True):

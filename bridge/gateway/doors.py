@@ -59,6 +59,7 @@ class Reception:
         conductor = self._sessions.get(arrival.identity)
         if conductor is None or not isinstance(conductor.ways.get(CHARGE_POINT), PostedWay):
             placement = self.placements.of(self._sessions.spelling(arrival.identity))
+            self._sessions.check_room(placement)
             conductor = self._sessions.soap(placement, arrival.version)
         conductor.paced()
         self._sessions.spoke(conductor, arrival.version, arrival.address)
@@ -124,6 +125,10 @@ class Reception:
         except UnknownIdentity as error:
             # OCPP-J 1.6 section 3.2: the server "should send an HTTP 404 status and abort the WebSocket connection".
             raise Refused(HTTPStatus.NOT_FOUND, error.description, why=error.why) from error
+        try:
+            self._sessions.check_room(placement)
+        except Unavailable as full:
+            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, full.description, why=full.why) from full
         self._check_replacement(knock, placement)
         if placement.speaks_json:
             return await self._relayed(knock, placement)

@@ -70,7 +70,7 @@ class Keeping:
             return addresses.known(known.callback_url, known.callback_networks).limited(networks)
         except ValueError as error:
             text = "a stored callback address cannot be read: it is learnt anew"
-            logs.fields(_log, logging.ERROR, text, identity=identity, reason=error)
+            logs.fields(_log, logging.WARNING, text, identity=identity, reason=error)
             return None
 
     def keep(self, identity: str, records: Sequence[Record]) -> Future[bool]:

@@ -47,6 +47,7 @@ class Placement(Struct, frozen=True, kw_only=True):
     tls: ssl.SSLContext | None = None
     callback_tls: ssl.SSLContext | None = None
     limits: Limits = Limits()
+    listed: bool = False  # under [charge_points]
 
     def manners(self, boot: Boot | None) -> Manners:
         """How it is treated, once it has said `boot` of itself."""
@@ -148,6 +149,7 @@ class Placements:
                 emulate_trigger=route.emulate_trigger,
             ),
             limits=self._settings.limits,
+            listed=identity.casefold() in self._own,
             rule=rule_of(identity, own, self._told[route]),
             quirks=self._quirks[route],
             packs=self._settings.packs,

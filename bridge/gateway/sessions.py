@@ -12,6 +12,7 @@ from bridge.core import addresses
 from bridge.core.addresses import Callback, Network, Refusal
 from bridge.core.links import Side
 from bridge.core.session import Session
+from bridge.errors import Unavailable, Why
 from bridge.gateway.authorization_key import AuthorizationKeys
 from bridge.gateway.conductor import Conductor, Traffic
 from bridge.gateway.keeping import Keeping
@@ -98,6 +99,12 @@ class Sessions:
     def get(self, identity: str) -> Conductor | None:
         """The Charge Point's Conductor, if it has one."""
         return self._table.get(identity.casefold())
+
+    def check_room(self, placement: Placement) -> None:
+        """Raises Unavailable for one more stranger than there may be: identities cost nothing to invent."""
+        most = placement.limits.charge_points
+        if len(self._table) >= most and not placement.listed and self.get(placement.identity) is None:
+            raise Unavailable(f"{most} Charge Points are known already (limits.charge_points)", why=Why.BUSY)
 
     def spelling(self, identity: str) -> str:
         """The identity as it was first written, before the last start too."""

@@ -40,6 +40,10 @@ class CallResult(Struct, frozen=True, kw_only=True):
     losses: tuple[Loss, ...] = ()
 
 
+# Of our own descriptions: what OCPP 2.0.1 allows, since 1.6 says nothing.
+_LONGEST = 255
+
+
 class CallError(Struct, frozen=True, kw_only=True):
     """The other party's refusal. `code` as it was written: peers use codes that no table has."""
 
@@ -50,8 +54,10 @@ class CallError(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, unique_id: str, error: BridgeError) -> CallError:
-        """Our own refusal of a Call."""
-        return cls(unique_id=unique_id, code=error.code.value, description=error.description)
+        """Our own refusal of a Call. What it quotes may be as long as a stranger likes; it is not."""
+        text = error.description
+        cut = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+        return cls(unique_id=unique_id, code=error.code.value, description=cut)
 
 
 class Unanswered(Struct, frozen=True, kw_only=True):

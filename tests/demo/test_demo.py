@@ -26,6 +26,7 @@ from bridge.simulators.json_central_system import JsonCentralSystem
 from bridge.simulators.soap_charge_point import SoapChargePoint
 from bridge.simulators.wire import Behaviour, Payload, Refused, WireMessage
 from bridge.tasks import Tasks
+from tests.processes import running
 
 COMMAND = [sys.executable, "-m", "bridge", "demo"]
 
@@ -92,7 +93,7 @@ def test_ports_that_are_taken_are_replaced_and_named() -> None:
 
 
 def test_it_stays_up_until_ctrl_c() -> None:
-    with subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8") as demo:
+    with running(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8") as demo:
         assert demo.stdout is not None
         said = []
         for line in demo.stdout:
@@ -112,7 +113,7 @@ def test_it_stays_up_until_ctrl_c() -> None:
 
 def test_a_reader_that_goes_away_is_no_traceback() -> None:
     command = [*COMMAND, "--once"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8") as demo:
+    with running(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8") as demo:
         assert demo.stdout is not None
         assert demo.stderr is not None
         demo.stdout.readline()

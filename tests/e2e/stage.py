@@ -117,9 +117,9 @@ def run(walk: Coroutine[Any, Any, T], within: float = 2 * AT_MOST) -> T:
 
 
 def free_port() -> int:
-    """A port where nobody listens."""
+    """A port where nobody listens, at any address."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind(("0.0.0.0", 0))
         port: int = probe.getsockname()[1]
     return port
 

@@ -17,8 +17,9 @@ from typing import Any
 import msgspec
 import pytest
 from aiohttp import web
+from websockets.exceptions import InvalidStatus
 
-from bridge.config import CentralSystem, Route
+from bridge.config import CentralSystem, ChargePoint, Route
 from bridge.gateway import Gateway
 from bridge.simulators.json_central_system import JsonCentralSystem
 from tests.e2e.stage import (
@@ -301,6 +302,23 @@ def test_so_many_calls_wait() -> None:
             refusal = await point.receive()
             assert refusal[:3] == [4, "3", "InternalError"]
             assert "limits.waiting_per_charge_point" in refusal[3]
+
+    run(walk())
+
+
+def test_strangers_fill_the_table_only_so_far() -> None:
+    """Whoever is known, and whoever is listed, has a place whatever strangers do."""
+
+    async def walk() -> None:
+        told: Any = {"limits": {"charge_points": 2}, "charge_points": {"listed": ChargePoint()}}
+        async with JsonCentralSystem() as central, running(settings(central.url, **told)) as gateway:
+            for identity in ("one", "two", "one", "listed"):
+                assert (await post(gateway, envelope(identity=identity))).status == 200
+            full = await post(gateway, envelope(identity="three"))
+            assert (full.status, "limits.charge_points" in full.body.decode()) == (503, True)
+            with pytest.raises(InvalidStatus, match="503"):
+                async with dialled(gateway, "four"):
+                    pass
 
     run(walk())
 

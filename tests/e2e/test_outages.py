@@ -247,6 +247,32 @@ def test_a_soap_charge_point_that_answers_after_the_deadline() -> None:
     run(walk())
 
 
+def test_a_central_system_that_answers_after_the_deadline() -> None:
+    """The Charge Point was told nothing, and asks again: no second transaction is begun for that."""
+
+    async def walk() -> None:
+        with logged() as lines:
+            async with (
+                RawCentralSystem() as central,
+                running(settings(central.url, gateway={"call_timeout": 0.3})) as gateway,
+            ):
+                _, link, _ = await opened(central, gateway, envelope(), {"currentTime": AT})
+                for request_of, answer in ((start, started(4712)), (stop, {"idTagInfo": ACCEPTED})):
+                    async with asyncio.TaskGroup() as group:
+                        asked = group.create_task(post(gateway, request_of()))
+                        call = await link.receive()
+                    assert asked.result().fault == receiver("InternalError")
+                    await link.send([3, call[1], answer])
+                    # Behind it: who is answered has been read.
+                    _, heartbeat = await through(link, gateway, envelope(), {"currentTime": AT})
+                    assert heartbeat[2] == "Heartbeat"
+                    again = await post(gateway, request_of(message_id="urn:uuid:2"))
+                    assert told(again)[0] == "Accepted"
+        assert sum("kept for the repetition" in line for line in lines) == 2
+
+    run(walk())
+
+
 def test_a_json_charge_point_that_answers_after_the_deadline() -> None:
     async def walk() -> None:
         late = asyncio.Event()

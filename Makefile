@@ -2,13 +2,14 @@
 # make test    set up and run all tests
 # make check   lint and types
 # make fuzz    fuzz each parser for a minute (SECONDS=60), TARGETS="soap json configuration url" or some of them
+# make soak    a hundred minutes' worth of honest and hostile traffic (MINUTES=100): memory and files stay what they were
 # make bench   measure, beside a reference measured in the same run
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check bench fuzz clean
+.PHONY: run test check bench fuzz soak clean
 
 run: $(VENV)/.ready
 	$(BIN)/ocpp-bridge demo $(ARGS)
@@ -33,6 +34,9 @@ $(VENV)/.ready: pyproject.toml
 fuzz: $(VENV)/.ready
 	-$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
 	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60) $(TARGETS)
+
+soak: $(VENV)/.ready
+	$(BIN)/python -m tests.attacks.soak --minutes $(or $(MINUTES),100) $(ARGS)
 
 clean:
 	rm -rf $(VENV) .venv-3.* build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .fuzz

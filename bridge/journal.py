@@ -51,14 +51,15 @@ class Journal(Observer):
             "hop_id": report.hop_id,
             "outcome": report.outcome.value,
             "ms": round((report.ended - report.arrived) * 1000, 1),
-            "reason": _reason(report.answer),
+            "reason": None if level == logging.INFO else _reason(report.answer),
         }
         if _log.isEnabledFor(logging.DEBUG):
             values["request"] = payload(report.call.payload)
             values["response"] = payload(report.answer.payload) if isinstance(report.answer, CallResult) else None
-        _say(level, "call", **values)
-        self.lost(identity, report.call.losses)
-        if isinstance(report.answer, CallResult):
+        _tell(level, "call", values)
+        if report.call.losses:
+            self.lost(identity, report.call.losses)
+        if isinstance(report.answer, CallResult) and report.answer.losses:
             self.lost(identity, report.answer.losses)
 
     def lost(self, identity: str, losses: Sequence[Loss]) -> None:
@@ -163,11 +164,18 @@ def _veiled(setting: K) -> K:
 
 
 def _say(level: int, message: str, /, **values: object) -> None:
+    if _log.isEnabledFor(level):
+        _tell(level, message, values)
+
+
+def _tell(level: int, message: str, values: dict[str, object]) -> None:
     """Whatever a value is, and whoever wrote it: no password of an address gets into the log."""
-    safe = {
-        name: masking.without_password(value) if isinstance(value, str) else value for name, value in values.items()
-    }
-    logs.fields(_log, level, message, **safe)
+    # All of them at once, since most have none; an address does not go on behind the end of a line.
+    text = "\n".join([value for value in values.values() if isinstance(value, str)])
+    if masking.without_password(text) != text:
+        for name, value in values.items():
+            values[name] = masking.without_password(value) if isinstance(value, str) else value
+    logs.event(_log, level, message, values)
 
 
 def _raw(data: bytes) -> str:

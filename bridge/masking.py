@@ -16,12 +16,22 @@ from typing import Any
 
 import msgspec
 
+from bridge.paths import LEAST_TOKEN, PART_OF_TOKEN
+
 MASK = "***"
 HIDDEN = "*** (it names a credential)"
 
 # ftp://user:password@host (OCPP 1.6 edition 2, section 8); JSON may write its slashes with a backslash.
 _URL_PASSWORD = re.compile(rb"(:(?:\\?/){2}[^/@:\s\"]*:)[^/\s\"]*@")
 _URL_PASSWORD_IN_XML = re.compile(rb"(://[^/@:\s\"<]*:)[^/\s\"<]*@")
+# The token in the address of our own service (wsa:To), or a part of one; behind it, or alone, may be the identity. What
+# stands in front of it may be other words than ours, where a proxy has its own: there, what may be a whole token goes.
+_SEGMENT = rb"[\w.~%&;#-]"
+_SERVICE_TOKEN = re.compile(
+    rb"(CentralSystemService(?:\\?/)++(?:1\.[256](?:\\?/)++)?)(" + _SEGMENT + rb"{%d,}+)" % PART_OF_TOKEN, re.I
+)
+_TO = re.compile(rb"<((?:[\w.-]++:)?To)(?:\s[^<>]*+)?>", re.I)
+_PATH_TOKEN = re.compile(rb"((?<![^/]))(" + _SEGMENT + rb"{%d,}+)" % LEAST_TOKEN)
 _ID_TAGS = frozenset({"idtag", "parentidtag"})
 
 # JSON: a member's value. Inside a text that is JSON itself (DataTransfer), quotes have backslashes before them, or are
@@ -47,7 +57,7 @@ def masked(data: bytes, *, id_tags: bool, harmless: bool = False) -> bytes:
     """An envelope or a frame, without credentials and, if `id_tags`, without idTags. `harmless`: we wrote it, and it is
     of an action that has no field for any of them, so that only addresses are looked for."""
     if harmless:
-        return _URL_PASSWORD.sub(rb"\1***@", data) if b"@" in data else data
+        return _without_secrets_of_addresses(data)
     if b"\0" in data[:8]:
         return _of_two_octets(data, id_tags)
     return _xml(data, id_tags) if data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<" else _json(data, id_tags)
@@ -59,11 +69,25 @@ def is_secret(key: str) -> bool:
 
 
 def without_password(text: str) -> str:
-    """`text` without the passwords of the addresses in it."""
-    if "@" not in text:
+    """`text` without the passwords and tokens of the addresses in it."""
+    if "@" not in text and "centralsystemservice" not in text.lower():
         return text
-    data = text.encode("utf-8", "surrogatepass")
-    return _URL_PASSWORD.sub(rb"\1***@", data).decode("utf-8", "surrogatepass")
+    return _without_secrets_of_addresses(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
+
+
+def _without_secrets_of_addresses(
+    data: bytes, password: re.Pattern[bytes] = _URL_PASSWORD, lower: bytes | None = None
+) -> bytes:
+    """`lower`: the same in lower case, if it is at hand."""
+    tokens = b"/" in data and b"centralsystemservice" in (data.lower() if lower is None else lower)
+    if b"@" in data:
+        data = password.sub(rb"\1***@", data)
+    return _SERVICE_TOKEN.sub(_veiled, data) if tokens else data
+
+
+def _veiled(found: re.Match[bytes]) -> bytes:
+    """What may be a token has a digit."""
+    return found[1] + MASK.encode() if any(48 <= octet <= 57 for octet in found[2]) else found[0]
 
 
 def names_credential(data: bytes) -> bool:
@@ -79,7 +103,8 @@ def _has_secret(lower: bytes) -> bool:
     """The configuration keys that hold a credential: AuthorizationKey (OCPP-J 1.6, 6.2.2; white paper A01.FR.09), and
     what vendors call theirs."""
     # Written out, because it is asked of every message; and CPython finds "ecret" in half the time of "secret".
-    return b"passw" in lower or b"passphrase" in lower or b"ecret" in lower or b"authorizationkey" in lower
+    passes = b"pass" in lower and (b"passw" in lower or b"passphrase" in lower)
+    return passes or b"ecret" in lower or b"authorizationkey" in lower
 
 
 def _passwords(data: bytes) -> int:
@@ -111,8 +136,7 @@ def _json(data: bytes, id_tags: bool) -> bytes:
 
 def _json_patched(data: bytes, tagged: bool) -> bytes:
     """By patterns, all else byte for byte."""
-    if b"@" in data:
-        data = _URL_PASSWORD.sub(rb"\1***@", data)
+    data = _without_secrets_of_addresses(data)
     return _without_members(data) if tagged else data
 
 
@@ -171,17 +195,32 @@ def _xml(data: bytes, id_tags: bool) -> bytes:
     if (
         b"&" in data
         and b"&#" in data
-        and _passwords(unescape(data.decode("utf-8", "replace")).encode()) > _passwords(data)
+        and _hidden_in(unescape(data.decode("utf-8", "replace")).encode()) > _hidden_in(data)
     ):
         return f"<hidden>{HIDDEN}</hidden>".encode()
-    if b"@" in data:
-        data = _URL_PASSWORD_IN_XML.sub(rb"\1***@", data)
+    data = _without_secrets_of_addresses(data, _URL_PASSWORD_IN_XML, lower)
+    # What is called To behind the Header is no address of the envelope.
+    header = data[: data.find(b"Body")] if b"Body" in data else data
+    if b":To" in header or b"<To" in header:
+        data = _elements(data, _TO, _address)
     if b"security" in lower or _has_secret(lower):
         data = _elements(_elements(data, _ELEMENT, _mask, _is_credential), _SETTING, _setting)
     if id_tags and b"idtag" in lower:
         data = _ID_TAG_ATTRIBUTE.sub(rb'\1"***"', _without_members(data))
         data = _ENTITY_MEMBER.sub(rb"\1***", data)
     return data
+
+
+def _hidden_in(data: bytes) -> int:
+    """How many secrets of addresses there are."""
+    return _passwords(data) + len(_SERVICE_TOKEN.findall(data))
+
+
+def _address(content: bytes) -> bytes:
+    """Where an envelope was sent: only behind the host is there a token."""
+    scheme, separator, rest = content.rpartition(b"://")
+    host, slash, path = rest.partition(b"/")
+    return scheme + separator + host + slash + _PATH_TOKEN.sub(_veiled, path)
 
 
 def _is_credential(name: bytes) -> bool:

@@ -73,12 +73,15 @@ class Audience(Observer):
 
     def __init__(self, observers: Iterable[Observer]) -> None:
         self._observers = tuple(observers)
-        self._wiretaps = tuple(observer for observer in self._observers if observer.wants_wire)
+        # What every message is told of is told only to who notes it.
+        heard = [observer for observer in self._observers if type(observer).exchanged is not Observer.exchanged]
+        self._of_exchanges = tuple(observer.exchanged for observer in heard)
+        self._wiretaps = tuple(observer.wire for observer in self._observers if observer.wants_wire)
         self.wants_wire = bool(self._wiretaps)
 
     def exchanged(self, identity: str, report: Report) -> None:
-        for observer in self._observers:
-            observer.exchanged(identity, report)
+        for exchanged in self._of_exchanges:
+            exchanged(identity, report)
 
     def lost(self, identity: str, losses: Sequence[Loss]) -> None:
         for observer in self._observers:
@@ -125,5 +128,5 @@ class Audience(Observer):
             observer.treated(identity, boot, manners)
 
     def wire(self, identity: str, party: Party, wire: Wire) -> None:
-        for observer in self._wiretaps:
-            observer.wire(identity, party, wire)
+        for wiretap in self._wiretaps:
+            wiretap(identity, party, wire)

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 _MASK = "***"
 # A token has at least so many characters, with a digit among them; a part of one is not shown either.
 LEAST_TOKEN = 24
-_LEAST = LEAST_TOKEN // 2
+PART_OF_TOKEN = LEAST_TOKEN // 2
 _MOST = 200
 
 
@@ -21,7 +21,7 @@ def shown(path: str, known: Collection[str] = ()) -> str:
 
 def _may_be_part(part: str) -> bool:
     plain = unquote(part, errors="replace")
-    return len(plain) >= _LEAST and any(char.isdigit() for char in plain)
+    return len(plain) >= PART_OF_TOKEN and any(char.isdigit() for char in plain)
 
 
 def may_be_token(text: str) -> bool:

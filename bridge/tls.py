@@ -9,6 +9,7 @@ import ssl
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from bridge.config.records import TLS, ClientTLS
 from bridge.errors import Complaint, ConfigurationError, Why
@@ -117,6 +118,16 @@ class ClientContexts:
         return [complaint for error in failed.values() for complaint in error.complaints]
 
 
+def complaints(listeners: Iterable[tuple[str, TLS]], clients: Iterable[tuple[str, ClientTLS]]) -> Iterator[Complaint]:
+    """What keeps the files of the tables, each with its key, from being used."""
+    builders = [partial(server_context, tls, key) for key, tls in listeners]
+    for build in [*builders, *(partial(_client_context, tls, key) for key, tls in clients)]:
+        try:
+            build()
+        except ConfigurationError as error:
+            yield from error.complaints
+
+
 def server_context(tls: TLS, key: str) -> ssl.SSLContext:
     """The context of a listener. `key` is the table's name, for the ConfigurationError that is raised when its files
     cannot be used."""
@@ -172,11 +183,26 @@ def _no_passphrase() -> str:
     raise ValueError("the key has a passphrase, and nobody is there to type it")
 
 
+# Of OpenSSL's reasons, those that say little to who wrote the configuration. None: its PEM reader gives no reason.
+_REASONS = {
+    None: "not a certificate and its key as text (PEM)",
+    "KEY_VALUES_MISMATCH": "mismatch: the key is not that of the certificate",
+    "NO_CERTIFICATE_OR_CRL_FOUND": "no certificate as text (PEM) is in it",
+}
+
+
+def _words(error: Exception) -> str:
+    reason = getattr(error, "reason", "")
+    if isinstance(error, ssl.SSLError) and reason in _REASONS:
+        return _REASONS[reason]
+    return getattr(error, "strerror", None) or str(error)
+
+
 @contextmanager
 def _blamed(key: str, part: str) -> Iterator[None]:
     """What goes wrong inside becomes a ConfigurationError about `part` of the table `key`."""
     try:
         yield
     except (OSError, ValueError) as error:  # ssl's errors are OSErrors
-        text = f"{part}: {getattr(error, 'strerror', None) or error}"
+        text = f"{part}: {_words(error)}"
         raise ConfigurationError([Complaint(source="configuration", key=key, text=text)]) from error

@@ -46,7 +46,7 @@ SEES: dict[str, tuple[str, ...]] = {
     "bridge.logs": (),
     "bridge.observing": ("bridge.core.commands", *_MODEL),
     "bridge.explaining": ("bridge.core.commands", *_MODEL),
-    "bridge.masking": (),
+    "bridge.masking": ("bridge.paths",),
     "bridge.recorder": (
         *("bridge.core.commands", "bridge.explaining", "bridge.masking", "bridge.observing", "bridge.recorder", *_MODEL),
     ),

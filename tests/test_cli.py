@@ -21,6 +21,7 @@ from bridge.cli import main
 from bridge.simulators.json_central_system import JsonCentralSystem
 from bridge.simulators.json_charge_point import JsonChargePoint
 from bridge.simulators.script import DEFAULT_SCRIPTS
+from tests.authority import Authority
 from tests.processes import running
 
 BRIDGE = [sys.executable, "-m", "bridge"]
@@ -147,6 +148,34 @@ def test_a_bad_configuration_is_told_a_complaint_a_line(tmp_path: Path, capsys: 
     assert out == ""
     assert len(err.splitlines()) == 2
     assert f"{path}: soap.lisen: unknown key, did you mean listen?" in err.splitlines()
+
+
+def test_certificates_are_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    authority = Authority(tmp_path)
+    one, other = authority.issue("one", "one.example"), authority.issue("other", "other.example")
+    (tmp_path / "junk.pem").write_text("junk")
+
+    def check(certificate: str, key: str, ca: str) -> tuple[int, list[str]]:
+        path = tmp_path / "b.toml"
+        path.write_text(
+            f'[soap.tls]\ncertificate = "{certificate}"\nkey = "{key}"\n'
+            f'[central_systems.a]\nurl = "wss://x"\n[central_systems.a.tls]\nca = "{ca}"\n'
+            '[[routes]]\ncharge_point = "*"\ncentral_system = "a"\n'
+        )
+        status = main(["check", "--config", str(path)])
+        return status, capsys.readouterr().err.splitlines()
+
+    junk = str(tmp_path / "junk.pem")
+    assert check(one["certificate"], one["key"], authority.file) == (0, [])
+    status, errors = check(one["certificate"], other["key"], junk)
+    assert status == 2
+    assert [line.partition(": ")[2] for line in errors] == [
+        "soap.tls: certificate and key: mismatch: the key is not that of the certificate",
+        "central_systems.a.tls: ca: no certificate as text (PEM) is in it",
+    ]
+    status, errors = check(junk, one["key"], one["certificate"])
+    assert (status, len(errors)) == (2, 1)
+    assert errors[0].endswith("soap.tls: certificate and key: not a certificate and its key as text (PEM)")
 
 
 @pytest.mark.parametrize("command", ["check", "serve"])

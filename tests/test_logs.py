@@ -6,8 +6,11 @@ import io
 import json
 import logging
 import re
+import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -244,6 +247,60 @@ def test_setting_up_again_replaces() -> None:
     fields(LOG, logging.INFO, "x")
     assert first.getvalue() == ""
     assert json.loads(second.getvalue())["msg"] == "x"
+
+
+def test_lines_below_a_warning_wait_for_it() -> None:
+    stream = io.StringIO()
+    setup("text", "info", stream, linger=3600)
+    fields(LOG, logging.INFO, "first")
+    assert stream.getvalue() == ""
+    fields(LOG, logging.WARNING, "second")
+    assert [line.split()[2] for line in stream.getvalue().splitlines()] == ["first", "second"]
+    fields(LOG, logging.INFO, "third")
+    setup("text", "info", io.StringIO())  # who takes its place lets it end
+    assert stream.getvalue().endswith(" third\n")
+
+
+def test_lines_that_wait_are_written_before_long() -> None:
+    written = threading.Event()
+
+    class Stream(io.StringIO):
+        def flush(self) -> None:
+            written.set()
+
+    stream = Stream()
+    setup("text", "info", stream, linger=0.01)
+    for round_ in ("first", "second"):
+        written.clear()
+        fields(LOG, logging.INFO, round_)
+        assert written.wait(30)
+        assert round_ in stream.getvalue()
+
+
+def test_many_lines_do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "_MOST_LINES", 3)
+    stream = io.StringIO()
+    setup("text", "info", stream, linger=3600)
+    for number in range(4):
+        fields(LOG, logging.INFO, str(number))
+    assert len(stream.getvalue().splitlines()) == 3
+
+
+def test_the_end_of_the_process_writes_what_waits() -> None:
+    script = (
+        "import logging, sys; from bridge import logs; logs.setup('text', 'info', sys.stderr, linger=3600); "
+        "logs.fields(logging.getLogger('bridge.x'), logging.INFO, 'last words'); raise SystemError"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True, check=False)
+    assert "INFO  last words\n" in ended.stderr and ended.returncode == 1
+
+
+@given(st.floats(min_value=0, max_value=4e9))
+@example(1_800_000_000.9999996)
+@example(1_800_000_000.9989999)
+def test_the_time_is_that_of_datetime(created: float) -> None:
+    expected = datetime.fromtimestamp(created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    assert logs._time(created) == expected
 
 
 def test_others_are_heard_from_warnings_up() -> None:

@@ -12,6 +12,8 @@ from lxml import etree
 from bridge.masking import HIDDEN, is_secret, masked, names_credential, without_password
 
 KEY = "AuthorizationKey"
+TOKEN = "Zk3xJvK7wPqLmN5tR8bAx2Qe"
+OURS = "/services/CentralSystemService/"
 
 CASES = {
     "an idTag": ('[2,"1","Authorize",{"idTag":"ALFEN"}]', '[2,"1","Authorize",{"idTag":"***"}]'),
@@ -72,6 +74,34 @@ CASES = {
         "<a><w:Security>***</w:Security></a>",
     ),
     "a password element": ("<a><Password>S</Password></a>", "<a><Password>***</Password></a>"),
+    "a token in our address": (
+        f"<a><w:To m='1'>http://h/services/CentralSystemService/{TOKEN}/CP-1</w:To></a>",
+        "<a><w:To m='1'>http://h/services/CentralSystemService/***/CP-1</w:To></a>",
+    ),
+    "a part of one": (f"<To>http://h/services/CentralSystemService/{TOKEN[:12]}</To>", f"<To>http://h{OURS}***</To>"),
+    "that of a version": (f"<To>http://h{OURS}1.5/{TOKEN}</To>", f"<To>http://h{OURS}1.5/***</To>"),
+    "in any letter case": (
+        f"<To>http://h/CENTRALsystemservice//{TOKEN}</To>",
+        "<To>http://h/CENTRALsystemservice//***</To>",
+    ),
+    "wherever it stands": (
+        f'{{"data":"http:\\/\\/h\\/CentralSystemService\\/{TOKEN}"}}',
+        '{"data":"http:\\/\\/h\\/CentralSystemService\\/***"}',
+    ),
+    "percent-encoded": (f"<To>http://h{OURS}%5A{TOKEN}</To>", f"<To>http://h{OURS}***</To>"),
+    "behind a proxy's own path": (
+        f"<To><![CDATA[https://h.example/ocpp/{TOKEN}/CP-1]]></To>",
+        "<To><![CDATA[https://h.example/ocpp/***/CP-1]]></To>",
+    ),
+    "a path alone": (f"<To>/ocpp/{TOKEN}</To>", "<To>/ocpp/***</To>"),
+    "hidden in an address": (
+        f"<To>http://h/services/CentralSystemService&#47;{TOKEN}</To>",
+        f"<hidden>{HIDDEN}</hidden>",
+    ),
+    "a host is no token": (f"<To>http://{TOKEN}.example:80/ocpp</To>",) * 2,
+    "nor is an identity": (f"<To>http://h{OURS}RDAM-123</To>",) * 2,
+    "nor a long word": (f"<To>http://h{OURS}the-charge-points-of-the-city</To>",) * 2,
+    "nor an address of others": (f"<From><Address>http://h/ChargePoint/{TOKEN}</Address></From>",) * 2,
     "nothing to mask": ('[2, "1","Heartbeat",{} ]',) * 2,
     "a word that sounds so": ('{"status":"Accepted","firmware":"no\\u0020idea"}',) * 2,
 }

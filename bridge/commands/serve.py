@@ -20,12 +20,15 @@ from bridge.gateway import Gateway
 _log = logging.getLogger("bridge.serve")
 # More than Python's 700: some hundred messages.
 _NEW_OBJECTS = 20_000
+# Seconds that a line of the log may wait to be written with others.
+_LINGER = 0.25
 
 
 def run(path: Path | None) -> int:
     """Serve with the configuration at `path`. Raises ConfigurationError, and OSError when a port is taken."""
     settings = config.load(path, os.environ)
-    logs.setup(settings.gateway.log_format, settings.gateway.log_level, sys.stderr, longest=settings.limits.log_line)
+    gateway, longest = settings.gateway, settings.limits.log_line
+    logs.setup(gateway.log_format, gateway.log_level, sys.stderr, longest=longest, linger=_LINGER)
     asyncio.run(_serve(settings, path))
     return 0
 

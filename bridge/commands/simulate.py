@@ -12,6 +12,7 @@ from pathlib import Path
 from bridge import logs
 from bridge.commands.signals import until_stopped
 from bridge.config import Listen
+from bridge.config.listeners import cannot_listen
 from bridge.demo.screen import message_lines, plain
 from bridge.ocpps.wsdl import folder_of
 from bridge.simulators.json_central_system import JsonCentralSystem
@@ -129,7 +130,7 @@ async def _start(simulated: SoapChargePoint | SoapCentralSystem | JsonCentralSys
     try:
         await simulated.start()
     except OSError as error:
-        raise OSError(error.errno, f"--listen: cannot listen at {listen}: {error.strerror or error}") from error
+        raise cannot_listen("--listen", listen, error) from error
 
 
 class _Spoken(list[str]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ from msgspec import Struct
 
 from bridge.config.complaints import Complaints, dotted, quote
 from bridge.config.complaints import Path as KeyPath
-from bridge.config.records import Admin, Listener, Settings, Soap, WebSocket
+from bridge.config.records import Admin, Listen, Listener, Settings, Soap, WebSocket
 
 # What is one for the whole bridge, and stands in the first table.
 _ONCE = {"soap": ("connection_per_call", "wsdl")}
@@ -67,6 +68,12 @@ def check_once(tree: dict[str, Any], complaints: Complaints) -> None:
                 if key in raw:
                     text = f"is one for the whole bridge: it belongs in the first [[{table}]]"
                     complaints.add((table, index, key), text)
+
+
+def cannot_listen(key: str, listen: Listen, error: OSError) -> OSError:
+    """What to raise instead of `error`, in words for who wrote `key`. asyncio's own hold the address a second time."""
+    text = os.strerror(error.errno) if error.errno else str(error)
+    return OSError(error.errno, f"{key}: cannot listen at {listen}: {text}")
 
 
 def is_listener(table: object) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterator
 from pathlib import Path
 
-from bridge.config.complaints import Complaints, quote
+from bridge.config.complaints import Complaints, dotted, quote
 from bridge.config.complaints import Path as KeyPath
-from bridge.config.records import TLS, ClientTLS
+from bridge.config.records import TLS, ClientTLS, Settings
 
 
 def check_tls(path: KeyPath, tls: TLS, complaints: Complaints) -> None:
@@ -32,6 +33,16 @@ def check_client_tls(path: KeyPath, tls: ClientTLS | None, url: str, complaints:
     if url and not url.lower().startswith(("https:", "wss:")):
         complaints.add(path, "is of no use: the address does not begin with https:// or wss://")
     _check_ciphers(path, tls.ciphers, ssl.PROTOCOL_TLS_CLIENT, complaints)
+
+
+def client_tables(settings: Settings) -> Iterator[tuple[str, ClientTLS]]:
+    """All tables of TLS for connections that the bridge makes, with their keys."""
+    for name, system in settings.central_systems.items():
+        if system.tls is not None:
+            yield dotted(("central_systems", name, "tls")), system.tls
+    for identity, charge_point in settings.charge_points.items():
+        if charge_point.tls is not None:
+            yield dotted(("charge_points", identity, "tls")), charge_point.tls
 
 
 def _check_ciphers(path: KeyPath, ciphers: str, protocol: int, complaints: Complaints) -> None:

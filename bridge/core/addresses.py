@@ -9,7 +9,7 @@ them are the secrets of the machine that the bridge runs on, or everybody at onc
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from urllib.parse import SplitResult, urlsplit, urlunsplit
@@ -39,7 +39,8 @@ _HOST_NAME = re.compile(r"[\w-]{1,63}(\.[\w-]{1,63})*\.?")
 
 
 class Callback(Struct, frozen=True, kw_only=True):
-    """An address to POST commands to. `networks` limits where its host's name may lead; None: anywhere.
+    """An address to POST commands to. `networks` limits where its host's name may lead; None: anywhere. That of the
+    peer who gave it comes last.
 
     Checked where the connection is made, so that a name cannot lead elsewhere in between.
     """
@@ -51,6 +52,17 @@ class Callback(Struct, frozen=True, kw_only=True):
     def admits(self, address: str) -> bool:
         """Whether a connection may be made to the IP `address`."""
         return self.networks is None or _admitted(address, self.networks)
+
+    def limited(self, networks: Iterable[Network]) -> Callback:
+        """The same, where `networks` are what the operator admits by now: no more than when it was learnt, and no more
+        than that. The peer itself stays admitted."""
+        if self.networks is None:
+            return self
+        peer = tuple(network for network in self.networks[-1:] if network.num_addresses == 1)
+        learnt = self.networks[: len(self.networks) - len(peer)]
+        pairs = [(old, now) for old in learnt for now in networks]
+        both = [old if _inside(old, now) else now for old, now in pairs if _inside(old, now) or _inside(now, old)]
+        return replace(self, networks=(*dict.fromkeys(both), *peer))
 
 
 class Refusal(Struct, frozen=True, kw_only=True):
@@ -83,9 +95,21 @@ def learn(
             return learnt
         refusal = refusal or learnt
     if refusal is None and sent_from is not None and _is_anonymous(sent_from.strip()):
-        guess = _check(f"http://{_bracketed(peer)}/", peer, networks)
+        guess = _check(_guess(peer), peer, networks)
         return replace(guess, guessed=True) if isinstance(guess, Callback) else guess
     return refusal
+
+
+def known(url: str, networks: Iterable[str] | None) -> Callback:
+    """One that was learnt and put away. Raises ValueError if its networks are none."""
+    limits = None if networks is None else tuple(ip_network(network) for network in networks)
+    peer = limits[-1] if limits else None
+    guessed = peer is not None and url == _guess(str(peer.network_address))
+    return Callback(url=url, networks=limits, guessed=guessed)
+
+
+def _guess(peer: str) -> str:
+    return f"http://{_bracketed(peer)}/"
 
 
 def _check(text: str, peer: str, networks: Sequence[Network]) -> Callback | Refusal:

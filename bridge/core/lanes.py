@@ -121,8 +121,3 @@ class Lane:
         if not self.waiting:
             return None if out is None else out.deadline
         return min(pending.deadline for pending in self)
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether there is no Call in it."""
-        return self.out is None and not self.waiting

@@ -1,4 +1,6 @@
-"""What a Session remembers beyond the Calls in progress, and across restarts: answers given, ids renamed, connectors.
+"""What a Session remembers beyond the Calls in progress, and across restarts: answers given, ids renamed.
+
+What it knows of the connectors is a module of its own. All of it is bounded, whoever is out to fill it.
 
 Pure records and rules. Whoever runs the Session puts the records away (commands Keep and Note) and hands them back at
 the start.
@@ -12,16 +14,14 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from bridge.ocpp.enums import ChargePointStatus
+from bridge.core.connectors import Connector
 from bridge.ocpp.messages import (
     BootNotificationRequest,
     RemoteStartTransactionRequest,
-    Request,
     Response,
     SetChargingProfileRequest,
     StartTransactionRequest,
     StartTransactionResponse,
-    StatusNotificationRequest,
     StopTransactionRequest,
     StopTransactionResponse,
 )
@@ -29,13 +29,20 @@ from bridge.ocpp.messages import (
 _MAX_INT = 2**31 - 1
 # How many of them are names for others: a transaction every five minutes, for ten years.
 _NAMES = 2**20
+# As long, and as many, as the store keeps them: a Charge Point that is silent for longer has lost its queue or is gone.
+_LONGEST = 7 * 24 * 3600.0
+_MOST = 1000
 
 
 class Answered(Struct, frozen=True, kw_only=True):
-    """A StartTransaction or StopTransaction that its Central System has answered, so that a retry is not sent twice."""
+    """A StartTransaction or StopTransaction that its Central System has answered, so that a retry is not sent twice.
+
+    `age`: seconds since then, when it was handed to the Session.
+    """
 
     fingerprint: str
     answer: StartTransactionResponse | StopTransactionResponse
+    age: float = 0.0
 
 
 class Alias(Struct, frozen=True, kw_only=True):
@@ -43,15 +50,6 @@ class Alias(Struct, frozen=True, kw_only=True):
 
     transaction_id: int
     alias: int
-
-
-class Connector(Struct, frozen=True, kw_only=True):
-    """The last known state of a connector. `ended`: its last transaction was stopped, and it was not free since."""
-
-    number: int
-    status: str | None = None
-    transaction_id: int | None = None
-    ended: bool = False
 
 
 Record = Answered | Alias | Connector
@@ -74,31 +72,44 @@ def fingerprint(payload: object) -> str | None:
 
 
 class Retries:
-    """The answers that were given, newest last, `limit` at most (DESIGN section 5)."""
+    """The answers that were given, newest last, `limit` at most and none for more than 7 days (DESIGN section 5)."""
 
-    def __init__(self, answered: Iterable[Answered], limit: int = 1000) -> None:
+    def __init__(self, answered: Iterable[Answered], limit: int = _MOST) -> None:
         self._limit = limit
-        self._answers = {record.fingerprint: record.answer for record in answered}
+        self._began: float | None = None  # the first event: what was given before, was so many seconds before that
+        self._answers = {record.fingerprint: (record.answer, -record.age) for record in answered}
 
-    def answer_to(self, mark: str | None) -> Response | None:
+    def answer_to(self, mark: str | None, at: float) -> Response | None:
         """The answer that the same message got before."""
-        return None if mark is None else self._answers.get(mark)
+        known = None if mark is None else self._answers.get(mark)
+        return None if known is None or self._since_beginning(at) - known[1] > _LONGEST else known[0]
 
-    def add(self, record: Answered) -> None:
-        """Remember an answer; the oldest is forgotten when there are too many."""
-        self._answers[record.fingerprint] = record.answer
-        if len(self._answers) > self._limit:
-            del self._answers[next(iter(self._answers))]
+    def add(self, record: Answered, at: float) -> None:
+        """Remember an answer that is given now; those that are too old are forgotten, and the oldest of too many."""
+        now = self._since_beginning(at)
+        self._answers.pop(record.fingerprint, None)
+        self._answers[record.fingerprint] = (record.answer, now)
+        oldest = next(iter(self._answers))
+        while len(self._answers) > self._limit or now - self._answers[oldest][1] > _LONGEST:
+            del self._answers[oldest]
+            oldest = next(iter(self._answers))
+
+    def _since_beginning(self, at: float) -> float:
+        if self._began is None:
+            self._began = at
+        return at - self._began
 
 
 class Aliases:
     """transactionIds beyond 32 bits, under names that SOAP can carry (rule 61). The same id has one name for ever.
 
     Names are given from the top down: Central Systems count from the bottom up. An id that lies where the names do is
-    put down under itself, so that it is nobody else's name; if it is one already, it gets another.
+    put down under itself, so that it is nobody else's name; if it is one already, it gets another. The `limit` newest
+    are known; a name that is forgotten is not given again.
     """
 
-    def __init__(self, known: Iterable[Alias]) -> None:
+    def __init__(self, known: Iterable[Alias], limit: int = _MOST) -> None:
+        self._limit = limit
         self._alias_of = {record.transaction_id: record.alias for record in known}
         self._id_of = {alias: transaction_id for transaction_id, alias in self._alias_of.items()}
         given = (alias for transaction_id, alias in self._alias_of.items() if alias != transaction_id)
@@ -121,7 +132,13 @@ class Aliases:
             alias = transaction_id if fits and transaction_id not in self._id_of else self._free()
             self._alias_of[transaction_id], self._id_of[alias] = alias, transaction_id
             made.append(Alias(transaction_id=transaction_id, alias=alias))
+            self._forget()
         return self._alias_of[transaction_id]
+
+    def _forget(self) -> None:
+        if len(self._alias_of) > self._limit:
+            oldest = next(iter(self._alias_of))
+            del self._id_of[self._alias_of.pop(oldest)]
 
     def _free(self) -> int:
         while self._next in self._id_of:
@@ -148,46 +165,6 @@ def _renamed(record: Any, rename: Any) -> Any:
 
 def _replaced(record: Any, name: str, value: Any) -> Any:
     return record if getattr(record, name) == value else msgspec.structs.replace(record, **{name: value})
-
-
-# A connector that says so has no vehicle, nor a transaction that was open there, whatever messages were missed before.
-_WITHOUT_VEHICLE = frozenset({ChargePointStatus.Available, ChargePointStatus.Reserved, ChargePointStatus.Unavailable})
-
-
-class Connectors:
-    """What is known of each connector, from the messages that pass. It tells apart what OCPP 1.5 calls Occupied."""
-
-    def __init__(self, known: Iterable[Connector]) -> None:
-        self.by_number = {record.number: record for record in known}
-
-    def see(self, request: Request | Any, response: Response | Any | None) -> Connector | None:
-        """Learn from a Call and its CallResult; the record that changed, if one did."""
-        match request, response:
-            case StartTransactionRequest(connectorId=number), StartTransactionResponse(transactionId=transaction_id):
-                return self._now(number, transaction_id=transaction_id, ended=False)
-            case StopTransactionRequest(transactionId=transaction_id), StopTransactionResponse():
-                where = self._of(transaction_id)
-                return None if where is None else self._now(where, transaction_id=None, ended=True)
-            case StatusNotificationRequest(connectorId=number, status=status), _ if status in _WITHOUT_VEHICLE:
-                return self._now(number, status=status.value, transaction_id=None, ended=False)
-            case StatusNotificationRequest(connectorId=number, status=status), _:
-                # Preparing: the next driver is there.
-                ended = self.of(number).ended and status is not ChargePointStatus.Preparing
-                return self._now(number, status=status.value, ended=ended)
-        return None
-
-    def of(self, number: int) -> Connector:
-        """The connector, known or not."""
-        return self.by_number.get(number, Connector(number=number))
-
-    def _of(self, transaction_id: int) -> int | None:
-        return next((c.number for c in self.by_number.values() if c.transaction_id == transaction_id), None)
-
-    def _now(self, number: int, **changes: Any) -> Connector | None:
-        before = self.of(number)
-        after = msgspec.structs.replace(before, **changes)
-        self.by_number[number] = after
-        return None if after == before else after
 
 
 class Memory(Struct, kw_only=True):

@@ -68,6 +68,7 @@ from bridge.ocpp.messages import (
 from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Unanswered
 
 CHARGE_POINT, CENTRAL_SYSTEM = Party.CHARGE_POINT, Party.CENTRAL_SYSTEM
+_PARTIES = (CHARGE_POINT, CENTRAL_SYSTEM)
 _NEVER = float("inf")
 
 
@@ -104,18 +105,25 @@ class Session:
     def handle(self, event: Event) -> list[Command]:
         """What is to be done now that `event` happened."""
         commands = list(self._react(event))
-        commands += self._on_time(event.at)
+        # While a Call is in progress nothing is due before the alarm; when the last has ended, silence may be.
+        if self._alarm is None or self._alarm <= event.at or not self._is_busy():
+            commands += self._on_time(event.at)
         commands += self._advance(event.at)
         commands += self._set_alarm(event.at)
         return commands
 
     def in_progress(self) -> int:
         """How many Calls wait for an answer."""
-        return sum(1 for party in Party for _ in self._in_progress_to(party))
+        return sum(1 for party in _PARTIES for _ in self._in_progress_to(party))
 
     def _is_busy(self) -> bool:
         """Whether a Call is in progress: asked after every event."""
-        return bool(self._keeping) or not all(lane.is_idle for lane in self.lanes.values())
+        if self._keeping:
+            return True
+        for lane in self.lanes.values():  # noqa: SIM110  a generator costs more than the loop
+            if lane.out is not None or lane.waiting:
+                return True
+        return False
 
     def _in_progress_to(self, party: Party) -> Iterator[Pending]:
         """The Calls for `party`, repetitions included."""
@@ -215,8 +223,8 @@ class Session:
         self._say_again(triggered, event.at)
 
     def _on_late_answer(self, event: AnswerReceived) -> Iterator[Command]:
-        """Rules 4 and 18. The Charge Point sends again what it was told nothing about, with the same fingerprint: it gets
-        this answer, not a second transaction."""
+        """Rules 4 and 18. What the Charge Point was told nothing about, it sends again: it gets this answer then, not a
+        second transaction."""
         unique_id, reason = event.answer.unique_id, "it answers no Call that is out"
         late = self._late.asked(event.party, event.answer)
         if late is not None and not self._is_answered(late[0].mark, event.at):
@@ -419,8 +427,6 @@ class Session:
     def _on_time(self, at: float) -> Iterator[Command]:
         """After every event, not only TimerFired: a timer may be late, and no Call is sent on whose time is over."""
         for lane in self.lanes.values():
-            if lane.is_idle:
-                continue
             for pending in tuple(lane):
                 if pending.deadline <= at:  # rule 1
                     yield from self._fail(lane, pending, self._why_late(pending), at)
@@ -453,7 +459,7 @@ class Session:
     # What follows from any event.
 
     def _advance(self, at: float) -> Iterator[Command]:
-        for party in Party:
+        for party in _PARTIES:
             yield from self._dial(party, at)
             lane = self.lanes[party]
             if lane.out is None and (pending := self._next_to(party, at)) is not None:  # rule 2

@@ -9,60 +9,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import re
 import time
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from bridge import logs
 from bridge.access import passwords
-from bridge.access.passwords import Expected, Hash
+from bridge.access.passwords import Expected
 from bridge.access.rules import Rule
 from bridge.config import Secret
 from bridge.core.commands import Report
 from bridge.gateway.conductor import Conductor
+from bridge.gateway.managed_key import NONE, Managed
+from bridge.gateway.new_key import Taken, is_taken, new_key, readings
 from bridge.gateway.placement import Placement
-from bridge.gateway.ways import PostedWay
 from bridge.observing import Observer
 from bridge.ocpp.actions import Party
-from bridge.ocpp.messages import ChangeConfigurationRequest, ChangeConfigurationResponse
-from bridge.ocpp.rpc import CallResult, Unanswered, UnopenedRequest, UnopenedResponse
 from bridge.ocppj.client import Target
-from bridge.store import CredentialRecord, Store
+from bridge.store import Store
 from bridge.tasks import Tasks
 
 _log = logging.getLogger("bridge.access")
-_KEY = "authorizationkey"
-_HEX = re.compile(r"(?:[0-9A-Fa-f]{2})+")
-# White paper A00.FR.205: 16 octets at least, 20 at most, "represented as a string of up to 40 hexadecimal digits".
-_OCTETS = range(16, 21)
-# What tells whether the configuration has changed need not be as costly as a password's hash.
-_COST_OF_OLD = 2**10
-
-
-class _Setting(Struct):
-    key: str
-    value: str
-
-
-class _Status(Struct):
-    status: str
-
-
-class Managed(Struct, frozen=True):
-    """A key in the place of the password `configured`, None until `replaces` was found to fit it."""
-
-    secrets: tuple[Expected, ...]
-    fresh: int
-    replaces: Hash | None = None
-    configured: bytes | None = None
-
-    def __repr__(self) -> str:
-        return "Managed(***)"
 
 
 class AuthorizationKeys(Observer):
@@ -139,7 +108,7 @@ class AuthorizationKeys(Observer):
         self._far.setdefault(folded, None)
         for record in self._store.memory_of(identity).credentials:
             try:
-                managed = _managed(record)
+                managed = Managed.of(record)
             except ValueError:
                 logs.fields(_log, logging.ERROR, "a stored AuthorizationKey cannot be read", identity=identity)
             else:
@@ -151,42 +120,40 @@ class AuthorizationKeys(Observer):
         """A Call has ended."""
         if report.call.action != "ChangeConfiguration" or report.sender is not Party.CENTRAL_SYSTEM:
             return
-        value, conductor = _new_key(report.call.payload), self._find(identity)
+        value, conductor = new_key(report.call.payload), self._find(identity)
         if value is None or conductor is None:
             return
-        status = _status(report.answer)
-        unknown = report.answer is None or isinstance(report.answer, Unanswered)
-        if unknown or status in ("accepted", "rebootrequired"):
-            self._changed(conductor, value, status, operator=report.operator)
+        taken = is_taken(report.answer)
+        if taken != "no":
+            self._changed(conductor.placement, value, taken, operator=report.operator)
 
-    def _changed(self, conductor: Conductor, value: str, status: str | None, *, operator: bool) -> None:
-        """`status` None: it is not known whether the Charge Point took the key."""
-        placement = conductor.placement
-        if not isinstance(conductor.ways.get(Party.CHARGE_POINT), PostedWay) and placement.rule.asks == "basic":
-            self._stale(placement, "charge_point", value, status)
+    def _changed(self, placement: Placement, value: str, taken: Taken, *, operator: bool) -> None:
+        """It is one password, whichever protocol the Charge Point speaks: OCPP-S has Basic from HTTP alone."""
+        if placement.rule.asks == "basic":
+            self._stale(placement, "charge_point", value, taken)
         # What an operator sets, the Central System does not know.
         if placement.speaks_json and placement.own.central_system_password is not None and not operator:
-            self._stale(placement, "central_system", value, status)
+            self._stale(placement, "central_system", value, taken)
 
-    def _stale(self, placement: Placement, leg: str, value: str, status: str | None) -> None:
+    def _stale(self, placement: Placement, leg: str, value: str, taken: Taken) -> None:
         name = "password" if leg == "charge_point" else "central_system_password"
         key = f'charge_points."{placement.identity}".{name}'
-        if status is None:
+        if taken == "unknown":
             text = "a new AuthorizationKey was not answered: the Charge Point may have it"
             logs.fields(_log, logging.WARNING, text, identity=placement.identity, may_be_stale=key)
         elif self._manage:
-            self._take(placement, leg, value, status)
+            self._take(placement, leg, value, at_once=taken == "at once")
             text = "a new AuthorizationKey takes the place of a password"
             logs.fields(_log, logging.WARNING, text, identity=placement.identity, stale=key, kept="in the store")
         else:
             text = "a new AuthorizationKey: the configuration has to say it"
             logs.fields(_log, logging.WARNING, text, identity=placement.identity, stale=key)
 
-    def _take(self, placement: Placement, leg: str, value: str, status: str) -> None:
-        new = _readings(value)
+    def _take(self, placement: Placement, leg: str, value: str, *, at_once: bool) -> None:
+        new = readings(value)
         kept, password = self._now(placement, leg)
         # The old key serves until the Charge Point has started again.
-        old = tuple(secret for secret in kept if secret not in new) if status == "rebootrequired" else ()
+        old = () if at_once else tuple(secret for secret in kept if secret not in new)
         secrets = (*new, *old) if leg == "charge_point" else (*old, *new)
         managed = Managed(secrets, len(new), None, password)
         self._turn.pop(placement.identity.casefold(), None)
@@ -208,78 +175,11 @@ class AuthorizationKeys(Observer):
         storing.add_done_callback(self._storing.discard)
 
     async def _stored(self, placement: Placement, leg: str, managed: Managed) -> None:
-        hashed = await asyncio.to_thread(_at_rest, managed, leg == "charge_point")
+        hashed = await asyncio.to_thread(managed.at_rest, hashed=leg == "charge_point")
         legs = self._near if leg == "charge_point" else self._far
         if legs.get(placement.identity.casefold()) is managed:
             legs[placement.identity.casefold()] = hashed
             self._put(placement, leg, hashed)
 
     def _put(self, placement: Placement, leg: str, managed: Managed | None) -> None:
-        secrets = () if managed is None else managed.secrets
-        record = CredentialRecord(
-            identity=placement.identity,
-            leg="charge_point" if leg == "charge_point" else "central_system",
-            secrets=tuple(secret if isinstance(secret, bytes) else str(secret).encode() for secret in secrets),
-            fresh=0 if managed is None else managed.fresh,
-            replaces="" if managed is None else str(managed.replaces or ""),
-            at=time.time(),
-        )
-        self._store.put(record)
-
-
-def _managed(record: CredentialRecord) -> Managed | None:
-    """From the store. Raises ValueError."""
-    replaces = passwords.read(record.replaces.encode())
-    if not record.secrets or not isinstance(replaces, Hash):
-        return None
-    secrets = record.secrets if record.leg == "central_system" else tuple(map(passwords.read, record.secrets))
-    return Managed(secrets, record.fresh, replaces)
-
-
-def _at_rest(managed: Managed, near: bool) -> Managed:
-    """In a thread: hashes in the place of what need not be sent."""
-    secrets = tuple(_hash(secret) if near else secret for secret in managed.secrets)
-    replaces = managed.replaces
-    if replaces is None and managed.configured is not None:
-        replaces = passwords.hashed(managed.configured, os.urandom(16), _COST_OF_OLD)
-    return Managed(secrets, managed.fresh, replaces, managed.configured)
-
-
-def _hash(secret: Expected) -> Hash:
-    return secret if isinstance(secret, Hash) else passwords.hashed(secret, os.urandom(16))
-
-
-def _readings(value: str) -> tuple[bytes, ...]:
-    """What the new password may be: the octets that `value` spells (OCPP-J 1.6 section 6.2.2), or its characters, as
-    many Charge Points take it. The likelier one first."""
-    text = value.encode("utf-8", "surrogatepass")
-    if not _HEX.fullmatch(value):
-        return (text,)
-    octets = bytes.fromhex(value)
-    return (octets, text) if len(octets) in _OCTETS else (text, octets)
-
-
-def _new_key(payload: object) -> str | None:
-    """The value of AuthorizationKey, if that is what a ChangeConfiguration sets."""
-    setting: ChangeConfigurationRequest | _Setting | None = None
-    if isinstance(payload, ChangeConfigurationRequest):
-        setting = payload
-    elif isinstance(payload, UnopenedRequest):
-        setting = _read(payload.raw, _Setting)
-    return setting.value if setting is not None and setting.key.strip().lower() == _KEY else None
-
-
-def _status(answer: object) -> str | None:
-    if not isinstance(answer, CallResult):
-        return None
-    if isinstance(answer.payload, ChangeConfigurationResponse):
-        return str(answer.payload.status.value).lower()
-    read = _read(answer.payload.raw, _Status) if isinstance(answer.payload, UnopenedResponse) else None
-    return None if read is None else read.status.lower()
-
-
-def _read(raw: msgspec.Raw, kind: type[Any]) -> Any:
-    try:
-        return msgspec.json.decode(raw, type=kind)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return None
+        self._store.put((managed or NONE).record(placement.identity, leg, time.time()))

@@ -72,6 +72,7 @@ class Conductor:
         self.placement = placement
         self.session = session
         self.ways: dict[Party, Way] = {}
+        self._boot: Boot | None = None
         self._treat(placement.manners(None))
         self.shown = ""  # the Authorization with which the Charge Point's connection came
         self._traffic = traffic
@@ -152,6 +153,9 @@ class Conductor:
 
     def met(self, boot: Boot) -> None:
         """The Charge Point has said what it is: quirk packs that fit it hold from now on."""
+        if boot == self._boot:
+            return
+        self._boot = boot
         manners = self.placement.manners(boot)
         if manners != self._manners:
             self._treat(manners)

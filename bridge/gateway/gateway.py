@@ -246,6 +246,7 @@ class Gateway:
             idle_timeout=settings.limits.idle_timeout,
             bounds=limits.xml_bounds(settings.limits),
             rules=limits.rules(settings.limits),
+            most_waiting=settings.gateway.max_in_flight,
             refused=self._audience.refused,
         )
 

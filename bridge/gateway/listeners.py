@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import ssl
 from collections.abc import Callable, Iterator
 from typing import Protocol, TypeVar
@@ -13,7 +12,7 @@ from msgspec import Struct
 
 from bridge import logs
 from bridge.config import TLS, Network, Settings, Soap, WebSocket
-from bridge.config.listeners import Place, places
+from bridge.config.listeners import Place, cannot_listen, places
 from bridge.core.addresses import within
 from bridge.errors import BridgeError, ConfigurationError, ErrorCode
 from bridge.tls import Renewable, refusal, server_context, speaks_old
@@ -121,8 +120,7 @@ async def _start(place: Place, server: Server, context: Renewable | None) -> Non
     try:
         await server.start(listen.host, listen.port, context)
     except OSError as error:
-        text = os.strerror(error.errno) if error.errno else str(error)
-        raise OSError(error.errno, f"{place.key}.listen: cannot listen at {listen}: {text}") from error
+        raise cannot_listen(f"{place.key}.listen", listen, error) from error
 
 
 def _building(place: Place, tls: TLS) -> Callable[[], ssl.SSLContext]:

@@ -113,13 +113,15 @@ class Guarded(Flowing):
             return
         self._inside = True
         super().connection_made(transport)
-        self._expect_head()
+        self._head = self._new_head()
+        self._set_deadline()
 
     def data_received(self, data: bytes) -> None:
         if self._turned_away:
             return
         if self._answered and self._head is None:
-            self._expect_head()
+            self._answered = False
+            self._head = self._new_head()
         if self._head is not None:
             broken = self._head.feed(data)
             if broken is not None:
@@ -127,6 +129,12 @@ class Guarded(Flowing):
                 return
             if self._head.complete:
                 self._head_is_here()
+            elif self._deadline is None:  # most heads come in one piece, and need none
+                self._set_deadline()
+        self.take(data)
+
+    def take(self, data: bytes) -> None:
+        """What came breaks no limit."""
         super().data_received(data)
 
     def eof_received(self) -> None:
@@ -152,12 +160,12 @@ class Guarded(Flowing):
         self.house.told(self._address, HTTPStatus.REQUEST_TIMEOUT, reason, Why.TOO_SLOW)
         super().give_up(reason)
 
-    def _expect_head(self) -> None:
+    def _new_head(self) -> Head:
         rules = self.house.rules
-        self._answered = False
-        self._head = Head(most_octets=rules.header_bytes, most_lines=rules.header_count)
-        loop = asyncio.get_running_loop()
-        self._deadline = loop.call_later(rules.header_timeout, self._too_slow)
+        return Head(most_octets=rules.header_bytes, most_lines=rules.header_count)
+
+    def _set_deadline(self) -> None:
+        self._deadline = asyncio.get_running_loop().call_later(self.house.rules.header_timeout, self._too_slow)
 
     def _head_is_here(self) -> None:
         self._head = None

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 from functools import cache
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 from bridge.errors import ErrorCode, MessageError, Why
 from bridge.limits.depth import is_deeper
@@ -42,6 +42,9 @@ _READINGS: dict[type[Any], str] = {MeterValuesRequest: "meterValue", StopTransac
 _TEMPERATURES = frozenset({"Celsius", "Celcius"})
 _sorted = msgspec.json.Encoder(decimal_format="number", order="sorted")
 _raw_list = msgspec.json.Decoder(list[Raw])
+_UniqueId = Annotated[str, Meta(min_length=1, max_length=MAX_UNIQUE_ID)]
+_exact_call = msgspec.json.Decoder(tuple[Literal[2], _UniqueId, str, Raw])
+_exact_result = msgspec.json.Decoder(tuple[Literal[3], _UniqueId, Raw])
 
 
 class CallFrame(Struct, frozen=True):
@@ -91,6 +94,25 @@ def read_frame(text: str | bytes, depth: int = _DEPTH) -> Frame:
     if is_deeper(text, depth):
         description = f"more than {depth} objects and lists lie within each other (limits.json_depth)"
         raise FrameError(description, _salvage(text), why=Why.TOO_DEEP)
+    try:
+        return _read_exact(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return _read_tolerantly(text)
+
+
+def _read_exact(text: str | bytes) -> Frame:
+    """A frame that is just as OCPP-J 1.6 section 4.2 has it, as nearly all are. Raises msgspec.DecodeError."""
+    if text[2:3] in (",", b","):
+        if text[1:2] in ("2", b"2"):
+            _, unique_id, action, payload = _exact_call.decode(text)
+            return CallFrame(unique_id, action, payload)
+        if text[1:2] in ("3", b"3"):
+            _, unique_id, payload = _exact_result.decode(text)
+            return ResultFrame(unique_id, payload)
+    raise msgspec.DecodeError
+
+
+def _read_tolerantly(text: str | bytes) -> Frame:
     try:
         parts = _raw_list.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:

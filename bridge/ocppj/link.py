@@ -13,7 +13,7 @@ from typing import Protocol
 
 from msgspec import Struct
 from websockets.asyncio.connection import Connection, broadcast
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
 
 from bridge.errors import BridgeError, ErrorCode, MessageError
 from bridge.ocpp.actions import Party
@@ -27,6 +27,10 @@ from bridge.tasks import Tasks
 
 # What stands for the UniqueId of a frame that has none that can be read. OCPP-J 1.6 leaves that open.
 _NO_ID = "-1"
+# Calls of which an answer that comes too late is read all the same: the one who asks again gets it.
+_WORTH_READING_LATE = frozenset({"StartTransaction", "StopTransaction"})
+_MOST_LATE = 100
+_NOT_UTF_8 = 1007
 # What was meant to be an answer, whatever is wrong with it.
 _ANSWER = re.compile(rb"\s*\[\s*[34]\b")
 
@@ -85,16 +89,24 @@ class Link:
         self._tasks = Tasks()
         # The one Call that is out (rule 9), so that its answer can be read: a frame does not say what it answers.
         self._asked: tuple[str, str] | None = None
+        self._asked_before: dict[str, str] = {}
 
     def send(self, message: Call | Answer) -> None:
         """Send it after what was sent before. What is still unsent when the connection ends is lost with it."""
         if isinstance(message, Call):
-            self._asked = (message.unique_id, message.action)
+            self._ask(message)
         data = codec.encode(message)
         if self._terms.tap is not None:
             action = message.action if isinstance(message, Call) else None
             self._tapped(False, _kind(message), message.unique_id, data, action)
         self.send_frame(data)
+
+    def _ask(self, call: Call) -> None:
+        if self._asked is not None and self._asked[1] in _WORTH_READING_LATE:
+            self._asked_before[self._asked[0]] = self._asked[1]
+            if len(self._asked_before) > _MOST_LATE:
+                del self._asked_before[next(iter(self._asked_before))]
+        self._asked = (call.unique_id, call.action)
 
     def send_frame(self, data: bytes) -> None:
         """Send a frame as it is, if the connection is open. A peer that does not read what waits for it is given up."""
@@ -114,18 +126,23 @@ class Link:
     async def run(self) -> str:
         """Carry frames until the connection ends. Returns why it did."""
         try:
-            async for data in self._connection:
+            # Not decoded here: the codec reads octets, and what is passed on is passed on as octets.
+            while _is_utf_8(data := await self._connection.recv(decode=False)):
                 # What is not read here is not read from the socket either, and the sender has to wait.
                 while pause := self._terms.pace():  # noqa: ASYNC110  time is all there is to wait for
                     await asyncio.sleep(pause)
                 self._receive(data)
+            # RFC 6455 section 8.1: the connection fails.
+            await self._connection.close(_NOT_UTF_8, "text that is not UTF-8")
+        except ConnectionClosedOK:
+            return "it closed the connection"
         except ConnectionClosed as closed:
             return _why(closed)
         finally:
             await self._tasks.close()
-        return "it closed the connection"
+        return "it sent text that is not UTF-8"
 
-    def _receive(self, data: str | bytes) -> None:
+    def _receive(self, data: bytes) -> None:
         try:
             frame = codec.read_frame(data, self._terms.bounds.json_depth)
         except FrameError as error:
@@ -146,16 +163,15 @@ class Link:
                 self._owner.on_answer(frame.error)
             case IgnoredFrame() if self._terms.relay:
                 self._tapped(True, "other", "", data)
-                self._owner.on_other(data.encode() if isinstance(data, str) else data)
+                self._owner.on_other(data)
             case IgnoredFrame():
                 self._tapped(True, "other", "", data)
                 self._owner.on_refused(MessageError(ErrorCode.FormationViolation, frame.reason), None)
 
-    def _tapped(self, inbound: bool, kind: Kind, unique_id: str, data: str | bytes, action: str | None = None) -> None:
+    def _tapped(self, inbound: bool, kind: Kind, unique_id: str, data: bytes, action: str | None = None) -> None:
         if self._terms.tap is None:
             return
-        octets = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
-        wire = Wire(inbound=inbound, transport="json", kind=kind, unique_id=unique_id, action=action, data=octets)
+        wire = Wire(inbound=inbound, transport="json", kind=kind, unique_id=unique_id, action=action, data=data)
         self._terms.tap(wire)
 
     def _receive_call(self, frame: CallFrame) -> None:
@@ -174,17 +190,24 @@ class Link:
         return codec.decode_call(frame, self._terms.peer, strict=self._terms.strict, manners=self._terms.manners())
 
     def _result(self, frame: ResultFrame) -> Answer:
-        if self._asked is None or self._asked[0] != frame.unique_id:
+        action = self._action_of(frame.unique_id)
+        if action is None:
             return Unanswered(unique_id=frame.unique_id, reason="an answer to a Call that is not out")
         if self._terms.relay:
             return CallResult(unique_id=frame.unique_id, payload=UnopenedResponse(raw=frame.payload))
         try:
             strict, manners = self._terms.strict, self._terms.manners()
-            return codec.decode_result(frame, self._asked[1], strict=strict, manners=manners)
+            return codec.decode_result(frame, action, strict=strict, manners=manners)
         except MessageError as error:
             # OCPP-J 1.6 section 4.2.3: a CALLERROR answers a CALL, never an answer. Who asked is told instead.
-            text = f"the answer to {self._asked[1]} is not valid: {error.description}"
+            text = f"the answer to {action} is not valid: {error.description}"
             return CallError.of(frame.unique_id, BridgeError(ErrorCode.InternalError, text))
+
+    def _action_of(self, unique_id: str) -> str | None:
+        """What a frame with this UniqueId answers; None for nothing that is of use."""
+        if self._asked is not None and self._asked[0] == unique_id:
+            return self._asked[1]
+        return self._asked_before.pop(unique_id, None)
 
     def _refuse(self, error: MessageError, unique_id: str | None) -> None:
         self._owner.on_refused(error, unique_id)
@@ -195,9 +218,18 @@ def _kind(message: Call | Answer) -> Kind:
     return "call" if isinstance(message, Call) else "result" if isinstance(message, CallResult) else "error"
 
 
-def _is_answer(data: str | bytes) -> bool:
-    head = data[:40]
-    return _ANSWER.match(head.encode("utf-8", "replace") if isinstance(head, str) else head) is not None
+def _is_utf_8(data: bytes) -> bool:
+    if data.isascii():
+        return True
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _is_answer(data: bytes) -> bool:
+    return _ANSWER.match(data[:40]) is not None
 
 
 def _why(closed: ConnectionClosed) -> str:

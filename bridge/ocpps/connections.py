@@ -10,10 +10,12 @@ from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
 from bridge.errors import Why
-from bridge.limits.guard import Guarded, House
+from bridge.limits.guard import House
+from bridge.limits.queueing import Queueing, Refusal
+from bridge.limits.turnstile import Turnstile
 
 
-class Connection(Guarded, web.RequestHandler):
+class Connection(Queueing, web.RequestHandler):
     """One of them."""
 
     def handle_error(
@@ -37,6 +39,8 @@ class Connection(Guarded, web.RequestHandler):
 async def listen(
     manager: web.Server,
     house: House,
+    turnstile: Turnstile,
+    refusal: Refusal,
     host: str,
     port: int,
     tls: ssl.SSLContext | None,
@@ -44,7 +48,8 @@ async def listen(
 ) -> asyncio.Server:
     """Accept connections for `manager`. Raises OSError where that is not possible."""
     loop = asyncio.get_running_loop()
-    connection = type("GuardedConnection", (Connection,), house.attributes)
+    attributes = {**house.attributes, "turnstile": turnstile, "refusal": staticmethod(refusal)}
+    connection = type("GuardedConnection", (Connection,), attributes)
     return await loop.create_server(
         lambda: connection(manager, loop=loop, access_log=None, keepalive_timeout=idle_timeout),
         host,

@@ -23,6 +23,7 @@ from bridge.ocpps.xml import PLAIN_BOUNDS, Bounds, children, local_name, namespa
 WSA = "http://www.w3.org/2005/08/addressing"
 # What one widespread client library writes instead (quirk 8); it must understand what it gets back.
 WSA_2004 = "http://schemas.xmlsoap.org/ws/2004/08/addressing"
+_WSA_2004 = f"{{{WSA_2004}}}"
 # Our own element in a Fault's Detail: a CALLERROR, whole, for a bridge on the other side.
 CALL_ERROR = "{urn:ocpp-bridge:callerror}callError"
 _XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
@@ -66,14 +67,18 @@ def read(data: bytes, bounds: Bounds = PLAIN_BOUNDS) -> Envelope:
     root = parse(data, bounds)
     soap = _soap_version(root)
     parts = {local_name(child): child for child in children(root)}
-    content = children(parts["Body"]) if "Body" in parts else []
-    if not content:
+    content = next(parts["Body"].iterchildren("*"), None) if "Body" in parts else None
+    if content is None:
         raise MessageError(ErrorCode.FormationViolation, "the envelope has no Body, or nothing in it")
-    headers = children(parts["Header"]) if "Header" in parts else []
-    # OCPP-S 1.6 section 3.3: the header's name "is to be treated case-insensitively" (rule 38).
-    named = {local_name(header).lower(): header for header in headers}
+    named: dict[str, etree._Element] = {}
+    spoken = WSA
+    for header in parts["Header"].iterchildren("*") if "Header" in parts else ():
+        # OCPP-S 1.6 section 3.3: the header's name "is to be treated case-insensitively" (rule 38).
+        named[local_name(header).lower()] = header
+        if header.tag.startswith(_WSA_2004):
+            spoken = WSA_2004
     return Envelope(
-        soap=soap, identity=_text(named, "chargeboxidentity"), addressing=_addressing(named), body=content[0]
+        soap=soap, identity=_text(named, "chargeboxidentity"), addressing=_addressing(named, spoken), body=content
     )
 
 
@@ -88,16 +93,15 @@ def _soap_version(root: etree._Element) -> Soap:
         ) from None
 
 
-def _addressing(named: dict[str, etree._Element]) -> Addressing:
+def _addressing(named: dict[str, etree._Element], spoken: str) -> Addressing:
     """`From` and `ReplyTo` are read with or without the Address element around their text (quirk 9)."""
-    spoken = {namespace(header) for header in named.values()}
     return Addressing(
         message_id=_text(named, "messageid"),
         relates_to=_text(named, "relatesto"),
         action=_text(named, "action"),
         sent_from=_address(named, "from"),
         reply_to=_address(named, "replyto"),
-        namespace=WSA_2004 if WSA_2004 in spoken else WSA,
+        namespace=spoken,
     )
 
 

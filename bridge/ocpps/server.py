@@ -9,6 +9,7 @@ import asyncio
 import logging
 import math
 import ssl
+import time
 from collections.abc import Callable, Sequence
 from urllib.parse import unquote
 
@@ -19,10 +20,12 @@ from bridge import logs, paths
 from bridge.certificates import names_of
 from bridge.errors import AccessDenied, BridgeError, ErrorCode, MessageError, Unavailable, Why
 from bridge.limits.guard import House, Rules
+from bridge.limits.turnstile import Turnstile
 from bridge.ocpp.actions import Party
 from bridge.ocpp.wire import Kind, Wire
 from bridge.ocpps import envelope as soap
 from bridge.ocpps.bodies import read_body
+from bridge.ocpps.busy import Busy
 from bridge.ocpps.codec import boot_of
 from bridge.ocpps.connections import Connection, listen
 from bridge.ocpps.directions import Directions
@@ -43,7 +46,7 @@ class SoapServer:
     """The listener. `public_url` is its address as others see it, `elsewhere` what to tell a WebSocket that knocks.
 
     `refused` is told of every message that was turned away before its Call was handled; `admits` says whether an IP
-    address may use this listener.
+    address may use this listener. `most_waiting` requests may wait until there is time to read them.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class SoapServer:
         idle_timeout: float = 75.0,
         bounds: Bounds = PLAIN_BOUNDS,
         rules: Rules = Rules(),  # noqa: B008  frozen
+        most_waiting: int = 1000,
         refused: Refused,
         name: str = "soap",
         admits: Callable[[str], bool] = lambda peer: True,
@@ -69,6 +73,8 @@ class SoapServer:
         self._body_timeout = body_timeout
         self._refused = refused
         self._house = House(rules, self._hung_up)
+        self._turnstile = Turnstile(_in_next_turn, time.monotonic, most=most_waiting)
+        self._busy = Busy(doors, self._turnstile.full)
         self._idle_timeout = idle_timeout
         self._bounds = bounds
         self._manager: web.Server | None = None
@@ -83,18 +89,22 @@ class SoapServer:
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
         """Listen. Raises OSError where that is not possible."""
         self._manager = web.Server(self._serve)
-        self._listening = await listen(self._manager, self._house, host, port, tls, self._idle_timeout)
+        self._listening = await listen(
+            self._manager, self._house, self._turnstile, self._busy, host, port, tls, self._idle_timeout
+        )
         self.address = self._listening.sockets[0].getsockname()[:2]
 
     async def close(self) -> None:
         """Stop listening; hang up on who is still there."""
         if self._listening is not None:
             self._listening.close()
+        self._turnstile.close()
         if self._manager is not None:
             await self._manager.shutdown(_LAST_WORDS)
 
     def _hung_up(self, peer: str, status: int, text: str, why: Why) -> None:
-        error = BridgeError(ErrorCode.FormationViolation, f"HTTP {status}: {text}", why=why)
+        code = ErrorCode.InternalError if why is Why.BUSY else ErrorCode.FormationViolation
+        error = BridgeError(code, f"HTTP {status}: {text}", why=why)
         self._refused(None, peer, error, None, Party.CHARGE_POINT, b"")
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -266,6 +276,10 @@ def _tapped(admission: Admission, exchange: Exchange, data: bytes | Reply) -> No
         data=data if isinstance(data, bytes) else data.body,
     )
     admission.tap(wire)
+
+
+def _in_next_turn(do: Callable[[], None]) -> None:
+    asyncio.get_running_loop().call_soon(do)
 
 
 def _authorization(request: web.BaseRequest) -> str | None:

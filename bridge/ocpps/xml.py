@@ -129,7 +129,7 @@ def namespace(element: etree._Element) -> str:
 
 def children(element: etree._Element) -> list[etree._Element]:
     """The child elements, without comments and processing instructions."""
-    return [child for child in element if isinstance(child.tag, str)]
+    return list(element.iterchildren("*"))
 
 
 def text_of(element: etree._Element) -> str:

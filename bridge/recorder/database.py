@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +20,28 @@ from msgspec import Struct
 
 from bridge.recorder.joined import Row
 
-_VERSION = 1
+_VERSION = 2
 # A file that another version of the bridge has made is not read as if it were ours.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS messages (
-    id INTEGER PRIMARY KEY, folded TEXT NOT NULL, identity TEXT NOT NULL, at REAL NOT NULL, ms REAL NOT NULL,
-    action TEXT NOT NULL, outcome TEXT NOT NULL, sender TEXT NOT NULL, brief BLOB NOT NULL, body BLOB NOT NULL
+    id INTEGER PRIMARY KEY, folded TEXT NOT NULL, at REAL NOT NULL,
+    action TEXT NOT NULL, outcome TEXT NOT NULL, sender TEXT NOT NULL, told BLOB NOT NULL
 );
 CREATE INDEX IF NOT EXISTS messages_of ON messages (folded);
 """
 _COLUMNS = len(Row.__args__)  # type: ignore[attr-defined]
-_LISTED = "id, identity, at, ms, action, outcome, sender, brief"
+_LISTED = "id, at, action, outcome, sender, told"
 # Rows of one statement: for each statement the interpreter's lock is let go, and has to be waited for.
-_AT_ONCE = (64, 8, 1)
-# A look at what is too old, or too much, costs some rows at most. The rest goes with the next.
-_OLDEST = "SELECT id, at FROM messages ORDER BY id LIMIT 500"
+_AT_ONCE = (128, 16, 1)
+# What is too old, or too much, is looked for every so many seconds, or rows or octets that were written, and goes in
+# parts: no transaction shall be long, but more must go than comes.
+_EVERY, _EVERY_ROWS, _EVERY_PART, _PART = 10.0, 5000, 50, 500
+_PLACES = f"({', '.join('?' * _COLUMNS)})"
+_INSERT = {
+    size: f"INSERT OR REPLACE INTO messages VALUES {', '.join([_PLACES] * size)}"  # noqa: S608
+    for size in _AT_ONCE
+}
+_OLDEST = "SELECT id, at FROM messages ORDER BY id LIMIT ?"
 _PRUNE_OLD = f"DELETE FROM messages WHERE id IN (SELECT id FROM ({_OLDEST}) WHERE at < ?)"  # noqa: S608
 _PRUNE_MUCH = f"DELETE FROM messages WHERE id IN (SELECT id FROM ({_OLDEST}))"  # noqa: S608
 _PRUNE_MANY = """
@@ -46,6 +55,10 @@ _PATIENCE = 5.0
 
 class Unusable(Exception):
     """There is something else in its place; the text says what."""
+
+
+class _Outdated(Exception):
+    """It is of an earlier version of the bridge."""
 
 
 class Bounds(Struct, frozen=True, kw_only=True):
@@ -66,13 +79,15 @@ class Database:
         self._reader: sqlite3.Connection | None = None
         self._reading = threading.Lock()
         self._written: dict[str, int] = {}
+        self._looked, self._rows, self._octets = 0.0, 0, 0  # when for too much, and what was written since
         self._file: tuple[int, int] | None = None
 
     # Connections.
 
     def connect(self) -> int:
-        """Open the file, made if need be; gives the last id in it, 0 if there is none. What is corrupt is put aside, in
-        the place of what was put aside before. Raises OSError, sqlite3.Error or Unusable."""
+        """Open the file, made if need be; gives the last id in it, 0 if there is none. What is corrupt, or of an
+        earlier version, is put aside, in the place of what was put aside before. Raises OSError, sqlite3.Error or
+        Unusable."""
         self.close()
         if self._path is None:
             self._writer = self._reader = _opened(":memory:")
@@ -82,7 +97,7 @@ class Database:
             raise Unusable("it is not a file")
         try:
             last = self._connect(self._path)
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, _Outdated) as error:
             self.close()
             if not _is_corrupt(error):
                 raise
@@ -149,17 +164,26 @@ class Database:
     def _prune(self, writer: sqlite3.Connection, rows: Sequence[Row], now: float) -> None:
         for folded in self._due(rows):
             writer.execute(_PRUNE_MANY, {"folded": folded, "most": self._bounds.messages})
-        writer.execute(_PRUNE_OLD, (now - self._bounds.age,))
+        self._rows += len(rows)
+        self._octets += sum(len(row[-1]) for row in rows)
+        if (
+            abs(now - self._looked) < min(_EVERY, self._bounds.age / 10)
+            and self._rows < _EVERY_ROWS
+            and self._octets < self._bounds.octets // _EVERY_PART
+        ):
+            return
+        part = _PART + 2 * self._rows
+        self._looked, self._rows, self._octets = now, 0, 0
+        writer.execute(_PRUNE_OLD, (part, now - self._bounds.age))
         if _octets(writer) > self._bounds.octets:
-            writer.execute(_PRUNE_MUCH)
+            writer.execute(_PRUNE_MUCH, (part,))
 
     def _due(self, rows: Sequence[Row]) -> Iterator[str]:
         """The Charge Points whose messages are to be counted: at the first, and then every so often."""
         every = max(1, min(50, self._bounds.messages // 20))
         if len(self._written) > 100_000:
             self._written.clear()
-        for folded in dict.fromkeys(row[1] for row in rows):
-            written = sum(row[1] == folded for row in rows)
+        for folded, written in Counter(row[1] for row in rows).items():
             before = self._written.get(folded, 0)
             self._written[folded] = before + written
             if not before or before // every != (before + written) // every:
@@ -168,12 +192,12 @@ class Database:
     # Reading, from any thread.
 
     def listed(self, where: str, values: Sequence[object], limit: int) -> list[tuple[Any, ...]]:
-        """id, identity, at, ms, action, outcome, sender and Brief of the newest messages. Raises sqlite3.Error."""
+        """id, at, action, outcome, sender and Told of the newest messages. Raises sqlite3.Error."""
         return self._read(f"SELECT {_LISTED} FROM messages WHERE {where} ORDER BY id DESC LIMIT ?", [*values, limit])  # noqa: S608
 
     def whole(self, number: int) -> list[tuple[Any, ...]]:
-        """The same of one, and its Body; nothing if it is not there. Raises sqlite3.Error."""
-        return self._read(f"SELECT {_LISTED}, body FROM messages WHERE id = ?", [number])  # noqa: S608
+        """The same of one; nothing if it is not there. Raises sqlite3.Error."""
+        return self._read(f"SELECT {_LISTED} FROM messages WHERE id = ?", [number])  # noqa: S608
 
     def _read(self, statement: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
         with self._reading:
@@ -184,9 +208,8 @@ def _insert(writer: sqlite3.Connection, rows: Sequence[Row]) -> None:
     done = 0
     for size in _AT_ONCE:
         while len(rows) - done >= size:
-            values = [value for row in rows[done : done + size] for value in row]
-            places = ", ".join([f"({', '.join('?' * _COLUMNS)})"] * size)
-            writer.execute(f"INSERT OR REPLACE INTO messages VALUES {places}", values)  # noqa: S608
+            values = list(chain.from_iterable(rows[done : done + size]))
+            writer.execute(_INSERT[size], values)
             done += size
 
 
@@ -198,7 +221,9 @@ def _octets(writer: sqlite3.Connection) -> int:
 
 def _prepared(writer: sqlite3.Connection) -> int:
     version = writer.execute("PRAGMA user_version").fetchone()[0]
-    if version not in (0, _VERSION):
+    if 0 < version < _VERSION:
+        raise _Outdated
+    if version > _VERSION:
         raise Unusable(f"it is of another version of ocpp-bridge ({version})")
     writer.executescript(_SCHEMA)
     writer.execute(f"PRAGMA user_version = {_VERSION}")
@@ -213,9 +238,10 @@ def _opened(path: Path | str) -> sqlite3.Connection:
     return connection
 
 
-def _is_corrupt(error: sqlite3.Error) -> bool:
+def _is_corrupt(error: Exception) -> bool:
+    """It cannot be read, nor will it ever be."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return isinstance(error, _Outdated) or code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def _file_at(path: Path) -> tuple[int, int] | None:

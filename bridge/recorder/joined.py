@@ -1,6 +1,6 @@
-"""What is known of one message while it is put together, and the two records in which it is kept.
+"""What is known of one message while it is put together, and the record in which it is kept.
 
-Pure. A message is kept as a Brief, which is all that a list of messages needs, and a Body: its bytes on the wires.
+Pure. A message is kept as one Told: what is said of it, and its bytes on the wires.
 """
 
 from __future__ import annotations
@@ -23,6 +23,10 @@ from bridge.ocpp.wire import Wire
 
 # The four places where a message is on a wire.
 RECEIVED, SENT, ANSWER_RECEIVED, ANSWER_SENT = range(4)
+# As bits: those towards the party that sent it, those towards the other, and those of answers.
+NEAR, BEYOND, ANSWERS = 0b1001, 0b0110, 0b1100
+# In the place of a model.
+IN_FRAME = b""
 
 _encoder = msgspec.json.Encoder(decimal_format="number")
 _BODY = re.compile(rb"<(?:[\w.-]++:)?Body(?:\s[^<>]*+)?>\s*+<(?:[\w.-]++:)?([A-Za-z]{1,40})Request[\s/>]")
@@ -50,10 +54,12 @@ class Kept(Struct, frozen=True, array_like=True, gc=False):
     data: bytes
 
 
-class Brief(Struct, frozen=True, array_like=True, gc=False):
-    """All but the bytes. `request` and `response` are the model's JSON; a loss is a PDU, a path and a reason; times are
-    milliseconds."""
+class Told(Struct, frozen=True, array_like=True, gc=False):
+    """All that is not asked for by itself. `request` and `response` are the model's JSON, or IN_FRAME where the frame
+    that was sent holds it; a loss is a PDU, a path and a reason; times are seconds; `wires` are the four places."""
 
+    identity: str
+    took: float
     unique_id: str
     hop_id: str | None
     why: str | None
@@ -62,21 +68,32 @@ class Brief(Struct, frozen=True, array_like=True, gc=False):
     response: bytes | None
     before: float | None
     beyond: float | None
+    wires: tuple[Kept | None, Kept | None, Kept | None, Kept | None]
 
 
-Body = tuple[Kept | None, Kept | None, Kept | None, Kept | None]
-Row = tuple[int, str, str, float, float, str, str, str, bytes, bytes]
-"""id, identity casefolded, identity, at, ms, action, outcome, sender, Brief, Body"""
+Row = tuple[int, str, float, str, str, str, bytes]
+"""id, identity casefolded, at, action, outcome, sender, Told"""
 
 
-class Joined(Struct, kw_only=True):
-    """One message, as far as it has come. `at` is when it began, in unix seconds; `missing` are the places that are
-    still to be filled; `rested`: none were, when it was last looked at; `missed`: it could not be written."""
+class Seen(Struct, gc=False):
+    """What went over a wire, to or from `party`, at unix seconds."""
+
+    at: float
+    identity: str
+    party: Party
+    wire: Wire
+
+
+class Joined(Struct, kw_only=True, gc=False):
+    """One message, as far as it has come. `at` is when it began, in unix seconds; `before` and `beyond` are seconds;
+    `framed`: the request stands in the frame that was sent, and is not kept at hand; `missing` are the places that are
+    still to be filled, as bits; `rested`: none were, when it was last looked at; `missed`: it could not be written."""
 
     number: int
     identity: str
     at: float
     ended: float
+    party: Party
     sender: str
     action: str
     outcome: str
@@ -84,42 +101,55 @@ class Joined(Struct, kw_only=True):
     hop_id: str | None = None
     why: str | None = None
     peer: str | None = None
+    opened: bool = False
+    framed: bool = False
     request: Request | None = None
     response: Response | CallError | None = None
-    losses: list[Loss] = field(default_factory=list)
+    losses: tuple[Loss, ...] = ()
     before: float | None = None
     beyond: float | None = None
-    wires: list[tuple[float, Wire] | None] = field(default_factory=lambda: [None] * 4)
-    missing: set[int] = field(default_factory=set)
+    wires: list[Seen | None] = field(default_factory=lambda: [None, None, None, None])
+    missing: int = 0
     rested: bool = False
     missed: bool = False
 
-    def fill(self, place: int, at: float, wire: Wire) -> None:
+    def fill(self, place: int, seen: Seen) -> None:
         """What went over the wire there."""
-        self.wires[place] = (at, wire)
-        self.missing.discard(place)
+        self.wires[place] = seen
+        self.missing &= ~(1 << place)
 
 
-def of_report(number: int, now: float, identity: str, report: Report) -> Joined:
-    """A Call that has ended just `now`."""
+def of_report(number: int, now: float, identity: str, report: Report, *, framed: bool = False) -> Joined:
+    """A Call that has ended just `now`. `framed`: it was sent on as a frame, so that its request need not be held until
+    it is written: it is large, and what is held for long is no more at hand for the processor."""
     call, answer = report.call, report.answer
-    result = answer.payload if isinstance(answer, CallResult) else answer if isinstance(answer, CallError) else None
+    opened = not isinstance(call.payload, UnopenedRequest)
+    result: Response | CallError | None = None
+    losses = call.losses
+    if isinstance(answer, CallResult):
+        result = answer.payload
+        losses += answer.losses
+    elif isinstance(answer, CallError):
+        result = answer
     return Joined(
         number=number,
         identity=identity,
         at=now - (report.ended - report.arrived),
         ended=now,
+        party=report.sender,
         sender="operator" if report.operator else report.sender.value,
         action=call.action,
         outcome=report.outcome.value,
         unique_id=call.unique_id,
         hop_id=report.hop_id,
-        why=_safe(explaining.of_report(report)),
-        request=call.payload,
+        why=None if report.outcome is Outcome.RESULT else _safe(explaining.of_report(report)),
+        opened=opened,
+        framed=framed and opened,
+        request=None if framed and opened else call.payload,
         response=result,
-        losses=[*call.losses, *(answer.losses if isinstance(answer, CallResult) else ())],
-        before=None if report.sent is None else _ms(report.sent - report.arrived),
-        beyond=None if report.sent is None else _ms(report.ended - report.sent),
+        losses=losses,
+        before=None if report.sent is None else report.sent - report.arrived,
+        beyond=None if report.sent is None else report.ended - report.sent,
         missing=_missing(report),
     )
 
@@ -131,13 +161,14 @@ def of_drop(number: int, now: float, identity: str, drop: Drop) -> Joined:
         identity=identity,
         at=now,
         ended=now,
+        party=drop.party.other,
         sender=drop.party.other.value,
         action="",
         outcome="dropped",
         unique_id="",
         hop_id=drop.unique_id,
         why=_safe(explaining.of_drop(drop)),
-        missing={ANSWER_RECEIVED},
+        missing=BEYOND & ANSWERS,
     )
 
 
@@ -150,6 +181,7 @@ def of_refusal(
         identity=identity,
         at=now,
         ended=now,
+        party=by or Party.CHARGE_POINT,
         sender=(by or Party.CHARGE_POINT).value,
         action="",
         outcome="refused",
@@ -159,48 +191,49 @@ def of_refusal(
     )
 
 
-def of_frame(number: int, at: float, identity: str, party: Party) -> Joined:
+def of_frame(number: int, seen: Seen) -> Joined:
     """A frame that is no Call and no answer, and was only passed on."""
     return Joined(
         number=number,
-        identity=identity,
-        at=at,
-        ended=at,
-        sender=party.value,
+        identity=seen.identity,
+        at=seen.at,
+        ended=seen.at,
+        party=seen.party,
+        sender=seen.party.value,
         action="",
         outcome="relayed",
         unique_id="",
     )
 
 
-def brief(joined: Joined, *, id_tags: bool) -> Brief:
-    """All but its bytes; `id_tags`: without them."""
-    return Brief(
+def told(joined: Joined, *, id_tags: bool) -> Told:
+    """What is kept of it, without credentials; `id_tags`: without them too."""
+    ours = joined.opened and joined.action in _HARMLESS
+    received, sent, answer_received, answer_sent = joined.wires
+    return Told(
+        joined.identity,
+        joined.ended - joined.at,
         joined.unique_id,
         joined.hop_id,
         joined.why,
-        [(loss.message, loss.path, loss.reason.value) for loss in joined.losses],
-        _model(joined.request, id_tags, joined.action),
+        [(loss.message, loss.path, loss.reason.value) for loss in joined.losses] if joined.losses else [],
+        IN_FRAME if joined.framed and sent is not None else _model(joined.request, id_tags, joined.action),
         _model(joined.response, id_tags, joined.action),
         joined.before,
         joined.beyond,
+        (
+            None if received is None else _kept(received, joined.peer, id_tags, ours),
+            None if sent is None else _kept(sent, joined.peer, id_tags, ours),
+            None if answer_received is None else _kept(answer_received, joined.peer, id_tags, ours),
+            None if answer_sent is None else _kept(answer_sent, joined.peer, id_tags, ours),
+        ),
     )
 
 
-def facts(joined: Joined) -> tuple[int, str, float, float, str, str, str]:
-    """id, identity, at, ms, action, outcome, sender"""
-    took = _ms(joined.ended - joined.at)
-    return joined.number, joined.identity, joined.at, took, joined.action, joined.outcome, joined.sender
-
-
-def row(joined: Joined, *, id_tags: bool) -> Row:
-    """What is kept of it, without credentials; `id_tags`: without them too."""
-    unopened = joined.request is None or isinstance(joined.request, UnopenedRequest)
-    ours = joined.action in _HARMLESS and not unopened
-    kept = [None if entry is None else _kept(*entry, joined.peer, id_tags, ours) for entry in joined.wires]
-    number, identity, at, ms, action, outcome, sender = facts(joined)
-    told = _packer.encode(brief(joined, id_tags=id_tags))
-    return number, identity.casefold(), identity, at, ms, action, outcome, sender, told, _packer.encode(kept)
+def row(joined: Joined, told: Told) -> Row:
+    """The same as it is written."""
+    folded = joined.identity.casefold()
+    return joined.number, folded, joined.at, joined.action, joined.outcome, joined.sender, _packer.encode(told)
 
 
 def action_in(envelope: bytes) -> str:
@@ -215,10 +248,11 @@ def instant(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _kept(at: float, wire: Wire, peer: str | None, id_tags: bool, ours: bool) -> Kept:
+def _kept(seen: Seen, peer: str | None, id_tags: bool, ours: bool) -> Kept:
     """`ours`: what we sent is harmless."""
+    wire = seen.wire
     data = masked(wire.data, id_tags=id_tags, harmless=ours and not wire.inbound)
-    return Kept(wire.transport, at, peer if wire.inbound else None, len(wire.data), data)
+    return Kept(wire.transport, seen.at, peer if wire.inbound else None, len(wire.data), data)
 
 
 def _model(payload: Any, id_tags: bool, action: str) -> bytes | None:
@@ -236,20 +270,15 @@ def _model(payload: Any, id_tags: bool, action: str) -> bytes | None:
     return masked(data, id_tags=id_tags, harmless=harmless)
 
 
-def _missing(report: Report) -> set[int]:
+def _missing(report: Report) -> int:
     """Where it was on a wire, or is about to be."""
-    places = set() if report.own or report.operator else {RECEIVED}
-    if report.answer is not None and places:
-        places.add(ANSWER_SENT)
+    places = 0
+    if not (report.own or report.operator):
+        places = NEAR if report.answer is not None else NEAR & ~ANSWERS
     if report.hop_id is not None:
-        places.add(SENT)
-        if report.outcome in (Outcome.RESULT, Outcome.ERROR):
-            places.add(ANSWER_RECEIVED)
+        answered = report.outcome is Outcome.RESULT or report.outcome is Outcome.ERROR
+        places |= BEYOND if answered else BEYOND & ~ANSWERS
     return places
-
-
-def _ms(seconds: float) -> float:
-    return round(seconds * 1000, 1)
 
 
 def _safe(text: str | None) -> str | None:

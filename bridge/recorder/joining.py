@@ -10,21 +10,20 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import count, takewhile
 
-from bridge.core.commands import Drop, Report
 from bridge.ocpp.actions import Party
 from bridge.ocpp.losses import Loss
 from bridge.ocpp.wire import Transport, Wire
 from bridge.recorder import joined
-from bridge.recorder.joined import ANSWER_RECEIVED, ANSWER_SENT, RECEIVED, SENT, Joined
+from bridge.recorder.joined import ANSWER_RECEIVED, ANSWER_SENT, BEYOND, NEAR, RECEIVED, SENT, Joined, Seen
 
 # Seconds: what may still come of a message that has ended; how long bytes wait for the report that they belong to.
 GRACE, PATIENCE = 1.0, 600.0
 # Of bytes that wait.
 _MOST, _MOST_OCTETS = 20_000, 64_000_000
 
-Hop = tuple[str, Party, str]
-"""identity, party, UniqueId"""
-_Waiting = tuple[float, Wire]
+Hop = tuple[str, bool, str]
+"""identity, whether it is the Charge Point's, UniqueId"""
+_CP = Party.CHARGE_POINT
 
 
 class Joining:
@@ -32,8 +31,8 @@ class Joining:
 
     def __init__(self, numbers: count[int]) -> None:
         self._numbers = numbers
-        self._wires: OrderedDict[Hop, list[_Waiting]] = OrderedDict()
-        self._frames: OrderedDict[Hop, list[_Waiting]] = OrderedDict()  # those that are no Calls and no answers
+        self._wires: OrderedDict[Hop, list[Seen]] = OrderedDict()
+        self._frames: OrderedDict[Hop, list[Seen]] = OrderedDict()  # those that are no Calls and no answers
         self._waiting = self._octets = 0
         self._open: dict[int, Joined] = {}
         self._awaited: dict[Hop, list[tuple[int, Joined]]] = {}
@@ -50,31 +49,29 @@ class Joining:
 
     # What comes in.
 
-    def wire(self, at: float, identity: str, party: Party, wire: Wire) -> None:
-        """Bytes went to `party`, or came from it."""
-        hop = (identity, party, wire.unique_id)
-        for place, message in self._awaited.get(hop, ()):
-            if _place(wire, message.missing & {place}) is not None:
-                message.fill(place, at, wire)
+    def wire(self, seen: Seen) -> None:
+        """Bytes went over a wire."""
+        wire = seen.wire
+        hop = (seen.identity, seen.party is _CP, wire.unique_id)
+        awaited = self._awaited.get(hop, [])
+        for index, (places, message) in enumerate(awaited):
+            if (place := _place(wire, message.missing & places)) is not None:
+                message.fill(place, seen)
+                if not message.missing & places:  # of one UniqueId a hostile peer may make many messages
+                    del awaited[index]
                 return
-        self._put(hop, (at, wire))
+        self._put(hop, seen)
         while self._waiting > _MOST or self._octets > _MOST_OCTETS:
             self._take(next(iter(self._wires or self._frames)))
 
-    def exchanged(self, number: int, now: float, identity: str, report: Report) -> None:
-        """A Call has ended."""
-        message = joined.of_report(number, now, identity, report)
-        near = (identity, report.sender, report.call.unique_id)
-        self._claim(message, near, {RECEIVED, ANSWER_SENT})
-        if report.hop_id is not None:
-            self._claim(message, (identity, report.sender.other, report.hop_id), {SENT, ANSWER_RECEIVED})
-        self._open[number] = message
-
-    def dropped(self, number: int, now: float, identity: str, drop: Drop) -> None:
-        """An answer goes nowhere."""
-        message = joined.of_drop(number, now, identity, drop)
-        self._claim(message, (identity, drop.party, drop.unique_id), {ANSWER_RECEIVED})
-        self._open[number] = message
+    def ended(self, message: Joined) -> None:
+        """A Call has ended, or an answer goes nowhere."""
+        near, beyond = _hops(message)
+        if message.missing & NEAR:
+            self._claim(message, near, NEAR)
+        if message.missing & BEYOND and beyond is not None:
+            self._claim(message, beyond, BEYOND)
+        self._open[message.number] = message
 
     def refused(
         self, number: int, now: float, hop: tuple[str, Party | None, str], why: str, peer: str | None, data: bytes
@@ -83,15 +80,15 @@ class Joining:
         identity, by, unique_id = hop
         message = joined.of_refusal(number, now, identity, by, unique_id, why, peer)
         if by is not None:
-            message.missing = {RECEIVED, ANSWER_SENT}
-            self._claim(message, (identity, by, unique_id), {RECEIVED, ANSWER_SENT})
+            message.missing = NEAR
+            self._claim(message, (identity, by is _CP, unique_id), NEAR)
         if message.wires[RECEIVED] is None and data:
             transport: Transport = "soap" if data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<" else "json"
             wire = Wire(inbound=True, transport=transport, kind="other", unique_id=unique_id, data=data)
-            message.fill(RECEIVED, now, wire)
-        if (entry := message.wires[RECEIVED]) is not None:
-            message.action = entry[1].action or joined.action_in(entry[1].data)
-        message.missing.discard(RECEIVED)
+            message.fill(RECEIVED, Seen(now, identity, message.party, wire))
+        if (seen := message.wires[RECEIVED]) is not None:
+            message.action = seen.wire.action or joined.action_in(seen.wire.data)
+        message.missing &= ~(1 << RECEIVED)
         self._open[number] = message
 
     def lost(self, at: float, identity: str, losses: Sequence[Loss]) -> None:
@@ -107,98 +104,104 @@ class Joining:
         """The messages that were whole the last time, so that what their writing cost has been told too, and those for
         which nothing came for a while. `at_once`: all of them; those that are not done come once more."""
         self._expire(now)
-        ended = [message for message in self._open.values() if message.rested or now - message.ended >= GRACE]
+        ended: list[Joined] = []
+        for message in self._open.values():
+            if message.rested or now - message.ended >= GRACE:
+                ended.append(message)
+            else:
+                message.rested = not message.missing
         for message in ended:
             self._release(message)
-        for message in self._open.values():
-            message.rested = not message.missing
-        early = [*self._open.values()] if at_once else []
-        for message in [*ended, *early]:
-            self._attach(message)
-        return [*ended, *early]
+        done = [*ended, *self._open.values()] if at_once else ended
+        if self._losses:
+            for message in done:
+                self._attach(message)
+        return done
 
     def _attach(self, message: Joined) -> None:
         """What was lost in writing it: it is told by the name of the PDU."""
-        if self._losses:
-            told = self._losses.pop((message.identity, message.action), ())
-            message.losses += [loss for at, loss in told if at >= message.at]
+        told = self._losses.pop((message.identity, message.action), ())
+        message.losses += tuple(loss for at, loss in told if at >= message.at)
 
     def _release(self, message: Joined) -> None:
         del self._open[message.number]
         for hop in _hops(message):
-            left = [entry for entry in self._awaited.get(hop, ()) if entry[1] is not message]
-            if left:
-                self._awaited[hop] = left
-            else:
-                self._awaited.pop(hop, None)
+            if hop is not None and (entries := self._awaited.pop(hop, None)) is not None:
+                left = [entry for entry in entries if entry[1] is not message]
+                if left:
+                    self._awaited[hop] = left
 
     # Bytes that wait.
 
-    def _claim(self, message: Joined, hop: Hop, places: set[int]) -> None:
+    def _claim(self, message: Joined, hop: Hop, places: int) -> None:
         """Take what has come over `hop`, the oldest first, and await the rest."""
-        for at, wire in self._take(hop):
-            place = _place(wire, message.missing & places)
+        for seen in self._take(hop):
+            place = _place(seen.wire, message.missing & places)
             if place is None:
-                self._put(hop, (at, wire))
+                self._put(hop, seen)
             else:
-                message.fill(place, at, wire)
-        for place in message.missing & places:
-            self._awaited.setdefault(hop, []).append((place, message))
+                message.fill(place, seen)
+        if message.missing & places:
+            self._awaited.setdefault(hop, []).append((places, message))
 
-    def _take(self, hop: Hop) -> list[_Waiting]:
-        taken = self._wires.pop(hop, []) + self._frames.pop(hop, [])
+    def _take(self, hop: Hop) -> list[Seen]:
+        taken = self._wires.pop(hop, None) or []
+        if self._frames:
+            taken += self._frames.pop(hop, ())
         self._waiting -= len(taken)
-        self._octets -= sum(len(wire.data) for _, wire in taken)
+        for seen in taken:
+            self._octets -= len(seen.wire.data)
         return taken
 
-    def _put(self, hop: Hop, entry: _Waiting) -> None:
-        kept = self._frames if entry[1].kind == "other" else self._wires
-        kept.setdefault(hop, []).append(entry)
+    def _put(self, hop: Hop, seen: Seen) -> None:
+        wire = seen.wire
+        kept = self._frames if wire.kind == "other" else self._wires
+        kept.setdefault(hop, []).append(seen)
         self._waiting += 1
-        self._octets += len(entry[1].data)
+        self._octets += len(wire.data)
 
     def _expire(self, now: float) -> None:
         """Frames that were only passed on are messages of their own; all else has lost its owner."""
         for hop in _older(self._wires, now - PATIENCE):
             self._take(hop)
         for hop in _older(self._frames, now - GRACE):
-            for at, wire in self._take(hop):
-                if wire.inbound:
-                    self._passed_on(at, hop, wire)
+            for seen in self._take(hop):
+                if seen.wire.inbound:
+                    self._passed_on(seen)
 
-    def _passed_on(self, at: float, hop: Hop, wire: Wire) -> None:
-        identity, party, unique_id = hop
-        message = joined.of_frame(next(self._numbers), at, identity, party)
-        message.fill(RECEIVED, at, wire)
-        beyond = (identity, party.other, unique_id)
-        for entry in self._take(beyond):
-            if message.wires[SENT] is None and not entry[1].inbound and entry[1].data == wire.data:
-                message.fill(SENT, *entry)
+    def _passed_on(self, seen: Seen) -> None:
+        message = joined.of_frame(next(self._numbers), seen)
+        message.fill(RECEIVED, seen)
+        beyond = (seen.identity, seen.party is not _CP, seen.wire.unique_id)
+        for other in self._take(beyond):
+            if message.wires[SENT] is None and not other.wire.inbound and other.wire.data == seen.wire.data:
+                message.fill(SENT, other)
             else:
-                self._put(beyond, entry)
+                self._put(beyond, other)
         self._open[message.number] = message
 
 
-def _older(kept: OrderedDict[Hop, list[_Waiting]], limit: float) -> list[Hop]:
+def _older(kept: OrderedDict[Hop, list[Seen]], limit: float) -> list[Hop]:
     """Those that nothing was added to since `limit`, as far as they stand first."""
-    return [hop for hop, wires in takewhile(lambda item: item[1][-1][0] < limit, kept.items())]
+    return [hop for hop, wires in takewhile(lambda item: item[1][-1].at < limit, kept.items())]
 
 
-def _place(wire: Wire, places: set[int]) -> int | None:
+def _place(wire: Wire, places: int) -> int | None:
     """Which of `places`, those of one hop, `wire` is for."""
-    if wire.inbound:
-        wanted = ANSWER_RECEIVED if wire.kind in ("result", "error") else RECEIVED
-        if wire.kind == "other":
-            wanted = RECEIVED if RECEIVED in places else ANSWER_RECEIVED
+    if wire.kind == "other":
+        wanted = (RECEIVED if places & 1 << RECEIVED else ANSWER_RECEIVED) if wire.inbound else ANSWER_SENT
+    elif wire.kind == "call":
+        wanted = RECEIVED if wire.inbound else SENT
     else:
-        wanted = SENT if wire.kind == "call" else ANSWER_SENT
-    return wanted if wanted in places else None
+        wanted = ANSWER_RECEIVED if wire.inbound else ANSWER_SENT
+    return wanted if places & 1 << wanted else None
 
 
-def _hops(message: Joined) -> list[Hop]:
-    sender = Party.CHARGE_POINT if message.sender == Party.CHARGE_POINT.value else Party.CENTRAL_SYSTEM
-    hops = [(message.identity, sender, message.unique_id)]
-    return hops if message.hop_id is None else [*hops, (message.identity, sender.other, message.hop_id)]
+def _hops(message: Joined) -> tuple[Hop, Hop | None]:
+    """Towards the party that sent it, and towards the other."""
+    identity, ours = message.identity, message.party is _CP
+    beyond = None if message.hop_id is None else (identity, not ours, message.hop_id)
+    return (identity, ours, message.unique_id), beyond
 
 
 def _action_of(loss: Loss) -> str:

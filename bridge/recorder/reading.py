@@ -10,11 +10,11 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from bridge.ocpp.wire import Transport
-from bridge.recorder.joined import ANSWER_RECEIVED, ANSWER_SENT, RECEIVED, SENT, Body, Brief, Kept, instant
+from bridge.recorder.joined import ANSWER_RECEIVED, ANSWER_SENT, IN_FRAME, RECEIVED, SENT, Kept, Told, instant
 from bridge.recorder.messages import Form, Half, Lost, Message, Outcome, Recorded, Sender, Timings
 
-_briefs = msgspec.msgpack.Decoder(Brief)
-_bodies = msgspec.msgpack.Decoder(Body)
+_decoder = msgspec.msgpack.Decoder(Told)
+_frames = msgspec.json.Decoder(tuple[int, str, str, msgspec.Raw])
 _PATTERN = frozenset("*?[")
 # How many fields of a message its summary has, and how long one may be.
 _FIELDS, _LENGTH = 4, 40
@@ -60,44 +60,64 @@ def _globbed(glob: str | None) -> list[tuple[str, str | int | float | None]]:
 
 
 def message(row: Sequence[Any]) -> Message:
-    """id, identity, at, ms, action, outcome, sender and Brief of a row."""
-    brief = _briefs.decode(row[7])
-    return of_brief(row, brief)
+    """Of what the database lists."""
+    return of_told(row[0], row[1:5], _decoder.decode(row[5]))
 
 
-def of_brief(row: Sequence[Any], brief: Brief) -> Message:
-    """The same, the Brief read already."""
-    return Message(**_facts(row, brief), losses=len(brief.losses))
+def of_told(number: int, facts: Sequence[Any], told: Told) -> Message:
+    """`facts`: at, action, outcome, sender."""
+    return Message(**_facts(number, facts, told, _request(told)), losses=len(told.losses))
 
 
 def recorded(row: Sequence[Any]) -> Recorded:
-    """The same columns, and Body."""
-    brief, body = _briefs.decode(row[7]), _bodies.decode(row[8])
+    """The same, whole."""
+    told = _decoder.decode(row[5])
+    wires, request = told.wires, _request(told)
     return Recorded(
-        **_facts(row, brief),
-        losses=tuple(Lost(message=pdu, path=path, reason=reason) for pdu, path, reason in brief.losses),
-        request=Half(received=_form(body[RECEIVED]), model=_model(brief.request), sent=_form(body[SENT])),
+        **_facts(row[0], row[1:5], told, request),
+        losses=tuple(Lost(message=pdu, path=path, reason=reason) for pdu, path, reason in told.losses),
+        request=Half(received=_form(wires[RECEIVED]), model=_model(request), sent=_form(wires[SENT])),
         response=Half(
-            received=_form(body[ANSWER_RECEIVED]), model=_model(brief.response), sent=_form(body[ANSWER_SENT])
+            received=_form(wires[ANSWER_RECEIVED]), model=_model(told.response), sent=_form(wires[ANSWER_SENT])
         ),
-        timings=Timings(total=row[3], before=brief.before, beyond=brief.beyond),
+        timings=Timings(total=_ms(told.took), before=_ms_if(told.before), beyond=_ms_if(told.beyond)),
     )
 
 
-def _facts(row: Sequence[Any], brief: Brief) -> dict[str, Any]:
+def _facts(number: int, facts: Sequence[Any], told: Told, request: bytes | None) -> dict[str, Any]:
+    at, action, outcome, sender = facts
     return {
-        "id": row[0],
-        "identity": row[1],
-        "at": instant(row[2]),
-        "ms": row[3],
-        "action": row[4],
-        "outcome": cast(Outcome, row[5]),
-        "sender": cast(Sender, row[6]),
-        "unique_id": brief.unique_id,
-        "hop_id": brief.hop_id,
-        "why": brief.why,
-        "summary": _summary(brief),
+        "id": number,
+        "identity": told.identity,
+        "at": instant(at),
+        "ms": _ms(told.took),
+        "action": action,
+        "outcome": cast(Outcome, outcome),
+        "sender": cast(Sender, sender),
+        "unique_id": told.unique_id,
+        "hop_id": told.hop_id,
+        "why": told.why,
+        "summary": _summary(request, told.response),
     }
+
+
+def _request(told: Told) -> bytes | None:
+    """The model's request: the frame that we sent holds it as it is."""
+    sent = told.wires[SENT]
+    if told.request != IN_FRAME or sent is None:
+        return told.request
+    try:
+        return bytes(_frames.decode(sent.data)[3])
+    except (msgspec.MsgspecError, UnicodeError):
+        return None
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 1)
+
+
+def _ms_if(seconds: float | None) -> float | None:
+    return None if seconds is None else _ms(seconds)
 
 
 def _form(kept: Kept | None) -> Form | None:
@@ -118,10 +138,10 @@ def _form(kept: Kept | None) -> Form | None:
     )
 
 
-def _summary(brief: Brief) -> str:
+def _summary(request: bytes | None, response: bytes | None) -> str:
     """The first plain fields of the request, and the answer's status."""
-    asked = _plain(_json(brief.request))
-    told = _json(brief.response)
+    asked = _plain(_json(request))
+    told = _json(response)
     status = ""
     if isinstance(told, dict):
         info = told.get("idTagInfo")

@@ -1,6 +1,6 @@
 """The one door to what was said: an Observer that records, and what is asked of it afterwards.
 
-On the path of a message it only appends to the Writer's queue.
+On the path of a message it only takes what will be written, and appends it to the Writer's queue.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from bridge.ocpp.losses import Loss
 from bridge.ocpp.wire import Wire
 from bridge.recorder import joined, reading
 from bridge.recorder.database import Bounds, Database
-from bridge.recorder.joined import Joined
+from bridge.recorder.joined import Joined, Seen
 from bridge.recorder.messages import Message, Page, Recorded
 from bridge.recorder.reading import Query
 from bridge.recorder.writer import Writer
@@ -32,6 +32,8 @@ _log = logging.getLogger("bridge.recorder")
 
 # Of what would lie in a file, this part may lie in memory.
 _OF_MEMORY = 10
+# Frames whose Calls have not ended: more than there are Calls at once. What is forgotten costs time only.
+_MOST_FRAMED = 10_000
 
 
 class Recorder(Observer):
@@ -58,6 +60,8 @@ class Recorder(Observer):
         self._id_tags = mask_id_tags
         self._clock = clock
         self._writer = Writer(self._database, path, id_tags=mask_id_tags, clock=clock)
+        # UniqueIds of Calls that were sent as frames, and have not ended.
+        self._framed: set[str] = set()
         self.on_message: Callable[[Message], None] | None = None
         """Called in the event loop when a message has ended or was refused, with the id that it will be read by. To be
         set only while somebody listens: making the Message costs something."""
@@ -83,7 +87,11 @@ class Recorder(Observer):
     # The Observer. What is put is done by the thread, in this order.
 
     def wire(self, identity: str, party: Party, wire: Wire) -> None:
-        self._writer.put((self._clock(), identity, party, wire), len(wire.data))
+        taken = self._writer.put(Seen(self._clock(), identity, party, wire), len(wire.data))
+        if taken and not wire.inbound and wire.kind == "call" and wire.transport == "json":
+            if len(self._framed) >= _MOST_FRAMED:
+                self._framed.clear()
+            self._framed.add(wire.unique_id)
 
     def lost(self, identity: str, losses: Sequence[Loss]) -> None:
         if losses:
@@ -91,15 +99,18 @@ class Recorder(Observer):
 
     def exchanged(self, identity: str, report: Report) -> None:
         number, now = next(self._writer.numbers), self._clock()
-        self._writer.put(partial(self._writer.joining.exchanged, number, now, identity, report))
+        framed = report.hop_id in self._framed
+        if framed:
+            self._framed.discard(report.hop_id or "")
+        self._writer.put(joined.of_report(number, now, identity, report, framed=framed))
         if self.on_message is not None:
             self._tell(joined.of_report(number, now, identity, report))
 
     def dropped(self, identity: str, drop: Drop) -> None:
-        number, now = next(self._writer.numbers), self._clock()
-        self._writer.put(partial(self._writer.joining.dropped, number, now, identity, drop))
+        message = joined.of_drop(next(self._writer.numbers), self._clock(), identity, drop)
+        self._writer.put(message)
         if self.on_message is not None:
-            self._tell(joined.of_drop(number, now, identity, drop))
+            self._tell(message)
 
     def refused(
         self,
@@ -126,7 +137,8 @@ class Recorder(Observer):
 
     def _tell(self, message: Joined) -> None:
         assert self.on_message is not None
-        self.on_message(reading.of_brief(joined.facts(message), joined.brief(message, id_tags=self._id_tags)))
+        facts = (message.at, message.action, message.outcome, message.sender)
+        self.on_message(reading.of_told(message.number, facts, joined.told(message, id_tags=self._id_tags)))
 
     # Reading, from the event loop.
 

@@ -16,11 +16,9 @@ from concurrent.futures import Future
 from itertools import count
 from pathlib import Path
 
-from bridge.ocpp.actions import Party
-from bridge.ocpp.wire import Wire
 from bridge.recorder import joined
 from bridge.recorder.database import Database, Unusable
-from bridge.recorder.joined import Joined
+from bridge.recorder.joined import Joined, Seen
 from bridge.recorder.joining import Joining
 
 _log = logging.getLogger("bridge.recorder")
@@ -33,9 +31,7 @@ _LINGER, _RETRY, _IDLE, _CLOSE_PATIENCE = 0.2, 30.0, 600.0, 10.0
 _FAULT = "a message was not recorded: a fault of ocpp-bridge itself, please report it"
 
 Note = Callable[[], None]
-"""What there is to be joined."""
-Seen = tuple[float, str, Party, Wire]
-"""What went over a wire."""
+"""What else there is to be joined."""
 
 
 class Writer:
@@ -55,7 +51,7 @@ class Writer:
         self.lost = 0
         self.trouble: str | None = None
         self.running = False
-        self._queue: deque[tuple[int, Note | Seen | Future[None]]] = deque()
+        self._queue: deque[tuple[int, Seen | Joined | Note | Future[None]]] = deque()
         self._octets_in = self._octets_out = 0  # of one thread each
         self._hurry, self._wake = threading.Event(), threading.Event()
         self._closing = self._woken = False
@@ -84,16 +80,17 @@ class Writer:
 
     # The queue.
 
-    def put(self, item: Note | Seen, octets: int = 0) -> None:
-        """Have it done, after all that was put before; `octets` are held until then."""
+    def put(self, item: Seen | Joined | Note, octets: int = 0) -> bool:
+        """Have it joined, after all that was put before; `octets` are held until then. False: it is lost."""
         if len(self._queue) >= _MOST or self._octets_in - self._octets_out > _MOST_OCTETS:
             self.lost += 1
-            return
+            return False
         self._octets_in += octets
         self._queue.append((octets, item))
         if not self._woken:
             self._woken = True
             self._wake.set()
+        return True
 
     def flush(self) -> Future[None]:
         """Done when all that was put before can be read, if it can be written."""
@@ -137,8 +134,10 @@ class Writer:
                 waiting.append(item)
                 continue
             try:
-                if isinstance(item, tuple):
-                    self.joining.wire(*item)
+                if isinstance(item, Seen):
+                    self.joining.wire(item)
+                elif isinstance(item, Joined):
+                    self.joining.ended(item)
                 else:
                     item()
             except Exception:
@@ -150,7 +149,7 @@ class Writer:
             self._miss(messages)
             return
         try:
-            rows = [joined.row(message, id_tags=self._id_tags) for message in messages]
+            rows = [joined.row(message, joined.told(message, id_tags=self._id_tags)) for message in messages]
             self._database.write(rows, self._clock())
         except (OSError, sqlite3.Error, Unusable) as error:
             self._miss(messages)

@@ -89,6 +89,8 @@ class JsonLink:
             raise TimeoutError(f"{action}: no answer within {within} s") from error
         finally:
             del self._ours[frame.unique_id]
+            if answer.done() and not answer.cancelled():
+                answer.exception()  # seen, even if sending failed before anybody waited for it
 
     def _take(self, text: str | bytes) -> None:
         """A frame came in. Waits for nothing: what takes time becomes a task."""

@@ -7,9 +7,8 @@ rule by itself, but a test may make it: with a behaviour that refuses or never e
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,22 +20,11 @@ from yarl import URL
 from bridge.simulators import envelope
 from bridge.simulators.answers import CentralSystemAnswers
 from bridge.simulators.envelope import ANONYMOUS, Headers
-from bridge.simulators.wire import Behaviour, Direction, Kind, Observer, Payload, Refused, WireMessage, answer_of
+from bridge.simulators.soap_link import CONTENT_TYPE, SoapLink, SoapRequest, only_post, response
+from bridge.simulators.wire import Behaviour, Observer, Payload, Refused, WireMessage
 
-_CONTENT_TYPE = "application/soap+xml"
-_HTTP_STATUS = {"Sender": 400, "Receiver": 500}
 # What a behaviour that never ends may delay `down` by, twice; 0 would mean for ever to aiohttp.
 _PATIENCE = 0.1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Request:
-    """What a POST to us held; with `refusal` it is not carried out."""
-
-    action: str = ""
-    payload: Payload = field(default_factory=dict)
-    headers: Headers = field(default_factory=Headers)
-    refusal: Refused | None = None
 
 
 class SoapCentralSystem:
@@ -82,9 +70,9 @@ class SoapCentralSystem:
 
     async def start(self) -> None:
         """Listen, and be ready to command. Raises OSError when the port is taken; one that was 0 is kept."""
-        # In a thread: reading the two WSDLs takes a tenth of a second.
-        self._central_system = await asyncio.to_thread(envelope.load, self._wsdl / "CentralSystemService.wsdl")
-        self._charge_point = await asyncio.to_thread(envelope.load, self._wsdl / "ChargePointService.wsdl")
+        self._link = await SoapLink.of(
+            "central_system", self._wsdl, object_to=lambda text: self.violations.append(text), observe=self._told
+        )
         await self.up()
         # Each call has a time of its own, which may be longer than aiohttp's.
         self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None))
@@ -143,20 +131,8 @@ class SoapCentralSystem:
         """
         if identity not in self.addresses:
             raise ConnectionError(f"{identity} has not told its address")
-        headers = self._headers(identity, action)
-        body = self._charge_point.encode(action, payload, headers, is_request=True)
-        self._tell("sent", "call", action, headers.message_id, body.decode())
-        begun = time.perf_counter()
-        status, answer = await self._post(headers, body, timeout)
-        elapsed = time.perf_counter() - begun
-        text = answer.decode(errors="replace")
-        try:
-            result = self._result(f"{identity}: answer to {action}", headers, status, answer)
-        except (Refused, ValueError):
-            self._tell("received", "error", action, headers.message_id, text, elapsed)
-            raise
-        self._tell("received", "result", action, headers.message_id, text, elapsed)
-        return result
+        headers, what = self._headers(identity, action), f"{identity}: answer to {action}"
+        return await self._link.call(self._http, headers, payload, within=timeout, what=what)
 
     def _headers(self, identity: str, action: str) -> Headers:
         headers = Headers(
@@ -167,87 +143,32 @@ class SoapCentralSystem:
         )
         return replace(headers, source=self.url, reply_to=ANONYMOUS) if self._sends_from else headers
 
-    async def _post(self, headers: Headers, body: bytes, within: float) -> tuple[int, bytes]:
-        content_type = f'{_CONTENT_TYPE}; charset=utf-8; action="{headers.action}"'
-        try:
-            async with (
-                asyncio.timeout(within),
-                self._http.post(headers.to, data=body, headers={"Content-Type": content_type}) as response,
-            ):
-                return response.status, await response.read()
-        except TimeoutError as error:
-            raise TimeoutError(f"{headers.action}: no answer within {within} s") from error
-        except aiohttp.ClientError as error:
-            raise ConnectionError(f"{headers.action}: {error}") from error
-
-    def _result(self, what: str, asked: Headers, status: int, answer: bytes) -> Payload:
-        """The payload of `answer`, or the exception that it stands for. A Fault is one whatever the HTTP status."""
-        text = answer.decode(errors="replace")
-        try:
-            root = envelope.parsed(answer)
-            if fault := envelope.fault_in(root, http_status=status, body=text):
-                raise fault
-            message = self._charge_point.decode(root)
-        except ValueError as error:
-            if status >= 400:
-                raise Refused("HTTP", f"status {status}", http_status=status, body=text) from error
-            self.violations.append(f"{what}: {error}")
-            raise
-        headers = self._charge_point.headers_of(root)
-        self._expect(f"{what}: HTTP status", status, 200)
-        self._expect(f"{what}: Body", (f"/{message.action}", message.is_request), (asked.action, False))
-        self._expect(f"{what}: Action", headers.action, f"{asked.action}Response")
-        self._expect(f"{what}: RelatesTo", headers.relates_to, asked.message_id)
-        return message.payload
-
     async def _serve(self, http: web.BaseRequest) -> web.Response:
-        """A request came in."""
+        """A request came in. The answer goes where ReplyTo says, and that is on the back of the request."""
         if http.method != "POST":
-            return web.Response(status=405, text="OCPP-S is spoken here, by POST", headers={"Allow": "POST"})
-        request = self._read(await http.read())
+            return only_post()
+        request = self._link.read(await http.read(), self._check)
+        who = request.headers.identity
         if request.refusal is None:
-            self._compare(request, http)
+            self._link.expect(f"{who}: {request.action}: Content-Type", http.content_type, CONTENT_TYPE)
+            self._link.expect_headers(f"{who}: {request.action}", request, str(http.url))
             await self._learn(request.headers)
-            self.received.append((request.headers.identity, request.action, request.payload))
+            self.received.append((who, request.action, request.payload))
         else:
-            self.violations.append(f"{request.headers.identity}: {request.action}: {request.refusal.description}")
+            self.violations.append(f"{who}: {request.action}: {request.refusal.description}")
         try:
-            return _response(200, await self._answer(request))
+            what = f"{who}: our own answer to {request.action}"
+            return response(200, await self._link.answer(request, self.behaviour, to=ANONYMOUS, what=what))
         except Refused as refusal:
-            return self._refuse(request, refusal)
+            return response(*self._link.refuse(request, refusal, to=ANONYMOUS))
 
-    def _read(self, body: bytes) -> _Request:
-        """What is in `body`; one that cannot be read or comes from somebody unknown has its refusal."""
-        request = _Request()
-        try:
-            root = envelope.parsed(body)
-            request = replace(request, headers=self._central_system.headers_of(root))
-            message = self._central_system.decode(root)
-            request = replace(request, action=message.action, payload=message.payload)
-            request = replace(request, refusal=self._objection(request.headers.identity, message.is_request))
-        except ValueError as error:
-            request = replace(request, refusal=Refused("Sender", str(error), subcode="ProtocolError"))
-        self._tell("received", "call", request.action, request.headers.message_id, body.decode(errors="replace"))
-        return request
-
-    def _objection(self, identity: str, is_request: bool) -> Refused | None:
-        if not is_request:
-            return Refused("Sender", "an answer, where a request belongs", subcode="ProtocolError")
+    def _check(self, request: SoapRequest) -> None:
+        """Raises Refused for who is nobody, or unknown here."""
+        identity = request.headers.identity
         if not identity:
-            return Refused("Sender", "there is no chargeBoxIdentity", subcode="ProtocolError")
+            raise Refused("Sender", "there is no chargeBoxIdentity", subcode="ProtocolError")
         if self._known is not None and identity not in self._known:
-            return Refused("Sender", f"{identity} is not known here", subcode="IdentityMismatch")
-        return None
-
-    def _compare(self, request: _Request, http: web.BaseRequest) -> None:
-        """A header that is lacking or wrong (OCPP-S 1.6, 3.8) is only written down."""
-        headers = request.headers
-        what = f"{headers.identity}: {request.action}"
-        self._expect(f"{what}: Content-Type", http.content_type, _CONTENT_TYPE)
-        self._expect(f"{what}: Action", headers.action, f"/{request.action}")
-        self._expect(f"{what}: ReplyTo", headers.reply_to, ANONYMOUS)
-        self._expect(f"{what}: To", headers.to, str(http.url))
-        self._expect(f"{what}: a MessageID", bool(headers.message_id), True)
+            raise Refused("Sender", f"{identity} is not known here", subcode="IdentityMismatch")
 
     async def _learn(self, headers: Headers) -> None:
         url = headers.source
@@ -258,61 +179,6 @@ class SoapCentralSystem:
             self.addresses[headers.identity] = url
             self._changed.notify_all()
 
-    async def _answer(self, request: _Request) -> bytes:
-        if request.refusal:
-            raise request.refusal
-        try:
-            if request.action not in self.behaviour:
-                raise Refused("Receiver", f"{request.action} is not supported here", subcode="NotSupported")
-            result = await answer_of(self.behaviour[request.action], request.payload)
-            headers = _reply_headers(request, f"/{request.action}Response")
-            answer = self._central_system.encode(request.action, result, headers, is_request=False)
-        except Refused:
-            raise
-        except Exception as error:  # a behaviour is anybody's code, and the other side must hear of its end
-            self.violations.append(f"{request.headers.identity}: our own answer to {request.action}: {error!r}")
-            raise Refused("Receiver", repr(error), subcode="InternalError") from error
-        self._tell("sent", "result", request.action, request.headers.message_id, answer.decode())
-        return answer
-
-    def _refuse(self, request: _Request, refusal: Refused) -> web.Response:
-        status = refusal.http_status or _HTTP_STATUS.get(refusal.code, 500)
-        if refusal.code == "HTTP":
-            body = refusal.body.encode()
-        else:
-            body = self._central_system.encode_fault(refusal, _reply_headers(request, f"{envelope.WSA}/fault"))
-        self._tell("sent", "error", request.action, request.headers.message_id, body.decode())
-        return _response(status, body)
-
-    def _expect(self, what: str, found: object, wanted: object) -> None:
-        if found != wanted:
-            self.violations.append(f"{what} is {found!r}, not {wanted!r}")
-
-    def _tell(
-        self, direction: Direction, kind: Kind, action: str, unique_id: str, text: str, elapsed: float | None = None
-    ) -> None:
+    def _told(self, message: WireMessage) -> None:
         if self.observe is not None:
-            message = WireMessage(
-                direction=direction,
-                party="central_system",
-                text=text,
-                action=action,
-                unique_id=unique_id,
-                kind=kind,
-                elapsed=elapsed,
-            )
             self.observe(message)
-
-
-def _response(status: int, body: bytes) -> web.Response:
-    return web.Response(status=status, body=body, content_type=_CONTENT_TYPE, charset="utf-8")
-
-
-def _reply_headers(request: _Request, action: str) -> Headers:
-    # To is the anonymous address: the answer goes where ReplyTo says, and that is on the back of the request.
-    return Headers(
-        action=action,
-        message_id=envelope.new_message_id(),
-        relates_to=request.headers.message_id,
-        to=ANONYMOUS,
-    )

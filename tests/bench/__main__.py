@@ -1,108 +1,132 @@
-"""`make bench`: requests per second through the gateway and through the bare transports, interleaved, in one run; then
-what an idle session costs (`python -m tests.bench idle`: that alone).
-
-The subject runs alone on one core; the load and the Central System on another. Each figure is the median of the
-repetitions, beside its spread; what counts is the ratio to the floor of the same run.
+"""`make bench`: what the bridge costs, beside what its transports cost when nothing is parsed and what Spyne and zeep
+cost as they come, all in one run. `--help` says what can be measured alone.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
-import contextlib
-import json
-import os
-import platform
-import statistics
-import sys
 import time
-from importlib.metadata import version
-from typing import Any
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 
-import aiohttp
-from websockets.asyncio.server import ServerConnection, serve
-from websockets.exceptions import ConnectionClosed
-from websockets.typing import Subprotocol
+import msgspec
 
-from tests.bench import idle, messages
-from tests.bench.subject import subject
+from tests.bench import aims, idle, latency, overload, rates, startup, timing
+from tests.bench.aims import Aim, Measurements
+from tests.bench.figures import FULL, QUICK, Plan, machine
+from tests.bench.legs import LEGS, Leg
+from tests.bench.quiet import Others
+from tests.bench.subject import stay_off
 
-_REPETITIONS, _REQUESTS, _CHARGE_POINTS = 5, 2000, 16
-_ACTIONS = ("BootNotification", "MeterValues")
+_OUTPUT = Path("var/bench.json")
+SECTIONS = {
+    **{name: f"{leg.title}: exchanges per second of {'; '.join(leg.subjects)}" for name, leg in LEGS.items()},
+    "codec": "the codec alone: microseconds per message, both directions",
+    "start": "from exec to serving, with nothing stored and with 10 000 sessions",
+    "idle": "100, 1 000, 10 000 idle SOAP sessions: memory of each, and how fast they are answered",
+    "latency": "added latency, SOAP -> JSON, at 10, 50 and 90 % of capacity: p50, p99, p99.9",
+    "overload": "twice the capacity: goodput, what is refused, and how soon",
+}
+_ABOUT = """\
+Every subject runs alone on the first core; the load and the other parties are one process on another. A section's
+subjects take turns, one run of a second each, again and again: the first round is a warm-up, of the others the median
+and the spread (least-most) are given. What counts are ratios within a section. Beside each rate stand the processor
+time that the subject spent on an exchange, and the shares of their cores that the subject and the load used: a rate is
+the subject's own where it had all of its core. Run it on a machine where nothing else does; where something does, "of
+floor by CPU" is nearer the truth than "of floor".
 
-
-async def _central_system(connection: ServerConnection) -> None:
-    with contextlib.suppress(ConnectionClosed):  # a subject is ended without ceremony
-        async for frame in connection:
-            # The floor sends the envelope as it is; anything of the size of an answer will do.
-            text = frame if isinstance(frame, str) else frame.decode()
-            await connection.send(messages.answer(text) if text.startswith("[") else text[:400])
-
-
-async def _one(http: aiohttp.ClientSession, url: str, body: bytes, count: int) -> None:
-    for _ in range(count):
-        async with http.post(url, data=body, headers={"Content-Type": "application/soap+xml"}) as response:
-            await response.read()
-            if response.status != 200:
-                raise SystemExit(f"HTTP {response.status}: {(await response.text())[:500]}")
-
-
-async def _rate(http: aiohttp.ClientSession, url: str, action: str, requests: int) -> float:
-    """Requests per second of all Charge Points together."""
-    each = requests // _CHARGE_POINTS
-    begun = time.perf_counter()
-    bodies = [(f"{url}/B{number}", messages.envelope(action, f"B{number}")) for number in range(_CHARGE_POINTS)]
-    await asyncio.gather(*(_one(http, address, body, each) for address, body in bodies))
-    return each * _CHARGE_POINTS / (time.perf_counter() - begun)
+floor   the same hops and sizes on bare aiohttp and websockets, nothing parsed
+stock   Spyne as it comes, validator lxml; where the bridge is a SOAP client, zeep in threads
+bridge  `ocpp-bridge serve`, limits per peer raised, recorder off, POSTs on kept connections; as it ships in all else:
+        log at info, to a file; store on disk. The rows below it change one thing each
+"""
 
 
-async def _measure() -> dict[str, Any]:
-    rates: dict[str, dict[str, list[float]]] = {action: {"floor": [], "gateway": []} for action in _ACTIONS}
-    protocols = [Subprotocol("ocpp1.6")]
-    async with serve(_central_system, "127.0.0.1", 0, subprotocols=protocols, compression=None) as server:
-        url = f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/ocpp"
-        async with (
-            subject("floor", url) as (floor, _),
-            subject("gateway", url) as (gateway, _),
-            aiohttp.ClientSession() as http,
-        ):
-            for repetition in range(_REPETITIONS + 1):
-                for action in _ACTIONS:
-                    for kind, address in (("floor", floor), ("gateway", gateway)):
-                        rate = await _rate(http, address, action, _REQUESTS if repetition else _REQUESTS // 4)
-                        if repetition:  # the first is the warm-up
-                            rates[action][kind].append(rate)
-    return rates
+class Report(msgspec.Struct, kw_only=True):
+    """What is written as JSON."""
+
+    machine: dict[str, str | int]
+    plan: Plan
+    took_s: float
+    measurements: Measurements
+    aims: list[Aim]
 
 
-def _report(rates: dict[str, dict[str, list[float]]]) -> str:
-    packages = ", ".join(f"{name} {version(name)}" for name in ("aiohttp", "websockets", "lxml", "msgspec", "spyne"))
-    lines = [
-        f"{platform.machine()}, {os.cpu_count()} cores, CPython {platform.python_version()}; {packages}",
-        f"{_CHARGE_POINTS} Charge Points, {_REQUESTS} requests a run, {_REPETITIONS} interleaved runs; median (spread)",
-        "",
-        f"{'SOAP -> JSON':<20}{'floor, req/s':>22}{'gateway, req/s':>22}{'gateway/floor':>16}",
-    ]
-    for action, kinds in rates.items():
-        cells = [f"{statistics.median(runs):.0f} ({min(runs):.0f}-{max(runs):.0f})" for runs in kinds.values()]
-        ratio = statistics.median(kinds["gateway"]) / statistics.median(kinds["floor"])
-        lines.append(f"{action:<20}{cells[0]:>22}{cells[1]:>22}{ratio:>16.2f}")
-    return "\n".join(lines)
+def measured(sections: Sequence[str], plan: Plan) -> Report:
+    """Measure `sections`, and print a table of each as soon as it is there."""
+    about, begun, result = machine(), time.perf_counter(), Measurements()
+    print(", ".join(f"{name} {value}" for name, value in about.items()))
+    print(f"{plan.repetitions} interleaved repetitions of {plan.seconds} s, {plan.charge_points} Charge Points at once")
+    for section in sections:
+        others = Others()
+        try:
+            print(f"\n{_measure(section, plan, result)}")
+        except (RuntimeError, OSError, TimeoutError, AssertionError) as error:  # the others are not lost with it
+            result.failed[section] = f"{type(error).__name__}: {error}"
+            print(f"\n{section} FAILED: {result.failed[section]}")
+        result.others[section] = others.share
+        print(aims.noise(others.share), flush=True)
+    judged = [] if plan.quick else aims.judged(result)
+    print(f"\n{aims.report(judged, result)}" if judged else "\nnothing is judged: a glance gives no figures")
+    took = time.perf_counter() - begun
+    return Report(machine=about, plan=plan, took_s=took, measurements=result, aims=judged)
 
 
-def main(only: str = "") -> None:
-    if hasattr(os, "sched_setaffinity") and (os.cpu_count() or 1) > 1:
-        os.sched_setaffinity(0, set(range(1, os.cpu_count() or 1)))
-    if only not in ("", "idle"):
-        raise SystemExit(f"{only!r} is not measured; say nothing, or idle")
-    if not only:
-        rates = asyncio.run(_measure())
-        print(_report(rates))
-        print(json.dumps(rates))
-        print()
-    figures = idle.measure()
-    print(idle.report(figures))
-    print(json.dumps(figures))
+def _measure(section: str, plan: Plan, result: Measurements) -> str:
+    """One section, into `result`. Its table."""
+    if section in LEGS:
+        return _rates(LEGS[section], plan, result)
+    match section:
+        case "codec":
+            result.codec = timing.measure(plan)
+            return timing.report(result.codec)
+        case "start":
+            result.start = asyncio.run(startup.measure(plan))
+            return startup.report(result.start)
+        case "idle":
+            result.idle = asyncio.run(idle.measure(plan))
+            return idle.report(result.idle)
+        case "latency":
+            result.latency = asyncio.run(latency.measure(plan))
+            return latency.report(result.latency)
+        case _:
+            result.overload = asyncio.run(overload.measure(plan))
+            return overload.report(result.overload)
+
+
+def _rates(leg: Leg, plan: Plan, result: Measurements) -> str:
+    rows = result.rates[leg.name] = asyncio.run(rates.measure(leg, plan))
+    return rates.report(leg, rows)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    described = "\n".join(f"  {name:<15}{text}" for name, text in SECTIONS.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench",
+        description=_ABOUT,
+        epilog=f"sections:\n{described}",
+        formatter_class=partial(argparse.RawDescriptionHelpFormatter, width=120),
+    )
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help="what to measure; without one, everything")
+    parser.add_argument("--quick", action="store_true", help="a glance at everything: shows that it works, no figures")
+    parser.add_argument("--output", type=Path, default=_OUTPUT, metavar="FILE", help=f"JSON, in place of {_OUTPUT}")
+    parser.add_argument("--repetitions", type=int, metavar="N", help=f"in place of {FULL.repetitions}")
+    parser.add_argument("--seconds", type=float, metavar="S", help=f"of a run, in place of {FULL.seconds:g}")
+    chosen = parser.parse_args(arguments)
+    if unknown := [name for name in chosen.sections if name not in SECTIONS]:
+        parser.error(f"{', '.join(unknown)} cannot be measured; sections are {', '.join(SECTIONS)}")
+    plan = QUICK if chosen.quick else FULL
+    changed = {name: value for name in ("repetitions", "seconds") if (value := getattr(chosen, name)) is not None}
+    stay_off()
+    report = measured(chosen.sections or list(SECTIONS), msgspec.structs.replace(plan, **changed))
+    chosen.output.parent.mkdir(parents=True, exist_ok=True)
+    chosen.output.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+    print(f"\n{report.took_s:.0f} s; written to {chosen.output}")
+    if report.measurements.failed:
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2])
+    main()

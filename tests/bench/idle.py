@@ -1,100 +1,105 @@
-"""Idle SOAP sessions, each with its WebSocket, held by one gateway: what one costs, and whether it still answers.
-
-The gateway runs alone in its process, as it does by default: with pings, and with an address to call each Charge Point
-back. The Central System and the Charge Points are in this one.
-"""
+"""Idle SOAP sessions, each with its WebSocket, held by one bridge: what one costs, and how fast it still answers, as
+their number grows. As it is served: with pings, and with an address to call each Charge Point back."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import os
-import platform
+import itertools
 import time
-from collections.abc import Iterator
-from importlib.metadata import version
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import aiohttp
-from websockets.asyncio.server import ServerConnection, serve
-from websockets.exceptions import ConnectionClosed
-from websockets.typing import Subprotocol
+from msgspec import Struct
 
-from tests.bench import messages
-from tests.bench.subject import allow_files, subject
+from tests.bench import parties
+from tests.bench.figures import Figure, Plan, figure, table
+from tests.bench.load import Done, Sender, closed
+from tests.bench.subject import Bridge, Subject, allow_files, bridge
 
-SESSIONS = 10_000
-_AIM = 40  # kB, 1024 bytes each
-_WARM_UP, _AT_ONCE = 500, 16
-# One for each session, and what else a process has.
-_FILES = SESSIONS + _WARM_UP + 500
+_PING_INTERVAL = 30
+# No listener is there: nobody is called in this measurement.
+_CALLBACK = "http://127.0.0.1:8082/"
 
 
-class _CentralSystem:
-    """Answers, and counts its connections."""
+class Fleet(Struct, frozen=True, kw_only=True):
+    """At a number of `sessions`. Memory in kB of 1024 bytes, of the whole process and of one session; Heartbeats per
+    second, each of another Charge Point than the last."""
 
-    def __init__(self) -> None:
-        self.connections = 0
-
-    async def serve(self, connection: ServerConnection) -> None:
-        self.connections += 1
-        with contextlib.suppress(ConnectionClosed):
-            async for frame in connection:
-                await connection.send(messages.answer(frame if isinstance(frame, str) else frame.decode()))
-        self.connections -= 1
+    sessions: int
+    opened_in_s: float
+    resident_kb: int
+    kb_per_session: float
+    heartbeats: Figure
+    subject_core: float
+    load_core: float
 
 
-def measure() -> dict[str, Any] | str:
+class _Cycling:
+    """Sends what is next in `requests`, whatever it is told."""
+
+    def __init__(self, sender: Sender, requests: itertools.cycle[bytes]) -> None:
+        self._sender = sender
+        self._requests = requests
+
+    def send(self, data: bytes, done: Done) -> None:
+        self._sender.send(next(self._requests), done)
+
+
+async def measure(plan: Plan) -> list[Fleet] | str:
     """The figures, or why there are none."""
+    if why := _why_not(plan):
+        return why
+    async with (
+        parties.json_central_system() as central,
+        bridge(Bridge(central_system=central.url, ping_interval=_PING_INTERVAL)) as subject,
+        parties.soap_connections(subject, plan.charge_points) as connections,
+    ):
+        await _boot(connections, _names("warm", 0, plan.warm_up))
+        await closed(_heartbeats(connections, _names("warm", 0, plan.warm_up)), plan.seconds, subject.pid)
+        before, fleets = _resident(subject.pid), []
+        for already, sessions in itertools.pairwise((0, *plan.sessions)):
+            fleets.append(await _grown(connections, subject, before, already, sessions, plan))
+        assert len(central.connections) == plan.sessions[-1] + plan.warm_up
+    return fleets
+
+
+def _why_not(plan: Plan) -> str:
     if not Path("/proc/self/status").exists():
         return "the memory of a process is read from Linux's /proc"
-    return allow_files(_FILES) or asyncio.run(_measure())
+    return allow_files(plan.sessions[-1] + plan.warm_up + 500)
 
 
-async def _measure() -> dict[str, Any]:
-    central = _CentralSystem()
-    protocols = [Subprotocol("ocpp1.6")]
-    async with serve(
-        central.serve, "127.0.0.1", 0, subprotocols=protocols, compression=None, ping_interval=None
-    ) as server:
-        address = f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/ocpp"
-        async with subject("idle", address) as (url, pid), aiohttp.ClientSession() as http:
-            await _all(http, url, "BootNotification", _names("warm", _WARM_UP))
-            await _all(http, url, "Heartbeat", _names("warm", _WARM_UP))
-            before, begun = _resident(pid), time.perf_counter()
-            await _all(http, url, "BootNotification", _names("idle", SESSIONS))
-            opened = time.perf_counter() - begun
-            answered = await _all(http, url, "Heartbeat", _names("idle", SESSIONS))
-            after = _resident(pid)
-            assert central.connections == SESSIONS + _WARM_UP
-    return {
-        "sessions": SESSIONS,
-        "opened_in_s": round(opened, 1),
-        "before_kb": before,
-        "after_kb": after,
-        "kb_per_session": round((after - before) / SESSIONS, 1),
-        "heartbeats_answered": answered,
-    }
+async def _grown(
+    connections: Sequence[Sender], subject: Subject, before: int, already: int, sessions: int, plan: Plan
+) -> Fleet:
+    begun = time.perf_counter()
+    await _boot(connections, _names("idle", already, sessions))
+    opened = time.perf_counter() - begun
+    work = _heartbeats(connections, _names("idle", 0, sessions))
+    rates = [await closed(work, plan.seconds, subject.pid) for _ in range(plan.repetitions)]
+    resident = _resident(subject.pid)
+    return Fleet(
+        sessions=sessions,
+        opened_in_s=opened,
+        resident_kb=resident,
+        kb_per_session=(resident - before) / sessions,
+        heartbeats=figure(rate.per_second for rate in rates),
+        subject_core=figure(rate.subject for rate in rates).median,
+        load_core=figure(rate.load for rate in rates).median,
+    )
 
 
-def _names(kind: str, count: int) -> Iterator[str]:
-    return (f"{kind}-{number:05}" for number in range(count))
+def _names(kind: str, begin: int, end: int) -> list[str]:
+    return [f"{kind}-{number:05}" for number in range(begin, end)]
 
 
-async def _all(http: aiohttp.ClientSession, url: str, action: str, names: Iterator[str]) -> int:
-    """One message of each; how many were answered as they should be."""
+async def _boot(connections: Sequence[Sender], names: list[str]) -> None:
+    requests = [parties.posted("BootNotification", name, _CALLBACK) for name in names]
+    assert await parties.once(connections, requests) == len(names)
 
-    async def some() -> int:
-        answered = 0
-        for name in names:
-            body = messages.envelope(action, name, called_back_at="http://127.0.0.1:8081/")
-            async with http.post(url, data=body, headers={"Content-Type": "application/soap+xml"}) as response:
-                text = await response.text()
-                answered += response.status == 200 and "currentTime" in text
-        return answered
 
-    return sum(await asyncio.gather(*(some() for _ in range(_AT_ONCE))))
+def _heartbeats(connections: Sequence[Sender], names: list[str]) -> list[tuple[Sender, bytes]]:
+    requests = itertools.cycle([parties.posted("Heartbeat", name, _CALLBACK) for name in names])
+    return [(_Cycling(connection, requests), b"") for connection in connections]
 
 
 def _resident(pid: int) -> int:
@@ -105,18 +110,29 @@ def _resident(pid: int) -> int:
     raise ValueError("no VmRSS")
 
 
-def report(figures: dict[str, Any] | str) -> str:
+def report(figures: list[Fleet] | str) -> str:
     """For a person."""
     if isinstance(figures, str):
         return f"idle sessions: not measured, {figures}"
-    packages = ", ".join(f"{name} {version(name)}" for name in ("aiohttp", "websockets", "lxml", "msgspec", "spyne"))
-    each = figures["kb_per_session"]
-    return "\n".join(
-        [
-            f"{platform.machine()}, {os.cpu_count()} cores, CPython {platform.python_version()}; {packages}",
-            f"{figures['sessions']} idle SOAP sessions, each with its WebSocket, opened in {figures['opened_in_s']} s",
-            f"memory: {figures['before_kb'] / 1024:.0f} -> {figures['after_kb'] / 1024:.0f} MB, {each} kB a session "
-            f"(aim: under {_AIM})",
-            f"a Heartbeat on each: {figures['heartbeats_answered']} answered",
-        ]
+    rows = [
+        (
+            str(fleet.sessions),
+            f"{fleet.opened_in_s:.1f}",
+            f"{fleet.resident_kb / 1024:.0f}",
+            f"{fleet.kb_per_session:.1f}",
+            fleet.heartbeats.text(),
+            f"{fleet.subject_core:.0%}",
+            f"{fleet.load_core:.0%}",
+        )
+        for fleet in figures
+    ]
+    head = (
+        "idle SOAP sessions",
+        "opened in, s",
+        "memory, MB",
+        "kB each",
+        "Heartbeats/s (spread)",
+        "its core",
+        "load's",
     )
+    return table(head, rows)

@@ -1,29 +1,66 @@
-"""The processes that are measured: `gateway`, `idle`, which pings too, and `floor`, the same hops with nothing parsed.
-
-Run on one core.
-"""
+"""The processes that are measured: the bridge as it is served, the bare transports, and Spyne and zeep as they come.
+Each runs alone on the first core; who measures stays off that one."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
+import json
 import os
+import socket
+import ssl
 import sys
-from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import tempfile
+import time
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
 
-from aiohttp import web
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.typing import Subprotocol
+from msgspec import Struct
 
-from bridge.config import Admin, CentralSystem, Listen, Settings, Soap, Store, WebSocket
-from bridge.gateway import Gateway as TheGateway
+from tests.authority import Authority
 
 try:
     import resource
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
+
+_PATIENCE = 60.0
+
+
+class Bridge(Struct, frozen=True, kw_only=True):
+    """How the bridge is configured; what is not here is as it ships. Limits on what one peer may do are raised: all
+    load comes from one address, and from few Charge Points. `store` is a file, "" a new one."""
+
+    central_system: str
+    protocol: str = "ocpp1.6j"
+    recording: bool = False
+    tls: bool = False
+    connection_per_call: bool = False
+    log_level: str = "info"
+    ping_interval: int = 0
+    store: str = ""
+
+
+class Subject(Struct, kw_only=True):
+    """One that answers. Ports are 0 where it has no such listener; `tls` is what its peers need to talk to it."""
+
+    pid: int
+    soap: int = 0
+    websocket: int = 0
+    admin: int = 0
+    tls: ssl.SSLContext | None = None
+
+
+def several_cores() -> bool:
+    """Whether the subject and the load can each have one."""
+    return hasattr(os, "sched_setaffinity") and (os.cpu_count() or 1) > 1
+
+
+def stay_off() -> None:
+    """Leave the first core to the subjects."""
+    if several_cores():
+        os.sched_setaffinity(0, set(range(1, os.cpu_count() or 1)))
 
 
 def allow_files(count: int) -> str:
@@ -38,74 +75,125 @@ def allow_files(count: int) -> str:
     return ""
 
 
-@asynccontextmanager
-async def subject(kind: str, central_system: str) -> AsyncIterator[tuple[str, int]]:
-    """A process that is measured: the URL of its CentralSystemService, and its pid."""
-    command = [sys.executable, "-m", "tests.bench.subject", kind, central_system]
-    process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE)
-    assert process.stdin is not None and process.stdout is not None
-    try:
-        port = (await process.stdout.readline()).decode().strip()
-        yield f"http://127.0.0.1:{port}/services/CentralSystemService", process.pid
-    finally:
-        process.terminate()
-        await process.wait()
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens at."""
+    with ExitStack() as held:  # all at once, so that none is found twice
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in sockets]
 
 
-async def _gateway(central_system: str, ping_interval: float) -> int:
-    gateway = TheGateway(
-        Settings(
-            soap=Soap(listen=Listen("127.0.0.1", 0)),
-            websocket=WebSocket(listen=Listen("127.0.0.1", 0)),
-            admin=Admin(listen=Listen("127.0.0.1", 0)),
-            store=Store(url="memory:"),
-            central_systems={"main": CentralSystem(url=central_system, ping_interval=ping_interval)},
+async def launched(command: Sequence[str], log: Path, *, stdout: int = DEVNULL) -> Process:
+    """A process on the first core. What it says on standard error goes to the file `log`."""
+    with log.open("wb") as stderr:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, *command, stdin=PIPE, stdout=stdout, stderr=stderr
         )
-    )
-    await gateway.start()
-    return gateway.soap_address[1]
+    if several_cores():
+        os.sched_setaffinity(process.pid, {0})
+    return process
 
 
-async def _floor(central_system: str) -> int:
-    """POST body -> one WebSocket per path -> response body: what aiohttp and websockets cost by themselves."""
-    sockets: dict[str, ClientConnection] = {}
-    locks: dict[str, asyncio.Lock] = {}
-
-    async def serve(request: web.Request) -> web.Response:
-        body = await request.read()
-        async with locks.setdefault(request.path, asyncio.Lock()):
-            if request.path not in sockets:
-                sockets[request.path] = await connect(
-                    central_system + request.path,
-                    subprotocols=[Subprotocol("ocpp1.6")],
-                    compression=None,
-                    ping_interval=None,
-                )
-            await sockets[request.path].send(body, text=True)
-            return web.Response(body=await sockets[request.path].recv(decode=False))
-
-    application = web.Application(client_max_size=2**20)
-    application.router.add_post("/{path:.*}", serve)
-    runner = web.AppRunner(application, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    return int(runner.addresses[0][1])
+@asynccontextmanager
+async def bare(module: str, *arguments: str) -> AsyncIterator[Subject]:
+    """`floor` or `stock`: it prints its port, or "up" where it only dials."""
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "log"
+        process = await launched(["-m", f"tests.bench.{module}", *arguments], log, stdout=PIPE)
+        assert process.stdout is not None
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                said = (await process.stdout.readline()).decode().strip()
+            if not said:
+                raise RuntimeError(f"{module} did not start: {_end_of(log)}")
+            port = int(said) if said.isdigit() else 0
+            yield Subject(pid=process.pid, soap=port, websocket=port)
+        finally:
+            await ended(process)
 
 
-async def _main(kind: str, central_system: str) -> None:
-    match kind:
-        case "gateway":
-            port = await _gateway(central_system, ping_interval=0)
-        case "idle":
-            port = await _gateway(central_system, ping_interval=30)
-        case _:
-            port = await _floor(central_system)
-    gc.freeze()
-    print(port, flush=True)
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)  # until the parent closes our input
+@asynccontextmanager
+async def bridge(configured: Bridge) -> AsyncIterator[Subject]:
+    """`ocpp-bridge serve`, ready."""
+    with tempfile.TemporaryDirectory() as folder:
+        ports = free_ports(3)
+        file, tls = configuration(configured, Path(folder), ports)
+        log = Path(folder) / "log"
+        process = await launched(["-m", "bridge", "serve", "--config", str(file)], log)
+        try:
+            await serving(process, ports[2], log)
+            yield Subject(pid=process.pid, soap=ports[0], websocket=ports[1], admin=ports[2], tls=tls)
+        finally:
+            await ended(process)
 
 
-if __name__ == "__main__":
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {0})
-    asyncio.run(_main(sys.argv[1], sys.argv[2]))
+async def ended(process: Process) -> None:
+    """End it, without ceremony."""
+    if process.returncode is None:
+        process.kill()
+    await process.wait()
+
+
+def _end_of(log: Path) -> str:
+    return log.read_text(errors="replace")[-2000:]
+
+
+async def serving(process: Process, admin: int, log: Path) -> None:
+    """Wait until its /healthz answers 200. Raises RuntimeError if it ends instead, or takes too long."""
+    begun = time.perf_counter()
+    while time.perf_counter() - begun < _PATIENCE:
+        if process.returncode is not None:
+            raise RuntimeError(f"the bridge ended with {process.returncode}: {_end_of(log)}")
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", admin)
+            writer.write(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+            status = await reader.readline()
+            writer.close()
+        except OSError:
+            status = b""
+        if b" 200 " in status:
+            return
+        await asyncio.sleep(0.005)
+    raise RuntimeError("the bridge does not serve")
+
+
+def configuration(bridge: Bridge, folder: Path, ports: Sequence[int]) -> tuple[Path, ssl.SSLContext | None]:
+    """The file, and what peers need to talk TLS with it. `ports` are of SOAP, WebSocket and admin."""
+    authority = Authority(folder) if bridge.tls else None
+    tls = {"tls": authority.issue("bridge", "127.0.0.1")} if authority else {}
+    most = 1_000_000
+    soap: dict[str, object] = {
+        "listen": f"127.0.0.1:{ports[0]}",
+        "connection_per_call": bridge.connection_per_call,
+        "callback_networks": ["127.0.0.0/8"],
+    }
+    raised = ("connections", "connections_per_address", "messages_per_second", "messages_burst")
+    limits: dict[str, object] = dict.fromkeys(raised, most)
+    store = f"sqlite:///{bridge.store or folder / 'bridge.db'}"
+    system: dict[str, object] = {
+        "protocol": bridge.protocol,
+        "url": bridge.central_system,
+        "ping_interval": bridge.ping_interval,
+    }
+    tables: dict[str, dict[str, object]] = {
+        "gateway": {"log_level": bridge.log_level},
+        "soap": soap,
+        "websocket": {"listen": f"127.0.0.1:{ports[1]}"},
+        **{f"{listener}.{name}": files for listener in ("soap", "websocket") for name, files in tls.items()},
+        "admin": {"listen": f"127.0.0.1:{ports[2]}"},
+        "limits": limits,
+        "store": {"url": store},
+        "recorder": {"enabled": bridge.recording},
+        "central_systems.main": system,
+    }
+    file = folder / "bridge.toml"
+    route = '[[routes]]\ncharge_point = "*"\ncentral_system = "main"\n'
+    file.write_text("\n".join((*(_table(name, keys) for name, keys in tables.items()), route)))
+    return file, authority.client() if authority else None
+
+
+def _table(name: str, keys: dict[str, object]) -> str:
+    """In TOML. Its strings, numbers, truths and lists are written as in JSON."""
+    lines = (f"{key} = {json.dumps(value)}" for key, value in keys.items())
+    return "\n".join((f"[{name}]", *lines, ""))

@@ -206,8 +206,10 @@ def wait(seconds: float) -> Wait:
     return Wait(seconds)
 
 
-def calls(party: Party, key: str, payload: Request, *, unique_id: str | None = None) -> CallReceived:
-    return CallReceived(at=0, party=party, key=key, call=call_of(unique_id or key, payload))
+def calls(
+    party: Party, key: str, payload: Request, *, unique_id: str | None = None, instead: bool = False
+) -> CallReceived:
+    return CallReceived(at=0, party=party, key=key, call=call_of(unique_id or key, payload), instead=instead)
 
 
 def commands(key: str, payload: Request) -> CallReceived:

@@ -25,9 +25,9 @@ from bridge.core.commands import (
     SendCall,
     SetTimer,
 )
+from bridge.core.connectors import Connector
 from bridge.core.events import AnswerReceived, CallReceived, Event, Kept, LinkDown, LinkUp
 from bridge.core.links import Side, Terms
-from bridge.core.connectors import Connector
 from bridge.core.memory import Alias, Answered, Memory, Record
 from bridge.errors import ErrorCode
 from bridge.ocpp.actions import Party
@@ -59,6 +59,7 @@ class Arrival:
         self.at = at
         self.deadline = deadline
         self.mark = _mark(event)  # what its repetitions have in common with it
+        self.instead = event.instead  # the bridge answers it itself
         self.duplicate = False  # its UniqueId names another Call in progress
         self.first: Arrival | None = None  # it repeats that one, which is in progress
         self.known: Response | None = None  # it repeats one that was answered so
@@ -242,6 +243,8 @@ class Referee:
         if out is None or out.hop_id != event.undelivered:
             return
         self.out[event.party] = None
+        if out.arrival is not None:
+            out.arrival.instead = False
         ends_both = self.stage.sides[CP].carries_answers
         if (
             not ends_both
@@ -286,6 +289,9 @@ class Referee:
                 case SetTimer():
                     pass
         self._watch_time()
+        for party, out in self.out.items():
+            waiting = [arrival for arrival in self.progress[party.other] if arrival.waits and arrival.instead]
+            assert out is not None or self.link[party] == "up" or not waiting, "it waits for nothing"
 
     def _watch_close(self, command: CloseLink) -> None:
         party = command.party
@@ -313,12 +319,14 @@ class Referee:
 
     def _watch_call(self, command: SendCall) -> None:
         party = command.party
-        assert self.link[party] == "up", f"there is no way to {party}"
+        linked = self.link[party] == "up"
         assert self.out[party] is None, f"another Call is out to {party}"
         assert command.call.unique_id not in self.hop_ids, "the UniqueId was used before"
         self.hop_ids.add(command.call.unique_id)
         assert command.deadline > self.now, "its time is over"
-        arrival = next((arrival for arrival in self.progress[party.other] if arrival.waits), None)
+        waiting = [arrival for arrival in self.progress[party.other] if arrival.waits]
+        arrival = next((arrival for arrival in waiting if linked or arrival.instead), None)
+        assert linked or arrival is not None, f"there is no way to {party}"
         if arrival is None or not self._is_same(arrival, command):
             assert self.stage.terms.replay_boot and isinstance(command.call.payload, BootNotificationRequest)
             assert self.stage.sides[party].dialable

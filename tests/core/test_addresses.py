@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from yarl import URL
 
-from bridge.core.addresses import Callback, Network, Refusal, learn, pinned
+from bridge.core.addresses import Callback, Network, Refusal, known, learn, pinned
 
 PEER = "10.1.2.3"
 NEVER = [
@@ -343,3 +343,44 @@ def test_an_address_is_learnt_if_and_only_if_it_is_admitted(peer: str, address: 
     host = f"[{address}]" if ":" in address else address
     result = learn(f"http://{host}:8081/", None, peer, tuple(allowed))
     assert isinstance(result, Callback) == admitted(address, peer, allowed)
+
+
+class TestLimited:
+    """The operator's networks may be others by now than when an address was learnt."""
+
+    @pytest.mark.parametrize(
+        ("before", "now", "admitted"),
+        [
+            (("10.9.0.0/16",), ("10.9.0.0/16",), ("10.9.1.1", "10.9.2.1", "10.9.3.1")),
+            (("10.9.0.0/16",), ("10.9.1.0/24",), ("10.9.1.1",)),
+            (("10.9.1.0/24",), ("10.0.0.0/8",), ("10.9.1.1",)),
+            (
+                ("10.9.0.0/16", "fd00::/8"),
+                ("fd00::/16", "10.9.1.0/24", "10.9.2.0/24"),
+                ("10.9.1.1", "10.9.2.1", "fd00::1"),
+            ),
+            (("10.9.0.0/16",), (), ()),
+            ((), ("10.9.0.0/16",), ()),
+            (("10.9.0.0/16",), ("fd00::/8", "10.8.0.0/16"), ()),
+        ],
+    )
+    def test_what_both_admit_is_admitted_and_the_peer(
+        self, before: tuple[str, ...], now: tuple[str, ...], admitted: tuple[str, ...]
+    ) -> None:
+        limited = learnt("http://cp.example/", allowed=before).limited(networks(*now))
+        tried = ("10.9.1.1", "10.9.2.1", "10.9.3.1", "10.8.0.1", "fd00::1", "fdff::1")
+        assert {address for address in tried if limited.admits(address)} == {*admitted}
+        assert limited.admits(PEER)
+
+    def test_what_was_configured_is_not_touched(self) -> None:
+        assert pinned("http://cp.example/").limited(()) == pinned("http://cp.example/")
+
+    def test_nothing_is_lost_where_nothing_has_changed(self) -> None:
+        callback = learnt("http://cp.example/", allowed=("10.9.0.0/16", "fd00::/8"))
+        assert callback.limited(networks("10.9.0.0/16", "fd00::/8")) == callback
+
+
+@pytest.mark.parametrize("text", ["anywhere", "10.0.0.1/8", ""])
+def test_networks_that_are_none_are_not_known(text: str) -> None:
+    with pytest.raises(ValueError):
+        known("http://cp.example/", ["10.0.0.0/8", text])

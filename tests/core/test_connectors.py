@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.core.memory import Connector, Connectors
+from bridge.core.connectors import Connector, Connectors
 from bridge.ocpp.enums import AuthorizationStatus, ChargePointErrorCode, ChargePointStatus
 from bridge.ocpp.messages import (
     HeartbeatRequest,
@@ -21,12 +21,10 @@ from bridge.ocpp.types import IdTagInfo
 NOON = "2026-01-02T12:00:00Z"
 
 
-def start(connectors: Connectors, connector: int, transaction: int) -> Connector | None:
+def start(connectors: Connectors, connector: int, transaction: int, status: str = "Accepted") -> Connector | None:
     request = StartTransactionRequest(connectorId=connector, idTag="A", timestamp=NOON, meterStart=0)
-    answer = StartTransactionResponse(
-        transactionId=transaction, idTagInfo=IdTagInfo(status=AuthorizationStatus.Accepted)
-    )
-    return connectors.see(request, answer)
+    info = IdTagInfo(status=AuthorizationStatus(status))
+    return connectors.see(request, StartTransactionResponse(transactionId=transaction, idTagInfo=info))
 
 
 def stop(connectors: Connectors, transaction: int) -> Connector | None:
@@ -101,3 +99,48 @@ def test_what_says_nothing_new_changes_no_record() -> None:
     assert say(connectors, 1, "Charging") is None
     assert connectors.see(HeartbeatRequest(), HeartbeatResponse(currentTime=NOON)) is None
     assert say(connectors, 1, "Faulted") == Connector(number=1, status="Faulted", transaction_id=7)
+
+
+@pytest.mark.parametrize("status", ["Blocked", "Expired", "Invalid", "ConcurrentTx"])
+def test_an_id_tag_that_is_not_accepted_opens_no_transaction(status: str) -> None:
+    connectors = Connectors((Connector(number=1, status="Finishing", ended=True),))
+    start(connectors, 1, 0, status)
+    assert state(connectors) == ("Finishing", None, False)
+    start(connectors, 2, 0, status)
+    assert stop(connectors, 0) is None
+    assert (state(connectors)[2], state(connectors, 2)) == (False, (None, None, False))
+
+
+def test_a_transaction_id_that_stands_for_several_connectors_ends_none() -> None:
+    connectors = Connectors(())
+    for number in (1, 2):
+        start(connectors, number, 0)
+    assert stop(connectors, 0) is None
+    say(connectors, 1, "Available")
+    assert stop(connectors, 0) == Connector(number=2, ended=True)
+
+
+def test_the_one_that_was_not_heard_of_for_the_longest_is_forgotten() -> None:
+    connectors = Connectors((), limit=3)
+    for number in (1, 2, 3, 1, 4):
+        say(connectors, number, "Faulted")
+    assert [*connectors.by_number] == [3, 1, 4]
+    assert state(connectors, 2) == (None, None, False)
+
+
+def test_one_with_an_open_transaction_is_kept_while_others_can_go() -> None:
+    connectors = Connectors((Connector(number=9, transaction_id=7), Connector(number=1), Connector(number=2)), limit=2)
+    assert [*connectors.by_number] == [9, 2]
+    for number in range(1000):
+        say(connectors, 1000 + number, "Faulted")
+    assert (state(connectors, 9)[1], len(connectors.by_number)) == (7, 2)
+    for number in (1, 2):
+        start(connectors, number, number)
+    assert [*connectors.by_number] == [1, 2]
+
+
+def test_a_hostile_charge_point_fills_no_memory() -> None:
+    connectors = Connectors(())
+    for number in range(1000):
+        start(connectors, number, number)
+    assert len(connectors.by_number) == 256

@@ -59,6 +59,16 @@ def test_one_that_did_not_arrive_is_the_first_again() -> None:
     assert a.hop_id == "h2"
 
 
+def test_another_than_the_first_may_be_sent() -> None:
+    a, b = pending("a"), pending("b")
+    both = lane(a, b)
+    b.instead = True
+    assert both.send(b, "h1", 5.0) is b
+    assert (both.out, b.hop_id, keys(both)) == (b, "h1", ["b", "a"])
+    both.take_back()
+    assert (b.instead, keys(both)) == (False, ["b", "a"]), "it was tried to send it"
+
+
 def test_nothing_can_be_taken_back_when_nothing_is_out() -> None:
     with pytest.raises(AssertionError):
         lane(pending("a")).take_back()

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from bridge.core import memory
-from bridge.core.memory import Alias, Aliases, Answered, Connector, Connectors, Record, Retries, fingerprint
+from bridge.core.connectors import Connector, Connectors
+from bridge.core.memory import Alias, Aliases, Answered, Record, Retries, fingerprint
 from bridge.ocpp.enums import (
     ChargePointErrorCode,
     ChargePointStatus,
@@ -48,6 +49,7 @@ from tests.core.samples import (
 
 MOST = 2**31 - 1
 WIDE, WIDER = 2**31, 2**40
+DAY = 24 * 3600.0
 
 
 class TestFingerprint:
@@ -97,28 +99,42 @@ class TestRetries:
 
     def test_an_answer_is_known_by_its_fingerprint(self) -> None:
         retries = Retries([self.answered(1)])
-        retries.add(self.answered(2))
-        assert [retries.answer_to(mark) for mark in ("1", "2")] == [start_conf(1), start_conf(2)]
+        retries.add(self.answered(2), 0.0)
+        assert [retries.answer_to(mark, 0.0) for mark in ("1", "2")] == [start_conf(1), start_conf(2)]
 
     @pytest.mark.parametrize("mark", [None, "", "3"])
     def test_another_is_not(self, mark: str | None) -> None:
-        assert Retries([self.answered(1)]).answer_to(mark) is None
+        assert Retries([self.answered(1)]).answer_to(mark, 0.0) is None
 
     def test_the_oldest_is_forgotten_when_there_are_too_many(self) -> None:
         retries = Retries([self.answered(1), self.answered(2)], limit=2)
-        retries.add(self.answered(3))
-        assert [retries.answer_to(str(number)) for number in (1, 2, 3)] == [None, start_conf(2), start_conf(3)]
+        retries.add(self.answered(3), 0.0)
+        assert [retries.answer_to(str(number), 0.0) for number in (1, 2, 3)] == [None, start_conf(2), start_conf(3)]
 
     def test_the_same_takes_no_second_place(self) -> None:
         retries = Retries([self.answered(1), self.answered(2)], limit=2)
-        retries.add(structs.replace(self.answered(2), answer=STOP_CONF))
-        assert [retries.answer_to(mark) for mark in ("1", "2")] == [start_conf(1), STOP_CONF]
+        retries.add(structs.replace(self.answered(2), answer=STOP_CONF), 0.0)
+        assert [retries.answer_to(mark, 0.0) for mark in ("1", "2")] == [start_conf(1), STOP_CONF]
 
     def test_a_thousand(self) -> None:
         retries = Retries(self.answered(number) for number in range(1000))
-        assert retries.answer_to("0") is not None
-        retries.add(self.answered(1000))
-        assert (retries.answer_to("0"), retries.answer_to("1")) == (None, start_conf(1))
+        assert retries.answer_to("0", 0.0) is not None
+        retries.add(self.answered(1000), 0.0)
+        assert (retries.answer_to("0", 0.0), retries.answer_to("1", 0.0)) == (None, start_conf(1))
+
+    def test_after_a_week_it_is_another_message(self) -> None:
+        retries = Retries([Answered(fingerprint="1", answer=start_conf(1), age=DAY)])
+        retries.add(self.answered(2), 100.0)
+        week = 100.0 + 7 * DAY
+        assert [retries.answer_to(mark, week - DAY) for mark in ("1", "2")] == [start_conf(1), start_conf(2)]
+        assert [retries.answer_to(mark, week) for mark in ("1", "2")] == [None, start_conf(2)]
+        assert retries.answer_to("2", week + 1) is None
+
+    def test_what_is_too_old_takes_no_room(self) -> None:
+        retries = Retries([self.answered(1), self.answered(2)])
+        retries.add(self.answered(3), 0.0)
+        retries.add(self.answered(4), 8 * DAY)
+        assert [retries.answer_to(str(number), 0.0) for number in (1, 2, 3, 4)] == [None, None, None, start_conf(4)]
 
 
 def profile(transaction_id: int | None) -> ChargingProfile:
@@ -240,6 +256,14 @@ class TestAliases:
         """The store keeps the latest."""
         aliases = Aliases((Alias(transaction_id=WIDE, alias=MOST - 1000),))
         assert aliases.outward(stop(WIDER))[0] == stop(MOST - 1001)
+
+    def test_the_oldest_name_is_forgotten_when_there_are_too_many(self) -> None:
+        aliases = Aliases((), limit=2)
+        for number in range(3):
+            assert aliases.outward(stop(WIDE + number))[0] == stop(MOST - number)
+        assert aliases.inward(stop(MOST)) == stop(MOST)
+        assert aliases.inward(stop(MOST - 1)) == stop(WIDE + 1)
+        assert aliases.outward(stop(WIDE))[0] == stop(MOST - 3)
 
     def test_an_id_that_is_the_name_of_another_gets_one_too(self) -> None:
         aliases = Aliases((Alias(transaction_id=WIDE, alias=MOST),))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bridge.core.commands import Keep
-from bridge.core.memory import Answered, Connector, fingerprint
+from bridge.core.connectors import Connector
+from bridge.core.memory import Answered, fingerprint
 from tests.core.playbook import (
     CP,
     CS,

@@ -9,9 +9,9 @@ import pytest
 from msgspec import structs
 
 from bridge.core.commands import Keep, Note, Outcome, Report, SendAnswer, SetTimer
+from bridge.core.connectors import Connector
 from bridge.core.events import AnswerReceived
 from bridge.core.links import Side, Status
-from bridge.core.connectors import Connector
 from bridge.core.memory import Alias, Answered, Memory, fingerprint
 from bridge.errors import ErrorCode
 from bridge.ocpp.actions import Party
@@ -1337,6 +1337,186 @@ class TestAnAnswerIsKeptBeforeItIsTold:
         assert playbook << calls(CP, "c1", START) >> sends(CS, "h1", START) << answers(CS, "h1", START_CONF) >> ANY_KEEP
         assert playbook.session.in_progress() == 1
         assert playbook << wait(29.99) << wait(0.01) >> tells(CP, "c1", START_CONF) >> closes(CS)
+
+
+class TestWhatIsAnsweredInAPartysPlace:
+    """Rule 17. What stands in for the message is told by the Way, as an answer."""
+
+    def unknown(self) -> Playbook:
+        """Nobody knows where the Charge Point can be called back."""
+        return Playbook(SOAP_CHARGE_POINT, SOAP_CENTRAL_SYSTEM) << up(CS) << down(CP, reason="it has not said")
+
+    def test_needs_no_link(self) -> None:
+        assert (
+            self.unknown()
+            << calls(CS, "s1", LIST_VERSION, instead=True)
+            >> sends(CP, "h1", LIST_VERSION)
+            << answers(CP, "h1", LIST_VERSION_CONF)
+            >> tells(CS, "s1", LIST_VERSION_CONF)
+            << wait(60)
+        )
+
+    def test_overtakes_what_needs_one(self) -> None:
+        assert (
+            self.unknown()
+            << calls(CS, "s1", RESET)
+            << calls(CS, "s2", LIST_VERSION, instead=True)
+            >> sends(CP, "h1", LIST_VERSION)
+            << refuses(CP, "h1", ErrorCode.NotSupported)
+            >> tells_error(CS, "s2", ErrorCode.NotSupported)
+            << up(CP)
+            >> sends(CP, "h2", RESET)
+            << answers(CP, "h2", RESET_CONF)
+            >> tells(CS, "s1", RESET_CONF)
+        )
+
+    def test_waits_its_turn_where_there_is_one(self) -> None:
+        assert (
+            connected(SOAP_CHARGE_POINT, SOAP_CENTRAL_SYSTEM)
+            << calls(CS, "s1", RESET)
+            >> sends(CP, "h1", RESET)
+            << calls(CS, "s2", LIST_VERSION, instead=True)
+            << answers(CP, "h1", RESET_CONF)
+            >> tells(CS, "s1", RESET_CONF)
+            >> sends(CP, "h2", LIST_VERSION)
+        )
+
+    def test_waits_for_a_link_when_the_version_has_changed_meanwhile(self) -> None:
+        assert (
+            self.unknown()
+            << calls(CS, "s1", LIST_VERSION, instead=True)
+            >> sends(CP, "h1", LIST_VERSION)
+            << down(CP, undelivered="h1")
+            << up(CP)
+            >> sends(CP, "h2", LIST_VERSION)
+        )
+
+
+class TestAnAnswerThatComesTooLate:
+    """Rule 18."""
+
+    def late(self, **settings: Any) -> Playbook:
+        """A StartTransaction that was not answered in time."""
+        return (
+            connected(**settings)
+            << calls(CP, "c1", START)
+            >> sends(CS, "h1", START)
+            << wait(30)
+            >> tells_unanswered(CP, "c1")
+        )
+
+    def test_is_told_to_the_repetition(self) -> None:
+        playbook = self.late()
+        assert (
+            playbook
+            << answers(CS, "h1", START_CONF)
+            >> drops(CS, "h1")
+            << calls(CP, "c2", START)
+            >> tells(CP, "c2", START_CONF)
+        )
+        assert Answered(fingerprint=fingerprint(START) or "", answer=START_CONF) in playbook.records
+        assert Connector(number=1, transaction_id=7) in playbook.records
+
+    def test_is_put_away_before_it_is_told(self) -> None:
+        assert (
+            self.late(showing=(Keep,))
+            << answers(CS, "h1", START_CONF)
+            >> keeps("h1", Answered(fingerprint=fingerprint(START) or "", answer=START_CONF))
+            >> drops(CS, "h1")
+            << kept("h1")
+            << calls(CP, "c2", START)
+            >> tells(CP, "c2", START_CONF)
+        )
+
+    def test_of_a_stop(self) -> None:
+        assert (
+            connected()
+            << calls(CP, "c1", STOP)
+            >> sends(CS, "h1", STOP)
+            << wait(30)
+            >> tells_unanswered(CP, "c1")
+            << answers(CS, "h1", STOP_CONF)
+            >> drops(CS, "h1")
+            << calls(CP, "c2", STOP)
+            >> tells(CP, "c2", STOP_CONF)
+        )
+
+    def test_is_told_to_the_repetition_that_waits(self) -> None:
+        assert (
+            self.late()
+            << calls(CP, "c2", HEARTBEAT)
+            >> sends(CS, "h2", HEARTBEAT)
+            << calls(CP, "c3", START)
+            << calls(CP, "c4", START)
+            << answers(CS, "h1", START_CONF)
+            >> drops(CS, "h1")
+            >> tells(CP, "c3", START_CONF)
+            >> tells(CP, "c4", START_CONF)
+            << answers(CS, "h2", HEARTBEAT_CONF)
+            >> tells(CP, "c2", HEARTBEAT_CONF)
+        )
+
+    def test_is_nothing_new_once_the_repetition_was_answered(self) -> None:
+        assert (
+            self.late()
+            << calls(CP, "c2", START)
+            >> sends(CS, "h2", START)
+            << answers(CS, "h2", start_conf(8))
+            >> tells(CP, "c2", start_conf(8))
+            << answers(CS, "h1", START_CONF)
+            >> drops(CS, "h1")
+            << calls(CP, "c3", START)
+            >> tells(CP, "c3", start_conf(8))
+        )
+
+    def test_gives_way_to_the_answer_of_a_repetition_that_is_out(self) -> None:
+        assert (
+            self.late()
+            << calls(CP, "c2", START)
+            >> sends(CS, "h2", START)
+            << answers(CS, "h1", START_CONF)
+            >> drops(CS, "h1")
+            << answers(CS, "h2", start_conf(8))
+            >> tells(CP, "c2", start_conf(8))
+            << calls(CP, "c3", START)
+            >> tells(CP, "c3", start_conf(8))
+        )
+
+    @pytest.mark.parametrize(
+        "answer", [refuses(CS, "h1"), answers(CP, "h1", START_CONF), answers(CS, "h1", STOP_CONF)], ids=repr
+    )
+    def test_is_of_no_use_if_it_is_none(self, answer: AnswerReceived) -> None:
+        assert self.late() << answer >> drops(answer.party, "h1") << calls(CP, "c2", START) >> sends(CS, "h2", START)
+
+    def test_is_told_once(self) -> None:
+        assert (
+            self.late()
+            << answers(CS, "h1", START_CONF)
+            >> drops(CS, "h1")
+            << answers(CS, "h1", start_conf(8))
+            >> drops(CS, "h1")
+            << calls(CP, "c2", START)
+            >> tells(CP, "c2", START_CONF)
+        )
+
+    def test_has_an_alias_too(self) -> None:
+        playbook = self.late()
+        assert playbook << answers(CS, "h1", start_conf(2**31)) >> drops(CS, "h1")
+        assert playbook << calls(CP, "c2", START) >> tells(CP, "c2", start_conf(2**31 - 1))
+        assert Alias(transaction_id=2**31, alias=2**31 - 1) in playbook.records
+
+    def test_of_another_message_goes_nowhere(self) -> None:
+        assert (
+            connected()
+            << calls(CP, "c1", BOOT)
+            >> sends(CS, "h1", BOOT)
+            << wait(30)
+            >> tells_unanswered(CP, "c1")
+            << answers(CS, "h1", boot_conf(10))
+            >> drops(CS, "h1")
+            << calls(CP, "c2", BOOT)
+            >> sends(CS, "h2", BOOT)
+        )
 
 
 class TestTheTwoConnectionsOfAChargePointEndTogether:

@@ -97,11 +97,13 @@ class SessionMachine(RuleBasedStateMachine):
             if heard and not side.dialable:
                 self.referee.happen(LinkUp(at=0, party=party))
 
-    @rule(party=PARTIES, key=KEYS, kind=KINDS)
-    def a_call(self, party: Party, key: str, kind: str) -> None:
+    @rule(party=PARTIES, key=KEYS, kind=KINDS, instead=st.booleans())
+    def a_call(self, party: Party, key: str, kind: str, instead: bool = False) -> None:
+        """What a version lacks is only known of one that speaks SOAP."""
         if self.referee.can_call(party):
             call = call_of(f"{party}-{key}", REQUESTS[party][kind]())
-            self.referee.happen(CallReceived(at=0, party=party, key=key, call=call))
+            instead = instead and not self.referee.stage.sides[party.other].carries_answers
+            self.referee.happen(CallReceived(at=0, party=party, key=key, call=call, instead=instead))
 
     @rule(name=st.integers(0, 3), key=KEYS)
     def a_transaction_of_another_name_is_stopped(self, name: int, key: str) -> None:

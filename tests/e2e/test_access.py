@@ -11,6 +11,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
@@ -317,6 +318,49 @@ def test_a_certificate_is_that_of_one_charge_point(tmp_path: Path) -> None:
                 assert await status(gateway, "CP%201", mine, **basic("CP 1", PASSWORD)) == 101
                 assert await status(gateway, "CP%201", mine) == 401
                 assert await status(gateway, "CP%201", theirs, **basic("CP 1", PASSWORD)) == 403
+
+    run(walk())
+
+
+def test_over_soap_likewise(tmp_path: Path) -> None:
+    authority, stranger = Authority(tmp_path), Authority(tmp_path, "other")
+    mine = authority.client(authority.issue("mine", "CP-1.example", common_name="CP 1"))
+    theirs = authority.client(authority.issue("theirs", "CP-2.example", common_name="CP 2"))
+    none = authority.client()
+    forged = authority.client(stranger.issue("forged", "CP-1.example", common_name="CP 1"))
+
+    async def status(gateway: Gateway, client: Any, path: str = "", **headers: str) -> int:
+        host, port = gateway.soap_address
+        url = f"https://{host}:{port}{PATH}{path}"
+        said = {"Content-Type": "application/soap+xml; charset=utf-8"} | headers
+        async with aiohttp.ClientSession() as http:
+            response = await http.post(url, data=envelope(), ssl=client, headers=said)
+            return response.status
+
+    async def walk() -> None:
+        tls = TLS(**authority.issue("gateway", "127.0.0.1"), client_ca=authority.file, client_certificate="asked")
+        listener = {"listen": Listen("127.0.0.1", 0), "tls": tls}
+        async with RawCentralSystem() as central:
+            tables: dict[str, Any] = {"soap": listener, "gateway": {"call_timeout": 0.2}}
+            told = settings(central.url, route={"authentication": "certificate"}, **tables)
+            async with running(told) as gateway:
+                assert await status(gateway, theirs) == 403
+                assert await status(gateway, none) == 403
+                assert await status(gateway, none, **basic("CP 1", PASSWORD)) == 403
+                with pytest.raises(aiohttp.ClientError):  # of an authority that nobody trusts here
+                    await status(gateway, forged)
+                assert nobody(gateway)
+                # Let in: the Central System does not answer here.
+                assert [await status(gateway, mine), await status(gateway, mine, "/CP%201")] == [503, 503]
+                assert await status(gateway, mine, "/CP%202") == 403
+            basically = {"CP 1": ChargePoint(password=Secret(PASSWORD))}
+            async with running(settings(central.url, charge_points=basically, **tables)) as gateway:
+                # Where Basic is asked no certificate is needed, but that of somebody else harms.
+                assert await status(gateway, theirs, **basic("CP 1", PASSWORD)) == 403
+                assert await status(gateway, mine) == 401
+                assert nobody(gateway)
+                assert await status(gateway, none, **basic("CP 1", PASSWORD)) == 503
+                assert await status(gateway, mine, **basic("CP 1", PASSWORD)) == 503
 
     run(walk())
 

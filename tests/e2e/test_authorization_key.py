@@ -16,9 +16,14 @@ from bridge import config
 from bridge.config import ChargePoint, Secret, Settings
 from bridge.gateway import Gateway
 from tests.e2e.stage import (
+    CP,
     RawCentralSystem,
+    answering,
     dialled,
+    envelope,
+    listening,
     logged,
+    post,
     reachable,
     run,
     running,
@@ -27,6 +32,7 @@ from tests.e2e.stage import (
 )
 
 OLD, FAR, KEY = b"the old one", b"the far one", bytes(range(236, 256))
+QUICK = {"reconnect_min": 0.05, "reconnect_max": 0.2}
 OWN = {"password": Secret(OLD), "central_system_password": Secret(FAR)}
 
 
@@ -169,6 +175,65 @@ def test_a_central_system_that_takes_the_text_for_the_key_gets_that() -> None:
             central.refuse = None
             assert await status(gateway, KEY) == 101
             assert shown_to(central) == KEY.hex().encode()
+
+    run(walk())
+
+
+@pytest.mark.parametrize("manage", [True, False])
+def test_a_soap_charge_point_of_a_json_central_system_has_one_too(manage: bool) -> None:
+    """A translated leg: what it shows us over HTTP, and what we show in its name."""
+
+    async def beat(gateway: Gateway, password: bytes, source: str | None = None) -> int:
+        shown = dict(basic(password))
+        return (await post(gateway, envelope(source=source), headers=shown)).status
+
+    accepted = f'<changeConfigurationResponse xmlns="{CP}"><status>Accepted</status></changeConfigurationResponse>'
+
+    async def walk() -> None:
+        async with (
+            RawCentralSystem() as central,
+            listening(answering(accepted)) as point,
+            running(told(central.url, manage=manage, central_system=QUICK)) as gateway,
+        ):
+            async with asyncio.TaskGroup() as group:
+                asked = group.create_task(beat(gateway, OLD, point.url))
+                link = await central.connected()
+                await link.serve()
+            assert asked.result() == 200
+            with logged() as lines:
+                setting = {"key": "AuthorizationKey", "value": KEY.hex()}
+                assert await link.ask([2, "1", "ChangeConfiguration", setting]) == [3, "1", {"status": "Accepted"}]
+            assert len(warnings(lines)) == 2
+            wrong, right = (OLD, KEY) if manage else (KEY, OLD)
+            assert await beat(gateway, wrong) == 401
+            await link.websocket.close()
+            async with asyncio.TaskGroup() as group:
+                again = group.create_task(beat(gateway, right))
+                await (await central.connected()).serve()
+            assert again.result() == 200
+            assert shown_to(central) == (KEY if manage else FAR)
+
+    run(walk())
+
+
+def test_a_newer_password_wins_after_a_reload_too() -> None:
+    newer = {"password": Secret(b"newer"), "central_system_password": Secret(b"farther")}
+
+    async def walk() -> None:
+        async with RawCentralSystem() as central, running(told(central.url)) as gateway:
+            await change(gateway, central, {"status": "Accepted"})
+            # Nothing new in it: the key still holds.
+            gateway.reload(told(central.url))
+            assert [await status(gateway, OLD), await status(gateway, KEY)] == [401, 101]
+            assert shown_to(central) == KEY
+            with logged() as lines:
+                gateway.reload(told(central.url, own=newer))
+                assert [await status(gateway, KEY), await status(gateway, b"newer")] == [401, 101]
+            assert shown_to(central) == b"farther"
+            assert sum("the configuration has a newer password" in line for line in lines) == 2
+            # Nor does it come back with the old configuration.
+            gateway.reload(told(central.url))
+            assert [await status(gateway, KEY), await status(gateway, OLD)] == [401, 101]
 
     run(walk())
 

@@ -400,7 +400,8 @@ def test_a_websocket_peer_that_does_not_read_is_hung_up_on(limits: dict[str, Any
     async def walk() -> None:
         soap = reachable()
         async with soap_central_system() as central:
-            told = settings(central.url, soap=soap, central_system={"protocol": "ocpp1.6s"}, limits=limits)
+            hasty = {"messages_per_second": 1e6, "messages_burst": 10**6}
+            told = settings(central.url, soap=soap, central_system={"protocol": "ocpp1.6s"}, limits=limits | hasty)
             async with running(told) as gateway:
                 deaf = await deaf_to(gateway.websocket_address)
                 loop = asyncio.get_running_loop()
@@ -409,8 +410,8 @@ def test_a_websocket_peer_that_does_not_read_is_hung_up_on(limits: dict[str, Any
                 with logged() as lines:
                     with contextlib.suppress(ConnectionError):
                         while True:  # what is refused is quoted in the refusal
-                            frame = json.dumps([2, "x", "y" * 60_000, {}]).encode()
-                            await loop.sock_sendall(deaf, framed(0x81, frame))
+                            frame = json.dumps([2, "x", "y" * 200, {}]).encode()
+                            await loop.sock_sendall(deaf, framed(0x81, frame) * 100)
                     await until(lambda: any("link down" in line and "CP 9" in line for line in lines))
                 await served(gateway)
                 assert [why in line for line in lines if "link down" in line] == [True]

@@ -304,6 +304,8 @@ async def soap_charge_point(bridge: Bridge, secret: Planted, main: RawCentralSys
         await link.serve()
     assert asked.result().status == 200
     assert await commanded(link, secret, "changed-key") == {"3", "4"}
+    if "OCPP_BRIDGE__GATEWAY__MANAGE_AUTHORIZATION_KEY" in bridge.environment:
+        right = {"Authorization": basic("S-1", secret["changed-key"])}
     async with asyncio.TaskGroup() as group:
         asked = group.create_task(post(bridge, envelope(identity="S-1"), headers=right))
         while (frame := await link.receive())[0] != 2:
@@ -360,6 +362,12 @@ async def charge_point_with_a_token(bridge: Bridge, secret: Planted) -> None:
         await connect(f"{bridge.websocket_url}/{secret['wrong-token']}/T-1")
     async with charge_point(f"{bridge.websocket_url}/{secret['url-token']}/T-1") as link:
         assert (await link.ask([2, "1", "Heartbeat", {}]))[0] == 3
+    for token in ("url-token", "wrong-token"):
+        for after in ("", "/T-1"):
+            path = f"/services/CentralSystemService/{secret[token]}{after}"
+            to = f"<a:To>http://bridge.example{path}</a:To>"
+            answer = await post(bridge, envelope(identity="T-1", headers=to), path=path)
+            assert (answer.status == 200) is (token == "url-token")
 
 
 _COMMANDS = "/services/ChargePointService"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import ip_network
@@ -13,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from bridge.core.addresses import Callback
+from bridge.core.addresses import Callback, learn
 from bridge.core.connectors import Connector
 from bridge.core.memory import Alias, Answered, Memory, Record, fingerprint
-from bridge.gateway.keeping import Keeping, callback_of
+from bridge.gateway.keeping import Keeping
 from bridge.store import AnsweredRecord, ChargePointRecord, Store
 from tests.core.samples import BOOT, START, START_CONF, STOP, STOP_CONF, boot_conf, start_conf
 
@@ -126,6 +127,12 @@ class TestMemory:
         memory = life.restart().memory_of("RDAM 123")
         assert memory.connectors == (Connector(number=1, status="Charging"),)
         assert memory.answered == (Answered(fingerprint=MARK, answer=start_conf(8)),)
+
+    def test_an_answer_has_an_age(self, life: Life) -> None:
+        life.keep(Answered(fingerprint=MARK, answer=START_CONF))
+        life.clock.now += 100
+        (answered,) = life.restart().memory_of("RDAM 123").answered
+        assert answered == Answered(fingerprint=MARK, answer=START_CONF, age=100)
 
     def test_an_answer_is_kept_for_a_week(self, life: Life) -> None:
         life.keep(Answered(fingerprint=MARK, answer=START_CONF), Alias(transaction_id=2**40, alias=5))
@@ -237,7 +244,7 @@ class TestHeard:
         life.keeping.heard("RDAM 123", interval=None, boot=None, callback=None)
         known = life.restart().record_of("RDAM 123")
         assert known is not None
-        assert (known.transport, known.interval, callback_of(known)) == ("json", 300, LEARNT)
+        assert (known.transport, known.interval, known.callback_url) == ("json", 300, LEARNT.url)
         assert life.keeping.memory_of("RDAM 123").boot == BOOT
 
     def test_its_identity_stays_as_it_was_first_written(self, life: Life) -> None:
@@ -258,14 +265,11 @@ class TestCallback:
     )
     def test_it_is_there_after_a_restart(self, life: Life, learnt: Callback) -> None:
         life.keeping.heard("RDAM 123", "soap", callback=learnt)
-        record = life.restart().record_of("RDAM 123")
-        assert record is not None and callback_of(record) == learnt
+        assert life.restart().callback_of("RDAM 123", learnt.networks or ()) == learnt
 
     def test_its_networks_limit_it_as_before(self, life: Life) -> None:
         life.keeping.heard("RDAM 123", "soap", callback=LEARNT)
-        record = life.restart().record_of("RDAM 123")
-        assert record is not None
-        restored = callback_of(record)
+        restored = life.restart().callback_of("RDAM 123", (ip_network("0.0.0.0/0"), ip_network("2001:db8::/64")))
         assert restored is not None
         assert [restored.admits(at) for at in ("192.0.2.7", "192.0.2.8", "2001:db8::9", "127.0.0.1")] == [
             True,
@@ -274,7 +278,26 @@ class TestCallback:
             False,
         ]
 
+    def test_and_so_do_those_that_the_operator_admits_now(self, life: Life) -> None:
+        life.keeping.heard("RDAM 123", "soap", callback=LEARNT)
+        restored = life.restart().callback_of("RDAM 123", ())
+        assert restored is not None and not restored.admits("2001:db8::9")
+
+    def test_a_guess_is_still_one(self, life: Life) -> None:
+        for peer in ("192.0.2.7", "2001:db8::7"):
+            guess = learn("/addressing/anonymous", None, peer, ())
+            assert isinstance(guess, Callback) and guess.guessed
+            life.keeping.heard("RDAM 123", "soap", callback=guess)
+            assert life.restart().callback_of("RDAM 123", ()) == guess
+
     def test_there_is_none_if_none_was_learnt(self, life: Life) -> None:
         life.keeping.heard("RDAM 123", "soap")
-        record = life.restart().record_of("RDAM 123")
-        assert record is not None and callback_of(record) is None
+        assert life.restart().callback_of("RDAM 123", ()) is None
+        assert life.keeping.callback_of("nobody", ()) is None
+
+    def test_one_that_cannot_be_read_is_none(self, life: Life, caplog: pytest.LogCaptureFixture) -> None:
+        record = ChargePointRecord(identity="RDAM 123", last_seen=NOW, transport="soap", version="1.6")
+        life.put(structs.replace(record, callback_url="http://192.0.2.7/", callback_networks=("anywhere",)))
+        with caplog.at_level(logging.WARNING):
+            assert life.restart().callback_of("RDAM 123", ()) is None
+        assert "a stored callback address cannot be read" in caplog.text

@@ -15,6 +15,7 @@ from bridge.core.links import Terms
 from bridge.errors import UnknownIdentity
 from bridge.gateway.placement import Placement, Placements
 
+_LETTERS = st.one_of(st.characters(codec="ascii", exclude_categories=["Cc"]), st.sampled_from("ßİÄẞﬃ"))
 MAIN = CentralSystem(url="ws://main.example/ocpp")
 SOAP = CentralSystem(protocol="ocpp1.6s", url="http://soap.example/services/CentralSystemService")
 
@@ -154,11 +155,21 @@ class TestNamed:
         with pytest.raises(UnknownIdentity):
             placements(Route(charge_point="A*", central_system="soap")).named("B1")
 
-    @given(
-        st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), min_size=1),
-        st.text(st.characters(codec="ascii", exclude_categories=["Cc"])),
-        st.text(st.characters(codec="ascii", exclude_categories=["Cc"])),
+    @pytest.mark.parametrize(
+        ("template", "identity"), [("Straße-{identity}", "A"), ("İ{identity}İ", "ß"), ("{identity}-ßß", "İ")]
     )
+    def test_in_letters_that_are_longer_when_case_is_folded(self, template: str, identity: str) -> None:
+        some = placements(Route(charge_point="*", central_system="soap", central_system_identity=template))
+        name = some.of(identity).name
+        for said in (name, name.casefold()):
+            assert some.named(said).identity.casefold() == identity.casefold()
+
+    def test_a_part_of_a_folded_letter_is_no_prefix(self) -> None:
+        some = placements(Route(charge_point="*", central_system="soap", central_system_identity="s{identity}"))
+        with pytest.raises(UnknownIdentity):
+            some.named("ßA")
+
+    @given(st.text(_LETTERS, min_size=1), st.text(_LETTERS), st.text(_LETTERS))
     def test_whoever_has_a_name_is_found_by_it(self, identity: str, before: str, after: str) -> None:
         template = f"{before}{{identity}}{after}"
         some = placements(Route(charge_point="*", central_system="soap", central_system_identity=template))

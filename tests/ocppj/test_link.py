@@ -18,13 +18,21 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from bridge.errors import BridgeError, ErrorCode
 from bridge.ocpp.actions import Party
-from bridge.ocpp.messages import AuthorizeRequest, AuthorizeResponse, HeartbeatRequest, HeartbeatResponse
+from bridge.ocpp.messages import (
+    AuthorizeRequest,
+    AuthorizeResponse,
+    HeartbeatRequest,
+    HeartbeatResponse,
+    StartTransactionRequest,
+    StartTransactionResponse,
+)
 from bridge.ocpp.rpc import Call, CallError, CallResult, Unanswered, UnopenedRequest, UnopenedResponse
 from bridge.ocppj.link import Link, Terms
 from tests.mutations import mutated
 
 AT_MOST = 30
 NOW = "2026-01-02T03:04:05Z"
+START = StartTransactionRequest(connectorId=1, idTag="A", timestamp=NOW, meterStart=0)
 STRICT = Terms(peer=Party.CHARGE_POINT, strict=True)
 TOLERANT = Terms(peer=Party.CHARGE_POINT)
 RELAY = Terms(peer=Party.CHARGE_POINT, relay=True)
@@ -167,6 +175,44 @@ def test_an_answer_is_matched_with_the_call_that_is_out() -> None:
             await ends.peer.send('[4, "1", "SecurityError", "no", {"a": 1}]')
             error = CallError(unique_id="1", code="SecurityError", description="no", details={"a": 1})
             assert await ends.told() == ("answer", error)
+
+    run(walk())
+
+
+def test_an_answer_that_comes_late_is_read_where_it_is_of_use() -> None:
+    async def walk() -> None:
+        async with joined(Terms(peer=Party.CENTRAL_SYSTEM)) as ends:
+            asked: list[Any] = [START, AuthorizeRequest(idTag="A"), START, HeartbeatRequest()]
+            for number, payload in enumerate(asked):
+                action = type(payload).__name__.removesuffix("Request")
+                ends.link.send(Call(unique_id=str(number), action=action, payload=payload))
+                await ends.receive()
+            info = '"idTagInfo": {"status": "Accepted"}'
+            for unique_id, payload, kind in (
+                ("1", f"{{{info}}}", Unanswered),
+                ("2", f'{{{info}, "transactionId": 2}}', StartTransactionResponse),
+                ("2", f'{{{info}, "transactionId": 2}}', Unanswered),
+                ("0", f'{{{info}, "transactionId": 1}}', StartTransactionResponse),
+                ("3", f'{{"currentTime": "{NOW}"}}', HeartbeatResponse),
+            ):
+                await ends.peer.send(f'[3, "{unique_id}", {payload}]')
+                _, answer = await ends.told()
+                assert answer.unique_id == unique_id
+                assert type(getattr(answer, "payload", answer)) is kind
+
+    run(walk())
+
+
+def test_no_more_than_a_hundred_late_answers_are_waited_for() -> None:
+    async def walk() -> None:
+        async with joined(Terms(peer=Party.CENTRAL_SYSTEM)) as ends:
+            for number in range(102):
+                ends.link.send(Call(unique_id=str(number), action="StartTransaction", payload=START))
+            for unique_id, kind in (("0", Unanswered), ("1", CallResult), ("101", CallResult)):
+                payload = '{"idTagInfo": {"status": "Accepted"}, "transactionId": 2}'
+                await ends.peer.send(f'[3, "{unique_id}", {payload}]')
+                _, answer = await ends.told()
+                assert type(answer) is kind
 
     run(walk())
 

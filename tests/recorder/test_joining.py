@@ -13,7 +13,7 @@ from bridge.ocpp.messages import HeartbeatRequest, HeartbeatResponse
 from bridge.ocpp.rpc import Call, CallResult
 from bridge.ocpp.wire import Kind, Wire
 from bridge.recorder import joining
-from bridge.recorder.joined import Joined
+from bridge.recorder.joined import Joined, Seen, of_report
 from bridge.recorder.joining import GRACE, PATIENCE, Joining
 
 CP, CS = Party.CHARGE_POINT, Party.CENTRAL_SYSTEM
@@ -39,16 +39,16 @@ def report(unique_id: str = "n", hop_id: str | None = "f") -> Report:
 
 
 NOTES: list[Any] = [
-    lambda j: j.wire(NOW, "A", CP, wire("n", "in", inbound=True)),
-    lambda j: j.wire(NOW, "A", CS, wire("f", "on", inbound=False)),
-    lambda j: j.wire(NOW, "A", CS, wire("f", "back", inbound=True, kind="result")),
-    lambda j: j.wire(NOW, "A", CP, wire("n", "out", inbound=False, kind="result")),
-    lambda j: j.exchanged(7, NOW, "A", report()),
+    lambda j: j.wire(Seen(NOW, "A", CP, wire("n", "in", inbound=True))),
+    lambda j: j.wire(Seen(NOW, "A", CS, wire("f", "on", inbound=False))),
+    lambda j: j.wire(Seen(NOW, "A", CS, wire("f", "back", inbound=True, kind="result"))),
+    lambda j: j.wire(Seen(NOW, "A", CP, wire("n", "out", inbound=False, kind="result"))),
+    lambda j: j.ended(of_report(7, NOW, "A", report())),
 ]
 
 
 def data_of(message: Joined) -> list[str | None]:
-    return [None if entry is None else entry[1].data.decode() for entry in message.wires]
+    return [None if entry is None else entry.wire.data.decode() for entry in message.wires]
 
 
 def ended(j: Joining, now: float = NOW) -> list[list[str | None]]:
@@ -70,9 +70,9 @@ def test_a_unique_id_that_is_used_again_and_again() -> None:
     """Some Charge Points know only one."""
     j = Joining(count())
     for number in range(3):
-        j.wire(NOW, "A", CP, wire("1", f"in {number}", inbound=True))
-        j.exchanged(number, NOW, "A", report("1", None))
-        j.wire(NOW, "A", CP, wire("1", f"out {number}", inbound=False, kind="result"))
+        j.wire(Seen(NOW, "A", CP, wire("1", f"in {number}", inbound=True)))
+        j.ended(of_report(number, NOW, "A", report("1", None)))
+        j.wire(Seen(NOW, "A", CP, wire("1", f"out {number}", inbound=False, kind="result")))
     assert ended(j) == [[f"in {number}", None, None, f"out {number}"] for number in range(3)]
 
 
@@ -98,8 +98,8 @@ def test_at_once_it_is_as_it_is_and_comes_again() -> None:
 
 def test_a_frame_that_is_only_passed_on() -> None:
     j = Joining(count(5))
-    j.wire(NOW, "A", CP, wire("", "[9]", inbound=True, kind="other"))
-    j.wire(NOW, "A", CS, wire("", "[9]", inbound=False, kind="other"))
+    j.wire(Seen(NOW, "A", CP, wire("", "[9]", inbound=True, kind="other")))
+    j.wire(Seen(NOW, "A", CS, wire("", "[9]", inbound=False, kind="other")))
     assert j.done(NOW) == []
     (message,) = j.done(NOW + 2 * GRACE)
     assert (message.number, message.outcome, data_of(message)) == (5, "relayed", ["[9]", "[9]", None, None])
@@ -109,5 +109,5 @@ def test_what_belongs_to_nothing_is_bounded(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(joining, "_MOST", 10)
     j = Joining(count())
     for number in range(100):
-        j.wire(NOW, "A", CP, wire(str(number), "in", inbound=True))
+        j.wire(Seen(NOW, "A", CP, wire(str(number), "in", inbound=True)))
     assert j.waiting == 10

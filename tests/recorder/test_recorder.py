@@ -355,6 +355,36 @@ def test_what_waits_at_the_end_is_written(tmp_path: Path) -> None:
     run(walk())
 
 
+def test_the_file_of_an_earlier_version_is_put_aside(tmp_path: Path) -> None:
+    async def walk() -> None:
+        with sqlite3.connect(tmp_path / "x.messages.db") as connection:
+            connection.execute("PRAGMA user_version = 1")
+        connection.close()
+        async with recording(f"sqlite:///{tmp_path}/x.db") as recorder:
+            heartbeat(recorder)
+            assert len(await all_of(recorder)) == 1 and recorder.trouble is None
+        assert (tmp_path / "x.messages.db.corrupt").exists()
+
+    run(walk())
+
+
+def test_the_request_is_that_of_the_frame_that_was_sent() -> None:
+    """The request is read from the frame that was sent; where there is none, and none was taken, it is held itself."""
+
+    async def walk() -> None:
+        async with recording() as recorder:
+            call = Call(unique_id="n", action="Authorize", payload=AuthorizeRequest(idTag="ANNA"))
+            recorder.exchanged("CP 1", report(call, Outcome.UNANSWERED, None, "f"))
+            message = await last_of(recorder)
+            assert bytes(message.request.model) == b'{"idTag":"***"}' and message.request.sent is None
+            recorder.wire("CP 1", CS, wire("g", b'[2,"g","Authorize",{"idTag":"ANNA"', inbound=False))
+            recorder.exchanged("CP 1", report(call, Outcome.UNANSWERED, None, "g"))
+            message = await last_of(recorder)
+            assert message.request.model is None and message.request.sent is not None
+
+    run(walk())
+
+
 def rows(path: Path) -> int:
     connection = sqlite3.connect(path)
     try:

@@ -16,15 +16,7 @@ from bridge.simulators.json_central_system import JsonCentralSystem
 from bridge.simulators.json_charge_point import HandshakeRefused, JsonChargePoint
 from bridge.simulators.script import DEFAULT_SCRIPT, read_script, run_script
 from bridge.simulators.wire import Payload, Refused, WireMessage
-
-NOON = "2026-01-02T12:00:00Z"
-PROFILE = {
-    "chargingProfileId": 1,
-    "stackLevel": 0,
-    "chargingProfilePurpose": "TxDefaultProfile",
-    "chargingProfileKind": "Absolute",
-    "chargingSchedule": {"chargingRateUnit": "A", "chargingSchedulePeriod": [{"startPeriod": 0, "limit": 6.1}]},
-}
+from tests.simulators.samples import COMMANDS, NOON
 
 Talk = Callable[[JsonCentralSystem, JsonChargePoint], Coroutine[Any, Any, None]]
 
@@ -58,37 +50,6 @@ def test_the_built_in_session_is_carried() -> None:
         assert central.answers.transactions[1]["idTag"] == "DRIVER-1"
 
     assert connected(talk).violations == []
-
-
-COMMANDS: dict[str, tuple[Payload, Payload]] = {
-    "CancelReservation": ({"reservationId": 7}, {"status": "Rejected"}),
-    "ChangeAvailability": ({"connectorId": 0, "type": "Operative"}, {"status": "Accepted"}),
-    "ChangeConfiguration": ({"key": "NumberOfConnectors", "value": "9"}, {"status": "Rejected"}),
-    "ClearCache": ({}, {"status": "Accepted"}),
-    "ClearChargingProfile": ({"stackLevel": 4}, {"status": "Unknown"}),
-    "DataTransfer": ({"vendorId": "v", "data": "<&>"}, {"status": "Accepted", "data": "<&>"}),
-    "GetConfiguration": (
-        {"key": ["HeartbeatInterval", "Nonsense"]},
-        {
-            "configurationKey": [{"key": "HeartbeatInterval", "readonly": False, "value": "300"}],
-            "unknownKey": ["Nonsense"],
-        },
-    ),
-    "GetDiagnostics": ({"location": "ftp://a/b"}, {"fileName": "diagnostics.log"}),
-    "GetLocalListVersion": ({}, {"listVersion": 0}),
-    "RemoteStartTransaction": ({"idTag": "A", "chargingProfile": PROFILE}, {"status": "Accepted"}),
-    "RemoteStopTransaction": ({"transactionId": 1}, {"status": "Accepted"}),
-    "ReserveNow": (
-        {"connectorId": 1, "expiryDate": NOON, "idTag": "A", "reservationId": 7},
-        {"status": "Accepted"},
-    ),
-    "Reset": ({"type": "Soft"}, {"status": "Accepted"}),
-    "SendLocalList": ({"listVersion": 4, "updateType": "Full"}, {"status": "Accepted"}),
-    "SetChargingProfile": ({"connectorId": 1, "csChargingProfiles": PROFILE}, {"status": "Accepted"}),
-    "TriggerMessage": ({"requestedMessage": "Heartbeat"}, {"status": "Accepted"}),
-    "UnlockConnector": ({"connectorId": 1}, {"status": "Unlocked"}),
-    "UpdateFirmware": ({"retrieveDate": NOON, "location": "ftp://a/b"}, {}),
-}
 
 
 def test_every_command_has_an_answer_that_fits_its_schema() -> None:

@@ -19,19 +19,11 @@ import bridge
 from bridge.simulators.soap_central_system import SoapCentralSystem
 from bridge.simulators.soap_charge_point import SoapChargePoint
 from bridge.simulators.wire import Payload, Refused, WireMessage
+from tests.simulators.samples import COMMANDS, NOON
 
 WSDL = Path(bridge.__file__).parents[1] / "wsdl" / "ocpp16"
 CS = "urn://Ocpp/Cs/2015/10/"
 NS = {"s": "http://www.w3.org/2003/05/soap-envelope", "a": "http://www.w3.org/2005/08/addressing", "c": CS}
-NOON = "2026-01-02T12:00:00Z"
-PROFILE = {
-    "chargingProfileId": 1,
-    "stackLevel": 0,
-    "chargingProfilePurpose": "TxDefaultProfile",
-    "chargingProfileKind": "Absolute",
-    "chargingSchedule": {"chargingRateUnit": "A", "chargingSchedulePeriod": [{"startPeriod": 0, "limit": 6.1}]},
-}
-
 Talk = Callable[[SoapCentralSystem, SoapChargePoint], Coroutine[Any, Any, None]]
 
 
@@ -77,37 +69,6 @@ def test_every_request_of_a_charge_point_has_an_answer() -> None:
     assert central.violations == []
     assert {action for _, action, _ in central.received} == set(central.behaviour)
     assert len(central.behaviour) == 10
-
-
-COMMANDS: dict[str, tuple[Payload, Payload]] = {
-    "CancelReservation": ({"reservationId": 7}, {"status": "Rejected"}),
-    "ChangeAvailability": ({"connectorId": 0, "type": "Operative"}, {"status": "Accepted"}),
-    "ChangeConfiguration": ({"key": "NumberOfConnectors", "value": "9"}, {"status": "Rejected"}),
-    "ClearCache": ({}, {"status": "Accepted"}),
-    "ClearChargingProfile": ({"stackLevel": 4}, {"status": "Unknown"}),
-    "DataTransfer": ({"vendorId": "v", "data": "<&>"}, {"status": "Accepted", "data": "<&>"}),
-    "GetConfiguration": (
-        {"key": ["HeartbeatInterval", "Nonsense"]},
-        {
-            "configurationKey": [{"key": "HeartbeatInterval", "readonly": False, "value": "300"}],
-            "unknownKey": ["Nonsense"],
-        },
-    ),
-    "GetDiagnostics": ({"location": "ftp://a/b"}, {"fileName": "diagnostics.log"}),
-    "GetLocalListVersion": ({}, {"listVersion": 0}),
-    "RemoteStartTransaction": ({"idTag": "A", "chargingProfile": PROFILE}, {"status": "Accepted"}),
-    "RemoteStopTransaction": ({"transactionId": 1}, {"status": "Accepted"}),
-    "ReserveNow": (
-        {"connectorId": 1, "expiryDate": NOON, "idTag": "A", "reservationId": 7},
-        {"status": "Accepted"},
-    ),
-    "Reset": ({"type": "Soft"}, {"status": "Accepted"}),
-    "SendLocalList": ({"listVersion": 4, "updateType": "Full"}, {"status": "Accepted"}),
-    "SetChargingProfile": ({"connectorId": 1, "csChargingProfiles": PROFILE}, {"status": "Accepted"}),
-    "TriggerMessage": ({"requestedMessage": "Heartbeat"}, {"status": "Accepted"}),
-    "UnlockConnector": ({"connectorId": 1}, {"status": "Unlocked"}),
-    "UpdateFirmware": ({"retrieveDate": NOON, "location": "ftp://a/b"}, {}),
-}
 
 
 def test_every_command_reaches_the_address_that_a_charge_point_told() -> None:

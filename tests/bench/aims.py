@@ -1,0 +1,122 @@
+"""What issue 7 aims at, beside what was measured. It is the row "bridge" that is judged: the recorder off, POSTs on
+connections that are kept open as the floor keeps them, its log as it ships, to a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from msgspec import Struct
+
+from tests.bench.figures import table
+from tests.bench.idle import Fleet
+from tests.bench.latency import Row as LatencyRow
+from tests.bench.overload import Overloaded
+from tests.bench.rates import Row
+from tests.bench.startup import Started
+from tests.bench.timing import Piece
+
+# Others may take so much of the machine without the figures being in doubt.
+_QUIET = 0.05
+
+
+class Measurements(Struct, kw_only=True):
+    """All sections; None was not measured, text says why it could not be."""
+
+    rates: dict[str, list[Row]] = {}
+    codec: list[Piece] | None = None
+    start: list[Started] | str | None = None
+    idle: list[Fleet] | str | None = None
+    latency: list[LatencyRow] | None = None
+    overload: Overloaded | str | None = None
+    # What others took of the machine's cores during each section, 0 to 1; None where that is not known.
+    others: dict[str, float | None] = {}
+    # Sections that could not be measured to the end, and why.
+    failed: dict[str, str] = {}
+
+
+class Aim(Struct, frozen=True, kw_only=True):
+    """`reached` is None where nothing was measured."""
+
+    what: str
+    aim: str
+    measured: float | None
+    reached: bool | None
+
+
+def judged(measurements: Measurements) -> list[Aim]:
+    """Every aim."""
+    return list(_judged(measurements))
+
+
+def _judged(m: Measurements) -> Iterator[Aim]:
+    def floor(row: Row) -> float | None:
+        return row.of_floor
+
+    def stock(row: Row) -> float | None:
+        return row.of_stock
+
+    yield _least("SOAP -> JSON, BootNotification, of floor", 0.55, _of(m, "soap-json", floor, "BootNotification"))
+    yield _least("SOAP -> JSON, BootNotification, x stock", 3, _of(m, "soap-json", stock, "BootNotification"))
+    yield _least("SOAP -> JSON, MeterValues x 20, of floor", 0.40, _of(m, "soap-json", floor, "MeterValues"))
+    yield _least("SOAP -> JSON, MeterValues x 20, x stock", 6, _of(m, "soap-json", stock, "MeterValues"))
+    yield _least("JSON -> SOAP, MeterValues x 20, of floor", 0.40, _of(m, "json-soap", floor, "MeterValues"))
+    yield _least("JSON -> JSON, the slowest message, of a bare relay", 0.70, _of(m, "json-json", floor))
+    yield _most("added latency, p99 at 50 % load, the slowest message, ms", 5, _added(m))
+    codec = [piece.us.median for piece in m.codec or () if piece.name == "MeterValues, SOAP to JSON"]
+    yield _most("codec, MeterValues x 20, XML to Struct to JSON, us", 150, codec[0] if codec else None)
+    fleets = m.idle if isinstance(m.idle, list) else []
+    yield _most("memory per idle SOAP session, link included, kB", 30, fleets[-1].kb_per_session if fleets else None)
+    starts = m.start if isinstance(m.start, list) else []
+    yield _most("start to serving, many stored sessions, s", 3, starts[-1].heartbeat.median if starts else None)
+    past = m.overload if isinstance(m.overload, Overloaded) else None
+    yield _least("past capacity, goodput of peak", 0.8, past.of_peak if past else None)
+    yield _most("past capacity, a refusal, p99, ms", 10, past.refusal_p99 if past else None)
+
+
+def _of(m: Measurements, leg: str, ratio: Callable[[Row], float | None], action: str = "") -> float | None:
+    """The lowest ratio of the rows that are meant."""
+    rows = [row for row in m.rates.get(leg, ()) if row.subject == "bridge" and action in ("", row.action)]
+    return min((known for row in rows if (known := ratio(row)) is not None), default=None)
+
+
+def _added(m: Measurements) -> float | None:
+    rows = [row for row in m.latency or () if row.share == 0.5 and row.percentile == "p99"]
+    return max((row.added.median for row in rows), default=None)
+
+
+def _least(what: str, aim: float, measured: float | None) -> Aim:
+    reached = None if measured is None else measured >= aim
+    return Aim(what=what, aim=f">= {aim:g}", measured=measured, reached=reached)
+
+
+def _most(what: str, aim: float, measured: float | None) -> Aim:
+    reached = None if measured is None else measured <= aim
+    return Aim(what=what, aim=f"<= {aim:g}", measured=measured, reached=reached)
+
+
+def noise(share: float | None) -> str:
+    """How quiet it was."""
+    return "what others did on the machine is not known" if share is None else f"others took {share:.0%} of all cores"
+
+
+def _cautions(measurements: Measurements) -> Iterator[str]:
+    rows = [row for leg in measurements.rates.values() for row in leg]
+    remarks = sorted({row.remark for row in rows if row.remark})
+    if remarks:
+        count = sum(bool(row.remark) for row in rows)
+        yield f"{count} of {len(rows)} rates are not the subject's own: {', '.join(remarks)}"
+    if measurements.failed:
+        yield f"failed, and not measured: {', '.join(measurements.failed)}"
+    loud = [f"{section} {share:.0%}" for section, share in measurements.others.items() if (share or 0) > _QUIET]
+    if loud:
+        yield f"others took more than {_QUIET:.0%} of all cores: {', '.join(loud)}; measure again when it is quiet"
+
+
+def report(aims: list[Aim], measurements: Measurements) -> str:
+    """For a person."""
+    said = {True: "yes", False: "NO", None: "not measured"}
+    rows = [
+        (aim.what, aim.aim, "" if aim.measured is None else f"{aim.measured:.3g}", said[aim.reached]) for aim in aims
+    ]
+    judged = table(("aim of issue 7", "aim", "measured", "reached"), rows)
+    return "\n".join((judged, *_cautions(measurements)))

@@ -1,0 +1,124 @@
+"""Exchanges per second on each leg, every subject of it in turn, again and again."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+
+from msgspec import Struct
+
+from tests.bench.figures import Figure, Plan, figure, table
+from tests.bench.legs import Leg, Measured, measured
+from tests.bench.load import Rate, closed
+
+# With this share of a core, a process has all that it can get. A load that has, before a subject that has less, is what
+# was measured; where neither has, others were at work on the machine.
+_BUSY = 0.93
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """What came of one action with one subject. `of_floor` and `of_stock` are None where there is none; the shares of a
+    core are 0 to 1, `cpu_us` is what the subject spent on an exchange, and `remark` says why the rate is not its own.
+    `of_floor_by_cpu` is what `of_floor` would be if it were: what the floor spends, of what the subject spends.
+    """
+
+    action: str
+    subject: str
+    per_second: Figure
+    of_floor: float | None
+    of_stock: float | None
+    of_floor_by_cpu: float | None
+    subject_core: float
+    load_core: float
+    cpu_us: float
+    remark: str
+
+
+async def measure(leg: Leg, plan: Plan) -> list[Row]:
+    """All of a leg."""
+    subjects = leg.at_a_glance if plan.quick else leg.subjects
+    runs: dict[tuple[str, str], list[Rate]] = {(a, s): [] for a in leg.actions for s in subjects}
+    async with AsyncExitStack() as stack:
+        running: dict[str, Measured] = {}
+        for kind in subjects:
+            running[kind] = await stack.enter_async_context(measured(leg, kind, plan.charge_points))
+        for repetition in range(plan.repetitions + 1):
+            for action, kind in runs:
+                one = running[kind]
+                try:
+                    rate = await closed(one.work[action], plan.seconds, one.subject.pid)
+                except RuntimeError as error:
+                    raise RuntimeError(f"{leg.title}, {action}, {kind}: {error}") from error
+                if repetition:  # the first is the warm-up
+                    runs[action, kind].append(rate)
+    return _rows(runs)
+
+
+def _rows(runs: dict[tuple[str, str], list[Rate]]) -> list[Row]:
+    rates = {key: figure(run.per_second for run in those) for key, those in runs.items()}
+    spent = {key: figure(1e6 * run.subject / run.per_second for run in those).median for key, those in runs.items()}
+
+    def reference(action: str, kind: str, wanted: str) -> tuple[str, str] | None:
+        """What `kind` is compared with: the one that differs in the same thing, if there is one."""
+        names = (f"{wanted}, {kind.partition(', ')[2]}", wanted)
+        known = [(action, name) for name in names if (action, name) in rates]
+        return None if not known or kind.startswith(wanted) else known[0]
+
+    def ratio(action: str, kind: str, wanted: str) -> float | None:
+        other = reference(action, kind, wanted)
+        return None if other is None else rates[action, kind].median / rates[other].median
+
+    def by_cpu(action: str, kind: str) -> float | None:
+        other = reference(action, kind, "floor")
+        return None if other is None or not spent[action, kind] else spent[other] / spent[action, kind]
+
+    def row(action: str, kind: str) -> Row:
+        subject = figure(run.subject for run in runs[action, kind]).median
+        load = figure(run.load for run in runs[action, kind]).median
+        return Row(
+            action=action,
+            subject=kind,
+            per_second=rates[action, kind],
+            of_floor=ratio(action, kind, "floor"),
+            of_stock=ratio(action, kind, "stock"),
+            of_floor_by_cpu=by_cpu(action, kind),
+            subject_core=subject,
+            load_core=load,
+            cpu_us=spent[action, kind],
+            remark="" if subject > _BUSY else "held back by the load" if load > _BUSY else "others took its core",
+        )
+
+    return [row(action, kind) for action, kind in runs]
+
+
+def report(leg: Leg, rows: list[Row]) -> str:
+    """For a person."""
+
+    def times(ratio: float | None) -> str:
+        return "" if ratio is None else f"{ratio:.2f}"
+
+    cells = [
+        (
+            f"{row.action}, {row.subject}",
+            row.per_second.text(),
+            times(row.of_floor),
+            times(row.of_stock),
+            f"{row.cpu_us:.0f}",
+            times(row.of_floor_by_cpu),
+            f"{row.subject_core:.0%}",
+            f"{row.load_core:.0%}",
+            row.remark,
+        )
+        for row in rows
+    ]
+    head = (
+        leg.title,
+        "exchanges/s (spread)",
+        "of floor",
+        "x stock",
+        "CPU, us",
+        "of floor by CPU",
+        "its core",
+        "load's core",
+        "",
+    )
+    return table(head, cells)

@@ -13,6 +13,8 @@ _log = logging.getLogger("bridge.tasks")
 class Tasks:
     """The running tasks of one owner. An exception that nobody awaits is logged, never swallowed."""
 
+    __slots__ = ("_running",)
+
     def __init__(self) -> None:
         self._running: set[asyncio.Task[Any]] = set()
 

@@ -19,7 +19,15 @@ ROOT = Path(bridge.__file__).parent
 
 # The model, and what everybody may know.
 _MODEL = ("bridge.ocpp", "bridge.errors")
-_TRANSPORT = (*_MODEL, "bridge.certificates", "bridge.dialects", "bridge.identity", "bridge.limits", "bridge.paths", "bridge.tasks")
+_TRANSPORT = (
+    *_MODEL,
+    "bridge.certificates",
+    "bridge.dialects",
+    "bridge.identity",
+    "bridge.limits",
+    "bridge.paths",
+    "bridge.tasks",
+)
 
 # What of ours each room may see.
 SEES: dict[str, tuple[str, ...]] = {
@@ -48,7 +56,14 @@ SEES: dict[str, tuple[str, ...]] = {
     "bridge.explaining": ("bridge.core.commands", *_MODEL),
     "bridge.masking": ("bridge.paths",),
     "bridge.recorder": (
-        *("bridge.core.commands", "bridge.explaining", "bridge.masking", "bridge.observing", "bridge.recorder", *_MODEL),
+        *(
+            "bridge.core.commands",
+            "bridge.explaining",
+            "bridge.masking",
+            "bridge.observing",
+            "bridge.recorder",
+            *_MODEL,
+        ),
     ),
     "bridge.trace": ("bridge.masking", "bridge.recorder.messages", "bridge.simulators", "bridge.trace", *_MODEL),
     "bridge.journal": (
@@ -59,7 +74,15 @@ SEES: dict[str, tuple[str, ...]] = {
     "bridge.admin": ("bridge.admin", "bridge.logs", "bridge.recorder.messages", "bridge.tasks", *_MODEL),
     "bridge.admin.metrics": ("bridge.admin.health", "bridge.core.commands", "bridge.observing", *_MODEL),
     "bridge.gateway": (
-        *("bridge.access", "bridge.admin", "bridge.config", "bridge.core", "bridge.gateway", "bridge.journal", "bridge.logs"),
+        *(
+            "bridge.access",
+            "bridge.admin",
+            "bridge.config",
+            "bridge.core",
+            "bridge.gateway",
+            "bridge.journal",
+            "bridge.logs",
+        ),
         *("bridge.observing", "bridge.ocppj", "bridge.ocpps", "bridge.recorder", "bridge.spans", "bridge.store"),
         *("bridge.masking", "bridge.tls", *_TRANSPORT),
     ),

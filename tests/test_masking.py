@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from bridge.masking import HIDDEN, is_secret, masked, names_credential, without_password
+from bridge.masking import HIDDEN, is_secret, masked, masked_around, names_credential, without_password
 
 KEY = "AuthorizationKey"
 TOKEN = "Zk3xJvK7wPqLmN5tR8bAx2Qe"
@@ -130,6 +130,40 @@ def test_nul_octets_that_are_no_text() -> None:
     assert masked(b"\0\1\2", id_tags=True) == b"***"
 
 
+def known(header: str = "", request: str = "<c:value>1 idTag</c:value>", behind: str = "") -> str:
+    return (
+        f'<s:Envelope xmlns:c="urn:c"><s:Header>{header}</s:Header><s:Body xmlns:x="u"><c:meterValuesRequest>{request}'
+        f"</c:meterValuesRequest></s:Body>{behind}</s:Envelope>"
+    )
+
+
+@pytest.mark.parametrize(
+    ("hidden", "shown"),
+    [
+        ({}, {}),
+        ({"header": "<w:Security>S</w:Security>"}, {"header": "<w:Security>***</w:Security>"}),
+        ({"header": f"<a:To>http://h{OURS}{TOKEN}</a:To>"}, {"header": f"<a:To>http://h{OURS}***</a:To>"}),
+        ({"header": "<v:idTag>A</v:idTag>"}, {"header": "<v:idTag>***</v:idTag>"}),
+        ({"request": "<c:value idTag='A'>1</c:value>"}, {"request": '<c:value idTag="***">1</c:value>'}),
+        ({"request": "<!--<idTag>A</idTag>-->"}, {"request": "<!--<idTag>***</idTag>-->"}),
+        ({"request": "<c:value>ftp://u:p@h</c:value>"}, {"request": "<c:value>ftp://u:***@h</c:value>"}),
+        ({"request": f"<c:value>{OURS}{TOKEN}</c:value>"}, {"request": f"<c:value>{OURS}***</c:value>"}),
+        ({"behind": "<v:idTag>A</v:idTag>"}, {"behind": "<v:idTag>***</v:idTag>"}),
+        (
+            {"request": "</c:meterValuesRequest><idTag>A</idTag><c:meterValuesRequest>"},
+            {"request": "</c:meterValuesRequest><idTag>***</idTag><c:meterValuesRequest>"},
+        ),
+    ],
+)
+def test_around_what_was_read(hidden: dict[str, str], shown: dict[str, str]) -> None:
+    assert masked_around(known(**hidden).encode(), id_tags=True).decode() == known(**shown)
+
+
+def test_attributes_of_what_was_read() -> None:
+    text = known().replace("<c:meterValuesRequest>", '<c:meterValuesRequest xmlns:y="u" idTag="A">')
+    assert masked_around(text.encode(), id_tags=True).decode() == text.replace('"A"', '"***"')
+
+
 TEXTS = st.text(max_size=30)
 
 
@@ -155,6 +189,7 @@ def test_xml_stays_xml(tag: str) -> None:
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 def test_anything_goes(data: bytes) -> None:
     masked(data, id_tags=True)
+    masked_around(data, id_tags=True)
     names_credential(data)
 
 

@@ -42,6 +42,7 @@ async def _serve(settings: Settings, path: Path | None) -> None:
     loop.add_signal_handler(signal.SIGHUP, _reload, gateway, path, notifier)
     await gateway.start()
     _spare_the_collector()
+    gateway.resumed.add_done_callback(lambda resumed: gc.freeze())
     notifier.ready()
     notifier.watch(loop)
     await stop.wait()

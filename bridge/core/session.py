@@ -365,7 +365,7 @@ class Session:
         lane = self.lanes[CENTRAL_SYSTEM]
         if self._boot is None or any(isinstance(pending.call.payload, BootNotificationRequest) for pending in lane):
             return
-        lane.waiting.appendleft(self._own(self._boot, at))
+        lane.waiting.insert(0, self._own(self._boot, at))
 
     def _on_link_down(self, event: LinkDown) -> Iterator[Command]:
         link, lane, side = self.links[event.party], self.lanes[event.party], self._sides[event.party]

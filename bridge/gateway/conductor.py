@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Protocol
 
 import msgspec
@@ -62,6 +62,11 @@ class Traffic(Protocol):
         """A Call has ended."""
 
 
+@lru_cache
+def _towards_central_system(manners: Manners) -> Manners:
+    return msgspec.structs.replace(manners, connection_per_call=False, close_after_answer=False, fractions=True)
+
+
 class Conductor:
     """One Charge Point's, by its ChargeBoxIdentity as it was first written."""
 
@@ -83,10 +88,10 @@ class Conductor:
         # Of the Charge Point's messages, refused ones too, over all its connections.
         self.pace = Bucket(limits.messages_per_second, limits.messages_burst, self._loop.time)
         self._timer: asyncio.TimerHandle | None = None
-        self._events: deque[Event] = deque()
+        self._events: list[Event] = []
         self._busy = False
         self._closed = False
-        self._quiet = asyncio.Event()
+        self._quiet: asyncio.Event | None = None  # who retires waits for it
         self._commands: dict[str, asyncio.Future[Answer]] = {}  # the operators', by the key that the Session has
 
     async def close(self) -> None:
@@ -100,6 +105,7 @@ class Conductor:
     async def retire(self) -> None:
         """The Charge Point belongs elsewhere now: let what is in flight end here, then hang up."""
         while self.session.in_progress():
+            self._quiet = self._quiet or asyncio.Event()
             self._quiet.clear()
             await self._quiet.wait()
         for party, way in self.ways.items():
@@ -163,9 +169,7 @@ class Conductor:
 
     def _treat(self, manners: Manners) -> None:
         self._manners = manners
-        self._towards_central_system = msgspec.structs.replace(
-            manners, connection_per_call=False, close_after_answer=False, fractions=True
-        )
+        self._towards_central_system = _towards_central_system(manners)
 
     async def command(self, call: Call) -> Answer:
         """Send an operator's `call` to the Charge Point, in the place of its Central System. Its one answer, in time.
@@ -257,7 +261,7 @@ class Conductor:
         self._busy = True
         try:
             while self._events:
-                for command in self.session.handle(self._events.popleft()):
+                for command in self.session.handle(self._events.pop(0)):
                     self._do(command)
         finally:
             self._busy = False
@@ -294,7 +298,8 @@ class Conductor:
     def _reported(self, report: Report) -> None:
         if not report.own:
             self._traffic.end()
-        self._quiet.set()
+        if self._quiet is not None:
+            self._quiet.set()
         if isinstance(report.answer, CallResult) and isinstance(report.answer.payload, BootNotificationResponse):
             self._keeping.heard(self.identity, boot=report.call.payload, interval=report.answer.payload.interval)
         self._observer.exchanged(self.identity, report)

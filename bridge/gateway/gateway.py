@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 
 import msgspec
@@ -52,10 +53,15 @@ _log = logging.getLogger("bridge.gateway")
 
 # WebSocket pings to Charge Points, and how long a handshake may take, the far side's included: seconds.
 _PING_INTERVAL, _OPEN_TIMEOUT = 30.0, 30.0
+# A few milliseconds' work.
+_RESUMED_AT_ONCE = 20
 
 
 class Gateway:
-    """All of it. `start` and `close` it once, inside one event loop."""
+    """All of it. `start` and `close` it once, inside one event loop. It serves before `resumed` is done: when all
+    Sessions are taken up that there were when it was last stopped."""
+
+    resumed: asyncio.Task[None]
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -76,7 +82,7 @@ class Gateway:
             self._store.close()
             self._recorder.close()
             raise
-        self._resume()
+        self.resumed = self._tasks.spawn(self._resume(), name="resuming")
 
     async def _start(self, settings: Settings, recording: Sequence[Observer]) -> None:
         self._trust.take_over(settings)
@@ -196,18 +202,21 @@ class Gateway:
         except UnknownIdentity:
             return True
 
-    def _resume(self) -> None:
-        """Take up the Sessions of the Charge Points that were there when the bridge was last stopped."""
+    async def _resume(self) -> None:
+        """Take up the Sessions of the Charge Points that were there when the bridge was last stopped, some at a time:
+        whoever has something to say meanwhile is answered."""
         now = time.time()
-        for record in self._keeping.charge_points():
+        for number, record in enumerate(self._keeping.charge_points()):
+            if number % _RESUMED_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            if self._traffic.draining:
+                return
             idle = 3 * record.interval if record.interval else 900
-            if record.transport != "soap" or now - record.last_seen > idle:
+            if record.transport != "soap" or now - record.last_seen > idle or self._sessions.get(record.identity):
                 continue
-            try:
+            with suppress(UnknownIdentity):
                 placement = self._placements.of(record.identity)
-            except UnknownIdentity:
-                continue
-            self._sessions.resume(placement, record, max(0.0, now - record.last_seen))
+                self._sessions.resume(placement, record, max(0.0, now - record.last_seen))
 
     def _server_of(self, place: Place) -> SoapServer | JsonServer | AdminServer:
         match place.table:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from bridge.config import Limits
 from bridge.limits.guard import Rules
 from bridge.ocppj.bounds import Bounds as FrameBounds
@@ -21,6 +23,7 @@ def rules(limits: Limits) -> Rules:
     )
 
 
+@lru_cache
 def frame_bounds(limits: Limits) -> FrameBounds:
     """Of a WebSocket, whoever dialled."""
     return FrameBounds(

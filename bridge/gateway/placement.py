@@ -94,6 +94,12 @@ class Placements:
         self._own = {identity.casefold(): own for identity, own in settings.charge_points.items()}
         self._routes = Routes([_route(route) for route in settings.routes], settings.charge_points)
         # Of Routes that are alike to the core, the first is found.
+        self._otherwise = Quirks(connection_per_call=settings.soap[0].connection_per_call)
+        self._terms = {
+            (name, emulates): _terms(settings, system, emulates)
+            for name, system in settings.central_systems.items()
+            for emulates in (False, True)
+        }
         self._quirks = {_route(route): _quirks(route) for route in reversed(settings.routes)}
         self._told = {_route(route): route for route in reversed(settings.routes)}
         self._tokens = frozenset(own.token for own in settings.charge_points.values() if own.token is not None)
@@ -141,13 +147,7 @@ class Placements:
             system=system,
             own=own,
             strict=route.strict,
-            terms=Terms(
-                call_timeout=self._settings.gateway.call_timeout,
-                reconnect_min=system.reconnect_min,
-                reconnect_max=system.reconnect_max,
-                replay_boot=system.replay_boot,
-                emulate_trigger=route.emulate_trigger,
-            ),
+            terms=self._terms[central_system, route.emulate_trigger],
             limits=self._settings.limits,
             listed=identity.casefold() in self._own,
             rule=rule_of(identity, own, self._told[route]),
@@ -155,7 +155,7 @@ class Placements:
             packs=self._settings.packs,
             tls=self._context_of(system.tls),
             callback_tls=self._context_of(own.tls),
-            otherwise=Quirks(connection_per_call=self._settings.soap[0].connection_per_call),
+            otherwise=self._otherwise,
         )
 
     def _chosen(self, identity: str, otherwise: str) -> str:
@@ -180,6 +180,16 @@ def _in_normal_form(settings: Settings) -> Settings:
             msgspec.structs.replace(route, charge_point=identities.normal(route.charge_point))
             for route in settings.routes
         ),
+    )
+
+
+def _terms(settings: Settings, system: CentralSystem, emulates: bool) -> Terms:
+    return Terms(
+        call_timeout=settings.gateway.call_timeout,
+        reconnect_min=system.reconnect_min,
+        reconnect_max=system.reconnect_max,
+        replay_boot=system.replay_boot,
+        emulate_trigger=emulates,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Any
 
 from bridge.config import Match, Pack, Quirks, zone_of
@@ -12,6 +13,11 @@ from bridge.ocpp.manners import Boot, Manners, Overlong
 
 def manners_of(said: Sequence[Quirks]) -> Manners:
     """Of each key the first that says something counts."""
+    return _manners_of(tuple(said))
+
+
+@lru_cache
+def _manners_of(said: tuple[Quirks, ...]) -> Manners:
     found: dict[str, Any] = {}
     for quirks in said:
         for name, value in keys_of(quirks).items():

@@ -215,6 +215,7 @@ class DialledWay:
                 self._denied()
             self._reports.link_down(Party.CENTRAL_SYSTEM, refused.reason)
             return
+        del target  # it would be kept as long as the connection
         self._socket = WebSocketWay(connection, Party.CENTRAL_SYSTEM, self._reports, self._terms)
         self._dialling = None
         self._reports.link_up(Party.CENTRAL_SYSTEM)

@@ -2,8 +2,7 @@
 
 A loop that takes up all that has come answers nobody before it has looked at everything: the more comes, the longer
 its turns are, and what it cannot do is refused as late as what it does is answered. Behind a turnstile the turns stay
-short. A burst waits, in order, and is served. When too many wait, who comes is refused at once, before any work; when
-it is no burst, but more than can be done, few are too many.
+short. A burst waits, in order, and is served. When too many wait, who comes is refused at once, before any work.
 """
 
 from __future__ import annotations
@@ -15,10 +14,6 @@ from typing import Protocol
 
 # Of about half a millisecond each: a turn has room for what else is to be done, and for many refusals.
 _PER_TURN = 4
-# Seconds for which somebody waits, without a break, until it is no burst any more but more than can be done; then only
-# a share of those may wait that a burst may have.
-_LASTING = 0.5
-_SHARE = 4
 
 
 class Entry(Enum):
@@ -40,25 +35,21 @@ class Visitor(Protocol):
 
 
 class Turnstile:
-    """`soon` calls in the next turn of the event loop; `clock` gives seconds and never goes back; `most` may wait at
-    once."""
+    """`soon` calls in the next turn of the event loop; `most` may wait at once."""
 
     def __init__(
         self,
         soon: Callable[[Callable[[], None]], object],
-        clock: Callable[[], float],
         *,
         most: int,
         per_turn: int = _PER_TURN,
     ) -> None:
         self._soon = soon
-        self._clock = clock
         self._most = most
         self._per_turn = per_turn
         self._passed = 0  # in this turn
         # OrderedDict: taking the first of a dict again and again walks over all that was taken before.
         self._waiting: OrderedDict[Visitor, None] = OrderedDict()
-        self._since = 0.0  # when it was that nobody waited
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -73,18 +64,10 @@ class Turnstile:
         if self._passed < self._per_turn and not self._waiting:
             self._pass()
             return Entry.PASSES
-        if not self._waiting:
-            self._since = self._clock()
-        elif len(self._waiting) >= self._room():
+        if len(self._waiting) >= self._most:
             return Entry.REFUSED
         self._waiting[visitor] = None
         return Entry.WAITS
-
-    def _room(self) -> int:
-        few = self._most // _SHARE
-        if len(self._waiting) < few or self._clock() - self._since < _LASTING:
-            return self._most
-        return few
 
     def leave(self, visitor: Visitor) -> None:
         """It does not want to wait any more."""

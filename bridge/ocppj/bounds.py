@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import cache
 
 from msgspec import Struct
 from websockets.asyncio.client import ClientConnection
@@ -93,6 +94,7 @@ class DialledConnection(Bounded, ClientConnection):
     """One that we opened."""
 
 
+@cache
 def dialled(bounds: Bounds) -> type[DialledConnection]:
     """Connections that keep to `bounds`."""
     attributes = {"bounds": bounds, "send_timeout": bounds.send_timeout, "max_unsent": bounds.max_unsent}

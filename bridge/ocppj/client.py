@@ -8,7 +8,9 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from msgspec import Struct
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.datastructures import Headers
 from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI, NegotiationError
+from websockets.http11 import Response
 from websockets.typing import Subprotocol
 
 from bridge.ocppj.bounds import Bounds, dialled
@@ -17,6 +19,8 @@ from bridge.ocppj.codec import SUBPROTOCOL
 # What RFC 3986 lets stand in a path segment besides letters, digits and -._~ (rule 2).
 _PCHAR = "!$&'()*+,;=:@"
 _POLICY = 1008
+# What websockets takes as a sign that the handshake is over.
+_SAID = Response(101, "Switching Protocols", Headers())
 
 
 class Target(Struct, frozen=True, kw_only=True):
@@ -64,6 +68,8 @@ async def dial(target: Target) -> ClientConnection:
     except (OSError, TimeoutError, InvalidHandshake, InvalidURI, ValueError, EOFError) as error:
         status = error.response.status_code if isinstance(error, InvalidStatus) else None
         raise DialRefused(f"{target.url} {_refusal(error, target)}", status) from error
+    # What was said in the handshake is read: it would be kept, two kilobytes, as long as the connection.
+    connection.request, connection.response = None, _SAID
     if connection.subprotocol is None:
         # OCPP-J 1.6 section 3.2: a server without a common subprotocol completes the handshake all the same.
         await connection.close(_POLICY, "no common subprotocol")

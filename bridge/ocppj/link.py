@@ -13,7 +13,7 @@ from typing import Protocol
 
 from msgspec import Struct
 from websockets.asyncio.connection import Connection, broadcast
-from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
+from websockets.exceptions import ConnectionClosed
 
 from bridge.errors import BridgeError, ErrorCode, MessageError
 from bridge.ocpp.actions import Party
@@ -30,7 +30,6 @@ _NO_ID = "-1"
 # Calls of which an answer that comes too late is read all the same: the one who asks again gets it.
 _WORTH_READING_LATE = frozenset({"StartTransaction", "StopTransaction"})
 _MOST_LATE = 100
-_NOT_UTF_8 = 1007
 # What was meant to be an answer, whatever is wrong with it.
 _ANSWER = re.compile(rb"\s*\[\s*[34]\b")
 
@@ -126,21 +125,16 @@ class Link:
     async def run(self) -> str:
         """Carry frames until the connection ends. Returns why it did."""
         try:
-            # Not decoded here: the codec reads octets, and what is passed on is passed on as octets.
-            while _is_utf_8(data := await self._connection.recv(decode=False)):
+            async for message in self._connection:
                 # What is not read here is not read from the socket either, and the sender has to wait.
                 while pause := self._terms.pace():  # noqa: ASYNC110  time is all there is to wait for
                     await asyncio.sleep(pause)
-                self._receive(data)
-            # RFC 6455 section 8.1: the connection fails.
-            await self._connection.close(_NOT_UTF_8, "text that is not UTF-8")
-        except ConnectionClosedOK:
-            return "it closed the connection"
+                self._receive(message.encode() if isinstance(message, str) else message)
         except ConnectionClosed as closed:
             return _why(closed)
         finally:
             await self._tasks.close()
-        return "it sent text that is not UTF-8"
+        return "it closed the connection"
 
     def _receive(self, data: bytes) -> None:
         try:
@@ -216,16 +210,6 @@ class Link:
 
 def _kind(message: Call | Answer) -> Kind:
     return "call" if isinstance(message, Call) else "result" if isinstance(message, CallResult) else "error"
-
-
-def _is_utf_8(data: bytes) -> bool:
-    if data.isascii():
-        return True
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _is_answer(data: bytes) -> bool:

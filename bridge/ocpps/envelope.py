@@ -75,7 +75,7 @@ def read(data: bytes, bounds: Bounds = PLAIN_BOUNDS) -> Envelope:
     for header in parts["Header"].iterchildren("*") if "Header" in parts else ():
         # OCPP-S 1.6 section 3.3: the header's name "is to be treated case-insensitively" (rule 38).
         named[local_name(header).lower()] = header
-        if header.tag.startswith(_WSA_2004):
+        if str(header.tag).startswith(_WSA_2004):
             spoken = WSA_2004
     return Envelope(
         soap=soap, identity=_text(named, "chargeboxidentity"), addressing=_addressing(named, spoken), body=content

@@ -9,7 +9,6 @@ import asyncio
 import logging
 import math
 import ssl
-import time
 from collections.abc import Callable, Sequence
 from urllib.parse import unquote
 
@@ -73,7 +72,7 @@ class SoapServer:
         self._body_timeout = body_timeout
         self._refused = refused
         self._house = House(rules, self._hung_up)
-        self._turnstile = Turnstile(_in_next_turn, time.monotonic, most=most_waiting)
+        self._turnstile = Turnstile(_in_next_turn, most=most_waiting)
         self._busy = Busy(doors, self._turnstile.full)
         self._idle_timeout = idle_timeout
         self._bounds = bounds

@@ -1,17 +1,20 @@
 """The messages in SQLite: one file beside the store's, or memory. Bounded by count, by age, and as a whole.
 
-It is written by one thread and read by others. Losing it is no harm, so nothing here waits for the disk, nor makes the
-store wait that shares it (synchronous = OFF): the end of the process loses nothing, a power cut may break the file, and
-then a fresh one is begun.
+It is written by one thread and read by others of the same process, and by nobody else while it is open: all share one
+connection. Losing it is no harm, so nothing here waits for the disk, nor makes the store wait that shares it
+(synchronous = OFF), and what takes a failed write back is in memory (journal_mode = MEMORY). The end of the process
+loses nothing; if it is killed, or the power is cut, in the middle of a write, the file may be broken, and then a fresh
+one is begun: a file that was not closed is checked when it is opened.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -49,8 +52,10 @@ DELETE FROM messages WHERE folded = :folded AND id <= (
     SELECT id FROM messages WHERE folded = :folded ORDER BY id DESC LIMIT 1 OFFSET :most
 )
 """
-# Seconds to wait for whoever else has the file locked.
-_PATIENCE = 5.0
+# Seconds to wait for whoever else has the file locked; that checking a file may take.
+_PATIENCE, _CHECKING = 5.0, 2.0
+# Stands in the file while it is open.
+_OPEN = 1
 
 
 class Unusable(Exception):
@@ -58,7 +63,7 @@ class Unusable(Exception):
 
 
 class _Outdated(Exception):
-    """It is of an earlier version of the bridge."""
+    """It is of an earlier version of the bridge, or nobody knows what is in it."""
 
 
 class Bounds(Struct, frozen=True, kw_only=True):
@@ -75,9 +80,8 @@ class Database:
     def __init__(self, path: Path | None, bounds: Bounds) -> None:
         self._path = path
         self._bounds = bounds
-        self._writer: sqlite3.Connection | None = None
-        self._reader: sqlite3.Connection | None = None
-        self._reading = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._using = threading.Lock()
         self._written: dict[str, int] = {}
         self._looked, self._rows, self._octets = 0.0, 0, 0  # when for too much, and what was written since
         self._file: tuple[int, int] | None = None
@@ -90,8 +94,7 @@ class Database:
         Unusable."""
         self.close()
         if self._path is None:
-            self._writer = self._reader = _opened(":memory:")
-            return _prepared(self._writer)
+            return self._connect(":memory:")
         self._path.parent.mkdir(parents=True, exist_ok=True)
         if self._path.exists() and not self._path.is_file():
             raise Unusable("it is not a file")
@@ -106,33 +109,33 @@ class Database:
         self._file = _file_at(self._path)
         return last
 
-    def _connect(self, path: Path) -> int:
-        self._writer = _opened(path)
-        # A message is some kilobytes: in pages of the usual size much of it would be in chains of them.
-        self._writer.execute("PRAGMA page_size = 32768")
-        self._writer.execute("PRAGMA journal_mode = WAL")
-        self._writer.execute("PRAGMA wal_autocheckpoint = 250")
-        self._writer.execute("PRAGMA synchronous = OFF")
-        last = _prepared(self._writer)
-        reader = _opened(path)
-        reader.execute("PRAGMA query_only = 1")
-        with self._reading:
-            self._reader = reader
+    def _connect(self, path: Path | str) -> int:
+        connection = _opened(path)
+        try:
+            last = _prepared(connection)
+        except BaseException:
+            connection.close()
+            raise
+        with self._using:
+            self._connection = connection
         return last
 
     def close(self) -> None:
         """Leave the file to others. What is read from here on is nothing."""
-        with self._reading:
-            reader, self._reader = self._reader, None
-            writer, self._writer = self._writer, None
-            for connection in {id(each): each for each in (reader, writer) if each is not None}.values():
-                with suppress(sqlite3.Error):
-                    connection.close()
+        with self._using:
+            connection, self._connection = self._connection, None
+            if connection is None:
+                return
+            with suppress(sqlite3.Error):
+                connection.execute("PRAGMA application_id = 0")
+            with suppress(sqlite3.Error):
+                connection.close()
 
     def put_aside(self) -> None:
         """The file is corrupt: it makes room for a fresh one."""
         self.close()
         assert self._path is not None
+        # Those of an earlier version.
         for suffix in ("-wal", "-shm"):
             Path(f"{self._path}{suffix}").unlink(missing_ok=True)
         with suppress(FileNotFoundError):
@@ -143,23 +146,28 @@ class Database:
     def write(self, rows: Sequence[Row], now: float) -> None:
         """Write `rows`, those with a known id in the place of what was there, and take out a part of what is too old or
         too much. Raises sqlite3.Error or Unusable, and then nothing is written."""
-        writer = self._writer
-        if writer is None:
-            raise Unusable("it is not open")
-        with self._reading if self._path is None else nullcontext():
-            try:
-                writer.execute("BEGIN IMMEDIATE")
-                _insert(writer, rows)
-                self._prune(writer, rows, now)
-                writer.execute("COMMIT")
-            except sqlite3.Error as error:
-                with suppress(sqlite3.Error):
-                    writer.rollback()
-                if _is_corrupt(error) and self._path is not None:
-                    self.put_aside()
-                raise
+        try:
+            with self._using:
+                self._written_in_one(rows, now)
+        except sqlite3.Error as error:
+            if _is_corrupt(error) and self._path is not None:
+                self.put_aside()
+            raise
         if self._path is not None and _file_at(self._path) != self._file:
             raise Unusable("it was removed, or another took its place")
+
+    def _written_in_one(self, rows: Sequence[Row], now: float) -> None:
+        if self._connection is None:
+            raise Unusable("it is not open")
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            _insert(self._connection, rows)
+            self._prune(self._connection, rows, now)
+            self._connection.execute("COMMIT")
+        except sqlite3.Error:
+            with suppress(sqlite3.Error):
+                self._connection.rollback()
+            raise
 
     def _prune(self, writer: sqlite3.Connection, rows: Sequence[Row], now: float) -> None:
         for folded in self._due(rows):
@@ -200,8 +208,8 @@ class Database:
         return self._read(f"SELECT {_LISTED} FROM messages WHERE id = ?", [number])  # noqa: S608
 
     def _read(self, statement: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
-        with self._reading:
-            return [] if self._reader is None else self._reader.execute(statement, values).fetchall()
+        with self._using:
+            return [] if self._connection is None else self._connection.execute(statement, values).fetchall()
 
 
 def _insert(writer: sqlite3.Connection, rows: Sequence[Row]) -> None:
@@ -215,27 +223,55 @@ def _insert(writer: sqlite3.Connection, rows: Sequence[Row]) -> None:
 
 def _octets(writer: sqlite3.Connection) -> int:
     names = ("page_count", "freelist_count", "page_size")
-    pages, free, size = (writer.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
-    return int((pages - free) * size)
+    pages, free, size = (_pragma(writer, name) for name in names)
+    return (pages - free) * size
 
 
-def _prepared(writer: sqlite3.Connection) -> int:
-    version = writer.execute("PRAGMA user_version").fetchone()[0]
+def _prepared(connection: sqlite3.Connection) -> int:
+    version = _pragma(connection, "user_version")
     if 0 < version < _VERSION:
         raise _Outdated
     if version > _VERSION:
         raise Unusable(f"it is of another version of ocpp-bridge ({version})")
-    writer.executescript(_SCHEMA)
-    writer.execute(f"PRAGMA user_version = {_VERSION}")
-    return int(writer.execute("SELECT coalesce(max(id), 0) FROM messages").fetchone()[0])
+    if _pragma(connection, "application_id") == _OPEN and not _is_sound(connection):
+        raise _Outdated
+    connection.execute(f"PRAGMA application_id = {_OPEN}")
+    connection.executescript(_SCHEMA)
+    connection.execute(f"PRAGMA user_version = {_VERSION}")
+    return int(connection.execute("SELECT coalesce(max(id), 0) FROM messages").fetchone()[0])
+
+
+def _is_sound(connection: sqlite3.Connection) -> bool:
+    """Whether all can be read that was written; False too if that takes long."""
+    deadline = time.monotonic() + _CHECKING
+    connection.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
+    try:
+        return bool(connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok")
+    except sqlite3.DatabaseError:
+        return False
+    finally:
+        connection.set_progress_handler(None, 0)
 
 
 def _opened(path: Path | str) -> sqlite3.Connection:
+    if isinstance(path, Path) and not path.exists():
+        path.touch(mode=0o600)  # what drivers and operators said is nobody else's business
     # Transactions are begun and ended by hand (isolation_level), by one thread at a time (check_same_thread).
     connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
-    # The process may write to the folder of its store, and to none where temporary files are.
-    connection.execute("PRAGMA temp_store = MEMORY")
+    # The process may write to the folder of its store, and to none where temporary files are. A message is some
+    # kilobytes: in pages of the usual size much of it would be in chains of them.
+    settings = ("temp_store = MEMORY", "page_size = 32768", "locking_mode = EXCLUSIVE", "journal_mode = MEMORY")
+    try:
+        for setting in (*settings, "synchronous = OFF"):
+            connection.execute(f"PRAGMA {setting}")
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
 
 
 def _is_corrupt(error: Exception) -> bool:

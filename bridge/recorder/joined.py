@@ -14,7 +14,7 @@ from msgspec import Struct, field
 
 from bridge import explaining
 from bridge.core.commands import Drop, Outcome, Report
-from bridge.masking import masked, without_password
+from bridge.masking import masked, masked_around, without_password
 from bridge.ocpp.actions import ACTIONS, Party
 from bridge.ocpp.losses import Loss
 from bridge.ocpp.messages import Request, Response
@@ -209,6 +209,7 @@ def of_frame(number: int, seen: Seen) -> Joined:
 def told(joined: Joined, *, id_tags: bool) -> Told:
     """What is kept of it, without credentials; `id_tags`: without them too."""
     ours = joined.opened and joined.action in _HARMLESS
+    read = ours and not joined.losses
     received, sent, answer_received, answer_sent = joined.wires
     return Told(
         joined.identity,
@@ -222,10 +223,10 @@ def told(joined: Joined, *, id_tags: bool) -> Told:
         joined.before,
         joined.beyond,
         (
-            None if received is None else _kept(received, joined.peer, id_tags, ours),
-            None if sent is None else _kept(sent, joined.peer, id_tags, ours),
-            None if answer_received is None else _kept(answer_received, joined.peer, id_tags, ours),
-            None if answer_sent is None else _kept(answer_sent, joined.peer, id_tags, ours),
+            None if received is None else _kept(received, joined.peer, id_tags, ours, read),
+            None if sent is None else _kept(sent, joined.peer, id_tags, ours, read),
+            None if answer_received is None else _kept(answer_received, joined.peer, id_tags, ours, read),
+            None if answer_sent is None else _kept(answer_sent, joined.peer, id_tags, ours, read),
         ),
     )
 
@@ -248,10 +249,13 @@ def instant(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _kept(seen: Seen, peer: str | None, id_tags: bool, ours: bool) -> Kept:
-    """`ours`: what we sent is harmless."""
+def _kept(seen: Seen, peer: str | None, id_tags: bool, ours: bool, read: bool) -> Kept:
+    """`ours`: what we sent is harmless; `read`: so is what we read, as far as it was read."""
     wire = seen.wire
-    data = masked(wire.data, id_tags=id_tags, harmless=ours and not wire.inbound)
+    if read and wire.inbound and wire.transport == "soap":
+        data = masked_around(wire.data, id_tags=id_tags)
+    else:
+        data = masked(wire.data, id_tags=id_tags, harmless=ours and not wire.inbound)
     return Kept(wire.transport, seen.at, peer if wire.inbound else None, len(wire.data), data)
 
 

@@ -1,7 +1,9 @@
-"""The thread that puts messages together and writes them, and the queue before it.
+"""The thread that writes messages, and the queue before it.
 
-Who puts something into the queue is on the path of a message, and waits for nothing. What the thread cannot follow, or
-has no disk for, is lost, and counted.
+Who puts something into the queue is on the path of a message, and waits for nothing. Every few messages it joins, masks
+and packs what is in the queue, while the processor has it at hand: later, in the thread, that costs far more. The
+thread does so with what is left, and with what is large. What it cannot follow, or has no disk for, is lost, and
+counted.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from pathlib import Path
 
 from bridge.recorder import joined
 from bridge.recorder.database import Database, Unusable
-from bridge.recorder.joined import Joined, Seen
+from bridge.recorder.joined import Joined, Row, Seen
 from bridge.recorder.joining import Joining
 
 _log = logging.getLogger("bridge.recorder")
@@ -27,7 +29,10 @@ _log = logging.getLogger("bridge.recorder")
 _MOST, _MOST_OCTETS = 50_000, 64_000_000
 # Seconds: what is written together; until a disk that failed is tried again; until what is too old is looked for
 # though nothing is said; that `close` waits for a disk that does not answer.
-_LINGER, _RETRY, _IDLE, _CLOSE_PATIENCE = 0.2, 30.0, 600.0, 10.0
+_LINGER, _RETRY, _IDLE, _CLOSE_PATIENCE = 0.25, 30.0, 600.0, 10.0
+# Joined at once are so many observations, of messages of so many octets in all; the rest is the thread's, and so is all
+# when more rows wait to be written.
+_TOGETHER, _TOGETHER_OCTETS, _MOST_ROWS = 40, 500_000, 2_000
 _FAULT = "a message was not recorded: a fault of ocpp-bridge itself, please report it"
 
 Note = Callable[[], None]
@@ -35,8 +40,8 @@ Note = Callable[[], None]
 
 
 class Writer:
-    """Writes to `database`, which it owns from `open` to `close`; `path` is its name, for the log. `joining` is the
-    thread's, `numbers` gives ids: both are there from `open` on.
+    """Writes to `database`, which it owns from `open` to `close`; `path` is its name, for the log. `joining` is
+    whose turn it is to join, `numbers` gives ids: both are there from `open` on.
 
     `lost` counts what could not be written; `trouble` says why nothing is, for a person.
     """
@@ -52,7 +57,10 @@ class Writer:
         self.trouble: str | None = None
         self.running = False
         self._queue: deque[tuple[int, Seen | Joined | Note | Future[None]]] = deque()
-        self._octets_in = self._octets_out = 0  # of one thread each
+        self._octets_in = self._octets_out = 0
+        self._turn = threading.Lock()  # whoever has it joins
+        self._rows: list[tuple[Joined, Row]] = []
+        self._waiting: list[Future[None]] = []
         self._hurry, self._wake = threading.Event(), threading.Event()
         self._closing = self._woken = False
         self._retry_at = 0.0
@@ -90,6 +98,8 @@ class Writer:
         if not self._woken:
             self._woken = True
             self._wake.set()
+        if len(self._queue) >= _TOGETHER:
+            self._join_now()
         return True
 
     def flush(self) -> Future[None]:
@@ -103,6 +113,19 @@ class Writer:
         self._wake.set()
         return written
 
+    def _join_now(self) -> None:
+        """Join what is in the queue, unless that is much, or the thread is at it."""
+        much = self._octets_in - self._octets_out > _TOGETHER_OCTETS or len(self._queue) > 2 * _TOGETHER
+        if much or len(self._rows) > _MOST_ROWS or not self._turn.acquire(blocking=False):
+            return
+        try:
+            self._take()
+            self._pack(self.joining.done(self._clock()), whole=True)
+        except Exception:
+            _log.exception(_FAULT)
+        finally:
+            self._turn.release()
+
     # The thread.
 
     def _run(self) -> None:
@@ -115,42 +138,59 @@ class Writer:
             self._wake.clear()
             self._hurry.clear()
             self._woken = False
-            waiting = self._take()
+            rows, waiting = self._rest(last)
             try:
-                self._write(self.joining.done(self._clock(), at_once=last or bool(waiting)))
+                self._write(rows)
             except Exception:
                 _log.exception(_FAULT)
             for future in waiting:
                 future.set_result(None)
         self._database.close()
 
-    def _take(self) -> list[Future[None]]:
-        """Join all that waits; gives who waits for it to be written."""
-        waiting: list[Future[None]] = []
+    def _rest(self, last: bool) -> tuple[list[tuple[Joined, Row]], list[Future[None]]]:
+        """All that is to be written, and who waits for that."""
+        with self._turn:
+            self._take()
+            at_once = last or bool(self._waiting)
+            try:
+                self._pack(self.joining.done(self._clock(), at_once=at_once), whole=not at_once)
+            except Exception:
+                _log.exception(_FAULT)
+            rows, self._rows = self._rows, []
+            waiting, self._waiting = self._waiting, []
+        return rows, waiting
+
+    def _take(self) -> None:
+        """Join all that waits."""
         for _ in range(len(self._queue)):
             octets, item = self._queue.popleft()
             self._octets_out += octets
-            if isinstance(item, Future):
-                waiting.append(item)
-                continue
             try:
                 if isinstance(item, Seen):
                     self.joining.wire(item)
                 elif isinstance(item, Joined):
                     self.joining.ended(item)
+                elif isinstance(item, Future):
+                    self._waiting.append(item)
                 else:
                     item()
             except Exception:
                 _log.exception(_FAULT)
-        return waiting
 
-    def _write(self, messages: Sequence[Joined]) -> None:
+    def _pack(self, messages: Sequence[Joined], *, whole: bool) -> None:
+        """Make rows of them. `whole`: none comes again, and what they are made of can go."""
+        for message in messages:
+            self._rows.append((message, joined.row(message, joined.told(message, id_tags=self._id_tags))))
+            if whole:
+                message.wires = []
+
+    def _write(self, rows: Sequence[tuple[Joined, Row]]) -> None:
+        messages = [message for message, _ in rows]
         if self.trouble is not None and (time.monotonic() < self._retry_at or not self._reconnected()):
             self._miss(messages)
             return
         try:
-            rows = [joined.row(message, joined.told(message, id_tags=self._id_tags)) for message in messages]
-            self._database.write(rows, self._clock())
+            self._database.write([row for _, row in rows], self._clock())
         except (OSError, sqlite3.Error, Unusable) as error:
             self._miss(messages)
             self._fail(error)

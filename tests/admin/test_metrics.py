@@ -61,11 +61,15 @@ def report(
     took: float = 0.02,
     losses: tuple[Loss, ...] = (),
     answer: Answer | None = None,
-    **whose: bool,
+    own: bool = False,
+    operator: bool = False,
 ) -> Report:
     """A Call that has ended."""
     call = Call(unique_id="1", action=action, payload=HeartbeatRequest(), losses=losses)
-    return Report(sender=sender, call=call, outcome=outcome, arrived=0.0, ended=took, answer=answer, **whose)
+
+    return Report(
+        sender=sender, call=call, outcome=outcome, arrived=0.0, ended=took, answer=answer, own=own, operator=operator
+    )
 
 
 def told(counted: Meter, name: str) -> dict[tuple[tuple[str, str], ...], float]:

@@ -248,7 +248,9 @@ def test_an_origin(files: Files, origin: str) -> None:
     assert told(files, f"[admin]\nallowed_origins = ['{origin}']") == []
 
 
-@pytest.mark.parametrize("origin", ["ocpp.example.com", "https://a/", "https://A", "*", "null", "https://u@a", "ws://a"])
+@pytest.mark.parametrize(
+    "origin", ["ocpp.example.com", "https://a/", "https://A", "*", "null", "https://u@a", "ws://a"]
+)
 def test_no_origin(files: Files, origin: str) -> None:
     (line,) = told(files, f"[admin]\nallowed_origins = ['https://a', '{origin}']")
     assert line.startswith("admin.allowed_origins[1]: ")

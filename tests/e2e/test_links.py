@@ -723,7 +723,7 @@ def test_an_address_that_is_not_the_peers_is_not_called() -> None:
 
 def test_a_name_is_judged_by_where_it_leads() -> None:
     # Some resolvers take a number for an address: this one is 127.0.0.2.
-    answer, _ = run(answer_to_reset("http://2130706434:9/", gateway=BRIEF))
+    answer, _ = run(answer_to_reset("http://2130706434:8081/", gateway=BRIEF))
     assert answer[:3] == [4, "id", "InternalError"]
     assert "leads to 127.0.0.2, which is not allowed" in answer[3]
 

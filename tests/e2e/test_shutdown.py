@@ -243,7 +243,7 @@ def test_a_gateway_that_cannot_start_leaves_nothing_behind() -> None:
                 probe.bind(("127.0.0.1", 0))
                 free = probe.getsockname()[1]
             soap = Soap(listen=Listen("127.0.0.1", free))
-            taken = type(told)(soap=soap, admin=Admin(listen=Listen(host, port)))
+            taken = type(told)(soap=(soap,), admin=Admin(listen=Listen(host, port)))
             with pytest.raises(OSError, match=rf"admin\.listen: cannot listen at 127\.0\.0\.1:{port}: "):
                 await Gateway(taken).start()
             # The port that it had taken is free again.

@@ -13,10 +13,9 @@ PASSES, WAITS, REFUSED = Entry.PASSES, Entry.WAITS, Entry.REFUSED
 
 
 class Loop:
-    """Turns when it is told to; so does its clock."""
+    """Turns when it is told to."""
 
     def __init__(self) -> None:
-        self.now = 0.0
         self._due: list[Callable[[], None]] = []
 
     def soon(self, call: Callable[[], None]) -> None:
@@ -49,7 +48,7 @@ class Hall:
 
     def __init__(self, *, most: int, per_turn: int = 2) -> None:
         self.loop, self.book = Loop(), list[str]()
-        self.turnstile = Turnstile(self.loop.soon, lambda: self.loop.now, most=most, per_turn=per_turn)
+        self.turnstile = Turnstile(self.loop.soon, most=most, per_turn=per_turn)
 
     def enter(self, *names: str) -> list[Entry]:
         return [self.turnstile.enter(Visitor(name, self.book)) for name in names]
@@ -86,23 +85,6 @@ def test_a_burst_waits_and_what_is_more_is_refused() -> None:
     assert hall.enter("k") == [REFUSED]
     hall.turn()
     assert hall.enter("l", "m", "n") == [WAITS, WAITS, REFUSED]
-
-
-def test_when_somebody_has_waited_for_long_without_a_break_few_may() -> None:
-    hall = Hall(most=8)
-    hall.enter(*"abcdefg")
-    hall.loop.now = 0.4
-    assert hall.enter("h") == [WAITS], "it may still be a burst"
-    hall.loop.now = 0.6
-    assert hall.enter("i") == [REFUSED]
-    hall.turn(), hall.turn()
-    assert len(hall.turnstile) == 2
-    assert hall.enter("j") == [REFUSED]
-    hall.turn()
-    hall.turn()
-    assert hall.enter(*"klm") == [PASSES, PASSES, WAITS], "everybody has passed: what waits now is a burst again"
-    assert hall.enter(*"nopqrst") == [WAITS] * 7
-    assert hall.enter("u") == [REFUSED]
 
 
 def test_who_has_left_is_not_called() -> None:

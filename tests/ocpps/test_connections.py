@@ -25,7 +25,7 @@ class Stage:
     def __init__(self, most: int) -> None:
         self.told: list[Why] = []
         self._due: list[Callable[[], None]] = []
-        self.turnstile = Turnstile(self._due.append, lambda: 0.0, most=most, per_turn=1)
+        self.turnstile = Turnstile(self._due.append, most=most, per_turn=1)
         self._house = House(Rules(), lambda peer, status, text, why: self.told.append(why))
         self._address = ("", 0)
         self._peers: list[Peer] = []

@@ -414,6 +414,36 @@ def test_a_corrupt_file_is_put_aside(tmp_path: Path) -> None:
     run(walk())
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_file_that_was_not_closed_is_read_if_it_is_whole(tmp_path: Path, whole: bool) -> None:
+    async def walk() -> None:
+        async with recording(f"sqlite:///{tmp_path}/x.db") as recorder:
+            for number in range(50):
+                authorize(recorder, number=number)
+            await recorder.flush()
+            killed = (tmp_path / "x.messages.db").read_bytes()
+        (tmp_path / "y.messages.db").write_bytes(killed if whole else killed[:40_000] + bytes(len(killed) - 40_000))
+        async with recording(f"sqlite:///{tmp_path}/y.db") as recorder:
+            assert len(await all_of(recorder)) == (50 if whole else 0)
+            assert recorder.trouble is None
+        assert (tmp_path / "y.messages.db.corrupt").exists() is not whole
+
+    run(walk())
+
+
+def test_as_many_as_come_at_once(tmp_path: Path) -> None:
+    async def walk() -> None:
+        async with recording(f"sqlite:///{tmp_path}/x.db") as recorder:
+            for number in range(500):
+                authorize(recorder, number=number, late=number % 2 == 0)
+            assert len(await all_of(recorder, limit=1000)) == 500
+            for item in (await recorder.messages(limit=1000)).items:
+                message = await recorder.message(item.id)
+                assert message is not None and message.response.sent is not None and message.request.sent is not None
+
+    run(walk())
+
+
 @pytest.mark.parametrize("break_it", [lambda path: path.mkdir(), another_version])
 def test_without_a_usable_file_it_says_so_once_and_tries_again(
     tmp_path: Path, break_it: Callable[[Path], None], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
@@ -476,3 +506,13 @@ def test_where_it_lies() -> None:
     assert path_beside("memory:") is None
     assert path_beside("sqlite:///var/ocpp-bridge.db") == Path("var/ocpp-bridge.messages.db")
     assert path_beside("sqlite:////var/lib/store") == Path("/var/lib/store.messages.db")
+
+
+def test_what_was_said_is_for_its_owner_to_read(tmp_path: Path) -> None:
+    async def walk() -> None:
+        async with recording(f"sqlite:///{tmp_path}/x.db") as recorder:
+            authorize(recorder, number=1)
+            await recorder.flush()
+            assert (tmp_path / "x.messages.db").stat().st_mode & 0o077 == 0
+
+    run(walk())

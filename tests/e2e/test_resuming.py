@@ -1,0 +1,60 @@
+"""A bridge that has many Sessions to take up again serves meanwhile."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import msgspec
+
+from bridge import config
+from bridge.config import Settings
+from bridge.gateway import Gateway
+from bridge.simulators.json_central_system import JsonCentralSystem
+from bridge.store import ChargePointRecord, Store
+from tests.e2e.stage import envelope, post, run, settings
+
+KNOWN = 300
+
+
+def stored(folder: Path, url: str) -> Settings:
+    """Of a bridge that has heard of many Charge Points just now."""
+    file = f"sqlite:///{folder / 'bridge.db'}"
+    store = Store(file)
+    store.open()
+    names = [f"CP {number}" for number in range(KNOWN)]
+    records = [
+        ChargePointRecord(identity=name, last_seen=time.time(), transport="soap", version="1.6") for name in names
+    ]
+    store.put(*records)
+    store.close()
+    return msgspec.structs.replace(settings(url), store=config.Store(url=file))
+
+
+def test_it_answers_before_all_sessions_are_taken_up(tmp_path: Path) -> None:
+    async def walk() -> None:
+        async with JsonCentralSystem() as central:
+            gateway = Gateway(stored(tmp_path, central.url))
+            await gateway.start()
+            try:
+                assert not gateway.resumed.done()
+                # The last one: it is there before its turn comes, and is not taken up a second time.
+                answer = await post(gateway, envelope(identity=f"CP {KNOWN - 1}"))
+                assert (answer.status, answer.fault) == (200, None)
+                await gateway.resumed
+                assert len(gateway._sessions) == KNOWN
+            finally:
+                await gateway.close()
+
+    run(walk())
+
+
+def test_a_bridge_that_is_stopped_at_once_takes_up_no_more(tmp_path: Path) -> None:
+    async def walk() -> None:
+        gateway = Gateway(stored(tmp_path, "ws://127.0.0.1:1/"))
+        await gateway.start()
+        await gateway.close()
+        assert gateway.resumed.done()
+        assert len(gateway._sessions) < KNOWN
+
+    run(walk())

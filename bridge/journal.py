@@ -24,6 +24,8 @@ from bridge.ocpp.types import KeyValue
 K = TypeVar("K", ChangeConfigurationRequest, KeyValue)
 
 _log = logging.getLogger("bridge.traffic")
+# RFC 6455 section 7.4.2: below it there are none, and HTTP has its own.
+_FIRST_CLOSE_CODE = 1000
 _encoder = msgspec.json.Encoder(decimal_format="number")
 # What only a Charge Point that was let in is refused for: it is the source, whatever address it shares with others.
 # Who names himself as he likes is known by his address alone.
@@ -97,10 +99,11 @@ class Journal(Observer):
             _say(logging.DEBUG, "unreadable", peer=sender, octets=len(data), begins=_raw(data[:500]))
 
     def handshake_refused(self, identity: str | None, peer: str, status: int, reason: str, why: Why) -> None:
-        """A WebSocket was not let in."""
+        """A WebSocket was not let in, or hung up on for what it did."""
+        what, code = ("hung up on", "close") if status >= _FIRST_CLOSE_CODE else ("handshake refused", "HTTP")
         if (more := self._due(identity, peer, why)) is not None:
-            said = {"identity": identity, "peer": peer, "reason": f"HTTP {status}: {reason}", "why": why.value}
-            _say(logging.WARNING, "handshake refused", **said, **more)
+            said = {"identity": identity, "peer": peer, "reason": f"{code} {status}: {reason}", "why": why.value}
+            _say(logging.WARNING, what, **said, **more)
 
     def _due(self, identity: str | None, peer: str | None, why: Why, by: Party | None = None) -> dict[str, int] | None:
         """What a line about a refusal says of those that had none; None if this one has none either, since there was

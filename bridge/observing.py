@@ -47,7 +47,8 @@ class Observer:
         came, where there is something."""
 
     def handshake_refused(self, identity: str | None, peer: str, status: int, reason: str, why: Why) -> None:
-        """A WebSocket was not let in: the HTTP status, and why, in a line and in a word."""
+        """A WebSocket was not let in, or hung up on for what it did: the HTTP status, or the close code; and why, in a
+        line and in a word."""
 
     def link_up(self, identity: str, party: Party, central_system: str) -> None:
         """The way to a party is open."""

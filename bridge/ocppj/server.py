@@ -27,7 +27,7 @@ from bridge.limits.guard import House, Rules
 from bridge.ocppj.bounds import Bounded, Bounds
 from bridge.ocppj.handshakes import Judged
 
-_PROTOCOL_ERROR, _INTERNAL_ERROR = 1002, 1011
+_PROTOCOL_ERROR, _TOO_BIG, _INTERNAL_ERROR = 1002, 1009, 1011
 _log = logging.getLogger("bridge.ocppj")
 # What websockets itself says of broken handshakes would be a traceback each; ours are refusals, logged as such.
 _silent = logging.getLogger("bridge.websockets.silent")
@@ -293,6 +293,12 @@ class _Connection(Judged, Bounded, ServerConnection):
     def turn_away(self) -> None:
         """Answer it."""
         raise NotImplementedError
+
+    def _fail(self, code: int, reason: str) -> None:
+        if not self.protocol.close_expected():
+            why = Why.TOO_LARGE if code == _TOO_BIG else Why.TOO_MANY_MESSAGES
+            self.house.told(self._address, code, reason, why)
+        super()._fail(code, reason)
 
     def data_received(self, data: bytes) -> None:
         if not self._begun and data[:1].isalpha() and not b"GET ".startswith(data[:4]):

@@ -478,6 +478,28 @@ def test_a_websocket_that_breaks_the_rules_is_closed(frames: list[bytes], code: 
     run(walk())
 
 
+@pytest.mark.parametrize(
+    ("frames", "said"),
+    [
+        (framed(0x89, b"") * 1000, "close 1008: too many control frames"),
+        (framed(0x01, b"[") + framed(0x00, b"") * 2000, "close 1009: more than 1024 fragments"),
+    ],
+)
+def test_who_is_hung_up_on_is_a_refusal_too(frames: bytes, said: str) -> None:
+    async def walk() -> None:
+        async with guarded() as (gateway, _):
+            with logged() as lines:
+                reader, writer = await upgraded(gateway)
+                with contextlib.suppress(ConnectionError):
+                    writer.write(frames)
+                    await writer.drain()
+                await closing(reader)
+                writer.close()
+            assert [line for line in lines if "hung up on" in line and said in line and "why=too_" in line] != []
+
+    run(walk())
+
+
 async def upgraded(gateway: Gateway) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     reader, writer = await asyncio.open_connection(*gateway.websocket_address)
     writer.write(UPGRADE + b"\r\n")

@@ -21,7 +21,6 @@ import bridge
 
 CHECKOUT = Path(bridge.__file__).resolve().parents[1]
 HERE = Path("tests", "ocpps")
-THIS = HERE / Path(__file__).name
 RUNNING = "{}.{}".format(*sys.version_info)
 VERSIONS = [version for version in ("3.12", "3.13") if version != RUNNING]
 
@@ -109,7 +108,8 @@ def test_the_soap_side_on_another_python(version: str) -> None:
     if not (CHECKOUT / "pyproject.toml").is_file():
         unavailable("not run from a checkout")
     python = environment(version)
-    ran = run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", HERE, f"--ignore={THIS}", timeout=900)
+    tests = [HERE / f"test_{name}.py" for name in ("service", "wsdl", "envelope", "codec", "client", "connections")]
+    ran = run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, timeout=900)
     assert ran.returncode == 0, ran.stdout[-10_000:]
     assert " passed" in ran.stdout.splitlines()[-1]
 

@@ -90,10 +90,6 @@ class Lane:
     def __len__(self) -> int:
         return len(self.waiting) + (self.out is not None)
 
-    def send_next(self, hop_id: str, at: float) -> Pending:
-        """Take the first that waits as the one that is out."""
-        return self.send(self.waiting[0], hop_id, at)
-
     def send(self, pending: Pending, hop_id: str, at: float) -> Pending:
         """Take one that waits as the one that is out."""
         assert self.out is None

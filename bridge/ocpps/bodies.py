@@ -15,12 +15,15 @@ async def read_body(request: web.BaseRequest, most: int, within: float) -> bytes
     MessageError."""
     content = request.content
     if content.is_eof() and content.exception() is None:  # it came with the head: nothing to wait for
-        return _bounded(content.read_nowait(), most)
+        whole = content.read_nowait()
+        _check(whole, most)
+        return whole
     body = bytearray()
     try:
         async with asyncio.timeout(within):
             async for chunk in content.iter_any():
-                body += _bounded(chunk, most - len(body), most)
+                body += chunk
+                _check(body, most)
     except TimeoutError:
         text = f"the body did not arrive within {within:g} s"
         raise MessageError(ErrorCode.FormationViolation, text, why=Why.TOO_SLOW) from None
@@ -33,8 +36,6 @@ async def read_body(request: web.BaseRequest, most: int, within: float) -> bytes
     return bytes(body)
 
 
-def _bounded(chunk: bytes, room: int, most: int | None = None) -> bytes:
-    if len(chunk) > room:
-        text = f"more than {room if most is None else most} bytes"
-        raise MessageError(ErrorCode.FormationViolation, text, why=Why.TOO_LARGE)
-    return chunk
+def _check(body: bytes | bytearray, most: int) -> None:
+    if len(body) > most:
+        raise MessageError(ErrorCode.FormationViolation, f"more than {most} bytes", why=Why.TOO_LARGE)

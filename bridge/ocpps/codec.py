@@ -189,26 +189,22 @@ def boot_of(body: etree._Element) -> Boot | None:
 def _collapsed(body: etree._Element, element: Element) -> etree._Element:
     """A copy without the blanks around numbers and times: XML Schema ignores them, libxml2 does not (quirk 37)."""
     copy = deepcopy(body)
-    for node, kind, _ in _simple(copy, _complex(element), ""):
+    for node, kind in _simple(copy, _complex(element)):
         if kind.base != "string":
             node.text = (node.text or "").strip()
     return copy
 
 
-def _simple(node: etree._Element, kind: ComplexType, path: str) -> Iterator[tuple[etree._Element, SimpleType, str]]:
-    """The elements inside that hold one value of the WSDL, with their types and paths."""
-    counts: dict[str, int] = {}
+def _simple(node: etree._Element, kind: ComplexType) -> Iterator[tuple[etree._Element, SimpleType]]:
+    """The elements inside that hold one value of the WSDL, with their types."""
     for child in children(node):
-        name = local_name(child)
-        element = _elements(kind).get(name)
+        element = _elements(kind).get(local_name(child))
         if element is None:
             continue
-        index = counts[name] = counts.get(name, -1) + 1
-        here = f"{path}.{name}".lstrip(".") + (f"[{index}]" if element.is_list else "")
         if isinstance(element.type, SimpleType):
-            yield child, element.type, here
+            yield child, element.type
         else:
-            yield from _simple(child, element.type, here)
+            yield from _simple(child, element.type)
 
 
 def _heartbeat_interval(payload: BootNotificationResponse, element: Element) -> str:

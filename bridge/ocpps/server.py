@@ -134,8 +134,9 @@ class SoapServer:
 
     def _find(self, path: str) -> tuple[Door | None, str]:
         """The Door at `path`, and what follows its address there. Letter case is forgiven: some devices change it."""
+        lower = path.lower()
         for known, door in self._doors.items():
-            if path.lower() == known or path.lower().startswith(f"{known}/"):
+            if lower == known or lower.startswith(f"{known}/"):
                 return door, path[len(known) + 1 :]
         return None, ""
 

@@ -35,7 +35,7 @@ def test_an_empty_one() -> None:
 def test_the_first_that_waits_is_sent() -> None:
     a, b = pending("a"), pending("b")
     both = lane(a, b)
-    assert both.send_next("h1", 5.0) is a
+    assert both.send(both.waiting[0], "h1", 5.0) is a
     assert both.out is a
     assert (a.hop_id, a.sent) == ("h1", 5.0)
     assert (b.hop_id, b.sent) == (None, None)
@@ -44,18 +44,18 @@ def test_the_first_that_waits_is_sent() -> None:
 
 def test_only_one_is_out() -> None:
     both = lane(pending("a"), pending("b"))
-    both.send_next("h1", 0.0)
+    both.send(both.waiting[0], "h1", 0.0)
     with pytest.raises(AssertionError):
-        both.send_next("h2", 0.0)
+        both.send(both.waiting[0], "h2", 0.0)
 
 
 def test_one_that_did_not_arrive_is_the_first_again() -> None:
     a, b = pending("a"), pending("b")
     both = lane(a, b)
-    both.send_next("h1", 5.0)
+    both.send(both.waiting[0], "h1", 5.0)
     both.take_back()
     assert (both.out, a.hop_id, a.sent, keys(both)) == (None, None, None, ["a", "b"])
-    assert both.send_next("h2", 6.0) is a
+    assert both.send(both.waiting[0], "h2", 6.0) is a
     assert a.hop_id == "h2"
 
 
@@ -77,7 +77,7 @@ def test_nothing_can_be_taken_back_when_nothing_is_out() -> None:
 def test_what_is_over_is_gone_wherever_it_was() -> None:
     a, b, c = pending("a"), pending("b"), pending("c")
     three = lane(a, b, c)
-    three.send_next("h1", 0.0)
+    three.send(three.waiting[0], "h1", 0.0)
     three.remove(b)
     assert keys(three) == ["a", "c"]
     three.remove(a)
@@ -87,7 +87,7 @@ def test_what_is_over_is_gone_wherever_it_was() -> None:
 def test_the_next_deadline_is_the_earliest_whoever_has_it() -> None:
     three = lane(pending("a", deadline=30.0), pending("b", deadline=20.0), pending("c", deadline=40.0))
     assert three.next_deadline() == 20.0
-    three.send_next("h1", 0.0)
+    three.send(three.waiting[0], "h1", 0.0)
     three.remove(three.waiting[0])
     assert three.next_deadline() == 30.0
 
@@ -95,7 +95,7 @@ def test_the_next_deadline_is_the_earliest_whoever_has_it() -> None:
 def test_how_one_shows_itself() -> None:
     a = pending("a")
     assert repr(a) == "<Heartbeat a -> waiting>"
-    lane(a).send_next("h1", 0.0)
+    lane(a).send(a, "h1", 0.0)
     assert repr(a) == "<Heartbeat a -> h1>"
 
 
@@ -107,7 +107,7 @@ def test_they_leave_as_they_came(steps: list[str]) -> None:
             arrived += 1
             made.waiting.append(pending(str(arrived)))
         elif step == "send" and made.out is None and made.waiting:
-            made.send_next(f"h{number}", float(number))
+            made.send(made.waiting[0], f"h{number}", float(number))
         elif step == "answer" and made.out is not None:
             left.append(made.out.key)
             made.remove(made.out)

@@ -31,6 +31,7 @@ from bridge.ocpp.messages import (
 
 # A connector that says so has no vehicle, nor a transaction that was open there, whatever messages were missed before.
 _WITHOUT_VEHICLE = frozenset({ChargePointStatus.Available, ChargePointStatus.Reserved, ChargePointStatus.Unavailable})
+_TELLING = frozenset({StartTransactionRequest, StatusNotificationRequest, StopTransactionRequest})
 # Far more than a Charge Point has; fewer than a hostile one can make up.
 _MOST = 256
 
@@ -56,6 +57,8 @@ class Connectors:
 
     def see(self, request: Request | Any, response: Response | Any | None) -> Connector | None:
         """Learn from a Call and its CallResult; the record that changed, if one did."""
+        if type(request) not in _TELLING:
+            return None
         match request, response:
             case StartTransactionRequest(connectorId=number), StartTransactionResponse():
                 accepted = response.idTagInfo.status is AuthorizationStatus.Accepted

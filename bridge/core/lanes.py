@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from bridge.ocpp.actions import Party
 from bridge.ocpp.rpc import Call, Unanswered
 
+_NEVER = float("inf")
+
 
 class Pending:
     """A Call that has not been answered. `hop_id` and `sent` are set while it is out."""
@@ -113,8 +115,9 @@ class Lane:
         else:
             self.waiting.remove(pending)
 
-    def next_deadline(self) -> float | None:
+    def next_deadline(self) -> float:
+        """The earliest; infinity if there is none."""
         out = self.out
         if not self.waiting:
-            return None if out is None else out.deadline
-        return min(pending.deadline for pending in self)
+            return _NEVER if out is None else out.deadline
+        return min([pending.deadline for pending in self])

@@ -17,7 +17,9 @@ from msgspec import Struct
 from bridge.core.connectors import Connector
 from bridge.ocpp.messages import (
     BootNotificationRequest,
+    MeterValuesRequest,
     RemoteStartTransactionRequest,
+    RemoteStopTransactionRequest,
     Response,
     SetChargingProfileRequest,
     StartTransactionRequest,
@@ -27,6 +29,18 @@ from bridge.ocpp.messages import (
 )
 
 _MAX_INT = 2**31 - 1
+_TRANSACTIONS = frozenset({StartTransactionRequest, StopTransactionRequest})
+# Whatever has a transactionId in it.
+WITH_IDS = frozenset(
+    {
+        MeterValuesRequest,
+        RemoteStartTransactionRequest,
+        RemoteStopTransactionRequest,
+        SetChargingProfileRequest,
+        StartTransactionResponse,
+        StopTransactionRequest,
+    }
+)
 # How many of them are names for others: a transaction every five minutes, for ten years.
 _NAMES = 2**20
 # As long, and as many, as the store keeps them: a Charge Point that is silent for longer has lost its queue or is gone.
@@ -61,6 +75,8 @@ def fingerprint(payload: object) -> str | None:
     The identity, connector, idTag, time stamp and meter value; a StopTransaction's transactionId stands for its
     connector.
     """
+    if type(payload) not in _TRANSACTIONS:
+        return None
     match payload:
         case StartTransactionRequest(connectorId=where, idTag=tag, timestamp=when, meterStart=meter):
             parts: tuple[Any, ...] = ("Start", where, tag, when, meter)
@@ -118,6 +134,8 @@ class Aliases:
     def outward(self, payload: Any) -> tuple[Any, list[Alias]]:
         """The payload for a party that knows 32 bits, and the names that it made necessary."""
         made: list[Alias] = []
+        if type(payload) not in WITH_IDS:
+            return payload, made
         return _with_ids(payload, lambda wide: self._name(wide, made)), made
 
     def inward(self, payload: Any) -> Any:

@@ -31,7 +31,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 
 from bridge.core.answers import outcome_of, readdressed, told_again
 from bridge.core.commands import (
@@ -88,8 +88,10 @@ class Session:
         self._terms = terms
         self._mint = mint
         self._chance = chance
-        self.links = {party: Link() for party in Party}
-        self.lanes = {party: Lane() for party in Party}  # by the party that the Calls go to
+        self.links = {party: Link() for party in _PARTIES}
+        self.lanes = {party: Lane() for party in _PARTIES}  # by the party that the Calls go to
+        self._to_cp, self._to_cs = self.lanes[CHARGE_POINT], self.lanes[CENTRAL_SYSTEM]
+        self._posted = [self.links[party] for party in _PARTIES if not sides[party].carries_answers]
         self.last_heard: float | None = None
         memory = Memory() if memory is None else memory
         self.heartbeat = memory.heartbeat
@@ -101,15 +103,20 @@ class Session:
         self._keeping: dict[str, tuple[Pending, CallResult]] = {}
         self._late = LateAnswers()
         self._alarm: float | None = None
+        self._commands: list[Command] = []  # what the event that is handled leads to
 
     def handle(self, event: Event) -> list[Command]:
         """What is to be done now that `event` happened."""
-        commands = list(self._react(event))
+        commands: list[Command] = []
+        self._commands, at = commands, event.at
+        self._react(event)
         # While a Call is in progress nothing is due before the alarm; when the last has ended, silence may be.
-        if self._alarm is None or self._alarm <= event.at or not self._is_busy():
-            commands += self._on_time(event.at)
-        commands += self._advance(event.at)
-        commands += self._set_alarm(event.at)
+        if self._alarm is None or self._alarm <= at:
+            self._on_time(at)
+        elif not self._is_busy():
+            self._on_silence(at)
+        self._advance(at)
+        self._set_alarm(at)
         return commands
 
     def in_progress(self) -> int:
@@ -118,12 +125,8 @@ class Session:
 
     def _is_busy(self) -> bool:
         """Whether a Call is in progress: asked after every event."""
-        if self._keeping:
-            return True
-        for lane in self.lanes.values():  # noqa: SIM110  a generator costs more than the loop
-            if lane.out is not None or lane.waiting:
-                return True
-        return False
+        to_cs, to_cp = self._to_cs, self._to_cp
+        return bool(to_cs.out or to_cp.out or to_cs.waiting or to_cp.waiting or self._keeping)
 
     def _in_progress_to(self, party: Party) -> Iterator[Pending]:
         """The Calls for `party`, repetitions included."""
@@ -135,21 +138,21 @@ class Session:
         yield from self.lanes[party]
         yield from (pending for pending, _ in self._keeping.values() if pending.sender is not party)
 
-    def _react(self, event: Event) -> Iterator[Command]:
+    def _react(self, event: Event) -> None:
         match event:
             case CallReceived():
-                yield from self._on_call(event)
+                self._on_call(event)
             case AnswerReceived():
-                yield from self._on_answer(event)
+                self._on_answer(event)
             case LinkUp():
                 self._on_link_up(event)
             case LinkDown():
-                yield from self._on_link_down(event)
+                self._on_link_down(event)
             case Kept(key=key):
                 if key in self._keeping:
-                    yield from self._end_kept(key, event.at)
+                    self._end_kept(key, event.at)
                 elif (answered := self._late.kept(key)) is not None:
-                    yield from self._repeat(answered, event.at)
+                    self._repeat(answered, event.at)
             case Resumed():
                 self._on_resumed(event)
             case TimerFired():
@@ -157,12 +160,12 @@ class Session:
 
     # Calls and answers.
 
-    def _on_call(self, event: CallReceived) -> Iterator[Command]:
+    def _on_call(self, event: CallReceived) -> None:
         if not event.operator:  # rule 15
             self._heard(event.party, event.at)
             self.links[event.party].confirmed_at = event.at
-        for party, link in self.links.items():  # rule 11: one is heard of, the other gets a Call
-            if link.opened_before and not self._sides[party].carries_answers:
+        for link in self._posted:  # rule 11: one is heard of, the other gets a Call
+            if link.opened_before:
                 link.status = Status.UP
         pending = Pending(
             sender=event.party,
@@ -174,19 +177,22 @@ class Session:
             operator=event.operator,
         )
         pending.mark, pending.instead = fingerprint(event.call.payload), event.instead
-        if any(pending.clashes_with(other) for other in self._in_progress_to(event.party.other)):  # rule 3
+        lane = self.lanes[event.party.other]
+        if (lane.out or lane.waiting or self._keeping) and any(
+            map(pending.clashes_with, self._in_progress_to(event.party.other))
+        ):  # rule 3
             description = f"a Call with the UniqueId {event.key!r} is in progress"
             error = CallError(unique_id=event.call.unique_id, code=ErrorCode.ProtocolError, description=description)
-            yield from self._end(pending, error, Outcome.REFUSED, event.at)
+            self._end(pending, error, Outcome.REFUSED, event.at)
             return
         if isinstance(event.call.payload, BootNotificationRequest):
             self._boot = event.call.payload
         if self._said is not None and event.party is CHARGE_POINT:
             self._said.see(event.call.payload)
-        if pending.mark is None or not (yield from self._repeated(pending, event.at)):
-            self.lanes[event.party.other].waiting.append(pending)
+        if pending.mark is None or not self._repeated(pending, event.at):
+            lane.waiting.append(pending)
 
-    def _repeated(self, pending: Pending, at: float) -> Generator[Command, None, bool]:
+    def _repeated(self, pending: Pending, at: float) -> bool:
         """Rule 12. Whether it is a repetition, and taken care of."""
         # An answer that is being put away is known already, but not told yet.
         firsts = self._firsts_to(pending.sender.other)
@@ -196,33 +202,35 @@ class Session:
             return True
         known = self._retries.answer_to(pending.mark, at)
         if known is not None:
-            yield from self._end(pending, CallResult(unique_id="", payload=known), Outcome.REPEATED, at)
+            self._end(pending, CallResult(unique_id="", payload=known), Outcome.REPEATED, at)
         return known is not None
 
-    def _on_answer(self, event: AnswerReceived) -> Iterator[Command]:
+    def _on_answer(self, event: AnswerReceived) -> None:
         if not isinstance(event.answer, Unanswered):
             self._heard(event.party, event.at)
         lane = self.lanes[event.party]
         if lane.out is None or lane.out.hop_id != event.answer.unique_id:  # rule 4
-            yield from self._on_late_answer(event)
+            self._on_late_answer(event)
             return
         pending = lane.out
         lane.remove(pending)
-        answer, triggered = event.answer, self._triggered(event, pending)
+        answer = event.answer
+        triggered = self._triggered(event, pending) if event.instead else []
         if triggered:
             answer = accepted(answer.unique_id)
         if isinstance(answer, CallResult):
             answer, aliases = self._learn(pending, answer)
             if pending.mark is not None or aliases:
-                yield from self._keep(pending, answer, aliases, event.at)
+                self._keep(pending, answer, aliases, event.at)
                 return
         if pending.abandoned:
             reason = f"the {pending.sender.value} that asked is gone"
-            yield Drop(party=event.party, unique_id=event.answer.unique_id, reason=reason)
-        yield from self._end(pending, answer, outcome_of(answer), event.at)
-        self._say_again(triggered, event.at)
+            self._commands.append(Drop(party=event.party, unique_id=event.answer.unique_id, reason=reason))
+        self._end(pending, answer, outcome_of(answer), event.at)
+        if triggered:
+            self._say_again(triggered, event.at)
 
-    def _on_late_answer(self, event: AnswerReceived) -> Iterator[Command]:
+    def _on_late_answer(self, event: AnswerReceived) -> None:
         """Rules 4 and 18. What the Charge Point was told nothing about, it sends again: it gets this answer then, not a
         second transaction."""
         unique_id, reason = event.answer.unique_id, "it answers no Call that is out"
@@ -234,11 +242,11 @@ class Session:
             record = _answered(pending, answer)
             assert record is not None
             self._late.keep(unique_id, record)
-            yield Keep(key=unique_id, records=(*aliases, record))
-            yield from self._note(pending, answer)
-        yield Drop(party=event.party, unique_id=unique_id, reason=reason)
+            self._commands.append(Keep(key=unique_id, records=(*aliases, record)))
+            self._note(pending, answer)
+        self._commands.append(Drop(party=event.party, unique_id=unique_id, reason=reason))
 
-    def _repeat(self, answered: Answered, at: float) -> Iterator[Command]:
+    def _repeat(self, answered: Answered, at: float) -> None:
         """Rule 18. What has come again meanwhile, and is not sent again yet, need not be."""
         if self._is_answered(answered.fingerprint, at):
             return
@@ -246,7 +254,7 @@ class Session:
         lane = self.lanes[CENTRAL_SYSTEM]
         for pending in [pending for pending in lane.waiting if pending.mark == answered.fingerprint]:
             lane.remove(pending)
-            yield from self._end(pending, CallResult(unique_id="", payload=answered.answer), Outcome.REPEATED, at)
+            self._end(pending, CallResult(unique_id="", payload=answered.answer), Outcome.REPEATED, at)
 
     def _is_answered(self, mark: str | None, at: float) -> bool:
         """Whether an answer was given to such a message, or is being put away."""
@@ -256,7 +264,7 @@ class Session:
     def _triggered(self, event: AnswerReceived, pending: Pending) -> list[Request]:
         """Rule 16. What is to be sent again; nothing if nobody is there any more who asked."""
         asked, said = pending.call.payload, self._said
-        if said is None or not event.instead or pending.abandoned or not isinstance(asked, TriggerMessageRequest):
+        if said is None or pending.abandoned or not isinstance(asked, TriggerMessageRequest):
             return []
         return said.asked_for(asked)
 
@@ -285,7 +293,7 @@ class Session:
             answer = CallResult(unique_id=answer.unique_id, payload=payload, losses=answer.losses)
         return answer, made
 
-    def _keep(self, pending: Pending, answer: CallResult, aliases: list[Alias], at: float) -> Iterator[Command]:
+    def _keep(self, pending: Pending, answer: CallResult, aliases: list[Alias], at: float) -> None:
         """Rule 12: what a Charge Point has been told is never forgotten, so it is put away first."""
         records: list[Record] = list(aliases)
         if (kept := _answered(pending, answer)) is not None:
@@ -293,21 +301,21 @@ class Session:
             records.append(kept)
         assert pending.hop_id is not None
         self._keeping[pending.hop_id] = (pending, answer)
-        yield Keep(key=pending.hop_id, records=tuple(records))
+        self._commands.append(Keep(key=pending.hop_id, records=tuple(records)))
 
-    def _end_kept(self, key: str, at: float) -> Iterator[Command]:
+    def _end_kept(self, key: str, at: float) -> None:
         pending, answer = self._keeping.pop(key)
-        yield from self._end(pending, answer, Outcome.RESULT, at)
+        self._end(pending, answer, Outcome.RESULT, at)
 
-    def _end(self, pending: Pending, answer: Answer, outcome: Outcome, at: float) -> Iterator[Command]:
+    def _end(self, pending: Pending, answer: Answer, outcome: Outcome, at: float) -> None:
         """`pending` is over, and with it its repetitions: tell their sender, if it is still there to be told."""
         told = None
         if pending.abandoned:
             outcome = Outcome.ABANDONED
         elif not pending.own and not self._is_better_left_unanswered(pending, answer):
             told = readdressed(answer, pending.call.unique_id)
-            yield SendAnswer(party=pending.sender, key=pending.key, answer=told)
-        yield Report(
+            self._commands.append(SendAnswer(party=pending.sender, key=pending.key, answer=told))
+        report = Report(
             sender=pending.sender,
             call=pending.call,
             outcome=outcome,
@@ -319,12 +327,13 @@ class Session:
             own=pending.own,
             operator=pending.operator,
         )
+        self._commands.append(report)
         if outcome in (Outcome.RESULT, Outcome.ABANDONED):
-            yield from self._note(pending, answer)
+            self._note(pending, answer)
         for follower in pending.followers:
             repeated = Outcome.UNANSWERED if isinstance(answer, Unanswered) else Outcome.REPEATED
             answer = answer if told is None else told_again(answer)
-            yield from self._end(follower, answer, repeated, at)
+            self._end(follower, answer, repeated, at)
 
     def _is_better_left_unanswered(self, pending: Pending, answer: Answer) -> bool:
         """Rule 13. OCPP-J has no way to say that it is the link that failed, not the message; a CALLERROR would let a
@@ -336,12 +345,12 @@ class Session:
             and pending.call.action in TRANSACTION_RELATED
         )
 
-    def _note(self, pending: Pending, answer: Answer) -> Iterator[Command]:
+    def _note(self, pending: Pending, answer: Answer) -> None:
         """What the messages that passed say of the connectors, whether or not anybody was there to be told."""
         if pending.sender is CHARGE_POINT and not pending.own and isinstance(answer, CallResult):
             record = self.connectors.see(pending.call.payload, answer.payload)
             if record is not None:
-                yield Note(records=(record,))
+                self._commands.append(Note(records=(record,)))
 
     def _heard(self, party: Party, at: float) -> None:
         if party is CHARGE_POINT:
@@ -367,14 +376,14 @@ class Session:
             return
         lane.waiting.insert(0, self._own(self._boot, at))
 
-    def _on_link_down(self, event: LinkDown) -> Iterator[Command]:
+    def _on_link_down(self, event: LinkDown) -> None:
         link, lane, side = self.links[event.party], self.lanes[event.party], self._sides[event.party]
         failed_to_open = link.status is Status.OPENING
         link.status, link.reason = Status.DOWN, event.reason
         if side.carries_answers:
-            yield from self._abandon_calls_of(event.party, event.at)
+            self._abandon_calls_of(event.party, event.at)
         if self._sides[CHARGE_POINT].carries_answers:
-            yield from self._end_both(event)
+            self._end_both(event)
         out = lane.out
         undelivered = out is not None and out.hop_id == event.undelivered
         if out is not None and undelivered and not out.abandoned:
@@ -382,25 +391,25 @@ class Session:
                 link.status = Status.UP
             lane.take_back()
         elif out is not None and (undelivered or side.carries_answers):
-            yield from self._fail(lane, out, event.reason, event.at)
+            self._fail(lane, out, event.reason, event.at)
         if side.dialable:
             link.retry_later(event.at, self._terms, self._chance(), lost=not failed_to_open)
         if event.party is CENTRAL_SYSTEM and (failed_to_open or not side.dialable):  # rule 6
             for pending in tuple(lane.waiting):
-                yield from self._fail(lane, pending, event.reason, event.at)
+                self._fail(lane, pending, event.reason, event.at)
 
-    def _end_both(self, event: LinkDown) -> Iterator[Command]:
+    def _end_both(self, event: LinkDown) -> None:
         """Rule 13. OCPP 1.6 edition 2, 3.7: an offline Charge Point queues what is transaction-related."""
         other = event.party.other
         if not self._sides[other].carries_answers or self.links[other].status is not Status.UP:
             return
         self.links[other].status, self.links[other].reason = Status.DOWN, event.reason
-        yield from self._abandon_calls_of(other, event.at)
+        self._abandon_calls_of(other, event.at)
         if (out := self.lanes[other].out) is not None:  # rule 7
-            yield from self._fail(self.lanes[other], out, event.reason, event.at)
-        yield CloseLink(party=other, reason=event.reason, try_again=other is CHARGE_POINT)
+            self._fail(self.lanes[other], out, event.reason, event.at)
+        self._commands.append(CloseLink(party=other, reason=event.reason, try_again=other is CHARGE_POINT))
 
-    def _abandon_calls_of(self, party: Party, at: float) -> Iterator[Command]:
+    def _abandon_calls_of(self, party: Party, at: float) -> None:
         """Rule 8. What has not been sent on need not be any more; what is out is left to end by itself."""
         lane = self.lanes[party.other]
         for pending, _ in self._keeping.values():
@@ -408,7 +417,7 @@ class Session:
         for pending in tuple(lane):
             if pending.abandon_if_of(party) and pending is not lane.out:
                 lane.remove(pending)
-                yield from self._end(pending, pending.unanswered("it hung up"), Outcome.ABANDONED, at)
+                self._end(pending, pending.unanswered("it hung up"), Outcome.ABANDONED, at)
 
     def _on_resumed(self, event: Resumed) -> None:
         """Rule 5, for a Charge Point that is still there: its Link is opened again some time soon."""
@@ -417,26 +426,31 @@ class Session:
         if self._sides[CENTRAL_SYSTEM].dialable and link.status is Status.DOWN:
             link.retry_soon(event.at, self._terms, self._chance())
 
-    def _fail(self, lane: Lane, pending: Pending, reason: str, at: float) -> Iterator[Command]:
+    def _fail(self, lane: Lane, pending: Pending, reason: str, at: float) -> None:
         lane.remove(pending)
         self._late.expect(pending)
-        yield from self._end(pending, pending.unanswered(reason), Outcome.UNANSWERED, at)
+        self._end(pending, pending.unanswered(reason), Outcome.UNANSWERED, at)
 
     # Time.
 
-    def _on_time(self, at: float) -> Iterator[Command]:
-        """After every event, not only TimerFired: a timer may be late, and no Call is sent on whose time is over."""
+    def _on_time(self, at: float) -> None:
+        """After any event, not only TimerFired: a timer may be late, and no Call is sent on whose time is over."""
         for lane in self.lanes.values():
             for pending in tuple(lane):
                 if pending.deadline <= at:  # rule 1
-                    yield from self._fail(lane, pending, self._why_late(pending), at)
+                    self._fail(lane, pending, self._why_late(pending), at)
         for key, (pending, _) in tuple(self._keeping.items()):
             if pending.deadline <= at:  # it is known; a store that hangs does not keep it from who waits for it
-                yield from self._end_kept(key, at)
+                self._end_kept(key, at)
+        self._on_silence(at)
+
+    def _on_silence(self, at: float) -> None:
+        """Rule 9."""
         link = self.links[CENTRAL_SYSTEM]
-        if link.status is Status.UP and self._idle_at() <= at:  # rule 9
+        if link.status is Status.UP and self._idle_at() <= at:
             link.status, link.reason, link.failures = Status.DOWN, "closed: the Charge Point is silent", 0
-            yield CloseLink(party=CENTRAL_SYSTEM, reason="the Charge Point has not been heard of")
+            reason = "the Charge Point has not been heard of"
+            self._commands.append(CloseLink(party=CENTRAL_SYSTEM, reason=reason))
 
     def _why_late(self, pending: Pending) -> str:
         waited = f"within {self._terms.call_timeout:g} s"
@@ -458,29 +472,25 @@ class Session:
 
     # What follows from any event.
 
-    def _advance(self, at: float) -> Iterator[Command]:
-        for party in _PARTIES:
-            yield from self._dial(party, at)
-            lane = self.lanes[party]
-            if lane.out is None and (pending := self._next_to(party, at)) is not None:  # rule 2
-                lane.send(pending, self._mint(), at)
-                assert pending.hop_id is not None
-                payload, made = self._renamed(pending)
-                if made:
-                    yield Note(records=tuple(made))
-                call = Call(
-                    unique_id=pending.hop_id,
-                    action=pending.call.action,
-                    payload=payload,
-                    losses=pending.call.losses,
-                )
-                yield SendCall(party=party, call=call, deadline=pending.deadline)
+    def _advance(self, at: float) -> None:
+        for party, lane in self.lanes.items():
+            if self._sides[party].dialable and self.links[party].status is Status.DOWN:
+                self._dial(party, at)
+            if lane.waiting and lane.out is None and (pending := self._next_to(party, at)) is not None:  # rule 2
+                self._send(party, pending, at)
+
+    def _send(self, party: Party, pending: Pending, at: float) -> None:
+        hop_id, asked = self._mint(), pending.call
+        self.lanes[party].send(pending, hop_id, at)
+        payload, made = self._renamed(pending)
+        if made:
+            self._commands.append(Note(records=tuple(made)))
+        call = Call(unique_id=hop_id, action=asked.action, payload=payload, losses=asked.losses)
+        self._commands.append(SendCall(party=party, call=call, deadline=pending.deadline))
 
     def _next_to(self, party: Party, at: float) -> Pending | None:
         """The first that waits, if there is a Link; else the first that needs none (rule 17)."""
         waiting = self.lanes[party].waiting
-        if not waiting:
-            return None
         if self.links[party].status is Status.UP:
             return None if self._held(party, at) else waiting[0]
         return next((pending for pending in waiting if pending.instead), None)
@@ -500,7 +510,7 @@ class Session:
         return until is not None and until > at
 
     def _held_until(self) -> float | None:
-        trigger, waiting = self.lanes[CHARGE_POINT].out, self.lanes[CENTRAL_SYSTEM].waiting
+        trigger, waiting = self._to_cp.out, self._to_cs.waiting
         if trigger is None or trigger.sent is None or not waiting or waiting[0].arrived < trigger.sent:
             return None
         request = trigger.call.payload
@@ -508,45 +518,40 @@ class Session:
             return None
         return waiting[0].arrived + self._terms.trigger_grace
 
-    def _dial(self, party: Party, at: float) -> Iterator[Command]:
+    def _dial(self, party: Party, at: float) -> None:
         """Rules 5 and 6."""
         link, lane = self.links[party], self.lanes[party]
-        if not self._sides[party].dialable or link.status is not Status.DOWN:
-            return
         if link.retry_at is not None and link.retry_at > at and not (link.eager and lane.waiting):
             if link.retry_at - at > self._terms.patience:
                 for pending in tuple(lane.waiting):
-                    yield from self._fail(lane, pending, link.reason, at)
+                    self._fail(lane, pending, link.reason, at)
             return
         if lane.waiting or (link.retry_at is not None and self._idle_at() > at):
             link.status, link.retry_at, link.eager = Status.OPENING, None, False
-            yield OpenLink(party=party)
+            self._commands.append(OpenLink(party=party))
         else:
             link.retry_at = None
 
-    def _set_alarm(self, at: float) -> Iterator[Command]:
+    def _set_alarm(self, at: float) -> None:
         """One timer, for whatever comes first. It may fire early, when what it was set for is over."""
         due = self._due(at)
         if due < (_NEVER if self._alarm is None else self._alarm):
             self._alarm = due
-            yield SetTimer(at=due)
+            self._commands.append(SetTimer(at=due))
 
     def _due(self, at: float) -> float:
         """When something is to be done though nothing happens; _NEVER if nothing is."""
-        due = _NEVER
-        for lane in self.lanes.values():
-            if (deadline := lane.next_deadline()) is not None:
-                due = min(due, deadline)
+        link = self.links[CENTRAL_SYSTEM]
+        due = self._idle_at() if link.status is Status.UP else _NEVER
+        if link.status is Status.DOWN and link.retry_at is not None:
+            due = link.retry_at
+        for lane in (self._to_cs, self._to_cp):
+            if (lane.out or lane.waiting) and (deadline := lane.next_deadline()) < due:
+                due = deadline
         for pending, _ in self._keeping.values():
             due = min(due, pending.deadline)
-        if (held := self._held_until()) is not None and held > at:
-            due = min(due, held)
-        link = self.links[CENTRAL_SYSTEM]
-        if link.status is Status.UP:
-            return min(due, self._idle_at())
-        if link.status is Status.DOWN and link.retry_at is not None:
-            return min(due, link.retry_at)
-        return due
+        held = self._held_until()
+        return due if held is None or held <= at else min(due, held)
 
 
 def _answered(pending: Pending, answer: CallResult) -> Answered | None:

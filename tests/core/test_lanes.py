@@ -29,7 +29,7 @@ def keys(lane: Lane) -> list[str]:
 
 def test_an_empty_one() -> None:
     empty = lane()
-    assert (len(empty), keys(empty), empty.out, empty.next_deadline()) == (0, [], None, None)
+    assert (len(empty), keys(empty), empty.out, empty.next_deadline()) == (0, [], None, float("inf"))
 
 
 def test_the_first_that_waits_is_sent() -> None:

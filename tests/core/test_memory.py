@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from msgspec import structs
 from bridge.core import memory
 from bridge.core.connectors import Connector, Connectors
 from bridge.core.memory import Alias, Aliases, Answered, Record, Retries, fingerprint
+from bridge.ocpp.actions import ACTIONS
 from bridge.ocpp.enums import (
     ChargePointErrorCode,
     ChargePointStatus,
@@ -357,6 +359,12 @@ class TestConnectors:
             assert record is not None
             records[record.number] = record
         assert Connectors(records.values()).by_number == connectors.by_number
+
+
+def test_no_message_with_a_transaction_id_is_passed_over() -> None:
+    messages = [message for action in ACTIONS.values() for message in (action.request, action.response)]
+    with_ids = {message for message in messages if "transactionId" in str(msgspec.json.schema(message))}
+    assert with_ids == memory.WITH_IDS
 
 
 def test_all_of_it_is_records() -> None:

@@ -19,7 +19,7 @@ def test_identities(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "x" * 256, "a\0b", "a\r\nb", "a\u200db", "\u202eb"),
+        *("", "x" * 256, "a\0b", "a\r\nb", "a\n", ".\n", "\x7f", "a\u200db", "\u202eb"),
         *(".", "..", "../a", "a/../b", "a\\..", "\uff23P", "\ufb01", "\u017f"),
     ],
 )

@@ -6,7 +6,7 @@ A Shape is what the tolerance rules walk, so that no rule names a message and no
 from __future__ import annotations
 
 from decimal import Decimal
-from enum import Enum, auto
+from enum import StrEnum, auto
 from functools import cache
 from typing import Any
 
@@ -29,7 +29,7 @@ _NAMES = frozenset(
 )
 
 
-class Kind(Enum):
+class Kind(StrEnum):
     """How a leaf is written."""
 
     TEXT = auto()

@@ -8,7 +8,7 @@ forgiven is left as it is: `validation` then says what is wrong with it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Any
@@ -56,42 +56,40 @@ class _Walk:
         self._zone = None if manners.assumed_zone is UTC else manners.assumed_zone
 
     def record(self, data: Mapping[str, Any], shape: Shape, path: str) -> dict[str, Any]:
-        return dict(self._fields(data, shape, path))
-
-    def _fields(self, data: Mapping[str, Any], shape: Shape, path: str) -> Iterator[tuple[str, Any]]:
+        mended: dict[str, Any] = {}
         for name, value in data.items():
-            here = f"{path}.{name}" if path else name
             field = shape.fields.get(name)
             if field is None:
-                self._lose(here, Reason.UNKNOWN_FIELD)
+                self._lose(_at(path, name), Reason.UNKNOWN_FIELD)
             elif value is None and not field.required:
                 pass  # OCPP knows no null: the field is absent, and nothing is lost (rule 64)
-            elif self._empty(value, field, shape):
-                self._lose(here, Reason.EMPTY_OPTIONAL)
+            elif isinstance(value, str) and (not value or value.isspace()) and self._says_nothing(value, field, shape):
+                self._lose(_at(path, name), Reason.EMPTY_OPTIONAL)
             elif field.many and isinstance(value, list | tuple):
-                yield name, [self._item(item, field, f"{here}[{index}]") for index, item in enumerate(value)]
-            elif (item := self._item(value, field, here)) is not _DROPPED:
-                yield name, item
+                mended[name] = [self._item(item, field, path, f"{name}[{at}]") for at, item in enumerate(value)]
+            elif (item := self._item(value, field, path, name)) is not _DROPPED:
+                mended[name] = item
+        return mended
 
-    def _empty(self, value: Any, field: Field, shape: Shape) -> bool:
+    def _says_nothing(self, blank: str, field: Field, shape: Shape) -> bool:
         """Whether an optional element is there but says nothing (quirks 24 to 26). JSON says what it means."""
-        if field.required or field.many or self._leaves is not FROM_TEXT or not isinstance(value, str):
+        if field.required or field.many or self._leaves is not FROM_TEXT:
             return False
-        blank = not value if field.kind in (Kind.TEXT, Kind.LONG_TEXT) else not value.strip()
-        return blank and (shape.name, field.name) not in _MEANINGFUL_WHEN_EMPTY
+        is_text = field.kind in (Kind.TEXT, Kind.LONG_TEXT)
+        return not (is_text and blank) and (shape.name, field.name) not in _MEANINGFUL_WHEN_EMPTY
 
-    def _item(self, value: Any, field: Field, path: str) -> Any:
+    def _item(self, value: Any, field: Field, path: str, name: str) -> Any:
         if field.shape is not None:
-            return self.record(value, field.shape, path) if isinstance(value, Mapping) else value
-        assert field.kind is not None
+            return self.record(value, field.shape, _at(path, name)) if isinstance(value, Mapping) else value
         if field.limit is not None and isinstance(value, str) and len(value) > field.limit:
-            return self._shortened(value, field, path)
+            return self._shortened(value, field, _at(path, name))
+        assert field.kind is not None
         read = self._leaves.get(field.kind)
         if read is None:
             return value
         if self._zone is not None and field.kind is Kind.TIMESTAMP:
-            value = self._zoned(value, self._zone, path)
-        return read(value, field, lambda reason: self._lose(path, reason))
+            value = self._zoned(value, self._zone, _at(path, name))
+        return read(value, field, lambda reason: self._lose(_at(path, name), reason))
 
     def _shortened(self, value: str, field: Field, path: str) -> Any:
         """Rule 112a: over-long texts of real devices need a policy. What cannot be left out is cut."""
@@ -118,6 +116,10 @@ class _Walk:
 
     def _lose(self, path: str, reason: Reason) -> None:
         self._losses.append(Loss(message=self._message, path=path, reason=reason))
+
+
+def _at(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
 
 
 def _enumeration(value: Any, field: Field, lose: Lose) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 from functools import cache
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta, Raw, Struct
@@ -37,28 +37,27 @@ _DEPTH = 32
 _CALL, _CALL_RESULT, _CALL_ERROR = 2, 3, 4
 _SALVAGED_ID = re.compile(r'\s*\[\s*2\s*,\s*"([^"\\]{1,36})"')
 _encoder = msgspec.json.Encoder(decimal_format="number")
+_UNOPENED = (UnopenedRequest, UnopenedResponse)
 # Where temperatures stand, and how their unit is spelled.
 _READINGS: dict[type[Any], str] = {MeterValuesRequest: "meterValue", StopTransactionRequest: "transactionData"}
 _TEMPERATURES = frozenset({"Celsius", "Celcius"})
 _sorted = msgspec.json.Encoder(decimal_format="number", order="sorted")
 _raw_list = msgspec.json.Decoder(list[Raw])
 _UniqueId = Annotated[str, Meta(min_length=1, max_length=MAX_UNIQUE_ID)]
-_exact_call = msgspec.json.Decoder(tuple[Literal[2], _UniqueId, str, Raw])
-_exact_result = msgspec.json.Decoder(tuple[Literal[3], _UniqueId, Raw])
 
 
-class CallFrame(Struct, frozen=True):
+class CallFrame(Struct, frozen=True, array_like=True, tag=_CALL, forbid_unknown_fields=True):
     """`[2, unique_id, action, payload]`"""
 
-    unique_id: str
+    unique_id: _UniqueId
     action: str
     payload: Raw
 
 
-class ResultFrame(Struct, frozen=True):
+class ResultFrame(Struct, frozen=True, array_like=True, tag=_CALL_RESULT, forbid_unknown_fields=True):
     """`[3, unique_id, payload]`"""
 
-    unique_id: str
+    unique_id: _UniqueId
     payload: Raw
 
 
@@ -79,6 +78,8 @@ class IgnoredFrame(Struct, frozen=True):
 
 
 Frame = CallFrame | ResultFrame | ErrorFrame | IgnoredFrame
+# A frame that is just as OCPP-J 1.6 section 4.2 has it, as nearly all are.
+_exact: msgspec.json.Decoder[CallFrame | ResultFrame] = msgspec.json.Decoder(CallFrame | ResultFrame)
 
 
 class FrameError(MessageError):
@@ -95,21 +96,9 @@ def read_frame(text: str | bytes, depth: int = _DEPTH) -> Frame:
         description = f"more than {depth} objects and lists lie within each other (limits.json_depth)"
         raise FrameError(description, _salvage(text), why=Why.TOO_DEEP)
     try:
-        return _read_exact(text)
+        return _exact.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return _read_tolerantly(text)
-
-
-def _read_exact(text: str | bytes) -> Frame:
-    """A frame that is just as OCPP-J 1.6 section 4.2 has it, as nearly all are. Raises msgspec.DecodeError."""
-    if text[2:3] in (",", b","):
-        if text[1:2] in ("2", b"2"):
-            _, unique_id, action, payload = _exact_call.decode(text)
-            return CallFrame(unique_id, action, payload)
-        if text[1:2] in ("3", b"3"):
-            _, unique_id, payload = _exact_result.decode(text)
-            return ResultFrame(unique_id, payload)
-    raise msgspec.DecodeError
 
 
 def _read_tolerantly(text: str | bytes) -> Frame:
@@ -283,7 +272,7 @@ def encode(message: Call | Answer) -> bytes:
 
 
 def _content(payload: Struct) -> Struct | Raw:
-    return payload.raw if isinstance(payload, UnopenedRequest | UnopenedResponse) else payload
+    return payload.raw if isinstance(payload, _UNOPENED) else payload
 
 
 def _encode_error(error: CallError) -> bytes:

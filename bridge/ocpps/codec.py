@@ -1,16 +1,16 @@
 """OCPP-S bodies: elements to Calls and answers, and back. Pure, driven by two tables: the WSDL (names, order, lists)
 and the model's records. No line here knows a message; what an older version says differently is its Dialect's.
 
-In: element -> plain data, by the WSDL -> dialect -> tolerance -> record.
-Out: record -> plain data -> dialect -> element, in WSDL order.
+In: element -> plain data, by the WSDL (`forgiving`) -> dialect -> tolerance -> record. Out: record -> plain data ->
+dialect -> element, in WSDL order (`markup`). What is just as the WSDL says takes the quick way: `exact` in, `straight`
+out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from copy import deepcopy
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any, TypeVar
 
 from lxml import etree
@@ -21,22 +21,21 @@ from bridge.dialects.known import Known
 from bridge.dialects.versions import OCPP16
 from bridge.errors import ErrorCode, MessageError
 from bridge.ocpp.actions import ACTIONS
-from bridge.ocpp.losses import Loss, Reason
+from bridge.ocpp.losses import Loss
 from bridge.ocpp.manners import BOOT_FIELDS, PLAIN, Boot, Manners
 from bridge.ocpp.messages import BootNotificationResponse, Request, Response
 from bridge.ocpp.rpc import Call, CallError, CallResult
-from bridge.ocpp.shapes import TEXT, plain, shape_of
+from bridge.ocpp.shapes import plain, shape_of
 from bridge.ocpp.tolerance import FROM_TEXT, mend
 from bridge.ocpp.validation import record_of, refuse_losses
-from bridge.ocpps import exact
+from bridge.ocpps import exact, forgiving, straight
 from bridge.ocpps.envelope import Envelope, read_fault
+from bridge.ocpps.exact import Odd
 from bridge.ocpps.markup import Form, Lose, Writing
-from bridge.ocpps.wsdl import ComplexType, Element, Operation, Service, SimpleType
-from bridge.ocpps.xml import children, local_name, markup_of, text_of
+from bridge.ocpps.wsdl import ComplexType, Element, Operation, Service
+from bridge.ocpps.xml import local_name, text_of
 
 R = TypeVar("R", bound=Struct)
-
-_NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
 
 
 class Codec:
@@ -46,15 +45,20 @@ class Codec:
     def __init__(self, service: Service, dialect: Dialect = OCPP16) -> None:
         self.service = service
         self.dialect = dialect
-        self._plans: dict[str, exact.Plan] = {}
+        self._exact: dict[str, exact.Plan] = {}
+        self._forgiving: dict[str, forgiving.Plan] = {}
+        self._straight: dict[str, straight.Plan | None] = {}
         self._forms: dict[str, Form] = {}
         self._by_request = {op.request.name: op for op in service.operations.values()}
+        self._by_tag: Mapping[Any, Operation] = {
+            f"{{{service.namespace}}}{name}": op for name, op in self._by_request.items()
+        }
 
     # In.
 
     def operation_of(self, body: etree._Element) -> Operation:
         """The operation whose request `body` is. Raises MessageError (NotImplemented)."""
-        operation = self._by_request.get(local_name(body))
+        operation = self._by_tag.get(body.tag) or self._by_request.get(local_name(body))
         if operation is None:
             text = f"the {self.service.name} has no request <{local_name(body)}>"
             raise MessageError(ErrorCode.NotImplemented, text)
@@ -119,10 +123,23 @@ class Codec:
     ) -> tuple[R, tuple[Loss, ...]]:
         if strict:
             self._validate(body, element)
-        with suppress(exact.Odd):
+        try:
             return self._read_exact(body, element, record), ()
+        except Odd:
+            return self._read_forgiving(body, element, record, known, manners, refuse=refuse)
+
+    def _read_forgiving(
+        self,
+        body: etree._Element,
+        element: Element,
+        record: type[R],
+        known: Known | None,
+        manners: Manners,
+        *,
+        refuse: bool,
+    ) -> tuple[R, tuple[Loss, ...]]:
         lost: list[Loss] = []
-        data = _read_complex(body, _complex(element), "", _recorder(record.__name__, lost))
+        data = forgiving.read(body, self._forgiving_plan(element), _recorder(record.__name__, lost))
         upgraded, translated = self.dialect.upgrade(record.__name__, data, known)
         mended, losses = mend(upgraded, shape_of(record), record.__name__, FROM_TEXT, manners)
         losses = (*lost, *translated, *losses)
@@ -131,19 +148,24 @@ class Codec:
         return record_of(mended, record), losses
 
     def _read_exact(self, body: etree._Element, element: Element, record: type[R]) -> R:
-        """What needs neither tolerance nor a rule of the Dialect. Raises exact.Odd for anything else."""
-        if record.__name__ in self.dialect.upgrades:
-            raise exact.Odd
-        return exact.record_of(exact.read(body, self._plan(element)), record)
+        """What needs neither tolerance nor a rule of the Dialect. Raises Odd for anything else."""
+        plan = self._exact.get(element.name)
+        if plan is None:
+            if record.__name__ in self.dialect.upgrades:
+                raise Odd
+            plan = self._exact[element.name] = exact.Plan(_complex(element), self.service.namespace)
+        return exact.record_of(exact.read(body, plan), record)
 
-    def _plan(self, element: Element) -> exact.Plan:
-        if element.name not in self._plans:
-            self._plans[element.name] = exact.Plan(_complex(element), self.service.namespace)
-        return self._plans[element.name]
+    def _forgiving_plan(self, element: Element) -> forgiving.Plan:
+        if element.name not in self._forgiving:
+            self._forgiving[element.name] = forgiving.Plan(element)
+        return self._forgiving[element.name]
 
     def _validate(self, body: etree._Element, element: Element) -> None:
         """`tolerance = "strict"`: exactly what the WSDL says, order and namespaces included."""
-        if not self._schema.validate(body) and not self._schema.validate(_collapsed(body, element)):
+        if self._schema.validate(body):
+            return
+        if not self._schema.validate(forgiving.collapsed(body, self._forgiving_plan(element))):
             error = self._schema.error_log.last_error
             raise MessageError(ErrorCode.FormationViolation, "not valid" if error is None else error.message)
 
@@ -162,6 +184,32 @@ class Codec:
         return self._write(payload, self._operation(action).response, manners)
 
     def _write(self, payload: Request | Response, element: Element, manners: Manners) -> tuple[bytes, tuple[Loss, ...]]:
+        if manners.fractions and not manners.heartbeat_interval:
+            try:
+                return self._write_straight(payload, element), ()
+            except Odd:
+                pass
+        return self._write_with_care(payload, element, manners)
+
+    def _write_straight(self, payload: Request | Response, element: Element) -> bytes:
+        """What needs neither an escape nor a rule of the Dialect. Raises Odd for anything else."""
+        if element.name not in self._straight:
+            self._straight[element.name] = self._straight_plan(type(payload), element)
+        plan = self._straight[element.name]
+        if plan is None:
+            raise Odd
+        return straight.write(payload, plan)
+
+    def _straight_plan(self, record: type[Struct], element: Element) -> straight.Plan | None:
+        if record.__name__ in self.dialect.downgrades:
+            return None
+        with suppress(Odd):
+            return straight.Plan(element, record, self.service.namespace)
+        return None
+
+    def _write_with_care(
+        self, payload: Request | Response, element: Element, manners: Manners
+    ) -> tuple[bytes, tuple[Loss, ...]]:
         message = type(payload).__name__
         data, translated = self.dialect.downgrade(message, plain(payload))
         lost = [*translated]
@@ -182,34 +230,18 @@ def boot_of(body: etree._Element) -> Boot | None:
     """What a Charge Point says of itself, if `body` is its BootNotification, whether or not that is valid."""
     if local_name(body) != "bootNotificationRequest":
         return None
-    said = {local_name(child): text_of(child).strip() for child in children(body)}
-    return Boot(**{field: said[name] for name, field in BOOT_FIELDS.items() if name in said})
-
-
-def _collapsed(body: etree._Element, element: Element) -> etree._Element:
-    """A copy without the blanks around numbers and times: XML Schema ignores them, libxml2 does not (quirk 37)."""
-    copy = deepcopy(body)
-    for node, kind in _simple(copy, _complex(element)):
-        if kind.base != "string":
-            node.text = (node.text or "").strip()
-    return copy
-
-
-def _simple(node: etree._Element, kind: ComplexType) -> Iterator[tuple[etree._Element, SimpleType]]:
-    """The elements inside that hold one value of the WSDL, with their types."""
-    for child in children(node):
-        element = _elements(kind).get(local_name(child))
-        if element is None:
-            continue
-        if isinstance(element.type, SimpleType):
-            yield child, element.type
-        else:
-            yield from _simple(child, element.type)
+    said: dict[str, str] = {}
+    for child in body.iterchildren("*"):
+        tag: Any = child.tag
+        field = BOOT_FIELDS.get(tag.rpartition("}")[2])
+        if field is not None:
+            said[field] = text_of(child).strip()
+    return Boot(**said)
 
 
 def _heartbeat_interval(payload: BootNotificationResponse, element: Element) -> str:
     """Quirk 34: what OCPP 1.5 calls the interval, for Charge Points that never learnt the new name."""
-    if "heartbeatInterval" in _elements(_complex(element)):
+    if any(field.name == "heartbeatInterval" for field in _complex(element).elements):
         return ""
     return f"<c:heartbeatInterval>{payload.interval}</c:heartbeatInterval>"
 
@@ -221,54 +253,3 @@ def _complex(element: Element) -> ComplexType:
 
 def _recorder(message: str, losses: list[Loss]) -> Lose:
     return lambda path, reason: losses.append(Loss(message=message, path=path, reason=reason))
-
-
-@cache
-def _elements(kind: ComplexType) -> Mapping[str, Element]:
-    return {element.name: element for element in kind.elements}
-
-
-def _read_complex(node: etree._Element, kind: ComplexType, path: str, lose: Lose) -> dict[str, Any]:
-    """By local names, in any order (rule 58, quirks 11 to 13). xsi:nil is absence (soap-wire section 6)."""
-    known, data = _elements(kind), dict[str, Any]()
-    for child in children(node):
-        name = local_name(child)
-        element = known.get(name)
-        here = f"{path}.{name}" if path else name
-        if element is None:
-            lose(here, Reason.UNKNOWN_FIELD)
-        elif child.get(_NIL) in ("true", "1"):
-            continue
-        elif element.is_list:
-            items = data.setdefault(name, [])
-            items.append(_read_value(child, element, f"{here}[{len(items)}]", lose))
-        else:
-            if name in data:
-                lose(here, Reason.REPEATED)
-            data[name] = _read_value(child, element, here, lose)
-    return data
-
-
-def _read_value(node: etree._Element, element: Element, path: str, lose: Lose) -> Any:
-    if not isinstance(element.type, ComplexType):
-        return _read_text(node, path, lose)
-    if element.type.text is None:
-        return _read_complex(node, element.type, path, lose)
-    return {TEXT: _read_text(node, path, lose), **_read_attributes(node, element.type, path, lose)}
-
-
-def _read_attributes(node: etree._Element, kind: ComplexType, path: str, lose: Lose) -> dict[str, Any]:
-    """Those that the WSDL knows. Attributes with a namespace are not OCPP's."""
-    known = {attribute.name for attribute in kind.attributes}
-    written = {str(name): str(value) for name, value in node.attrib.items() if not str(name).startswith("{")}
-    for name in sorted(written.keys() - known):
-        lose(f"{path}.{name}", Reason.UNKNOWN_FIELD)
-    return {name: value for name, value in written.items() if name in known}
-
-
-def _read_text(node: etree._Element, path: str, lose: Lose) -> str:
-    if len(node) and children(node):
-        # Rule 92: some devices put XML elements where a text belongs. It is theirs; it is passed on as they wrote it.
-        lose(path, Reason.MARKUP_AS_TEXT)
-        return markup_of(node)
-    return text_of(node)

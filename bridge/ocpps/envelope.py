@@ -6,8 +6,10 @@ specification has it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Set
 from contextlib import suppress
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -30,16 +32,18 @@ _XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 
 
 class Soap(Enum):
-    """The SOAP versions. OCPP-S 1.6 section 2 demands 1.2; 1.1 is read, and answered, for devices that speak it."""
+    """The SOAP versions. OCPP-S 1.6 section 2 demands 1.2; 1.1 is read, and answered, for devices that speak it.
+
+    `content_type`, OCPP-S over HTTP: the media type of the SOAP version, in UTF-8.
+    """
 
     V12 = "http://www.w3.org/2003/05/soap-envelope"
     V11 = "http://schemas.xmlsoap.org/soap/envelope/"
 
-    @property
-    def content_type(self) -> str:
-        """OCPP-S over HTTP: the media type of the SOAP version, in UTF-8."""
-        media_type = "application/soap+xml" if self is Soap.V12 else "text/xml"
-        return f"{media_type}; charset=utf-8"
+    def __init__(self, namespace: str) -> None:
+        media_type = "application/soap+xml" if self._name_ == "V12" else "text/xml"
+        self.namespace = namespace
+        self.content_type = f"{media_type}; charset=utf-8"
 
 
 class Addressing(Struct, frozen=True, kw_only=True):
@@ -62,59 +66,91 @@ class Envelope(Struct, frozen=True, kw_only=True):
     body: etree._Element
 
 
+# Headers and endpoints as nearly all write them; what is spelled otherwise is found by its local name.
+_ENVELOPES: Mapping[Any, Soap] = {f"{{{soap.value}}}Envelope": soap for soap in Soap}
+_PARTS: Mapping[Any, str] = {f"{{{soap.value}}}{name}": name for soap in Soap for name in ("Header", "Body")}
+_FIELDS = {
+    "chargeboxidentity": "identity",
+    "messageid": "message_id",
+    "relatesto": "relates_to",
+    "action": "action",
+    "from": "sent_from",
+    "replyto": "reply_to",
+}
+_USUAL: Mapping[Any, str] = {  # what is "" is not read
+    f"{{{WSA}}}{name}": _FIELDS.get(name.lower(), "")
+    for name in ("MessageID", "RelatesTo", "Action", "From", "ReplyTo", "To", "FaultTo")
+}
+_ADDRESSES: Set[Any] = {f"{{{wsa}}}Address" for wsa in (WSA, WSA_2004)}
+_ENDPOINTS = frozenset({"sent_from", "reply_to"})
+
+
 def read(data: bytes, bounds: Bounds = PLAIN_BOUNDS) -> Envelope:
     """Open an envelope. Raises MessageError when it is none, or its Body is empty."""
     root = parse(data, bounds)
-    soap = _soap_version(root)
-    parts = {local_name(child): child for child in children(root)}
-    content = next(parts["Body"].iterchildren("*"), None) if "Body" in parts else None
+    soap = _ENVELOPES.get(root.tag)
+    if soap is None:
+        raise _no_envelope(root)
+    header: etree._Element | None = None
+    body: etree._Element | None = None
+    for part in root[:]:
+        name = _PARTS.get(part.tag) or local_name(part)
+        if name == "Body":
+            body = part
+        elif name == "Header":
+            header = part
+    content = None if body is None else _first(body)
     if content is None:
         raise MessageError(ErrorCode.FormationViolation, "the envelope has no Body, or nothing in it")
-    named: dict[str, etree._Element] = {}
-    spoken = WSA
-    for header in parts["Header"].iterchildren("*") if "Header" in parts else ():
-        # OCPP-S 1.6 section 3.3: the header's name "is to be treated case-insensitively" (rule 38).
-        named[local_name(header).lower()] = header
-        if str(header.tag).startswith(_WSA_2004):
-            spoken = WSA_2004
-    return Envelope(
-        soap=soap, identity=_text(named, "chargeboxidentity"), addressing=_addressing(named, spoken), body=content
-    )
+    said = {"namespace": WSA} if header is None else _said(header)
+    return Envelope(soap=soap, identity=said.pop("identity", None), addressing=Addressing(**said), body=content)
 
 
-def _soap_version(root: etree._Element) -> Soap:
+def _first(body: etree._Element) -> etree._Element | None:
+    """The first element in it, which is the message."""
+    for child in body:
+        if isinstance(child.tag, str):
+            return child
+    return None
+
+
+def _no_envelope(root: etree._Element) -> MessageError:
     if local_name(root) != "Envelope":
-        raise MessageError(ErrorCode.FormationViolation, f"not a SOAP envelope, but <{local_name(root)}>")
-    try:
-        return Soap(namespace(root))
-    except ValueError:
-        raise MessageError(
-            ErrorCode.FormationViolation, f"an envelope of an unknown SOAP version, {namespace(root)!r}"
-        ) from None
+        return MessageError(ErrorCode.FormationViolation, f"not a SOAP envelope, but <{local_name(root)}>")
+    return MessageError(ErrorCode.FormationViolation, f"an envelope of an unknown SOAP version, {namespace(root)!r}")
 
 
-def _addressing(named: dict[str, etree._Element], spoken: str) -> Addressing:
-    """`From` and `ReplyTo` are read with or without the Address element around their text (quirk 9)."""
-    return Addressing(
-        message_id=_text(named, "messageid"),
-        relates_to=_text(named, "relatesto"),
-        action=_text(named, "action"),
-        sent_from=_address(named, "from"),
-        reply_to=_address(named, "replyto"),
-        namespace=spoken,
-    )
+def _said(header: etree._Element) -> dict[str, Any]:
+    """The fields of an Addressing, and the identity, as far as the header says them; of two alike, the last."""
+    said: dict[str, Any] = {"namespace": WSA}
+    for element in header[:]:
+        tag = element.tag
+        field = _USUAL.get(tag)
+        if field is None and isinstance(tag, str):
+            # OCPP-S 1.6 section 3.3: the header's name "is to be treated case-insensitively" (rule 38).
+            field = _FIELDS.get(tag.rpartition("}")[2].lower())
+            if tag.startswith(_WSA_2004):
+                said["namespace"] = WSA_2004
+        if field:
+            said[field] = _text(_address(element) if field in _ENDPOINTS else element)
+    return said
 
 
-def _text(named: dict[str, etree._Element], name: str) -> str | None:
-    header = named.get(name)
-    return None if header is None else text_of(header).strip() or None
+def _text(element: etree._Element) -> str | None:
+    return ((text_of(element) if len(element) else element.text) or "").strip() or None
 
 
-def _address(named: dict[str, etree._Element], name: str) -> str | None:
-    """The text of the endpoint's Address, if it has one: ReferenceParameters and Metadata may stand beside it."""
-    header = named.get(name)
-    found = [] if header is None else [part for part in header.iter("*") if local_name(part).lower() == "address"]
-    return _text({name: found[0]} if found else named, name)
+def _address(endpoint: etree._Element) -> etree._Element:
+    """The endpoint's Address, if it has one, else the endpoint: it is read with or without that element around its
+    text (quirk 9). ReferenceParameters and Metadata may stand beside it."""
+    if len(endpoint) == 0:
+        return endpoint
+    if endpoint[0].tag in _ADDRESSES:
+        return endpoint[0]
+    for part in endpoint.iter("*"):
+        if local_name(part).lower() == "address":
+            return part
+    return endpoint
 
 
 def nothing() -> etree._Element:
@@ -139,34 +175,71 @@ class Headers(Struct, frozen=True, kw_only=True):
     must_understand: bool = True
 
 
+class _Letterhead(Struct, frozen=True):
+    """What is the same around all messages of a kind, in the order in which it stands there. Each part ends where the
+    next thing to be filled in begins."""
+
+    begin: str  # what stands in the Header: the identity, or the Action
+    must: str
+    message_id: str
+    relates_to: str
+    sent_from: str
+    reply_to: str  # all of it
+    to: str
+    anonymous: str  # all of To, and the end of the Header
+
+
+@lru_cache(maxsize=1000)
+def _letterhead(action: str, soap: str, wsa: str, must_understand: bool) -> _Letterhead:
+    must = f' s:mustUnderstand="{"true" if soap == Soap.V12.namespace else "1"}"' if must_understand else ""
+    return _Letterhead(
+        f'<?xml version="1.0" encoding="UTF-8"?>\n<s:Envelope xmlns:s="{soap}" xmlns:a="{wsa}"><s:Header>',
+        must,
+        f"<a:Action{must}>{escaped(action)}</a:Action><a:MessageID>",
+        "</a:MessageID><a:RelatesTo>",
+        "<a:From><a:Address>",
+        f"</a:Address></a:From><a:ReplyTo><a:Address>{anonymous(wsa)}</a:Address></a:ReplyTo>",
+        f"<a:To{must}>",
+        f"<a:To{must}>{anonymous(wsa)}</a:To></s:Header><s:Body>",
+    )
+
+
+_END = b"</s:Body></s:Envelope>"
+
+
 def write(body: etree._Element | bytes, headers: Headers, soap: Soap = Soap.V12) -> bytes:
     """The document around `body`, which declares its own namespaces, in UTF-8 with its declaration (OCPP-S 1.6 section
-    3.1)."""
-    content = body if isinstance(body, bytes) else etree.tostring(body)
-    begin = (
-        f'<?xml version="1.0" encoding="UTF-8"?>\n<s:Envelope xmlns:s="{soap.value}" xmlns:a="{headers.namespace}">'
-        f"<s:Header>{_header(headers, soap)}</s:Header><s:Body>"
-    )
-    return b"%s%s</s:Body></s:Envelope>" % (begin.encode(), content)
-
-
-def _header(headers: Headers, soap: Soap) -> str:
-    """OCPP-S 1.6 sections 3.3 to 3.9. ReplyTo in requests only, and only anonymous (section 3.8)."""
-    must = f' s:mustUnderstand="{"true" if soap is Soap.V12 else "1"}"' if headers.must_understand else ""
-    parts: list[str] = []
+    3.1). The Header as in sections 3.3 to 3.9: ReplyTo in requests only, and only anonymous (section 3.8)."""
+    head = _letterhead(headers.action, soap.namespace, headers.namespace, headers.must_understand)
+    parts = [head.begin]
     if headers.identity is not None:
         service, identity = headers.identity
         name = "c:chargeBoxIdentity"
-        parts.append(f'<{name} xmlns:c="{service}"{must}>{escaped(identity)}</{name}>')
-    parts.append(f"<a:Action{must}>{escaped(headers.action)}</a:Action>")
-    parts.append(f"<a:MessageID>{escaped(headers.message_id)}</a:MessageID>")
+        parts.append(f'<{name} xmlns:c="{service}"{head.must}>{escaped(identity)}</{name}>')
+    parts += (head.message_id, escaped(headers.message_id))
     if headers.relates_to is not None:
-        parts.append(f"<a:RelatesTo>{escaped(headers.relates_to)}</a:RelatesTo>")
+        parts += (head.relates_to, escaped(headers.relates_to), "</a:RelatesTo>")
+    else:
+        parts.append("</a:MessageID>")
     if headers.sent_from is not None:
-        parts.append(f"<a:From><a:Address>{escaped(headers.sent_from)}</a:Address></a:From>")
-        parts.append(f"<a:ReplyTo><a:Address>{anonymous(headers.namespace)}</a:Address></a:ReplyTo>")
-    parts.append(f"<a:To{must}>{escaped(headers.to)}</a:To>")
-    return "".join(parts)
+        parts += (head.sent_from, escaped(headers.sent_from), head.reply_to)
+    parts += (head.to, escaped(headers.to), "</a:To></s:Header><s:Body>")
+    return b"".join(("".join(parts).encode(), body if isinstance(body, bytes) else etree.tostring(body), _END))
+
+
+def write_answer(
+    body: etree._Element | bytes, asked: Envelope, action: str, message_id: str, *, must_understand: bool = True
+) -> bytes:
+    """The document around what answers `asked`, as its sender understands it. `message_id` is our own: no text that
+    has to be escaped."""
+    answered = asked.addressing
+    head = _letterhead(action, asked.soap.namespace, answered.namespace, must_understand)
+    if answered.message_id is None:
+        begin = f"{head.begin}{head.message_id}{message_id}</a:MessageID>{head.anonymous}"
+    else:
+        relates_to = f"{head.relates_to}{escaped(answered.message_id)}</a:RelatesTo>"
+        begin = f"{head.begin}{head.message_id}{message_id}{relates_to}{head.anonymous}"
+    return b"".join((begin.encode(), body if isinstance(body, bytes) else etree.tostring(body), _END))
 
 
 def anonymous(wsa: str) -> str:

@@ -26,14 +26,14 @@ _ENTITIES = {"\r": "&#13;", '"': "&quot;", "\t": "&#9;", "\n": "&#10;"}
 def escaped(text: str) -> str:
     """`text` as it stands in an element. Raises ValueError for what XML 1.0 section 2.2 has no place for: control
     characters, and halves of surrogate pairs (rule 63)."""
-    if _is_plain(text):
+    if is_plain(text):
         return text
     if not all(map(allowed, text)):
         raise ValueError("a character that XML cannot carry")
     return escape(text, {"\r": "&#13;"})
 
 
-def _is_plain(text: str) -> bool:
+def is_plain(text: str) -> bool:
     """Whether it stands in XML as it is, and no second look is needed."""
     return text.isprintable() and "&" not in text and "<" not in text and ">" not in text
 
@@ -87,7 +87,7 @@ class Writing:
             if value is None:
                 continue
             if not field.is_list:
-                if type(value) is str and (value in field.words or (field.is_text and _is_plain(value))):
+                if type(value) is str and (value in field.words or (field.is_text and is_plain(value))):
                     self._out.append(field.start + value + field.end)
                 else:
                     self._field(field, value, path, None)

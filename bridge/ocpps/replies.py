@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from lxml import etree
 from msgspec import Struct
 
 from bridge.errors import BridgeError, ErrorCode, FaultCode, Unavailable
@@ -12,20 +13,23 @@ from bridge.ocpp.manners import Manners
 from bridge.ocpp.messages import Response
 from bridge.ocpp.rpc import CallError, Unanswered
 from bridge.ocpps.codec import Codec
-from bridge.ocpps.envelope import Envelope, Headers, Soap, anonymous, version_mismatch, write, write_fault
+from bridge.ocpps.envelope import Envelope, Soap, version_mismatch, write_answer, write_fault
 
 FAILED = "the bridge failed; its log says why"
 _SERVICE_UNAVAILABLE = 503
 
 
 class Reply(Struct, frozen=True, kw_only=True):
-    """A response. `error` is set when it is a Fault; `losses` is what writing it cost."""
+    """A response. `error` is set when it is a Fault; `losses` is what writing it cost. `closes`: the connection goes no
+    further."""
 
     status: int
     body: bytes
     content_type: str
     error: CallError | None = None
     losses: tuple[Loss, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+    closes: bool = False
 
 
 class Replies:
@@ -38,8 +42,7 @@ class Replies:
     def result(self, asked: Envelope, action: str, payload: Response, manners: Manners) -> Reply:
         """The response of `action`. Raises MessageError for what SOAP cannot carry."""
         body, losses = self._codec.write_result(payload, action, manners)
-        headers = self._headers(asked, self._codec.service.operations[action].response_action, manners)
-        content = write(body, headers, asked.soap)
+        content = self._around(body, asked, self._codec.service.operations[action].response_action, manners)
         return Reply(status=200, body=content, content_type=asked.soap.content_type, losses=losses)
 
     def refusal(self, asked: Envelope, unique_id: str, error: BridgeError, manners: Manners) -> Reply:
@@ -56,10 +59,9 @@ class Replies:
         fault = write_fault(answer, self._codec.service.namespace, code)
         # DESIGN section 5: a Charge Point whose Central System is away is told so by HTTP, too.
         away = isinstance(answer, Unanswered)
-        headers = self._headers(asked, f"{asked.addressing.namespace}/fault", manners)
         return Reply(
             status=_SERVICE_UNAVAILABLE if away else fault.code.http_status,
-            body=write(fault.element(asked.soap), headers, asked.soap),
+            body=self._around(fault.element(asked.soap), asked, f"{asked.addressing.namespace}/fault", manners),
             content_type=asked.soap.content_type,
             error=fault.error,
         )
@@ -68,18 +70,10 @@ class Replies:
         """The Fault for SOAP 1.1, where it is not spoken."""
         text = "SOAP 1.1 is not spoken here: OCPP-S demands SOAP 1.2"
         error = CallError.of(unique_id, BridgeError(ErrorCode.ProtocolError, text))
-        headers = self._headers(asked, f"{asked.addressing.namespace}/fault", manners)
-        body = write(version_mismatch(text), headers, Soap.V11)
+        body = self._around(version_mismatch(text), asked, f"{asked.addressing.namespace}/fault", manners)
         # SOAP 1.1, section 6.2: a Fault travels with HTTP 500.
         return Reply(status=500, body=body, content_type=Soap.V11.content_type, error=error)
 
-    def _headers(self, asked: Envelope, action: str, manners: Manners) -> Headers:
-        addressing = asked.addressing
-        return Headers(
-            action=action,
-            message_id=f"urn:uuid:{self._mint()}",
-            relates_to=addressing.message_id,
-            to=anonymous(addressing.namespace),
-            namespace=addressing.namespace,
-            must_understand=manners.must_understand,
-        )
+    def _around(self, body: etree._Element | bytes, asked: Envelope, action: str, manners: Manners) -> bytes:
+        message_id = f"urn:uuid:{self._mint()}"
+        return write_answer(body, asked, action, message_id, must_understand=manners.must_understand)

@@ -20,6 +20,8 @@ from bridge.errors import ErrorCode, MessageError, Why
 _COUNTABLE = re.compile(rb"utf-?8|utf-?16|us-ascii|ascii|iso-8859-\d+|latin-?1|windows-125\d|cp125\d", re.IGNORECASE)
 _ENCODING = re.compile(rb"<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([^\"']{0,40})")
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff", b"<\0", b"\0<")
+# Nothing that becomes a node is shorter than `&a;`, and a character takes an octet at least, in any encoding.
+_SHORTEST = 3
 
 
 # Nothing is read, fetched or expanded.
@@ -45,10 +47,10 @@ def parse(data: bytes, bounds: Bounds = PLAIN_BOUNDS) -> etree._Element:
     The caller has limited the size; libxml2 itself limits the length of a text (10 MB). A byte order mark and white
     space before the declaration, which real devices send, are forgiven (quirk 20).
     """
-    data = data.removeprefix(BOM_UTF8).lstrip()
+    if data[:1] != b"<":
+        data = data.removeprefix(BOM_UTF8).lstrip()
     try:
-        countable = _surely_fewer(data, bounds.nodes)
-        if not countable:
+        if len(data) > _SHORTEST * bounds.nodes and not _surely_fewer(data, bounds.nodes):
             target: Any = _Count(bounds.nodes)
             etree.fromstring(data, etree.XMLParser(target=target, **_CLOSED))
         root: etree._Element | None = etree.fromstring(data, _PARSER)
@@ -60,9 +62,7 @@ def parse(data: bytes, bounds: Bounds = PLAIN_BOUNDS) -> etree._Element:
     # above, and would otherwise silently vanish from the text (rule 114).
     if root.getroottree().docinfo.doctype:
         raise _doctype()
-    # No element lies deeper than there are start tags.
-    shallow = countable and data.count(b"<") - data.count(b"</") <= bounds.depth
-    if not shallow and _deeper_than(bounds.depth)(root):
+    if _deeper_than(bounds.depth)(root):
         text = f"elements lie more than {bounds.depth} deep in each other (limits.xml_depth)"
         raise MessageError(ErrorCode.FormationViolation, text, why=Why.TOO_DEEP)
     return root

@@ -146,6 +146,19 @@ def test_headers_by_local_name_in_any_namespace_case_and_order(data: st.DataObje
     )
 
 
+USUAL = ["a:MessageID", "a:RelatesTo", "a:Action", "a:From", "a:ReplyTo", "a:To", "c:chargeBoxIdentity"]
+CONTENTS = ["1", " 1 ", "", "1<!-- x -->2", "<a:Address>1</a:Address>", "<c:x/><c:ADDRESS>1</c:ADDRESS>", "<a:b/>"]
+
+
+@both_versions
+@given(parts=st.lists(st.tuples(st.sampled_from(USUAL), st.sampled_from(CONTENTS)), max_size=6))
+def test_what_is_spelled_as_it_should_be_is_read_as_what_is_not(soap: Soap, parts: list[tuple[str, str]]) -> None:
+    usual = read(enveloped("".join(f"<{name}>{content}</{name}>" for name, content in parts), env=soap.value))
+    odd = [(name[2:].swapcase(), content.replace("a:Address", "address")) for name, content in parts]
+    other = read(enveloped("".join(f"<{name}>{content}</{name}>" for name, content in odd), env=soap.value))
+    assert (usual.soap, usual.identity, usual.addressing) == (other.soap, other.identity, other.addressing)
+
+
 @pytest.mark.parametrize("content", ["", " ", "<!-- x -->", "<a:Address/>", "<a:Address> </a:Address>"])
 def test_a_header_that_says_nothing_is_not_there(content: str) -> None:
     names = ("a:MessageID", "a:RelatesTo", "a:Action", "a:From", "a:ReplyTo", "c:chargeBoxIdentity")

@@ -205,6 +205,15 @@ def test_nodes_have_a_bound_in_any_encoding(document: str, nodes: int, encoding:
     assert caught.value.why is Why.TOO_LARGE
 
 
+@pytest.mark.parametrize("nodes", [1, 2, 5, 100])
+def test_the_shortest_nodes_are_counted(nodes: int) -> None:
+    """Of a document that is too short for more nodes than are allowed, they are not counted: none is that short."""
+    for node in (b"<b/>", b"<!---->", b"<?b?>"):
+        parse(b"<a>" + node * (nodes - 1) + b"</a>", Bounds(nodes=nodes))
+        with pytest.raises(MessageError, match=f"more than {nodes} elements"):
+            parse(b"<a>" + node * nodes + b"</a>", Bounds(nodes=nodes))
+
+
 def test_a_text_of_more_than_ten_million_characters() -> None:
     refused(b"<a>" + b"x" * 10_000_001 + b"</a>")
 

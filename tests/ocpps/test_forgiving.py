@@ -1,0 +1,83 @@
+"""What stands in an element, whoever wrote it: plain data, and a Loss with its place for all that is not the WSDL's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from lxml import etree
+
+from bridge.ocpp.losses import Reason
+from bridge.ocpps.forgiving import Plan, collapsed, read
+from bridge.ocpps.wsdl import Attribute, ComplexType, Element, SimpleType
+
+TEXT = SimpleType(name="string", base="string")
+INT = SimpleType(name="int", base="int")
+
+
+def element(name: str, kind: SimpleType | ComplexType, *, many: bool = False) -> Element:
+    return Element(name=name, type=kind, min_occurs=0, max_occurs=None if many else 1)
+
+
+UNIT = Attribute(name="unit", type=TEXT, required=False, default="Wh")
+VALUE = element("value", ComplexType(name="Value", attributes=(UNIT,), text=TEXT))
+READING = element("reading", ComplexType(name="Reading", elements=(VALUE, element("at", INT))), many=True)
+PLAN = Plan(element("message", ComplexType(name="Message", elements=(element("id", TEXT), READING))))
+
+
+def found(source: str) -> tuple[dict[str, Any], list[tuple[str, Reason]]]:
+    lost: list[tuple[str, Reason]] = []
+    root = etree.fromstring(f'<m xmlns:i="http://www.w3.org/2001/XMLSchema-instance">{source}</m>')
+    return read(root, PLAN, lambda path, reason: lost.append((path, reason))), lost
+
+
+@pytest.mark.parametrize("source", ["<id>1</id>", '<x:id xmlns:x="urn:x">1</x:id>', "<!-- id --><id>1<!-- --></id> ?"])
+def test_names_count_and_nothing_else_does(source: str) -> None:
+    assert found(source) == ({"id": "1"}, [])
+
+
+@pytest.mark.parametrize(("source", "text"), [("<id/>", ""), ("<id> 1\n</id>", " 1\n"), ("<id>1<?x y?>2</id>", "12")])
+def test_a_text_is_as_it_was_written(source: str, text: str) -> None:
+    assert found(source) == ({"id": text}, [])
+
+
+def test_in_any_order_and_lists_in_theirs() -> None:
+    data, lost = found("<reading><at>1</at></reading><id>7</id><reading/><reading><at>2</at></reading>")
+    assert (data, lost) == ({"id": "7", "reading": [{"at": "1"}, {}, {"at": "2"}]}, [])
+
+
+def test_a_text_with_attributes() -> None:
+    data, lost = found('<reading><value unit="kWh" x:unit="?" color="red" xmlns:x="urn:x">1</value></reading>')
+    assert data == {"reading": [{"value": {"#text": "1", "unit": "kWh"}}]}
+    assert lost == [("reading[0].value.color", Reason.UNKNOWN_FIELD)]
+
+
+@pytest.mark.parametrize("nil", ["true", "1"])
+def test_what_is_nil_is_absent(nil: str) -> None:
+    assert found(f'<id i:nil="{nil}"/><reading i:nil="{nil}"/>') == ({}, [])
+    assert found('<id i:nil="false"/>') == ({"id": ""}, [])
+
+
+@pytest.mark.parametrize(
+    ("source", "data", "loss"),
+    [
+        ("<color>red</color>", {}, ("color", Reason.UNKNOWN_FIELD)),
+        ("<ID>1</ID>", {}, ("ID", Reason.UNKNOWN_FIELD)),
+        ("<id>1</id><id>2</id>", {"id": "2"}, ("id", Reason.REPEATED)),
+        ("<id>a<b>c</b></id>", {"id": "a<b>c</b>"}, ("id", Reason.MARKUP_AS_TEXT)),
+        (
+            "<reading/><reading><at>1</at><at>2</at></reading>",
+            {"reading": [{}, {"at": "2"}]},
+            ("reading[1].at", Reason.REPEATED),
+        ),
+    ],
+)
+def test_what_is_lost_is_told_with_its_place(source: str, data: dict[str, Any], loss: tuple[str, Reason]) -> None:
+    assert found(source) == (data, [loss])
+
+
+def test_blanks_collapse_around_what_is_no_text() -> None:
+    body = etree.fromstring("<m><id> 1 </id><reading><value> 2 </value><at> 3 </at></reading><other> 4 </other></m>")
+    copy = etree.tostring(collapsed(body, PLAN)).decode()
+    assert copy == "<m><id> 1 </id><reading><value> 2 </value><at>3</at></reading><other> 4 </other></m>"
+    assert "> 3 <" in etree.tostring(body).decode()

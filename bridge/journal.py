@@ -13,6 +13,7 @@ from bridge import logs, masking
 from bridge.core.commands import Drop, Outcome, Report
 from bridge.errors import BridgeError, Why
 from bridge.limits.gate import Gate
+from bridge.lines import Sentence
 from bridge.observing import Observer
 from bridge.ocpp.actions import Party
 from bridge.ocpp.losses import Loss
@@ -24,6 +25,10 @@ from bridge.ocpp.types import KeyValue
 K = TypeVar("K", ChangeConfigurationRequest, KeyValue)
 
 _log = logging.getLogger("bridge.traffic")
+# Of a Call that ended as it should.
+_CALL = Sentence(
+    logging.INFO, "call", ("identity", "action", "from", "id", "hop_id", "outcome"), "ms", masking.without_password
+)
 # RFC 6455 section 7.4.2: below it there are none, and HTTP has its own.
 _FIRST_CLOSE_CODE = 1000
 _encoder = msgspec.json.Encoder(decimal_format="number")
@@ -45,24 +50,14 @@ class Journal(Observer):
         level = logging.INFO if report.outcome is Outcome.RESULT else logging.WARNING
         if not _log.isEnabledFor(level):
             return
-        values: dict[str, Any] = {
-            "identity": identity,
-            "action": report.call.action,
-            "from": report.sender.value,
-            "id": report.call.unique_id,
-            "hop_id": report.hop_id,
-            "outcome": report.outcome.value,
-            "ms": round((report.ended - report.arrived) * 1000, 1),
-            "reason": None if level == logging.INFO else _reason(report.answer),
-        }
-        if _log.isEnabledFor(logging.DEBUG):
-            values["request"] = payload(report.call.payload)
-            values["response"] = payload(report.answer.payload) if isinstance(report.answer, CallResult) else None
-        _tell(level, "call", values)
-        if report.call.losses:
-            self.lost(identity, report.call.losses)
-        if isinstance(report.answer, CallResult) and report.answer.losses:
-            self.lost(identity, report.answer.losses)
+        call, answer = report.call, report.answer
+        ms = round((report.ended - report.arrived) * 1000, 1)
+        if level == logging.WARNING or not _told_plainly(identity, report, ms):
+            _tell(level, "call", _all_of(identity, report, ms))
+        if call.losses:
+            self.lost(identity, call.losses)
+        if isinstance(answer, CallResult) and answer.losses:
+            self.lost(identity, answer.losses)
 
     def lost(self, identity: str, losses: Sequence[Loss]) -> None:
         """What a translation cost."""
@@ -139,6 +134,33 @@ class Journal(Observer):
         differs = ",".join(f"{name}={getattr(manners, name)}" for name in names)
         said = {"vendor": boot.vendor, "model": boot.model, "firmware": boot.firmware}
         _say(logging.INFO, "treated", identity=identity, **said, manners=differs or "as all")
+
+
+def _told_plainly(identity: str, report: Report, ms: float) -> bool:
+    """Whether the line is said that most Calls have which end as they should."""
+    if report.hop_id is None or _log.isEnabledFor(logging.DEBUG):
+        return False
+    call = report.call
+    texts = (identity, call.action, report.sender, call.unique_id, report.hop_id, report.outcome)
+    return logs.said(_log, _CALL, texts, ms)
+
+
+def _all_of(identity: str, report: Report, ms: float) -> dict[str, Any]:
+    call, answer = report.call, report.answer
+    values: dict[str, Any] = {
+        "identity": identity,
+        "action": call.action,
+        "from": report.sender,
+        "id": call.unique_id,
+        "hop_id": report.hop_id,
+        "outcome": report.outcome,
+        "ms": ms,
+        "reason": None if report.outcome is Outcome.RESULT else _reason(answer),
+    }
+    if _log.isEnabledFor(logging.DEBUG):
+        values["request"] = payload(call.payload)
+        values["response"] = payload(answer.payload) if isinstance(answer, CallResult) else None
+    return values
 
 
 def _reason(answer: Answer | None) -> str | None:

@@ -1,34 +1,21 @@
-"""How the log is written: one line for one event, whatever is in it.
-
-Much of what is logged was sent by strangers. A line can neither be forged (whatever would end or disguise one is
-escaped) nor grow without bound (long values are cut, visibly, and the short ones beside them stay). An exception is
-told on the line of its event: what it is, and the calls that led to it.
+"""Where the log is written to, how soon, and whose: one line for one event (`bridge.lines`).
 
 This room knows standard logging only, and none of what is logged.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-import math
-import re
 import sys
 import threading
 import time
-import traceback
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from functools import lru_cache
-from pathlib import PurePath
+from collections.abc import Mapping
 from types import FrameType
 from typing import TextIO
 
-# A value as a line shows it: JSON's scalars as they are, everything else as text.
-Shown = str | int | float | bool
+from bridge.lines import VALUES, Lines, Sentence
 
 _OURS = "bridge"
-_EXTRA = "bridge_fields"
 _OFF = logging.CRITICAL + 1
 # What other people's loggers may say. Each Charge Point's connection would be a line of aiohttp.access, and spyne and
 # zeep log whole messages below this.
@@ -42,15 +29,10 @@ _OTHERS: dict[str, int] = {
     "websockets": logging.WARNING,
     "zeep": logging.WARNING,
 }
-_LEVELS = {"WARNING": "WARN", "CRITICAL": "FATAL"}  # at most five letters, so that messages stand in one column
-_BARE = re.compile(r"[^\s\"=\\]+")
-_PLAIN = re.compile(r"[!#-<>-\[\]-~]+")  # the same of ASCII, all of it printable
-_CUT = "…"
-_MOST_FRAMES = 8
-_LARGEST = 2**63  # what every reader of JSON takes
-_MOST_LINES = 1000  # that wait to be written
-# ASCII alone cannot disguise anything.
-_json = json.JSONEncoder(separators=(",", ":"))
+# That wait to be written. Nothing else is done meanwhile: less than a millisecond.
+_MOST_LINES = 250
+# What is said, when, and of what.
+_Said = tuple[Sentence, float, tuple[str, ...], float]
 
 
 def setup(log_format: str, level: str, stream: TextIO, *, longest: int = 4096, linger: float = 0.0) -> None:
@@ -61,7 +43,7 @@ def setup(log_format: str, level: str, stream: TextIO, *, longest: int = 4096, l
     be written with others; the end of the process writes all.
     """
     lines = Lines(log_format, encoding=getattr(stream, "encoding", None) or "utf-8", longest=longest)
-    handler = Lingering(stream, linger) if linger else logging.StreamHandler(stream)
+    handler = Lingering(stream, linger, lines) if linger else logging.StreamHandler(stream)
     handler.setFormatter(lines)
     for name, least in ({_OURS: logging.getLevelNamesMapping()[level.upper()]} | _OTHERS).items():
         logger = logging.getLogger(name)
@@ -82,6 +64,32 @@ def fields(logger: logging.Logger, level: int, message: str, /, **values: object
 def event(logger: logging.Logger, level: int, message: str, values: Mapping[str, object]) -> None:
     """The same, for who has looked whether `level` is enabled and has the values at hand."""
     logger.handle(_record(logger, level, message, values, sys._getframe(1)))
+
+
+def said(logger: logging.Logger, sentence: Sentence, texts: tuple[str, ...], number: float) -> bool:
+    """Whether its line is on its way: the one that `event` would write, in a fraction of the time. It is left to the
+    caller where others than our own handler want it. For who has looked whether the level, below a warning, is on."""
+    handler = _only_handler(logger)
+    if handler is None:
+        return False
+    try:
+        handler.put((sentence, time.time(), texts, number))
+    except Exception:  # as logging has it: what cannot be logged stops nobody
+        handler.handleError(_record(logger, logging.INFO, sentence.message, {}, sys._getframe(1)))
+    return True
+
+
+def _only_handler(logger: logging.Logger) -> Lingering | None:
+    """What takes all lines of `logger`, if it is a Lingering, and nobody else has a say."""
+    last = logger
+    while not last.handlers and last.propagate and last.parent is not None:
+        last = last.parent
+    if last.propagate or len(last.handlers) != 1:
+        return None
+    handler = last.handlers[0]
+    if type(handler) is not Lingering or handler.level or handler.filters or logger.filters:
+        return None
+    return handler if handler.formatter is handler.lines else None
 
 
 def _record(
@@ -112,43 +120,51 @@ def _record(
         "processName": None,
         "process": None,
         "taskName": None,
-        _EXTRA: values,
+        VALUES: values,
     }
     return record
 
 
 class Lingering(logging.StreamHandler[TextIO]):
     """Writes what is below a warning `linger` seconds later, all that has come meanwhile at once: a system call for
-    each line would cost more than the line. Warnings, and whoever flushes, take what waits along."""
+    each line would cost more than the line, and a line that is put together amid other work more than one of many.
+    Warnings, and whoever flushes, take what waits along."""
 
-    def __init__(self, stream: TextIO, linger: float) -> None:
+    lock: threading.RLock  # logging has seen to it
+
+    def __init__(self, stream: TextIO, linger: float, lines: Lines) -> None:
         super().__init__(stream)
+        self.lines = self.formatter = lines
         self._linger = linger
-        self._lines: list[str] = []
+        self._held: list[str | _Said] = []
         self._waiting = threading.Event()
         self._thread: threading.Thread | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
         """Called with the lock held."""
         try:
-            self._lines.append(self.format(record))
-            if record.levelno >= logging.WARNING or len(self._lines) >= _MOST_LINES:
-                self.flush()
-            elif len(self._lines) == 1:
-                self._wake()
+            self.put(self.format(record), at_once=record.levelno >= logging.WARNING)
         except Exception:  # as logging has it: what cannot be logged stops nobody
             self.handleError(record)
 
+    def put(self, line: str | _Said, *, at_once: bool = False) -> None:
+        """Write a line, later if not `at_once`. Raises what the stream raises."""
+        with self.lock:
+            held = self._held
+            held.append(line)
+            if at_once or len(held) >= _MOST_LINES:
+                self.flush()
+            elif len(held) == 1:
+                self._wake()
+
     def flush(self) -> None:
         """Write all that waits."""
-        self.acquire()
-        try:
-            lines, self._lines = self._lines, []
-            if lines:
+        with self.lock:
+            held, self._held = self._held, []
+            if held:
+                lines = [line if isinstance(line, str) else self.lines.of(*line) for line in held]
                 self.stream.write("\n".join(lines) + "\n")
             super().flush()
-        finally:
-            self.release()
 
     def _wake(self) -> None:
         if self._thread is None:
@@ -165,135 +181,3 @@ class Lingering(logging.StreamHandler[TextIO]):
                 self.flush()
             except (OSError, ValueError):  # a full disk, or a stream that was closed: the next line tries again
                 continue
-
-
-def values_of(record: logging.LogRecord) -> Mapping[str, object]:
-    """What `fields` was told beside the message."""
-    values: Mapping[str, object] = getattr(record, _EXTRA, {})
-    return values
-
-
-class Lines(logging.Formatter):
-    """A log record as a line of text, or of JSON, of at most `longest` characters that `encoding` can write."""
-
-    def __init__(self, log_format: str, *, encoding: str = "utf-8", longest: int = 4096) -> None:
-        super().__init__()
-        self._render: Callable[[logging.LogRecord, str, Mapping[str, Shown]], str]
-        self._render = _json_line if log_format == "json" else _text_line
-        self._encoding = encoding
-        self._longest = longest
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The line, without its newline."""
-        message = _message(record)
-        values = {key: _shown(value) for key, value in _values(record).items() if value is not None}
-        limit = self._longest
-        if all(type(value) is not str or len(value) <= limit for value in values.values()) and len(message) <= limit:
-            line = self._written(record, message, values)
-        else:
-            line = self._line(record, message, values, limit)
-        # Escapes lengthen, so how much of each value fits shows only once it is written.
-        while len(line) > self._longest and limit > 1:
-            limit //= 2
-            line = self._line(record, message, values | {"cut": True}, limit)
-        if len(line) > self._longest:
-            line = self._line(record, message, {"cut": True}, self._longest // 16)
-        return line
-
-    def _line(self, record: logging.LogRecord, message: str, values: Mapping[str, Shown], limit: int) -> str:
-        short = {key: _cut(value, limit) if isinstance(value, str) else value for key, value in values.items()}
-        return self._written(record, _cut(message, max(limit, 16)), short)
-
-    def _written(self, record: logging.LogRecord, message: str, values: Mapping[str, Shown]) -> str:
-        line = self._render(record, message, values)
-        return line if line.isascii() else line.encode(self._encoding, "backslashreplace").decode(self._encoding)
-
-
-def _cut(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[:limit] + _CUT
-
-
-def _text_line(record: logging.LogRecord, message: str, values: Mapping[str, Shown]) -> str:
-    level = _LEVELS.get(record.levelname, record.levelname)
-    pairs = "".join([f" {_quoted(key)}={_quoted(_spelled(value))}" for key, value in values.items()])
-    return f"{_time(record.created)} {level:<5} {_escaped(message)}{pairs}"
-
-
-def _json_line(record: logging.LogRecord, message: str, values: Mapping[str, Shown]) -> str:
-    line: dict[str, Shown] = {"time": _time(record.created), "level": record.levelname.lower(), "msg": message}
-    line |= {f"{key}_" if key in line else key: value for key, value in values.items()}
-    # DEL is the one character of ASCII that json leaves as it is, though it is not seen.
-    return _json.encode(line).replace("\x7f", "\\u007f")
-
-
-def _time(created: float) -> str:
-    fraction, second = math.modf(created)
-    millisecond, over = round(fraction * 1_000_000) // 1000, 0
-    if millisecond == 1000:  # half a microsecond before it
-        millisecond, over = 0, 1
-    return f"{_second(int(second) + over)}.{millisecond:03}Z"
-
-
-@lru_cache(maxsize=8)
-def _second(second: int) -> str:
-    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-
-
-def _spelled(value: Shown) -> str:
-    if type(value) is str:
-        return value
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _quoted(text: str) -> str:
-    """The value bare if it can be told from what stands around it, else in quotes."""
-    if _PLAIN.fullmatch(text):
-        return text
-    if text.isprintable() and _BARE.fullmatch(text):
-        return text
-    return '"' + _escaped(text.replace("\\", "\\\\").replace('"', '\\"')) + '"'
-
-
-def _escaped(text: str) -> str:
-    """The text without anything that ends a line, moves the cursor or turns the direction of writing."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
-
-
-def _message(record: logging.LogRecord) -> str:
-    try:
-        return record.getMessage()
-    except Exception:  # its text and its arguments do not fit, or one of them cannot be shown: a log never fails
-        return _as_text(record.msg)
-
-
-def _values(record: logging.LogRecord) -> Mapping[str, object]:
-    values = values_of(record)
-    if isinstance(record.exc_info, tuple) and record.exc_info[1] is not None:
-        return {**values, **_told(record.exc_info[1])}
-    return values
-
-
-def _told(error: BaseException) -> dict[str, object]:
-    """What an exception is, and the calls that led to it, the innermost first."""
-    frames = traceback.extract_tb(error.__traceback__)[-_MOST_FRAMES:]
-    calls = [f"{PurePath(frame.filename).name}:{frame.lineno} {frame.name}" for frame in reversed(frames)]
-    return {"error": f"{type(error).__name__}: {_as_text(error)}", "at": " < ".join(calls) or None}
-
-
-def _shown(value: object) -> Shown:
-    if type(value) is str:
-        return value
-    if isinstance(value, bool) or (isinstance(value, int) and abs(value) < _LARGEST):
-        return value
-    if isinstance(value, float) and value - value == 0:  # JSON has neither infinities nor NaN
-        return value
-    return _as_text(value)
-
-
-def _as_text(value: object) -> str:
-    try:
-        return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
-    except Exception:  # a log never fails for what somebody wanted logged
-        return f"<{type(value).__name__} that cannot be shown>"

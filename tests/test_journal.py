@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import re
 from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec import Raw
 
-from bridge import journal
+from bridge import journal, logs
 from bridge.config import ChargePoint, Secret
 from bridge.core.commands import Outcome, Report
 from bridge.errors import Unavailable, UnknownIdentity, Why
@@ -21,10 +26,11 @@ from bridge.ocpp.messages import (
     DataTransferRequest,
     GetConfigurationResponse,
     GetDiagnosticsRequest,
+    HeartbeatRequest,
     Request,
     Response,
 )
-from bridge.ocpp.rpc import Call, CallResult, UnopenedRequest, UnopenedResponse
+from bridge.ocpp.rpc import Call, CallError, CallResult, Unanswered, UnopenedRequest, UnopenedResponse
 from bridge.ocpp.types import KeyValue
 from bridge.simulators.wire import Payload, Refused
 from tests.e2e.stage import AT, SAMPLES, envelope, logged, post, run, stage
@@ -280,3 +286,65 @@ def test_what_a_translation_cost_is_on_a_line_of_its_own() -> None:
 
     [line] = [line for line in lines_of(logging.INFO, talk) if "loss" in line]
     assert 'loss identity="RDAM 123" field=HeartbeatRequest.mood reason="a field that OCPP 1.6 does not know' in line
+
+
+_told = st.text(max_size=20) | st.sampled_from(
+    [
+        "RDAM 123",
+        "ftp://u:s3cr3t@h/",
+        "/CentralSystemService/s3cr3ts3cr3ts3cr3t",
+        "a from=b",
+        "é",
+        "x" * 400,
+        "urn:uuid:1",
+    ]
+)
+_answers = (
+    st.none()
+    | st.builds(CallError, unique_id=_told, code=_told, description=_told)
+    | st.builds(Unanswered, unique_id=_told, reason=_told)
+)
+_reports = st.builds(
+    Report,
+    sender=st.sampled_from(Party),
+    call=st.builds(Call, unique_id=_told, action=_told, payload=st.just(HeartbeatRequest())),
+    outcome=st.sampled_from(Outcome),
+    arrived=st.just(0.0),
+    ended=st.floats(0, 1e4),
+    hop_id=st.none() | _told,
+    answer=_answers,
+)
+
+
+@given(
+    _told, _reports, st.sampled_from(["text", "json"]), st.sampled_from([300, 4096]), st.sampled_from(["info", "debug"])
+)
+def test_the_short_way_to_a_line_leads_to_the_same_one(
+    identity: str, report: Report, log_format: str, longest: int, level: str
+) -> None:
+    def line(linger: float) -> str:
+        stream = io.StringIO()
+        with unsettled():
+            logs.setup(log_format, level, stream, longest=longest, linger=linger)
+            Journal().exchanged(identity, report)
+            for handler in logging.getLogger("bridge").handlers:
+                handler.flush()
+        return re.sub(r"[-0-9]{10}T[:0-9.]{12}Z", "", stream.getvalue(), count=1)
+
+    short = line(linger=3600)
+    assert short == line(linger=0)
+    assert short.count("\n") == 1 and "s3cr3t" not in short
+
+
+@contextmanager
+def unsettled() -> Iterator[None]:
+    """The loggers are as before, afterwards."""
+    loggers = [logging.getLogger(name) for name in ("bridge", *logs._OTHERS)]
+    before = [(logger, logger.level, logger.propagate, logger.handlers[:]) for logger in loggers]
+    try:
+        yield
+    finally:
+        for logger, level, propagate, handlers in before:
+            logger.setLevel(level)
+            logger.propagate = propagate
+            logger.handlers[:] = handlers

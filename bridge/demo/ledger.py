@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bridge import logs
+from bridge.lines import values_of
 
 _TRAFFIC = logging.getLogger("bridge.traffic")
 
@@ -23,7 +23,7 @@ class Ledger(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Note a loss."""
         if record.msg == "loss":
-            values = logs.values_of(record)
+            values = values_of(record)
             self.entries.append((str(values["field"]), str(values["reason"])))
         return record.levelno >= self._shown
 

@@ -16,8 +16,7 @@ class InProgress:
         self._most_waiting = most_waiting
         self._in_progress = 0
         self.draining = False
-        self._quiet = asyncio.Event()
-        self._quiet.set()
+        self._quiet: asyncio.Event | None = None  # who drains waits for it
 
     @property
     def in_progress(self) -> int:
@@ -35,16 +34,19 @@ class InProgress:
             text = f"{self._most_waiting} Calls wait already (limits.waiting_per_charge_point)"
             raise Unavailable(text, why=Why.BUSY)
         self._in_progress += 1
-        self._quiet.clear()
 
     def end(self) -> None:
         """One less."""
         self._in_progress -= 1
-        if not self._in_progress:
+        if self._quiet is not None and not self._in_progress:
             self._quiet.set()
 
     async def drained(self, within: float) -> bool:
         """Whether all Calls ended, `within` seconds."""
+        if not self._in_progress:
+            return True
+        self._quiet = self._quiet or asyncio.Event()
+        self._quiet.clear()
         try:
             await asyncio.wait_for(self._quiet.wait(), within)
         except TimeoutError:

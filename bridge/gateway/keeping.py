@@ -16,7 +16,7 @@ from bridge.core.addresses import Callback, Network
 from bridge.core.connectors import Connector
 from bridge.core.memory import Alias, Answered, Memory, Record
 from bridge.errors import MessageError
-from bridge.ocpp.messages import BootNotificationRequest, StartTransactionResponse, StopTransactionResponse
+from bridge.ocpp.messages import BootNotificationRequest, Request, StartTransactionResponse, StopTransactionResponse
 from bridge.store import Store
 from bridge.store.records import AliasRecord, AnsweredRecord, ChargePointRecord, ConnectorRecord
 from bridge.store.records import Record as Stored
@@ -98,18 +98,37 @@ class Keeping:
         self._known[identity.casefold()] = record
         return self._store.commit(record)
 
-    def heard(self, identity: str, transport: str | None = None, **changes: Any) -> None:
+    def heard(
+        self,
+        identity: str,
+        transport: str | None = None,
+        version: str | None = None,
+        *,
+        callback: Callback | None = None,
+        boot: Request | None = None,
+        interval: int | None = None,
+    ) -> None:
         """A Charge Point was heard of; what it said of itself. Written when something changed, or a minute passed, or a
         heartbeat's interval that is shorter."""
-        now, known = self._clock(), self.record_of(identity)
+        folded, now = identity.casefold(), self._clock()
+        known = self._known.get(folded)
         if known is None:
             known = ChargePointRecord(identity=identity, last_seen=0, transport="soap", version="1.6")
-        new = _changed(known, transport, changes)
-        if new == known and now - known.last_seen < min(_ROUGHLY, known.interval or _ROUGHLY):
-            return
-        new = msgspec.structs.replace(new, last_seen=now)
-        self._known[identity.casefold()] = new
-        self._store.put(new)
+        changes: dict[str, Any] = {}
+        if transport is not None and transport != known.transport:
+            changes["transport"] = transport
+        if version is not None and version != known.version:
+            changes["version"] = version
+        if interval is not None and interval != known.interval:
+            changes["interval"] = interval
+        if boot is not None and (encoded := _encode(boot)) != known.boot:
+            changes["boot"] = encoded
+        if callback is not None:
+            changes |= _moved_to(callback, known)
+        ago = now - known.last_seen
+        if changes or ago >= _ROUGHLY or ago >= (known.interval or _ROUGHLY):
+            record = self._known[folded] = msgspec.structs.replace(known, last_seen=now, **changes)
+            self._store.put(record)
 
     def _stored(self, identity: str, record: Record) -> Stored:
         now = self._clock()
@@ -132,20 +151,12 @@ class Keeping:
                 )
 
 
-def _changed(known: ChargePointRecord, transport: str | None, changes: dict[str, Any]) -> ChargePointRecord:
-    values: dict[str, Any] = {} if transport is None else {"transport": transport}
-    callback: Callback | None = changes.get("callback")
-    if callback is not None:
-        networks = None if callback.networks is None else tuple(str(network) for network in callback.networks)
-        values |= {"callback_url": callback.url, "callback_networks": networks}
-    if changes.get("version") is not None:
-        values["version"] = changes["version"]
-    if changes.get("boot") is not None:
-        values["boot"] = _encode(changes["boot"])
-    if changes.get("interval") is not None:
-        values["interval"] = changes["interval"]
-    new = {name: value for name, value in values.items() if getattr(known, name) != value}
-    return msgspec.structs.replace(known, **new) if new else known
+def _moved_to(callback: Callback, known: ChargePointRecord) -> dict[str, Any]:
+    """Of a record where `callback` differs from what is known."""
+    networks = None if callback.networks is None else tuple(str(network) for network in callback.networks)
+    if (callback.url, networks) == (known.callback_url, known.callback_networks):
+        return {}
+    return {"callback_url": callback.url, "callback_networks": networks}
 
 
 def _answered(record: AnsweredRecord, now: float) -> Answered | None:

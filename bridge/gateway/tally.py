@@ -70,11 +70,12 @@ class Tally(Observer):
         entry.calls += 1
         name = _COUNTED[report.outcome]
         setattr(entry, name, getattr(entry, name) + 1)
-        entry.losses += len(report.call.losses)
-        if isinstance(report.answer, CallResult):
-            entry.losses += len(report.answer.losses)
-        elif (reason := _reason(report.answer)) is not None:
-            self._failed(entry, f"{report.call.action}: {reason}")
+        call, answer = report.call, report.answer
+        entry.losses += len(call.losses)
+        if isinstance(answer, CallResult):
+            entry.losses += len(answer.losses)
+        elif (reason := _reason(answer)) is not None:
+            self._failed(entry, f"{call.action}: {reason}")
 
     def lost(self, identity: str, losses: Sequence[Loss]) -> None:
         if losses and (entry := self._entry(identity)) is not None:

@@ -35,9 +35,10 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 import bridge
-from bridge import config, logs
+from bridge import config
 from bridge.config import CentralSystem, ChargePoint, Listen, Route, Settings
 from bridge.gateway import Gateway
+from bridge.lines import Lines
 from bridge.simulators.json_central_system import JsonCentralSystem
 from bridge.simulators.json_charge_point import JsonChargePoint
 from bridge.simulators.soap_central_system import SoapCentralSystem
@@ -605,7 +606,7 @@ def logged(level: int = logging.INFO) -> Iterator[list[str]]:
     """The lines that the bridge logs, as they come."""
     lines: list[str] = []
     handler = _Collector(lines)
-    handler.setFormatter(logs.Lines("text", longest=100_000))
+    handler.setFormatter(Lines("text", longest=100_000))
     logger = logging.getLogger("bridge")
     before = logger.level
     logger.addHandler(handler)

@@ -6,13 +6,14 @@ An Observer is told on the path of every message: it takes a note, it does not w
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from bridge.core.commands import Drop, Report
 from bridge.errors import BridgeError, Why
 from bridge.ocpp.actions import Party
 from bridge.ocpp.losses import Loss
 from bridge.ocpp.manners import Boot, Manners
-from bridge.ocpp.wire import Wire
+from bridge.ocpp.wire import Kind, Tap, Transport
 
 
 class Observer:
@@ -65,8 +66,23 @@ class Observer:
     def treated(self, identity: str, boot: Boot, manners: Manners) -> None:
         """A quirk pack fits a Charge Point, or none any more."""
 
-    def wire(self, identity: str, party: Party, wire: Wire) -> None:
-        """Bytes went to `party`, or came from it. Those of the answer to a SOAP request may follow its `exchanged`."""
+    def wire(
+        self,
+        identity: str,
+        party: Party,
+        inbound: bool,
+        transport: Transport,
+        kind: Kind,
+        unique_id: str,
+        action: str | None,
+        data: bytes,
+    ) -> None:
+        """Bytes went to `party`, or came from it, as a Tap is told. Those of the answer to a SOAP request may follow
+        its `exchanged`."""
+
+    def tap(self, identity: str, party: Party) -> Tap | None:
+        """Its `wire`, for one party of one Charge Point; None where it does not want to know. It is asked for once."""
+        return partial(self.wire, identity, party) if self.wants_wire else None
 
 
 class Audience(Observer):
@@ -77,8 +93,8 @@ class Audience(Observer):
         # What every message is told of is told only to who notes it.
         heard = [observer for observer in self._observers if type(observer).exchanged is not Observer.exchanged]
         self._of_exchanges = tuple(observer.exchanged for observer in heard)
-        self._wiretaps = tuple(observer.wire for observer in self._observers if observer.wants_wire)
-        self.wants_wire = bool(self._wiretaps)
+        self._keen = tuple(observer for observer in self._observers if observer.wants_wire)
+        self.wants_wire = bool(self._keen)
 
     def exchanged(self, identity: str, report: Report) -> None:
         for exchanged in self._of_exchanges:
@@ -128,6 +144,19 @@ class Audience(Observer):
         for observer in self._observers:
             observer.treated(identity, boot, manners)
 
-    def wire(self, identity: str, party: Party, wire: Wire) -> None:
-        for wiretap in self._wiretaps:
-            wiretap(identity, party, wire)
+    def wire(
+        self,
+        identity: str,
+        party: Party,
+        inbound: bool,
+        transport: Transport,
+        kind: Kind,
+        unique_id: str,
+        action: str | None,
+        data: bytes,
+    ) -> None:
+        for observer in self._keen:
+            observer.wire(identity, party, inbound, transport, kind, unique_id, action, data)
+
+    def tap(self, identity: str, party: Party) -> Tap | None:
+        return self._keen[0].tap(identity, party) if len(self._keen) == 1 else super().tap(identity, party)

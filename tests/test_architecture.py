@@ -51,7 +51,8 @@ SEES: dict[str, tuple[str, ...]] = {
     "bridge.certificates": (),
     "bridge.limits": ("bridge.errors", "bridge.limits"),
     "bridge.tasks": (),
-    "bridge.logs": (),
+    "bridge.lines": (),
+    "bridge.logs": ("bridge.lines",),
     "bridge.observing": ("bridge.core.commands", *_MODEL),
     "bridge.explaining": ("bridge.core.commands", *_MODEL),
     "bridge.masking": ("bridge.paths",),
@@ -59,6 +60,7 @@ SEES: dict[str, tuple[str, ...]] = {
         *(
             "bridge.core.commands",
             "bridge.explaining",
+            "bridge.limits.gate",
             "bridge.masking",
             "bridge.observing",
             "bridge.recorder",
@@ -67,7 +69,8 @@ SEES: dict[str, tuple[str, ...]] = {
     ),
     "bridge.trace": ("bridge.masking", "bridge.recorder.messages", "bridge.simulators", "bridge.trace", *_MODEL),
     "bridge.journal": (
-        *("bridge.core", "bridge.limits.gate", "bridge.logs", "bridge.masking", "bridge.observing", *_MODEL),
+        *("bridge.core", "bridge.limits.gate", "bridge.lines", "bridge.logs", "bridge.masking", "bridge.observing"),
+        *_MODEL,
     ),
     "bridge.spans": ("bridge.core.commands", "bridge.observing", *_MODEL),
     "bridge.simulators": ("bridge.simulators", "bridge.tasks"),
@@ -107,7 +110,7 @@ SEES: dict[str, tuple[str, ...]] = {
         *("bridge.ocpps.codec", "bridge.ocpps.envelope", "bridge.ocpps.wsdl", "bridge.ocpps.xml"),
     ),
     "bridge.demo": (
-        *("bridge.demo", "bridge.config", "bridge.gateway", "bridge.logs", "bridge.ocpps.wsdl", "bridge.simulators"),
+        *("bridge.demo", "bridge.config", "bridge.gateway", "bridge.lines", "bridge.ocpps.wsdl", "bridge.simulators"),
     ),
     "bridge.commands": ("bridge",),
     "bridge.cli": ("bridge.commands", "bridge.config", "bridge.errors", "bridge.logs"),
@@ -115,8 +118,8 @@ SEES: dict[str, tuple[str, ...]] = {
 }
 
 _EDGES = (
-    *("bridge.gateway", "bridge.limits.guard", "bridge.ocppj.bounds", "bridge.ocppj.client", "bridge.ocppj.link"),
-    *("bridge.ocppj.server", "bridge.ocpps.connections"),
+    *("bridge.gateway", "bridge.limits.guard", "bridge.limits.queueing", "bridge.ocppj.bounds", "bridge.ocppj.client"),
+    *("bridge.ocppj.link", "bridge.ocppj.server", "bridge.ocpps.connections", "bridge.ocpps.posts"),
 )
 _ENTRANCES = ("bridge.cli", "bridge.commands", "bridge.demo", "bridge.simulators")
 
@@ -146,7 +149,7 @@ DOES_WITHOUT: dict[str, frozenset[str]] = {
     "bridge.explaining": _IMPURE | {"asyncio"},
     "bridge.masking": _IMPURE | {"asyncio"},
     "bridge.recorder.join*": _IMPURE | {"asyncio"},
-    "bridge.recorder.reading": _IMPURE | {"asyncio"},
+    **{f"bridge.recorder.{room}": _IMPURE | {"asyncio"} for room in ("notes", "pace", "reading")},
     "bridge.identity": _IMPURE,
     "bridge.paths": _IMPURE,
     **{f"bridge.access.{room}": _IMPURE | {"asyncio"} for room in ("attempts", "basic", "passwords", "rules")},

@@ -9,10 +9,8 @@ import pytest
 
 from bridge.observing import Audience, Observer
 from bridge.ocpp.actions import Party
-from bridge.ocpp.wire import Wire
 
-NAMES = [name for name, value in vars(Observer).items() if inspect.isfunction(value)]
-WIRE = Wire(inbound=True, transport="json", kind="other", unique_id="", data=b"[]")
+NAMES = [name for name, value in vars(Observer).items() if inspect.isfunction(value) and name != "tap"]
 
 
 class Ear(Observer):
@@ -48,9 +46,12 @@ def test_an_observer_that_overrides_nothing_notes_nothing(name: str) -> None:
 
 
 def test_bytes_only_for_who_wants_them() -> None:
-    deaf, keen = Ear(), Ear(wants_wire=True)
-    assert not Audience([deaf]).wants_wire
-    audience = Audience([deaf, keen])
-    assert audience.wants_wire
-    audience.wire("CP 1", Party.CHARGE_POINT, WIRE)
-    assert (deaf.heard, keen.heard) == ([], [("wire", ("CP 1", Party.CHARGE_POINT, WIRE))])
+    deaf, keen, keen_too = Ear(), Ear(wants_wire=True), Ear(wants_wire=True)
+    assert Audience([deaf]).tap("CP 1", Party.CHARGE_POINT) is None
+    for audience in (Audience([deaf, keen]), Audience([keen, deaf, keen_too])):
+        assert audience.wants_wire
+        tap = audience.tap("CP 1", Party.CHARGE_POINT)
+        assert tap is not None
+        tap(True, "json", "other", "", None, b"[]")
+    heard = ("wire", ("CP 1", Party.CHARGE_POINT, True, "json", "other", "", None, b"[]"))
+    assert (deaf.heard, keen.heard, keen_too.heard) == ([], [heard, heard], [heard])

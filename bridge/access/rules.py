@@ -42,6 +42,11 @@ class Rule(Struct, frozen=True, kw_only=True):
         """Whether who gets in has proved who it is."""
         return self.asks in ("basic", "certificate", "token")
 
+    @property
+    def guessable(self) -> bool:
+        """Whether it takes a password or a token, which somebody may try to guess."""
+        return self.asks in ("basic", "token")
+
     def __repr__(self) -> str:
         return f"Rule({self.identity!r}, asks={self.asks!r})"
 
@@ -73,9 +78,10 @@ class Guess(Struct, frozen=True, kw_only=True):
 
 def judge(rule: Rule, shown: Shown) -> Guess | None:
     """None: it is let in. Raises AccessDenied."""
-    if any(not identities.same(named, rule.identity) for named in shown.named):
-        text = "the identities in the URL and in the message are not the same"
-        raise AccessDenied(_FORBIDDEN, text, Why.WRONG_IDENTITY)
+    for named in shown.named:
+        if named != rule.identity and not identities.same(named, rule.identity):
+            text = "the identities in the URL and in the message are not the same"
+            raise AccessDenied(_FORBIDDEN, text, Why.WRONG_IDENTITY)
     if shown.certificate is not None and not _is_certified(rule, shown.certificate):
         raise AccessDenied(_FORBIDDEN, "the certificate is not that of this Charge Point", Why.WRONG_CERTIFICATE)
     if shown.token is not None and rule.asks != "token":

@@ -71,6 +71,7 @@ class Vitals(Struct, frozen=True, kw_only=True):
     draining: bool
     lag: float
     recorder_lost: int = 0
+    recorder_waiting: int = 0
 
 
 class Meter(Observer, Collector):
@@ -79,9 +80,8 @@ class Meter(Observer, Collector):
     def __init__(self, places: Places, vitals: Callable[[], Vitals]) -> None:
         self._places = places
         self._vitals = vitals
-        self._calls: Counter[tuple[str, str, str, str]] = Counter()
+        self._calls: dict[tuple[str, str, str, str], _Durations] = {}
         self._own_calls: Counter[tuple[str, str, str]] = Counter()
-        self._durations: dict[tuple[str, str, str], _Durations] = {}
         self._losses: Counter[tuple[str, str, str]] = Counter()
         self._refused: Counter[str] = Counter({why.value: 0 for why in Why})
         self._dropped: Counter[str] = Counter({party.value: 0 for party in Party})
@@ -92,20 +92,21 @@ class Meter(Observer, Collector):
     # What is heard.
 
     def exchanged(self, identity: str, report: Report) -> None:
-        action = report.call.action if report.call.action in _ACTIONS else OTHER
+        call, answer = report.call, report.answer
         if report.own or report.operator:
-            self._own_calls["operator" if report.operator else "bridge", action, report.outcome.value] += 1
+            action = call.action if call.action in _ACTIONS else OTHER
+            self._own_calls["operator" if report.operator else "bridge", action, report.outcome] += 1
         else:
-            sender, transport = report.sender.value, self._transport_of(identity, report.sender)
-            self._calls[sender, transport, action, report.outcome.value] += 1
-            durations = self._durations.get((sender, transport, action))
+            sender, outcome = report.sender, report.outcome
+            transport = self._places.transport_of(identity, sender)
+            durations = self._calls.get((sender, transport, call.action, outcome))
             if durations is None:
-                durations = self._durations[sender, transport, action] = _Durations()
+                durations = self._durations_of(sender, transport, call.action, outcome)
             durations.add(report.ended - report.arrived)
-        if report.call.losses:
-            self.lost(identity, report.call.losses)
-        if isinstance(report.answer, CallResult) and report.answer.losses:
-            self.lost(identity, report.answer.losses)
+        if call.losses:
+            self.lost(identity, call.losses)
+        if isinstance(answer, CallResult) and answer.losses:
+            self.lost(identity, answer.losses)
 
     def lost(self, identity: str, losses: Sequence[Loss]) -> None:
         if not losses:
@@ -138,9 +139,10 @@ class Meter(Observer, Collector):
     def callback_refused(self, identity: str, reason: str) -> None:
         self._callbacks_refused += 1
 
-    def _transport_of(self, identity: str, party: Party) -> str:
-        transport = self._places.transport_of(identity, party)
-        return transport if transport in TRANSPORTS else OTHER
+    def _durations_of(self, sender: str, transport: str, action: str, outcome: str) -> _Durations:
+        """Those of the labels: never those of a stranger's words."""
+        spoken = transport if transport in TRANSPORTS else OTHER
+        return self._calls.setdefault((sender, spoken, action if action in _ACTIONS else OTHER, outcome), _Durations())
 
     def _field_of(self, loss: Loss) -> tuple[str, str]:
         fields = self.known_fields.get(loss.message)
@@ -160,7 +162,8 @@ class Meter(Observer, Collector):
 
     def _counted(self) -> Iterator[Metric]:
         labels = ("from", "transport", "action", "outcome")
-        yield _counter("calls", "Calls that have ended, by who sent them and how they ended.", labels, self._calls)
+        calls = {ended: sum(durations.counts) for ended, durations in self._calls.items()}
+        yield _counter("calls", "Calls that have ended, by who sent them and how they ended.", labels, calls)
         yield self._histogram()
         text = "Calls that began here and have ended: operators' commands, and what the bridge repeats by itself."
         yield _counter("own_calls", text, ("by", "action", "outcome"), self._own_calls)
@@ -178,7 +181,10 @@ class Meter(Observer, Collector):
     def _histogram(self) -> Metric:
         text = "Seconds from the arrival of a Call to its end."
         family = HistogramMetricFamily(f"{PREFIX}call_duration_seconds", text, labels=("from", "transport", "action"))
-        for labels, durations in self._durations.items():
+        of_all: dict[tuple[str, str, str], _Durations] = {}
+        for (sender, transport, action, _), durations in self._calls.items():
+            of_all.setdefault((sender, transport, action), _Durations()).include(durations)
+        for labels, durations in of_all.items():
             family.add_metric(labels, durations.buckets(), durations.sum)
         return family
 
@@ -198,27 +204,34 @@ class Meter(Observer, Collector):
         yield _gauge("draining", "1 while the bridge is shutting down.", (), {(): vitals.draining})
         text = "How late the event loop was at most in the last minute."
         yield _gauge("event_loop_lag_seconds", text, (), {(): vitals.lag})
-        text = "Messages that the recorder could not keep up with."
+        text = "Messages that the recorder had no time for, or no disk."
         yield _counter("recorder_lost", text, (), {(): vitals.recorder_lost})
+        text = "Observations that the recorder has not written yet: five to a message, as a rule."
+        yield _gauge("recorder_waiting", text, (), {(): vitals.recorder_waiting})
 
 
 class _Durations:
     """How many took how long."""
 
-    __slots__ = ("_counts", "sum")
+    __slots__ = ("counts", "sum")
 
     def __init__(self) -> None:
-        self._counts = [0] * (len(BUCKETS) + 1)
+        self.counts = [0] * (len(BUCKETS) + 1)
         self.sum = 0.0
 
     def add(self, seconds: float) -> None:
-        self._counts[bisect_left(BUCKETS, seconds)] += 1
+        self.counts[bisect_left(BUCKETS, seconds)] += 1
         self.sum += seconds
+
+    def include(self, others: _Durations) -> None:
+        """Those too."""
+        self.counts = [one + other for one, other in zip(self.counts, others.counts, strict=True)]
+        self.sum += others.sum
 
     def buckets(self) -> list[tuple[str, float]]:
         """The upper bound of each, and how many took that long at most."""
         bounds = [*map(str, BUCKETS), "+Inf"]
-        return [(bound, sum(self._counts[: index + 1])) for index, bound in enumerate(bounds)]
+        return [(bound, sum(self.counts[: index + 1])) for index, bound in enumerate(bounds)]
 
 
 def registry_of(meter: Meter) -> CollectorRegistry:

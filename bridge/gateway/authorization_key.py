@@ -55,7 +55,7 @@ class AuthorizationKeys(Observer):
 
     def rule(self, placement: Placement) -> Rule:
         """What is asked of the Charge Point."""
-        managed = self._of(self._near, placement, placement.own.password)
+        managed = self._of(self._near, placement, placement.own.password) if self._manage else None
         if managed is None or placement.rule.asks != "basic":
             return placement.rule
         return msgspec.structs.replace(placement.rule, passwords=managed.secrets)

@@ -83,6 +83,7 @@ class Conductor:
         self._traffic = traffic
         self._keeping = keeping
         self._observer = observer
+        self._taps = {party: observer.tap(self.identity, party) for party in Party}
         self._loop = asyncio.get_running_loop()
         limits = placement.limits
         # Of the Charge Point's messages, refused ones too, over all its connections.
@@ -246,9 +247,7 @@ class Conductor:
 
     def tap(self, party: Party) -> Tap | None:
         """Who is told of all bytes to and from `party`, if anybody wants to know."""
-        if not self._observer.wants_wire:
-            return None
-        return lambda wire: self._observer.wire(self.identity, party, wire)
+        return self._taps[party]
 
     # The Session's events and commands.
 
@@ -272,6 +271,8 @@ class Conductor:
                 self.ways[party].send_call(call, deadline - self._loop.time())
             case SendAnswer(party=party, key=key, answer=answer):
                 self._send_answer(party, key, answer)
+            case Report():
+                self._reported(command)
             case SetTimer(at=at):
                 self._set_timer(at)
             case OpenLink(party=party):
@@ -285,8 +286,6 @@ class Conductor:
                 self._keeping.note(self.identity, records)
             case Drop():
                 self._observer.dropped(self.identity, command)
-            case Report():
-                self._reported(command)
 
     def _send_answer(self, party: Party, key: str, answer: Answer) -> None:
         waiting = self._commands.get(key)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from http import HTTPStatus
+from typing import Any
 
 from bridge.access.gatekeeper import Gatekeeper
-from bridge.access.rules import Shown
+from bridge.access.rules import Rule, Shown, judge
 from bridge.core import addresses
 from bridge.core.links import Status
 from bridge.dialects.known import Known
@@ -20,9 +21,9 @@ from bridge.gateway.rules import rules_of_central_system
 from bridge.gateway.sessions import Sessions, mint
 from bridge.gateway.ways import SHUTTING_DOWN, PostedWay
 from bridge.ocpp.actions import Party
+from bridge.ocppj.bounds import Bounded
 from bridge.ocppj.client import DialRefused, NoCommonSubprotocol, dial
 from bridge.ocppj.codec import SUBPROTOCOL
-from bridge.ocppj.link import Connection
 from bridge.ocppj.server import Knock, Refused
 from bridge.ocpps.door import Admission, Arrival
 
@@ -50,13 +51,26 @@ class Reception:
 
     # SOAP.
 
-    async def soap_charge_point(self, arrival: Arrival) -> Admission:
+    def soap_charge_point(self, arrival: Arrival) -> Admission | Coroutine[Any, Any, Admission]:
         """A message to our CentralSystemService. Raises UnknownIdentity, AccessDenied, or Unavailable while the bridge
         drains. Nothing of a message is looked at, and nothing learnt from it, before it is let in."""
         self._open()
-        await self._admit(self._placement(arrival.identity), lambda token: _shown_over_soap(arrival, token=token))
-        self._open()
         conductor = self._sessions.get(arrival.identity)
+        placement = self._placement_of(arrival.identity) if conductor is None else conductor.placement
+        rule = self._keys.rule(placement)
+        shown = _shown_over_soap(arrival, token=rule.asks == "token")
+        if rule.guessable:
+            return self._once_admitted(placement, rule, shown, arrival)
+        judge(rule, shown)
+        return self._soap_charge_point(arrival, conductor)
+
+    async def _once_admitted(self, placement: Placement, rule: Rule, shown: Shown, arrival: Arrival) -> Admission:
+        self._keys.used(placement, await self._gatekeeper.admit(rule, shown))
+        self._open()
+        return self._soap_charge_point(arrival, self._sessions.get(arrival.identity))
+
+    def _soap_charge_point(self, arrival: Arrival, conductor: Conductor | None) -> Admission:
+        """It is let in."""
         if conductor is None or not isinstance(conductor.ways.get(CHARGE_POINT), PostedWay):
             placement = self.placements.of(self._sessions.spelling(arrival.identity))
             self._sessions.check_room(placement)
@@ -65,19 +79,22 @@ class Reception:
         self._sessions.spoke(conductor, arrival.version, arrival.address)
         if arrival.boot is not None:
             conductor.met(arrival.boot)
-        addressing = arrival.addressing
-        networks = self._networks(arrival.listener)
-        learnt = addresses.learn(addressing.sent_from, addressing.reply_to, arrival.peer, networks)
-        self._sessions.learn(conductor, learnt)
+        self._sessions.learn(conductor, arrival.addressing, arrival.peer, arrival.listener, self._networks)
         return _admission(conductor, CHARGE_POINT, arrival)
 
-    async def soap_central_system(self, arrival: Arrival) -> Admission:
+    def soap_central_system(self, arrival: Arrival) -> Admission | Coroutine[Any, Any, Admission]:
         """A command to our ChargePointService: from the Central System of the Charge Point that it names. Raises
         UnknownIdentity, AccessDenied, or Unavailable for a Charge Point that was never here."""
         self._open()
         conductor = self._sessions.named_by_soap(arrival.identity)
         placement = self.placements.named(arrival.identity) if conductor is None else conductor.placement
-        for rule in rules_of_central_system(placement.central_system, placement.system):
+        rules = rules_of_central_system(placement.central_system, placement.system)
+        if rules:
+            return self._once_proved(rules, placement, arrival)
+        return _admission(self._commanded(arrival.identity, placement), CENTRAL_SYSTEM, arrival)
+
+    async def _once_proved(self, rules: Sequence[Rule], placement: Placement, arrival: Arrival) -> Admission:
+        for rule in rules:
             await self._gatekeeper.admit(rule, Shown(peer=arrival.peer, authorization=arrival.authorization))
         self._open()
         return _admission(self._commanded(arrival.identity, placement), CENTRAL_SYSTEM, arrival)
@@ -96,20 +113,13 @@ class Reception:
 
     # Both.
 
-    def _placement(self, identity: str) -> Placement:
-        """Raises UnknownIdentity, and AccessDenied where a token stands in the place of the identity."""
-        known = self._sessions.get(identity)
-        if known is not None:  # what is configured differently has no Session any more
-            return known.placement
+    def _placement_of(self, identity: str) -> Placement:
+        """Of one that has no Session; what is configured differently has none any more. Raises UnknownIdentity, and
+        AccessDenied where a token stands in the place of the identity."""
         if self.placements.may_be_token(identity):
             text = "no Charge Point is served at this address"
             raise AccessDenied(HTTPStatus.NOT_FOUND, text, Why.WRONG_DOOR, hides_identity=True)
         return self.placements.of(self._sessions.spelling(identity))
-
-    async def _admit(self, placement: Placement, shown: Callable[[bool], Shown]) -> None:
-        """`shown` gives what was shown, by whether an address with a token is expected. Raises AccessDenied."""
-        rule = self._keys.rule(placement)
-        self._keys.used(placement, await self._gatekeeper.admit(rule, shown(rule.asks == "token")))
 
     # JSON.
 
@@ -118,8 +128,10 @@ class Reception:
         if self.draining:
             raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, SHUTTING_DOWN)
         try:
-            placement = self._placement(knock.identity)
-            await self._admit(placement, lambda token: _shown_over_json(knock))
+            known = self._sessions.get(knock.identity)
+            placement = self._placement_of(knock.identity) if known is None else known.placement
+            admitted = await self._gatekeeper.admit(self._keys.rule(placement), _shown_over_json(knock))
+            self._keys.used(placement, admitted)
         except AccessDenied as denied:
             raise _denied(denied) from denied
         except UnknownIdentity as error:
@@ -187,7 +199,7 @@ class JsonEntry:
         placement: Placement,
         knock: Knock,
         subprotocol: str | None,
-        far: Connection | None,
+        far: Bounded | None,
     ) -> None:
         self.subprotocol = subprotocol
         self._sessions = sessions
@@ -195,7 +207,7 @@ class JsonEntry:
         self._knock = knock
         self._far = far
 
-    async def serve(self, connection: Connection) -> None:
+    async def serve(self, connection: Bounded) -> None:
         """Carry the connection's traffic until it ends."""
         conductor = self._sessions.json(self._placement)
         conductor.shown = self._knock.authorization or ""

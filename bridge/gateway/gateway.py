@@ -320,6 +320,7 @@ class Gateway:
             most_in_flight=self._settings.gateway.max_in_flight,
             store_trouble=self._store.trouble is not None,
             recorder_lost=self._recorder.lost_messages,
+            recorder_waiting=self._recorder.waiting,
             draining=self._traffic.draining,
             lag=self._pulse.most,
         )

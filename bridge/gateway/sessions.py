@@ -23,9 +23,10 @@ from bridge.observing import Observer
 from bridge.ocpp.actions import Party
 from bridge.ocpp.manners import Boot
 from bridge.ocpp.messages import BootNotificationRequest
-from bridge.ocppj.link import Connection
+from bridge.ocppj.bounds import Bounded
 from bridge.ocppj.link import Terms as LinkTerms
 from bridge.ocpps.client import SoapClient
+from bridge.ocpps.envelope import Addressing
 from bridge.store.records import ChargePointRecord
 from bridge.tasks import Tasks
 
@@ -198,7 +199,6 @@ class Sessions:
             strict=conductor.placement.strict,
             soap=soap,
             tasks=self._tasks,
-            mint=mint,
             manners=conductor.manners if party is CHARGE_POINT else conductor.towards_central_system,
             tls=conductor.placement.callback_tls if party is CHARGE_POINT else conductor.placement.tls,
         )
@@ -208,14 +208,33 @@ class Sessions:
         called back in the same, and from there."""
         way = conductor.ways[CHARGE_POINT]
         assert isinstance(way, PostedWay)
-        way.soap = self._clients.charge_point[version]
-        way.sent_from = sent_to
-        self._keeping.heard(conductor.identity, "soap", version=version)
+        soap = self._clients.charge_point[version]
+        if way.sent_from == sent_to and way.soap is soap:
+            return
+        way.soap, way.sent_from = soap, sent_to
+        self._keeping.heard(conductor.identity, "soap", version)
 
-    def learn(self, conductor: Conductor, learnt: Callback | Refusal | None) -> None:
-        """Where the Charge Point's latest message says that it can be called back."""
+    def learn(
+        self,
+        conductor: Conductor,
+        addressing: Addressing,
+        peer: str,
+        listener: str,
+        networks: Callable[[str], tuple[Network, ...]],
+    ) -> None:
+        """Where the Charge Point's latest message says that it can be called back; `networks` are those of a
+        listener. It says the same again and again."""
         way = conductor.ways[CHARGE_POINT]
         assert isinstance(way, PostedWay)
+        said = (addressing.sent_from, addressing.reply_to, peer, listener)
+        if said != way.said:
+            way.said = said
+            learnt = addresses.learn(addressing.sent_from, addressing.reply_to, peer, networks(listener))
+            self._learnt(conductor, way, learnt)
+        if way.address.to is not None:
+            conductor.link_up(CHARGE_POINT)
+
+    def _learnt(self, conductor: Conductor, way: PostedWay, learnt: Callback | Refusal | None) -> None:
         if isinstance(learnt, Refusal):
             reason = f"its callback address was not accepted: {learnt.reason}"
             if not way.address.fixed and way.address.to is None and way.address.why_not != reason:
@@ -227,17 +246,18 @@ class Sessions:
             way.address = Address(to=learnt)
             if changed:
                 self._keeping.heard(conductor.placement.identity, "soap", callback=learnt)
-        if way.address.to is not None:
-            conductor.link_up(CHARGE_POINT)
 
     def limit_callbacks(self) -> None:
         """The operator may admit fewer callback addresses by now: it holds for those that are known, too."""
         for conductor in self:
             way = conductor.ways.get(CHARGE_POINT)
-            if isinstance(way, PostedWay) and way.address.to is not None and not way.address.fixed:
+            if not isinstance(way, PostedWay):
+                continue
+            way.said = None  # what it says again may be admitted now
+            if way.address.to is not None and not way.address.fixed:
                 way.address = Address(to=way.address.to.limited(self._networks()))
 
-    async def connect(self, conductor: Conductor, near: Connection, far: Connection | None) -> None:
+    async def connect(self, conductor: Conductor, near: Bounded, far: Bounded | None) -> None:
         """A JSON Charge Point's WebSocket, and its Central System's where that is one, for as long as it lasts."""
         strict = conductor.placement.strict
         relay = far is not None
@@ -266,7 +286,7 @@ class Sessions:
         self._keeping.heard(conductor.placement.identity, "json")
         await near_way.run()
 
-    def hang_up(self, connection: Connection) -> None:
+    def hang_up(self, connection: Bounded) -> None:
         """A connection that was made for nothing."""
         self._tasks.spawn(connection.close(), name="hanging up")
 

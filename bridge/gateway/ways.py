@@ -10,7 +10,6 @@ import ssl
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-import msgspec
 from msgspec import Struct
 
 from bridge.core.addresses import Callback
@@ -21,10 +20,11 @@ from bridge.ocpp.losses import Loss
 from bridge.ocpp.manners import Manners, plain_manners
 from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Unanswered
 from bridge.ocpp.validation import refuse_losses
-from bridge.ocpp.wire import Kind, Tap, Wire
+from bridge.ocpp.wire import Kind, Tap
 from bridge.ocppj import codec
+from bridge.ocppj.bounds import Bounded
 from bridge.ocppj.client import DialRefused, Target, dial
-from bridge.ocppj.link import Connection, Link, Terms
+from bridge.ocppj.link import Link, Terms
 from bridge.ocpps.client import Posted, SoapClient, Undelivered
 from bridge.tasks import Tasks
 
@@ -93,7 +93,7 @@ class WebSocketWay:
 
     side = Side(dialable=False, carries_answers=True)
 
-    def __init__(self, connection: Connection, party: Party, reports: Reports, terms: Terms) -> None:
+    def __init__(self, connection: Bounded, party: Party, reports: Reports, terms: Terms) -> None:
         self._connection = connection
         self._party = party
         self._reports = reports
@@ -154,7 +154,7 @@ class WebSocketWay:
 
     def send_frame(self, data: bytes) -> None:
         if self._terms.tap is not None:
-            self._terms.tap(Wire(inbound=False, transport="json", kind="other", unique_id="", data=data))
+            self._terms.tap(False, "json", "other", "", None, data)
         self._link.send_frame(data)
 
     def on_call(self, call: Call) -> None:
@@ -274,7 +274,6 @@ class PostedWay:
         strict: bool,
         soap: SoapClient,
         tasks: Tasks,
-        mint: Callable[[], str],
         manners: Callable[[], Manners] = plain_manners,
         tls: ssl.SSLContext | None = None,
     ) -> None:
@@ -288,20 +287,18 @@ class PostedWay:
         self._strict = strict
         self.soap = soap
         self._tasks = tasks
-        self._mint = mint
         self._manners = manners
-        self._waiting: dict[str, asyncio.Future[Answer]] = {}
+        self._waiting: dict[str, Callable[[Answer], None]] = {}
+        self._received = 0
+        # What the latest message of the party said about where it can be called back, and where that came from.
+        self.said: tuple[str | None, str | None, str, str] | None = None
 
-    async def receive(self, call: Call) -> Answer:
-        """A Call that was POSTed to us. Its answer, for the response: the Session sees to it that there is one."""
-        key = self._mint()
-        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting[key] = answer
+    def receive(self, call: Call, answered: Callable[[Answer], None]) -> None:
+        """A Call that was POSTed to us, and who is to be told its answer: the Session sees to it that there is one."""
+        self._received += 1
+        key = f"{self._received}"
+        self._waiting[key] = answered
         self._reports.called(self._party, key, call)
-        try:
-            return await answer
-        finally:
-            self._waiting.pop(key, None)
 
     def open(self) -> None:
         """Every POST opens its own."""
@@ -320,9 +317,9 @@ class PostedWay:
         self._tasks.spawn(self._post(call, within), name=f"{call.action} to {self._identity}")
 
     def send_answer(self, key: str, answer: Answer) -> None:
-        waiting = self._waiting.get(key)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(answer)
+        answered = self._waiting.pop(key, None)
+        if answered is not None:
+            answered(answer)
 
     def send_frame(self, data: bytes) -> None:
         """OCPP-S has no frames."""
@@ -367,21 +364,13 @@ class PostedWay:
         tap = self._reports.tap(self._party)
         if tap is None or not posted.sent:
             return
-        wire = Wire(
-            inbound=False,
-            transport="soap",
-            kind="call",
-            unique_id=call.unique_id,
-            action=call.action,
-            data=posted.sent,
-        )
-        tap(wire)
+        tap(False, "soap", "call", call.unique_id, call.action, posted.sent)
         if posted.received:
             kind: Kind = "result" if isinstance(posted.answer, CallResult) else "error"
-            tap(msgspec.structs.replace(wire, inbound=True, kind=kind, data=posted.received))
+            tap(True, "soap", kind, call.unique_id, call.action, posted.received)
 
     def _forget(self) -> None:
         """DESIGN section 5: IdentityMismatch means that our address for it is stale."""
         reason = "the address that it gave is another Charge Point's (IdentityMismatch)"
-        self.address = Address(to=None, why_not=reason)
+        self.address, self.said = Address(to=None, why_not=reason), None
         self._reports.link_down(self._party, reason)

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from bridge.errors import Why
 from bridge.limits.crowd import Crowd
-from bridge.limits.head import Head
+from bridge.limits.head import Head, is_whole
 
 # The IP address, the HTTP status that says it, why in a line, and in a word.
 Told = Callable[[str, int, str, Why], None]
@@ -121,7 +121,9 @@ class Guarded(Flowing):
             return
         if self._answered and self._head is None:
             self._answered = False
-            self._head = self._new_head()
+            rules = self.house.rules
+            if not is_whole(data, rules.header_bytes, rules.header_count):
+                self._head = self._new_head()
         if self._head is not None:
             broken = self._head.feed(data)
             if broken is not None:

@@ -8,6 +8,12 @@ from __future__ import annotations
 _END = b"\r\n\r\n"
 
 
+def is_whole(data: bytes, most_octets: int, most_lines: int) -> bool:
+    """Whether `data` begins with a head that is complete and breaks no limit: most come in one piece."""
+    end = data.find(_END)
+    return 0 <= end <= most_octets and data.count(b"\n", 0, end) <= most_lines
+
+
 class Head:
     """One head. It ends with an empty line; what follows is not looked at."""
 
@@ -28,7 +34,8 @@ class Head:
         size = len(head) if end < 0 else end
         if size > self._most_octets:
             return f"the head of the request has more than {self._most_octets} octets (limits.header_bytes)"
-        if head.count(b"\n", 0, size) > self._most_lines:  # the line before the headers has the first
+        # The line before the headers has the first; the last has none but where what ends the head is still to come.
+        if head.count(b"\n", 0, size) > self._most_lines + (end < 0):
             return f"the request has more than {self._most_lines} headers (limits.header_count)"
         self.complete = end >= 0
         self._data = b"" if self.complete else head

@@ -3,6 +3,7 @@ that serves it has seen any of them."""
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 from http import HTTPStatus
@@ -30,13 +31,22 @@ class Queueing(Guarded):
 
     turnstile: Turnstile
     refusal: Refusal
+    idle_timeout = 75.0  # seconds
+    # Whether requests may be served without the library: until it is given one, and with it all that follows.
+    _directly = True
+    _behind: bytes | None = None  # what came behind a request that is served so
+    _idle: asyncio.TimerHandle | None = None
+    _rests_since = 0.0
     _held: bytes | None = None  # of the request that waits
     _surplus = 0  # octets that are still to come of a request that was refused
     _resting = True  # no request is with the library
     _served = False  # one was
 
     def take(self, data: bytes) -> None:
-        if self._held is not None:
+        if self._behind is not None:
+            self._behind += data
+            self._pause(self._behind)
+        elif self._held is not None:
             self._hold(self._held + data)
         elif self._surplus:
             self._pass_over(data)
@@ -49,19 +59,70 @@ class Queueing(Guarded):
     def _queue(self, data: bytes) -> None:
         match self.turnstile.enter(self):
             case Entry.PASSES:
-                self._give(data)
+                self._begin(data)
             case Entry.WAITS:
                 self._hold(data)
             case Entry.REFUSED:
                 self._refuse(data)
 
+    def _begin(self, data: bytes) -> None:
+        """Serve what has passed."""
+        if self._directly and _still_to_come(data) == 0:
+            self._resting, self._behind = False, b""
+            if self.serve(data):
+                return
+            self._behind = None
+        self._give(data)
+
+    def serve(self, data: bytes) -> bool:
+        """Serve the one request that `data` is, and say `served` when it is. False: the library shall."""
+        return False
+
+    def served(self, response: bytes, *, closes: bool) -> None:
+        """The response to what is served directly."""
+        if self._wire.is_closing():
+            return
+        self._wire.write(response)
+        if closes:
+            self.ignore()
+            self._wire.close()
+            return
+        behind, self._behind = self._behind, None
+        self.answered()
+        loop = asyncio.get_running_loop()
+        self._rests_since = loop.time()
+        if self._idle is None:
+            self._idle = loop.call_later(self.idle_timeout, self._look_idle)
+        if behind:
+            if len(behind) > _MOST_HELD:
+                self._wire.resume_reading()
+            self.data_received(behind)
+
+    def _look_idle(self) -> None:
+        """One timer for many requests: it looks how long ago the last was."""
+        loop = asyncio.get_running_loop()
+        rest = self._rests_since + self.idle_timeout - loop.time() if self._resting else self.idle_timeout
+        self._idle = loop.call_later(rest, self._look_idle) if rest > 0 else None
+        if self._idle is None:
+            self._wire.close()
+
+    def _stop_looking(self) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
+
     def _give(self, data: bytes) -> None:
-        self._resting = False
+        """To the library, and all that follows."""
+        self._resting = self._directly = False
+        self._stop_looking()
         super().take(data)
 
     def _hold(self, data: bytes) -> None:
         self._held = data
-        if len(data) > _MOST_HELD:
+        self._pause(data)
+
+    def _pause(self, held: bytes) -> None:
+        if len(held) > _MOST_HELD:
             self._wire.pause_reading()
 
     def proceed(self) -> None:
@@ -69,7 +130,7 @@ class Queueing(Guarded):
         held, self._held = self._held or b"", None
         if len(held) > _MOST_HELD:
             self._wire.resume_reading()
-        self._give(held)
+        self._begin(held)
 
     def turned_away(self) -> None:
         """The listener closes."""
@@ -81,7 +142,8 @@ class Queueing(Guarded):
         self._resting = self._served = True
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._held = None
+        self._held = self._behind = None
+        self._stop_looking()
         self.turnstile.leave(self)
         super().connection_lost(exc)
 

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
-
-from msgspec import Struct
+from typing import Literal, Protocol
 
 Transport = Literal["soap", "json"]
 Kind = Literal["call", "result", "error", "other"]
 
 
-class Wire(Struct, frozen=True, kw_only=True, gc=False):
-    """One message on one hop. `inbound`: the bridge received it. `unique_id` is that of the hop, "" where none could be
-    read; `action` is None where the bytes do not say it; `data` is a frame or an envelope."""
+class Tap(Protocol):
+    """Who is told of all bytes to and from one party of a Charge Point, in their order. Told in the order of the
+    arguments, without their names, and nothing is made for it: every message comes by here, twice."""
 
-    inbound: bool
-    transport: Transport
-    kind: Kind
-    unique_id: str
-    action: str | None = None
-    data: bytes
-
-
-Tap = Callable[[Wire], None]
+    def __call__(
+        self, inbound: bool, transport: Transport, kind: Kind, unique_id: str, action: str | None, data: bytes, /
+    ) -> None:
+        """One message on one hop. `inbound`: the bridge received it. `unique_id` is that of the hop, "" where none
+        could be read; `action` is None where the bytes do not say it; `data` is a frame or an envelope."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from functools import cache
 
 from msgspec import Struct
@@ -36,24 +37,35 @@ class Bounds(Struct, frozen=True, kw_only=True):
     max_unsent: int = 4_194_304
 
 
-def give_up(connection: Connection, reason: str) -> None:
-    """End the connection at once: a peer that does not read would not read a Close either."""
-    connection.protocol.fail(_TRY_AGAIN_LATER, reason)
-    connection.transport.abort()
-
-
 class Bounded(Flowing, Connection):
     """A WebSocket whose peer keeps to the bounds, or is closed."""
 
     bounds = Bounds()
+    # Takes a text at once, unless it returns False: then that waits, and all that follows, to be read as from any
+    # WebSocket. What is taken at once costs no queue and no task that has to be woken.
+    receiver: Callable[[bytes], bool] | None = None
+    _unread = 0  # messages that wait
     _fragments = 0
     _control: Bucket | None = None
     _abort: asyncio.TimerHandle | None = None
 
     def process_event(self, event: Request | Response | Frame) -> None:
         if isinstance(event, Frame):
+            if event.opcode is Opcode.TEXT and event.fin and self._is_taken(event.data):
+                return
             self._count(event)
         super().process_event(event)
+
+    def _is_taken(self, data: bytes | bytearray | memoryview) -> bool:
+        """Whether a whole text is done with. Not what is no UTF-8: websockets closes the connection for that."""
+        if self._unread or self.receiver is None:
+            return False
+        text = bytes(data)
+        return (text.isascii() or _is_utf8(text)) and self.receiver(text)
+
+    def one_read(self) -> None:
+        """One of the messages that waited does not any more."""
+        self._unread -= 1
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -68,6 +80,7 @@ class Bounded(Flowing, Connection):
         super().connection_lost(exc)
 
     def give_up(self, reason: str) -> None:
+        """End it at once: a peer that does not read would not read a Close either."""
         self.protocol.fail(_TRY_AGAIN_LATER, reason)
         super().give_up(reason)
 
@@ -79,6 +92,7 @@ class Bounded(Flowing, Connection):
                 self._fail(_POLICY, "too many control frames")
         elif frame.fin:
             self._fragments = 0
+            self._unread += 1
         else:
             self._fragments += 1
             if self._fragments > self.bounds.max_fragments:
@@ -88,6 +102,14 @@ class Bounded(Flowing, Connection):
         if not self.protocol.close_expected():
             self.protocol.fail(code, reason)
             self.send_data()
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 class DialledConnection(Bounded, ClientConnection):

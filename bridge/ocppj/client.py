@@ -7,13 +7,13 @@ from base64 import b64encode
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from msgspec import Struct
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 from websockets.datastructures import Headers
 from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI, NegotiationError
 from websockets.http11 import Response
 from websockets.typing import Subprotocol
 
-from bridge.ocppj.bounds import Bounds, dialled
+from bridge.ocppj.bounds import Bounds, DialledConnection, dialled
 from bridge.ocppj.codec import SUBPROTOCOL
 
 # What RFC 3986 lets stand in a path segment besides letters, digits and -._~ (rule 2).
@@ -61,7 +61,7 @@ class DialRefused(Exception):
         self.status = status
 
 
-async def dial(target: Target) -> ClientConnection:
+async def dial(target: Target) -> DialledConnection:
     """An open connection to `target`, with one of its subprotocols. Raises DialRefused."""
     try:
         connection = await _dial(target)
@@ -88,8 +88,8 @@ class _Connect(connect):
         return exc
 
 
-async def _dial(target: Target) -> ClientConnection:
-    return await _Connect(
+async def _dial(target: Target) -> DialledConnection:
+    connection = await _Connect(
         target.address,
         subprotocols=[Subprotocol(name) for name in target.subprotocols],
         additional_headers=target.headers(),
@@ -104,6 +104,8 @@ async def _dial(target: Target) -> ClientConnection:
         proxy=None,
         ssl=target.tls or (True if target.url.startswith("wss:") else None),
     )
+    assert isinstance(connection, DialledConnection)
+    return connection
 
 
 def _refusal(error: Exception, target: Target) -> str:

@@ -12,17 +12,18 @@ from collections.abc import Callable
 from typing import Protocol
 
 from msgspec import Struct
-from websockets.asyncio.connection import Connection, broadcast
 from websockets.exceptions import ConnectionClosed
+from websockets.protocol import Side, State
 
 from bridge.errors import BridgeError, ErrorCode, MessageError
 from bridge.ocpp.actions import Party
 from bridge.ocpp.manners import Boot, Manners, plain_manners
 from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Unanswered, UnopenedRequest, UnopenedResponse
-from bridge.ocpp.wire import Kind, Tap, Wire
+from bridge.ocpp.wire import Kind, Tap
 from bridge.ocppj import codec
-from bridge.ocppj.bounds import Bounds, give_up
+from bridge.ocppj.bounds import Bounded, Bounds
 from bridge.ocppj.codec import CallFrame, ErrorFrame, FrameError, IgnoredFrame, ResultFrame
+from bridge.ocppj.frames import text_frame
 from bridge.tasks import Tasks
 
 # What stands for the UniqueId of a frame that has none that can be read. OCPP-J 1.6 leaves that open.
@@ -32,9 +33,6 @@ _WORTH_READING_LATE = frozenset({"StartTransaction", "StopTransaction"})
 _MOST_LATE = 100
 # What was meant to be an answer, whatever is wrong with it.
 _ANSWER = re.compile(rb"\s*\[\s*[34]\b")
-
-
-__all__ = ["Connection", "Link", "Owner", "Terms"]
 
 
 class Owner(Protocol):
@@ -81,11 +79,12 @@ class Terms(Struct, frozen=True, kw_only=True):
 class Link:
     """The traffic of one connection. `run` returns when it is over, with the reason."""
 
-    def __init__(self, connection: Connection, owner: Owner, terms: Terms) -> None:
+    def __init__(self, connection: Bounded, owner: Owner, terms: Terms) -> None:
         self._connection = connection
         self._owner = owner
         self._terms = terms
         self._tasks = Tasks()
+        self._masks = connection.protocol.side is Side.CLIENT
         # The one Call that is out (rule 9), so that its answer can be read: a frame does not say what it answers.
         self._asked: tuple[str, str] | None = None
         self._asked_before: dict[str, str] = {}
@@ -111,10 +110,11 @@ class Link:
         """Send a frame as it is, if the connection is open. A peer that does not read what waits for it is given up."""
         connection, most = self._connection, self._terms.bounds.max_unsent
         if connection.transport.get_write_buffer_size() > most:
-            give_up(connection, f"more than {most} octets wait for it to read")
+            connection.give_up(f"more than {most} octets wait for it to read")
             return
         # It is written at once, and without a task: what waits for the peer is bounded above.
-        broadcast((connection,), data, text=True)
+        if connection.protocol.state is State.OPEN:
+            connection.transport.write(text_frame(data, masked=self._masks))
 
     def close(self, code: int, reason: str) -> None:
         """Close the connection, behind what was sent before."""
@@ -125,16 +125,25 @@ class Link:
     async def run(self) -> str:
         """Carry frames until the connection ends. Returns why it did."""
         try:
+            self._connection.receiver = self._receive_at_once
             async for message in self._connection:
                 # What is not read here is not read from the socket either, and the sender has to wait.
                 while pause := self._terms.pace():  # noqa: ASYNC110  time is all there is to wait for
                     await asyncio.sleep(pause)
+                self._connection.one_read()
                 self._receive(message.encode() if isinstance(message, str) else message)
         except ConnectionClosed as closed:
             return _why(closed)
         finally:
             await self._tasks.close()
         return "it closed the connection"
+
+    def _receive_at_once(self, data: bytes) -> bool:
+        """Unless it comes too fast: then it has to wait for its turn."""
+        if self._terms.pace():
+            return False
+        self._receive(data)
+        return True
 
     def _receive(self, data: bytes) -> None:
         try:
@@ -163,10 +172,8 @@ class Link:
                 self._owner.on_refused(MessageError(ErrorCode.FormationViolation, frame.reason), None)
 
     def _tapped(self, inbound: bool, kind: Kind, unique_id: str, data: bytes, action: str | None = None) -> None:
-        if self._terms.tap is None:
-            return
-        wire = Wire(inbound=inbound, transport="json", kind=kind, unique_id=unique_id, action=action, data=data)
-        self._terms.tap(wire)
+        if self._terms.tap is not None:
+            self._terms.tap(inbound, "json", kind, unique_id, action, data)
 
     def _receive_call(self, frame: CallFrame) -> None:
         try:

@@ -78,7 +78,7 @@ class Entry(Protocol):
     def subprotocol(self) -> str | None:
         """The one that both ends speak. None: complete the handshake, then close (OCPP-J 1.6 section 3.2)."""
 
-    async def serve(self, connection: ServerConnection) -> None:
+    async def serve(self, connection: Bounded) -> None:
         """Carry the connection's traffic until it ends."""
 
     def abandon(self) -> None:

@@ -4,19 +4,41 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from http import HTTPStatus
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
+from bridge.certificates import names_of
 from bridge.errors import Why
 from bridge.limits.guard import House
 from bridge.limits.queueing import Queueing, Refusal
 from bridge.limits.turnstile import Turnstile
+from bridge.ocpps.posts import Post, Posts, Respond, written
+from bridge.ocpps.replies import Reply
+
+# Whether a request is a message for one of our Doors, and taken care of.
+Taken = Callable[[Post, Respond], bool]
 
 
 class Connection(Queueing, web.RequestHandler):
-    """One of them."""
+    """One of them. Its class has what reads whole requests, and what takes messages."""
+
+    posts: Posts
+    taken: Taken
+    _certificate: tuple[str, ...] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._certificate = names_of(transport.get_extra_info("peercert"))
+
+    def serve(self, data: bytes) -> bool:
+        post = self.posts.read(data, self._address, self._certificate)
+        return post is not None and self.taken(post, self._respond)
+
+    def _respond(self, reply: Reply) -> None:
+        self.served(written(reply), closes=reply.closes)
 
     def handle_error(
         self,
@@ -41,6 +63,7 @@ async def listen(
     house: House,
     turnstile: Turnstile,
     refusal: Refusal,
+    taken: Taken,
     host: str,
     port: int,
     tls: ssl.SSLContext | None,
@@ -48,7 +71,14 @@ async def listen(
 ) -> asyncio.Server:
     """Accept connections for `manager`. Raises OSError where that is not possible."""
     loop = asyncio.get_running_loop()
-    attributes = {**house.attributes, "turnstile": turnstile, "refusal": staticmethod(refusal)}
+    attributes = {
+        **house.attributes,
+        "turnstile": turnstile,
+        "refusal": staticmethod(refusal),
+        "posts": Posts(),
+        "taken": staticmethod(taken),
+        "idle_timeout": idle_timeout,
+    }
     connection = type("GuardedConnection", (Connection,), attributes)
     return await loop.create_server(
         lambda: connection(manager, loop=loop, access_log=None, keepalive_timeout=idle_timeout),

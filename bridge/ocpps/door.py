@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any
 
 from msgspec import Struct
 
@@ -11,11 +12,11 @@ from bridge.errors import BridgeError, ErrorCode, MessageError
 from bridge.ocpp.actions import Party
 from bridge.ocpp.losses import Loss
 from bridge.ocpp.manners import PLAIN, Boot, Manners
-from bridge.ocpp.rpc import Answer, Call
+from bridge.ocpp.rpc import Call
 from bridge.ocpp.wire import Tap
 from bridge.ocpps.envelope import Addressing, Envelope
 from bridge.ocpps.replies import Reply
-from bridge.ocpps.service import Exchange, SoapService
+from bridge.ocpps.service import Answered, Exchange, Handle, SoapService
 from bridge.ocpps.xml import local_name, namespace
 
 
@@ -49,14 +50,15 @@ class Admission(Struct, frozen=True, kw_only=True):
     strict: bool
     known: Known | None = None
     manners: Manners = PLAIN
-    handle: Callable[[Call], Awaitable[Answer]]
+    handle: Handle
     # Told what writing the answer cost, and told of a message that was refused before it became a Call.
     lost: Callable[[Sequence[Loss]], None]
     # Told of the envelopes, if anybody wants to know.
     tap: Tap | None = None
 
 
-Receive = Callable[[Arrival], Awaitable[Admission]]
+# At once, unless a password has to be looked at.
+Receive = Callable[[Arrival], Admission | Coroutine[Any, Any, Admission]]
 # identity, peer, why, the MessageID, who sent it, and what came.
 Refused = Callable[[str | None, str, BridgeError, str | None, Party, bytes], None]
 
@@ -86,9 +88,12 @@ class Door(Struct, frozen=True, kw_only=True):
 
     def service_of(self, opened: Envelope) -> tuple[str, SoapService]:
         """The version and service of a message. Raises MessageError."""
+        spoken = namespace(opened.body)
+        for version, served in self.services.items():
+            if spoken == served.service.namespace:
+                return version, served
         for version in self.versions_of(opened):
             return version, self.services[version]
-        spoken = namespace(opened.body)
         text = f"<{local_name(opened.body)}> is of the namespace {spoken!r}, which is not served at {self.path}"
         raise MessageError(ErrorCode.NotSupported, text)
 
@@ -98,5 +103,5 @@ class Door(Struct, frozen=True, kw_only=True):
         return self.services[version].refuse(Exchange(opened, "", False, _never), error)
 
 
-async def _never(call: Call) -> Answer:
+def _never(call: Call, answered: Answered) -> None:
     raise AssertionError("a refused message has no Call")

@@ -6,13 +6,18 @@ A Door is an address where a service is found. What knocks at the wrong one is t
 from __future__ import annotations
 
 import asyncio
+import gzip
 import logging
 import math
 import ssl
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
+from typing import Any
 from urllib.parse import unquote
 
 from aiohttp import web
+from msgspec.structs import replace
 
 from bridge import identity as identities
 from bridge import logs, paths
@@ -21,7 +26,6 @@ from bridge.errors import AccessDenied, BridgeError, ErrorCode, MessageError, Un
 from bridge.limits.guard import House, Rules
 from bridge.limits.turnstile import Turnstile
 from bridge.ocpp.actions import Party
-from bridge.ocpp.wire import Kind, Wire
 from bridge.ocpps import envelope as soap
 from bridge.ocpps.bodies import read_body
 from bridge.ocpps.busy import Busy
@@ -30,15 +34,18 @@ from bridge.ocpps.connections import Connection, listen
 from bridge.ocpps.directions import Directions
 from bridge.ocpps.door import Admission, Arrival, Door, Refused
 from bridge.ocpps.envelope import Addressing, Envelope
+from bridge.ocpps.posts import Post, Respond
 from bridge.ocpps.replies import Reply
-from bridge.ocpps.service import Exchange
+from bridge.ocpps.service import Exchange, SoapService
 from bridge.ocpps.xml import PLAIN_BOUNDS, Bounds
+from bridge.tasks import Tasks
 
 _log = logging.getLogger("bridge.ocpps")
 # Seconds for responses under way when the listener closes.
 _LAST_WORDS = 0.5
 # Above this size a response is compressed, for who accepts it (OCPP-S 1.6 section 6.1: peers support gzip and deflate).
 _WORTH_COMPRESSING = 4096
+_CODINGS: Mapping[str, Callable[[bytes], bytes]] = {"gzip": partial(gzip.compress, mtime=0), "deflate": zlib.compress}
 
 
 class SoapServer:
@@ -76,6 +83,7 @@ class SoapServer:
         self._busy = Busy(doors, self._turnstile.full)
         self._idle_timeout = idle_timeout
         self._bounds = bounds
+        self._tasks = Tasks()
         self._manager: web.Server | None = None
         self._listening: asyncio.Server | None = None
         self.address: tuple[str, int] = ("", 0)
@@ -89,7 +97,7 @@ class SoapServer:
         """Listen. Raises OSError where that is not possible."""
         self._manager = web.Server(self._serve)
         self._listening = await listen(
-            self._manager, self._house, self._turnstile, self._busy, host, port, tls, self._idle_timeout
+            self._manager, self._house, self._turnstile, self._busy, self._take, host, port, tls, self._idle_timeout
         )
         self.address = self._listening.sockets[0].getsockname()[:2]
 
@@ -98,6 +106,7 @@ class SoapServer:
         if self._listening is not None:
             self._listening.close()
         self._turnstile.close()
+        await self._tasks.close()
         if self._manager is not None:
             await self._manager.shutdown(_LAST_WORDS)
 
@@ -130,13 +139,13 @@ class SoapServer:
             return web.Response(text=self._directions.page(), content_type="text/html")
         if door is not None:
             return self._wrong_door(request, 405, f"{request.method} is no use here.", {"Allow": "GET, POST"})
-        return self._wrong_door(request, 404, f"Nothing is served at {self._path_of(request)}.", {})
+        return self._wrong_door(request, 404, f"Nothing is served at {self._path_of(request.path)}.", {})
 
     def _find(self, path: str) -> tuple[Door | None, str]:
         """The Door at `path`, and what follows its address there. Letter case is forgiven: some devices change it."""
         lower = path.lower()
         for known, door in self._doors.items():
-            if lower == known or lower.startswith(f"{known}/"):
+            if lower.startswith(known) and lower[len(known) : len(known) + 1] in ("", "/"):
                 return door, path[len(known) + 1 :]
         return None, ""
 
@@ -152,15 +161,15 @@ class SoapServer:
     # Help for people.
 
     def _wrong_door(self, request: web.BaseRequest, status: int, why: str, headers: dict[str, str]) -> web.Response:
-        said = f"wrong door: {request.method[:20]} {self._path_of(request)}, HTTP {status}"
+        said = f"wrong door: {request.method[:20]} {self._path_of(request.path)}, HTTP {status}"
         caller = next(iter(self._doors.values())).caller
         error = BridgeError(ErrorCode.NotSupported, said, why=Why.WRONG_DOOR)
         self._refused(None, request.remote or "", error, None, caller, b"")
         return web.Response(status=status, text=self._directions.text(why), headers=headers)
 
-    def _path_of(self, request: web.BaseRequest) -> str:
+    def _path_of(self, path: str) -> str:
         """As it may be shown."""
-        return paths.shown(request.path, [word for path in self._doors for word in path.split("/")])
+        return paths.shown(path, [word for path in self._doors for word in path.split("/")])
 
     def _describe(self, request: web.BaseRequest, door: Door, version: str) -> web.Response:
         if "wsdl" not in {name.lower() for name in request.query}:
@@ -177,122 +186,193 @@ class SoapServer:
     # Messages.
 
     async def _post(self, request: web.BaseRequest, door: Door, version: str, tail: str) -> web.Response:
-        peer, data = request.remote or "", b""
+        """One that did not come as a whole."""
+        peer = request.remote or ""
         try:
             data = await read_body(request, self._max_body, self._body_timeout)
-            opened = soap.read(data, self._bounds)
         except BridgeError as error:
-            return self._refuse(request, door, _unreadable(), None, error, data)
-        if version and version not in door.versions_of(opened):
-            path = self._path_of(request)
-            logs.fields(_log, logging.INFO, "another version than the address says", peer=peer, path=path)
-        return await self._message(request, door, opened, tail, data)
+            reply = self._refuse(door, _unreadable(), None, peer, error, b"")
+        else:
+            post = Post(
+                path=request.rel_url.raw_path,
+                peer=peer,
+                headers=request.headers,
+                body=data,
+                certificate=None
+                if request.transport is None
+                else names_of(request.transport.get_extra_info("peercert")),
+            )
+            replied: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+            self._message(post, door, version, tail, partial(_settle, replied))
+            reply = await replied
+        response = web.Response(
+            status=reply.status, body=reply.body, headers={"Content-Type": reply.content_type, **dict(reply.headers)}
+        )
+        if reply.closes or request.content.exception() is not None:
+            response.force_close()
+        return response
 
-    async def _message(
-        self, request: web.BaseRequest, door: Door, opened: Envelope, tail: str, data: bytes
-    ) -> web.Response:
-        peer, identity = request.remote or "", None
+    def _take(self, post: Post, respond: Respond) -> bool:
+        """Whether it is a message for a Door, and taken care of. All else needs more words."""
+        door, tail = self._find(post.path.rstrip("/"))
+        odd = "Upgrade" in post.headers or "Content-Encoding" in post.headers or len(post.body) > self._max_body
+        if door is None or odd or not self._admits(post.peer):
+            return False
+        version, tail = door.version_in(tail)
+        self._message(post, door, version, tail, respond)
+        return True
+
+    def _message(self, post: Post, door: Door, version: str, tail: str, respond: Respond) -> None:
+        """Its one reply is for `respond`, now or later."""
         try:
-            version, service = door.service_of(opened)
-            path = tuple(_segment(part) for part in tail.split("/") if part)
-            identity = opened.identity or (path[-1] if path else None)
-            identity = _identity(identity)
-            boot = boot_of(opened.body)
-            admission = await door.receive(
+            opened = soap.read(post.body, self._bounds)
+        except BridgeError as error:
+            respond(self._refuse(door, _unreadable(), None, post.peer, error, post.body))
+            return
+        if version and version not in door.versions_of(opened):
+            shown = self._path_of(post.path)
+            logs.fields(_log, logging.INFO, "another version than the address says", peer=post.peer, path=shown)
+        visit = Visit(post, door, opened, respond)
+        try:
+            version, visit.service = door.service_of(opened)
+            path = tuple([_segment(part) for part in tail.split("/") if part])
+            visit.identity = opened.identity or (path[-1] if path else None)
+            if not path or visit.identity != path[-1]:  # which is one
+                visit.identity = _identity(visit.identity)
+            identity = visit.identity
+            admission = door.receive(
                 Arrival(
                     identity=identity,
-                    peer=peer,
+                    peer=post.peer,
                     version=version,
                     addressing=opened.addressing,
-                    boot=boot,
+                    boot=boot_of(opened.body),
                     listener=self._name,
                     address=self._directions.url(door),
-                    certificate=_shown(request),
-                    authorization=_authorization(request),
+                    certificate=post.certificate,
+                    authorization=_authorization(post),
                     path=path,
                     in_header=bool(opened.identity),
                 )
             )
-        except BridgeError as error:
-            return self._refuse(request, door, opened, identity, error, data)
-        except Exception:
-            _log.exception("a message could not be let in")
-            failure = BridgeError(ErrorCode.InternalError, "the bridge failed; its log says why")
-            return self._refuse(request, door, opened, identity, failure, data)
+        except Exception as error:
+            self._not_let_in(visit, error)
+            return
+        if isinstance(admission, Admission):
+            self._let_in(visit, admission)
+        else:
+            self._tasks.spawn(self._once_let_in(visit, admission), name="letting in")
+
+    async def _once_let_in(self, visit: Visit, admission: Coroutine[Any, Any, Admission]) -> None:
+        try:
+            admitted = await admission
+        except Exception as error:
+            self._not_let_in(visit, error)
+        else:
+            self._let_in(visit, admitted)
+
+    def _not_let_in(self, visit: Visit, error: Exception) -> None:
+        if not isinstance(error, BridgeError):
+            _log.error("a message could not be let in", exc_info=error)
+            error = BridgeError(ErrorCode.InternalError, "the bridge failed; its log says why")
+        post = visit.post
+        visit.respond(self._refuse(visit.door, visit.opened, visit.identity, post.peer, error, post.body))
+
+    def _let_in(self, visit: Visit, admission: Admission) -> None:
+        opened, service = visit.opened, visit.service
+        assert service is not None
         exchange = Exchange(
             opened, admission.unique_id, admission.strict, admission.handle, admission.known, admission.manners
         )
         if opened.soap is soap.Soap.V11 and not admission.manners.answers_soap11:
-            reply = service.mismatch(exchange)
             spoken = BridgeError(ErrorCode.ProtocolError, "SOAP 1.1, which the route refuses")
-            self._refused(identity, peer, spoken, exchange.unique_id, door.caller, data)
-            return _response(request, reply)
-        _tapped(admission, exchange, data)
-        reply = await service.answer(exchange)
+            self._refused(
+                visit.identity, visit.post.peer, spoken, exchange.unique_id, visit.door.caller, visit.post.body
+            )
+            visit.respond(service.mismatch(exchange))
+            return
+        _tapped(admission, exchange, visit.post.body)
+        service.answer(exchange, partial(self._replied, visit, admission, exchange))
+
+    def _replied(self, visit: Visit, admission: Admission, exchange: Exchange, reply: Reply) -> None:
         _tapped(admission, exchange, reply)
         if reply.losses:
             admission.lost(reply.losses)
         if exchange.refusal is not None:
-            self._refused(identity, peer, exchange.refusal, exchange.unique_id, door.caller, data)
-        response = _response(request, reply)
+            post = visit.post
+            self._refused(visit.identity, post.peer, exchange.refusal, exchange.unique_id, visit.door.caller, post.body)
         if admission.manners.close_after_answer:
-            response.force_close()
-        return response
+            reply = replace(reply, closes=True)
+        visit.respond(_compressed(reply, visit.post))
 
     def _refuse(
-        self,
-        request: web.BaseRequest,
-        door: Door,
-        opened: Envelope,
-        identity: str | None,
-        error: BridgeError,
-        data: bytes,
-    ) -> web.Response:
+        self, door: Door, opened: Envelope, identity: str | None, peer: str, error: BridgeError, data: bytes
+    ) -> Reply:
         unique_id = opened.addressing.message_id
         if isinstance(error, AccessDenied) and error.hides_identity:
             identity = None
-        self._refused(identity, request.remote or "", error, unique_id, door.caller, data)
-        response = _response(request, door.refuse(opened, error))
-        if request.content.exception() is not None:
-            response.force_close()
+        self._refused(identity, peer, error, unique_id, door.caller, data)
+        reply = door.refuse(opened, error)
         if isinstance(error, AccessDenied):
-            response.set_status(error.status)
-            response.headers.update(error.headers)
+            reply = replace(reply, status=error.status, headers=tuple(error.headers.items()))
         if isinstance(error, Unavailable) and error.retry_after is not None:
-            response.headers["Retry-After"] = str(math.ceil(error.retry_after))
-        return response
+            reply = replace(reply, headers=(("Retry-After", str(math.ceil(error.retry_after))),))
+        return reply
+
+
+class Visit:
+    """A message at a Door, and whom to tell its reply."""
+
+    __slots__ = ("door", "identity", "opened", "post", "respond", "service")
+
+    def __init__(self, post: Post, door: Door, opened: Envelope, respond: Respond) -> None:
+        self.post = post
+        self.door = door
+        self.opened = opened
+        self.respond = respond
+        self.identity: str | None = None
+        self.service: SoapService | None = None
 
 
 def _tapped(admission: Admission, exchange: Exchange, data: bytes | Reply) -> None:
     if admission.tap is None:
         return
-    kind: Kind = "call" if isinstance(data, bytes) else "result" if data.error is None else "error"
-    wire = Wire(
-        inbound=kind == "call",
-        transport="soap",
-        kind=kind,
-        unique_id=exchange.unique_id,
-        action=None if exchange.call is None else exchange.call.action,
-        data=data if isinstance(data, bytes) else data.body,
-    )
-    admission.tap(wire)
+    action = None if exchange.call is None else exchange.call.action
+    if isinstance(data, bytes):
+        admission.tap(True, "soap", "call", exchange.unique_id, action, data)
+    else:
+        admission.tap(False, "soap", "result" if data.error is None else "error", exchange.unique_id, action, data.body)
+
+
+def _settle(replied: asyncio.Future[Reply], reply: Reply) -> None:
+    if not replied.done():  # who asked may have hung up
+        replied.set_result(reply)
+
+
+def _compressed(reply: Reply, post: Post) -> Reply:
+    """In one of the ways that its reader accepts, if it is large, or its reader compresses, too (OCPP-S 1.6 section
+    6.1)."""
+    if len(reply.body) < _WORTH_COMPRESSING and "Content-Encoding" not in post.headers:
+        return reply
+    accepted = post.headers.get("Accept-Encoding", "").lower()
+    for coding, compress in _CODINGS.items():
+        if coding in accepted:
+            return replace(reply, body=compress(reply.body), headers=(*reply.headers, ("Content-Encoding", coding)))
+    return reply
 
 
 def _in_next_turn(do: Callable[[], None]) -> None:
     asyncio.get_running_loop().call_soon(do)
 
 
-def _authorization(request: web.BaseRequest) -> str | None:
+def _authorization(post: Post) -> str | None:
     """Raises AccessDenied: of two it cannot be known which is meant."""
-    shown = request.headers.getall("Authorization", [])
+    if "Authorization" not in post.headers:
+        return None
+    shown = post.headers.getall("Authorization")
     if len(shown) > 1:
         raise AccessDenied(400, "one Authorization header is enough", Why.MALFORMED)
-    return shown[0] if shown else None
-
-
-def _shown(request: web.BaseRequest) -> tuple[str, ...] | None:
-    """The names in the certificate that the sender showed."""
-    return None if request.transport is None else names_of(request.transport.get_extra_info("peercert"))
+    return shown[0]
 
 
 def _unreadable() -> Envelope:
@@ -303,7 +383,7 @@ def _unreadable() -> Envelope:
 def _segment(text: str) -> str:
     """A segment of the URL, decoded once: an identity, or what is as printable as one. Raises MessageError."""
     try:
-        return _identity(unquote(text, errors="strict"))
+        return _identity(unquote(text, errors="strict") if "%" in text else text)
     except UnicodeDecodeError:
         raise MessageError(ErrorCode.ProtocolError, "the identity in the address is not UTF-8") from None
 
@@ -316,11 +396,3 @@ def _identity(text: str | None) -> str:
         return identities.read(text)
     except ValueError as error:
         raise MessageError(ErrorCode.ProtocolError, f"chargeBoxIdentity: {error}") from None
-
-
-def _response(request: web.BaseRequest, reply: Reply) -> web.Response:
-    content_type = {"Content-Type": reply.content_type}
-    response = web.Response(status=reply.status, body=reply.body, headers=content_type)
-    if request.headers.get("Content-Encoding") or len(reply.body) >= _WORTH_COMPRESSING:
-        response.enable_compression()  # if the request's Accept-Encoding allows it
-    return response

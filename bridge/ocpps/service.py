@@ -2,14 +2,14 @@
 
 Spyne holds what a service is: the operations under their qualified names, each with its types, checked when it is made.
 A message takes its operation from there. Spyne's own way of a message (a context, an object for each element, a thread)
-is not taken: our codec reads and writes, and the answer is awaited, so that no thread waits for a Charge Point. Nothing
-outside this module knows Spyne.
+is not taken: our codec reads and writes, and who answers says so when the answer is here, so that neither a thread nor
+a task waits for a Charge Point. Nothing outside this module knows Spyne.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -44,8 +44,10 @@ from spyne.protocol.soap import Soap12
 
 logging.getLogger("spyne.util.appreg").setLevel(logging.CRITICAL + 1)
 
-Handled = Callable[["Exchange"], Awaitable[Answer]]
-Handle = Callable[[Call], Awaitable[Answer]]
+Answered = Callable[[Answer], None]
+Handle = Callable[[Call, Answered], None]
+"""Takes a Call, and what to call with its one answer, now or later. Raises BridgeError."""
+Tell = Callable[[Reply], None]
 _log = logging.getLogger("bridge.ocpps")
 
 
@@ -67,8 +69,15 @@ class Exchange:
         self.unique_id = unique_id
         self.strict = strict
         self.handle = handle
+        self.service: SoapService | None = None  # who answers
+        self.tell: Tell | None = None  # until it is told
         self.call: Call | None = None
         self.refusal: BridgeError | None = None  # why it did not become a Call
+
+    def answered(self, answer: Answer) -> None:
+        """The one answer to its Call, now or later."""
+        assert self.service is not None
+        self.service.answered(self, answer)
 
 
 class SoapService:
@@ -86,13 +95,15 @@ class SoapService:
             out_protocol=Soap12(),
         )
         methods = application.interface.service_method_map
-        self._run: dict[str, Handled] = {
+        self._run: dict[str, Callable[[Exchange], None]] = {
             operation.name: methods[f"{{{service.namespace}}}{operation.request.name}"][0].function
             for operation in service.operations.values()
         }
 
-    async def answer(self, exchange: Exchange) -> Reply:
-        """The reply to `exchange`. Its handler is awaited once, if the request can be read. Raises nothing."""
+    def answer(self, exchange: Exchange, tell: Tell) -> None:
+        """Tell the one reply to `exchange`, now or later. Its handler is called if the request can be read. Raises
+        nothing."""
+        exchange.service, exchange.tell = self, tell
         try:
             exchange.call = self._codec.read_call(
                 exchange.envelope,
@@ -102,12 +113,26 @@ class SoapService:
                 manners=exchange.manners,
             )
         except MessageError as error:
-            if isinstance(error, AnsweredHere) and not exchange.strict:
-                return self._answered_here(exchange, error)
-            return self.refuse(exchange, error)
-        answer = await self._settled(exchange)
-        if isinstance(answer, BridgeError):
-            return self.refuse(exchange, answer)
+            here = isinstance(error, AnsweredHere) and not exchange.strict
+            _told(exchange, self._answered_here(exchange, error) if here else self.refuse(exchange, error))
+            return
+        try:
+            self._run[exchange.call.action](exchange)
+        except BridgeError as error:
+            _told(exchange, self.refuse(exchange, error))
+        except Exception:
+            _told(exchange, self._failed(exchange, "a Call could not be handled"))
+
+    def answered(self, exchange: Exchange, answer: Answer) -> None:
+        """The answer to its Call is here."""
+        try:
+            reply = self._reply(exchange, answer)
+        except Exception:  # it is nobody's fault but ours, least of all that of who answered
+            reply = self._failed(exchange, "an answer could not be told")
+        _told(exchange, reply)
+
+    def _reply(self, exchange: Exchange, answer: Answer) -> Reply:
+        assert exchange.call is not None
         if not isinstance(answer, CallResult):
             return self._replies.failure(exchange.envelope, answer, None, exchange.manners)
         try:
@@ -116,19 +141,13 @@ class SoapService:
             text = f"the Central System's answer cannot be written in SOAP: {error.description}"
             return self.refuse(exchange, BridgeError(ErrorCode.InternalError, text))
 
-    async def _settled(self, exchange: Exchange) -> Answer | BridgeError:
-        """Wait for the answer that the operation promised."""
-        assert exchange.call is not None
-        try:
-            return await self._run[exchange.call.action](exchange)
-        except BridgeError as error:
-            return error
-        except Exception:
-            _log.exception("a Call could not be handled")
-            return BridgeError(ErrorCode.InternalError, FAILED)
+    def _failed(self, exchange: Exchange, what: str) -> Reply:
+        _log.exception(what)
+        return self.refuse(exchange, BridgeError(ErrorCode.InternalError, FAILED))
 
-    def _answered_here(self, exchange: Exchange, here: AnsweredHere) -> Reply:
+    def _answered_here(self, exchange: Exchange, here: MessageError) -> Reply:
         """It says nothing that the other side could hear, and is no fault of the sender's."""
+        assert isinstance(here, AnsweredHere)
         action = self._codec.operation_of(exchange.envelope.body).name
         reply = self._replies.result(exchange.envelope, action, here.answer, exchange.manners)
         lost = Loss(message=f"{action}Request", path="", reason=Reason.ANSWERED_HERE)
@@ -144,6 +163,13 @@ class SoapService:
         return self._replies.mismatch(exchange.envelope, exchange.unique_id, exchange.manners)
 
 
+def _told(exchange: Exchange, reply: Reply) -> None:
+    """Once, whatever happens."""
+    tell, exchange.tell = exchange.tell, None
+    if tell is not None:
+        tell(reply)
+
+
 # From the WSDL to Spyne's types and operations.
 
 
@@ -155,12 +181,12 @@ def _service_class(service: Service) -> type[Any]:
 
 
 def _operation(operation: Operation, service: Service, types: dict[str, type[Any]]) -> Any:
-    def run(exchange: Exchange, request: None = None) -> Awaitable[Answer]:
+    def run(exchange: Exchange, request: None = None) -> None:
         assert exchange.call is not None
-        return exchange.handle(exchange.call)
+        exchange.handle(exchange.call, exchange.answered)
 
-    def run_empty(exchange: Exchange) -> Awaitable[Answer]:
-        return run(exchange)
+    def run_empty(exchange: Exchange) -> None:
+        run(exchange)
 
     run.__name__ = run_empty.__name__ = operation.name
     header = Unicode.customize()

@@ -7,19 +7,15 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Any
 
 import msgspec
 from msgspec import Struct, field
 
-from bridge import explaining
-from bridge.core.commands import Drop, Outcome, Report
+from bridge.core.commands import Outcome
 from bridge.masking import masked, masked_around, without_password
 from bridge.ocpp.actions import ACTIONS, Party
 from bridge.ocpp.losses import Loss
-from bridge.ocpp.messages import Request, Response
-from bridge.ocpp.rpc import CallError, CallResult, UnopenedRequest, UnopenedResponse
-from bridge.ocpp.wire import Wire
+from bridge.recorder.notes import Dropped, Ended, Seen, TurnedAway
 
 # The four places where a message is on a wire.
 RECEIVED, SENT, ANSWER_RECEIVED, ANSWER_SENT = range(4)
@@ -28,7 +24,6 @@ NEAR, BEYOND, ANSWERS = 0b1001, 0b0110, 0b1100
 # In the place of a model.
 IN_FRAME = b""
 
-_encoder = msgspec.json.Encoder(decimal_format="number")
 _BODY = re.compile(rb"<(?:[\w.-]++:)?Body(?:\s[^<>]*+)?>\s*+<(?:[\w.-]++:)?([A-Za-z]{1,40})Request[\s/>]")
 # No field of these holds an idTag or a credential; what we write of them has no other fields.
 _HARMLESS = frozenset(
@@ -75,19 +70,11 @@ Row = tuple[int, str, float, str, str, str, bytes]
 """id, identity casefolded, at, action, outcome, sender, Told"""
 
 
-class Seen(Struct, gc=False):
-    """What went over a wire, to or from `party`, at unix seconds."""
-
-    at: float
-    identity: str
-    party: Party
-    wire: Wire
-
-
 class Joined(Struct, kw_only=True, gc=False):
     """One message, as far as it has come. `at` is when it began, in unix seconds; `before` and `beyond` are seconds;
-    `framed`: the request stands in the frame that was sent, and is not kept at hand; `missing` are the places that are
-    still to be filled, as bits; `rested`: none were, when it was last looked at; `missed`: it could not be written."""
+    `request` and `response` are the model's JSON; `framed`: the request stands in the frame that was sent; `opened` and
+    `understood`: they are of a model; `missing` are the places that are still to be filled, as bits; `missed`: it could
+    not be written."""
 
     number: int
     identity: str
@@ -103,14 +90,14 @@ class Joined(Struct, kw_only=True, gc=False):
     peer: str | None = None
     opened: bool = False
     framed: bool = False
-    request: Request | None = None
-    response: Response | CallError | None = None
+    understood: bool = False
+    request: bytes | None = None
+    response: bytes | None = None
     losses: tuple[Loss, ...] = ()
     before: float | None = None
     beyond: float | None = None
     wires: list[Seen | None] = field(default_factory=lambda: [None, None, None, None])
     missing: int = 0
-    rested: bool = False
     missed: bool = False
 
     def fill(self, place: int, seen: Seen) -> None:
@@ -119,87 +106,79 @@ class Joined(Struct, kw_only=True, gc=False):
         self.missing &= ~(1 << place)
 
 
-def of_report(number: int, now: float, identity: str, report: Report, *, framed: bool = False) -> Joined:
-    """A Call that has ended just `now`. `framed`: it was sent on as a frame, so that its request need not be held until
-    it is written: it is large, and what is held for long is no more at hand for the processor."""
-    call, answer = report.call, report.answer
-    opened = not isinstance(call.payload, UnopenedRequest)
-    result: Response | CallError | None = None
-    losses = call.losses
-    if isinstance(answer, CallResult):
-        result = answer.payload
-        losses += answer.losses
-    elif isinstance(answer, CallError):
-        result = answer
+def of_end(note: Ended) -> Joined:
+    """A Call that has ended."""
+    sent = note.sent
     return Joined(
-        number=number,
-        identity=identity,
-        at=now - (report.ended - report.arrived),
-        ended=now,
-        party=report.sender,
-        sender="operator" if report.operator else report.sender.value,
-        action=call.action,
-        outcome=report.outcome.value,
-        unique_id=call.unique_id,
-        hop_id=report.hop_id,
-        why=None if report.outcome is Outcome.RESULT else _safe(explaining.of_report(report)),
-        opened=opened,
-        framed=framed and opened,
-        request=None if framed and opened else call.payload,
-        response=result,
-        losses=losses,
-        before=None if report.sent is None else report.sent - report.arrived,
-        beyond=None if report.sent is None else report.ended - report.sent,
-        missing=_missing(report),
+        number=note.number,
+        identity=note.identity,
+        at=note.at - (note.ended - note.arrived),
+        ended=note.at,
+        party=note.sender,
+        sender="operator" if note.operator else note.sender.value,
+        action=note.action,
+        outcome=note.outcome.value,
+        unique_id=note.unique_id,
+        hop_id=note.hop_id,
+        why=_safe(note.why),
+        opened=note.opened,
+        framed=note.framed,
+        understood=note.understood,
+        request=note.request,
+        response=note.response,
+        losses=note.losses,
+        before=None if sent is None else sent - note.arrived,
+        beyond=None if sent is None else note.ended - sent,
+        missing=_missing(note),
     )
 
 
-def of_drop(number: int, now: float, identity: str, drop: Drop) -> Joined:
+def of_drop(note: Dropped) -> Joined:
     """An answer that went nowhere."""
     return Joined(
-        number=number,
-        identity=identity,
-        at=now,
-        ended=now,
-        party=drop.party.other,
-        sender=drop.party.other.value,
+        number=note.number,
+        identity=note.identity,
+        at=note.at,
+        ended=note.at,
+        party=note.party.other,
+        sender=note.party.other.value,
         action="",
         outcome="dropped",
         unique_id="",
-        hop_id=drop.unique_id,
-        why=_safe(explaining.of_drop(drop)),
+        hop_id=note.hop_id,
+        why=_safe(note.why),
         missing=BEYOND & ANSWERS,
     )
 
 
-def of_refusal(
-    number: int, now: float, identity: str, by: Party | None, unique_id: str, why: str, peer: str | None
-) -> Joined:
+def of_refusal(note: TurnedAway) -> Joined:
     """What was turned away before it was a Call."""
+    party = note.by or Party.CHARGE_POINT
     return Joined(
-        number=number,
-        identity=identity,
-        at=now,
-        ended=now,
-        party=by or Party.CHARGE_POINT,
-        sender=(by or Party.CHARGE_POINT).value,
+        number=note.number,
+        identity=note.identity,
+        at=note.at,
+        ended=note.at,
+        party=party,
+        sender=party.value,
         action="",
         outcome="refused",
-        unique_id=unique_id,
-        why=_safe(why),
-        peer=peer,
+        unique_id=note.unique_id,
+        why=_safe(note.why),
+        peer=note.peer,
     )
 
 
 def of_frame(number: int, seen: Seen) -> Joined:
     """A frame that is no Call and no answer, and was only passed on."""
+    party = Party.CHARGE_POINT if seen.near else Party.CENTRAL_SYSTEM
     return Joined(
         number=number,
         identity=seen.identity,
         at=seen.at,
         ended=seen.at,
-        party=seen.party,
-        sender=seen.party.value,
+        party=party,
+        sender=party.value,
         action="",
         outcome="relayed",
         unique_id="",
@@ -211,6 +190,14 @@ def told(joined: Joined, *, id_tags: bool) -> Told:
     ours = joined.opened and joined.action in _HARMLESS
     read = ours and not joined.losses
     received, sent, answer_received, answer_sent = joined.wires
+    request, response = joined.request, joined.response
+    if joined.framed and sent is not None:
+        request = IN_FRAME
+    elif request is not None:
+        request = masked(request, id_tags=id_tags, harmless=ours)
+    if response is not None:
+        harmless = joined.understood and joined.action in _HARMLESS
+        response = masked(response, id_tags=id_tags, harmless=harmless)
     return Told(
         joined.identity,
         joined.ended - joined.at,
@@ -218,15 +205,13 @@ def told(joined: Joined, *, id_tags: bool) -> Told:
         joined.hop_id,
         joined.why,
         [(loss.message, loss.path, loss.reason.value) for loss in joined.losses] if joined.losses else [],
-        IN_FRAME if joined.framed and sent is not None else _model(joined.request, id_tags, joined.action),
-        _model(joined.response, id_tags, joined.action),
+        request,
+        response,
         joined.before,
         joined.beyond,
         (
-            None if received is None else _kept(received, joined.peer, id_tags, ours, read),
-            None if sent is None else _kept(sent, joined.peer, id_tags, ours, read),
-            None if answer_received is None else _kept(answer_received, joined.peer, id_tags, ours, read),
-            None if answer_sent is None else _kept(answer_sent, joined.peer, id_tags, ours, read),
+            *_pair(received, sent, joined.peer, id_tags, ours, read),
+            *_pair(answer_received, answer_sent, joined.peer, id_tags, ours, read),
         ),
     )
 
@@ -249,39 +234,35 @@ def instant(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def _pair(
+    received: Seen | None, sent: Seen | None, peer: str | None, id_tags: bool, ours: bool, read: bool
+) -> tuple[Kept | None, Kept | None]:
+    """What came in, and what went out for it: passed on as it was, it is masked once."""
+    came = None if received is None else _kept(received, peer, id_tags, ours, read)
+    if sent is None:
+        return came, None
+    if received is not None and came is not None and not ours and received.data == sent.data:
+        return came, Kept(sent.transport, sent.at, None, came.octets, came.data)
+    return came, _kept(sent, peer, id_tags, ours, read)
+
+
 def _kept(seen: Seen, peer: str | None, id_tags: bool, ours: bool, read: bool) -> Kept:
     """`ours`: what we sent is harmless; `read`: so is what we read, as far as it was read."""
-    wire = seen.wire
-    if read and wire.inbound and wire.transport == "soap":
-        data = masked_around(wire.data, id_tags=id_tags)
+    if read and seen.inbound and seen.transport == "soap":
+        data = masked_around(seen.data, id_tags=id_tags)
     else:
-        data = masked(wire.data, id_tags=id_tags, harmless=ours and not wire.inbound)
-    return Kept(wire.transport, seen.at, peer if wire.inbound else None, len(wire.data), data)
+        data = masked(seen.data, id_tags=id_tags, harmless=ours and not seen.inbound)
+    return Kept(seen.transport, seen.at, peer if seen.inbound else None, len(seen.data), data)
 
 
-def _model(payload: Any, id_tags: bool, action: str) -> bytes | None:
-    harmless = action in _HARMLESS
-    match payload:
-        case None:
-            return None
-        case UnopenedRequest(raw=raw) | UnopenedResponse(raw=raw):
-            data, harmless = bytes(raw), False
-        case CallError():
-            error = {"code": payload.code, "description": payload.description, "details": payload.details}
-            data, harmless = _encoder.encode(error), False
-        case _:
-            data = _encoder.encode(payload)
-    return masked(data, id_tags=id_tags, harmless=harmless)
-
-
-def _missing(report: Report) -> int:
+def _missing(note: Ended) -> int:
     """Where it was on a wire, or is about to be."""
     places = 0
-    if not (report.own or report.operator):
-        places = NEAR if report.answer is not None else NEAR & ~ANSWERS
-    if report.hop_id is not None:
-        answered = report.outcome is Outcome.RESULT or report.outcome is Outcome.ERROR
-        places |= BEYOND if answered else BEYOND & ~ANSWERS
+    if not (note.own or note.operator):
+        places = NEAR if note.answered else NEAR & ~ANSWERS
+    if note.hop_id is not None:
+        beyond = note.outcome is Outcome.RESULT or note.outcome is Outcome.ERROR
+        places |= BEYOND if beyond else BEYOND & ~ANSWERS
     return places
 
 

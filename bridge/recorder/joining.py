@@ -1,25 +1,26 @@
-"""Puts messages together: a Call's report says which bytes on which hops are its own. Pure.
+"""Puts messages together: a Call's end says which bytes on which hops are its own. Pure.
 
-In: what an Observer is told, in its order. Out: messages, whole as soon as all that belongs to them has come, or as
-they are when nothing more came for a while. Bounded: what belongs to nothing is forgotten.
+In: notes, in their order. Out: messages, whole as soon as all that belongs to them has come, or as they are when
+nothing more came for a while. Bounded: what belongs to nothing is forgotten.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
-from itertools import count, takewhile
+from collections.abc import Callable
+from itertools import takewhile
 
 from bridge.ocpp.actions import Party
 from bridge.ocpp.losses import Loss
-from bridge.ocpp.wire import Transport, Wire
+from bridge.ocpp.wire import Transport
 from bridge.recorder import joined
-from bridge.recorder.joined import ANSWER_RECEIVED, ANSWER_SENT, BEYOND, NEAR, RECEIVED, SENT, Joined, Seen
+from bridge.recorder.joined import ANSWER_RECEIVED, ANSWER_SENT, BEYOND, NEAR, RECEIVED, SENT, Joined
+from bridge.recorder.notes import SEEN, Cost, Dropped, Ended, Note, Seen, TurnedAway
 
 # Seconds: what may still come of a message that has ended; how long bytes wait for the report that they belong to.
 GRACE, PATIENCE = 1.0, 600.0
 # Of bytes that wait.
-_MOST, _MOST_OCTETS = 20_000, 64_000_000
+_MOST, _MOST_OCTETS = 20_000, 32_000_000
 
 Hop = tuple[str, bool, str]
 """identity, whether it is the Charge Point's, UniqueId"""
@@ -27,14 +28,17 @@ _CP = Party.CHARGE_POINT
 
 
 class Joining:
-    """Of all Charge Points. `numbers` gives ids, for what nobody else gave one."""
+    """Of all Charge Points. `number` gives ids, for what nobody else gave one."""
 
-    def __init__(self, numbers: count[int]) -> None:
-        self._numbers = numbers
+    def __init__(self, number: Callable[[], int]) -> None:
+        self._number = number
         self._wires: OrderedDict[Hop, list[Seen]] = OrderedDict()
         self._frames: OrderedDict[Hop, list[Seen]] = OrderedDict()  # those that are no Calls and no answers
         self._waiting = self._octets = 0
-        self._open: dict[int, Joined] = {}
+        self._open: OrderedDict[int, Joined] = OrderedDict()
+        # Of those, the ones that are whole since the last look, and those that were then.
+        self._whole: list[Joined] = []
+        self._rested: list[Joined] = []
         self._awaited: dict[Hop, list[tuple[int, Joined]]] = {}
         self._losses: dict[tuple[str, str], list[tuple[float, Loss]]] = {}
 
@@ -49,54 +53,80 @@ class Joining:
 
     # What comes in.
 
-    def wire(self, seen: Seen) -> None:
+    def take(self, note: Note) -> None:
+        """The next note."""
+        if isinstance(note, Seen):
+            self._seen(note)
+        elif isinstance(note, Ended):
+            self._ended(joined.of_end(note))
+        elif isinstance(note, Dropped):
+            self._ended(joined.of_drop(note))
+        elif isinstance(note, TurnedAway):
+            self._turned_away(note)
+        elif isinstance(note, Cost):
+            self._lost(note)
+        else:
+            self._forget()
+
+    def _seen(self, seen: Seen) -> None:
         """Bytes went over a wire."""
-        wire = seen.wire
-        hop = (seen.identity, seen.party is _CP, wire.unique_id)
+        hop = (seen.identity, seen.near, seen.unique_id)
         awaited = self._awaited.get(hop, [])
         for index, (places, message) in enumerate(awaited):
-            if (place := _place(wire, message.missing & places)) is not None:
+            if (place := _place(seen, message.missing & places)) is not None:
                 message.fill(place, seen)
                 if not message.missing & places:  # of one UniqueId a hostile peer may make many messages
                     del awaited[index]
+                if not message.missing:
+                    self._whole.append(message)
                 return
         self._put(hop, seen)
         while self._waiting > _MOST or self._octets > _MOST_OCTETS:
             self._take(next(iter(self._wires or self._frames)))
 
-    def ended(self, message: Joined) -> None:
+    def _ended(self, message: Joined) -> None:
         """A Call has ended, or an answer goes nowhere."""
         near, beyond = _hops(message)
         if message.missing & NEAR:
             self._claim(message, near, NEAR)
         if message.missing & BEYOND and beyond is not None:
             self._claim(message, beyond, BEYOND)
-        self._open[message.number] = message
+        self._begin(message)
 
-    def refused(
-        self, number: int, now: float, hop: tuple[str, Party | None, str], why: str, peer: str | None, data: bytes
-    ) -> None:
-        """A message was turned away; `hop` as far as it is known."""
-        identity, by, unique_id = hop
-        message = joined.of_refusal(number, now, identity, by, unique_id, why, peer)
-        if by is not None:
+    def _begin(self, message: Joined) -> None:
+        """It is known, and what is missing may still come."""
+        self._open[message.number] = message
+        if not message.missing:
+            self._whole.append(message)
+
+    def _turned_away(self, note: TurnedAway) -> None:
+        message = joined.of_refusal(note)
+        near = message.party is _CP
+        if note.by is not None:
             message.missing = NEAR
-            self._claim(message, (identity, by is _CP, unique_id), NEAR)
+            self._claim(message, (note.identity, near, note.unique_id), NEAR)
+        data = note.data
         if message.wires[RECEIVED] is None and data:
             transport: Transport = "soap" if data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<" else "json"
-            wire = Wire(inbound=True, transport=transport, kind="other", unique_id=unique_id, data=data)
-            message.fill(RECEIVED, Seen(now, identity, message.party, wire))
-        if (seen := message.wires[RECEIVED]) is not None:
-            message.action = seen.wire.action or joined.action_in(seen.wire.data)
+            octets = SEEN + len(data)
+            seen = Seen(octets, note.at, note.identity, near, True, transport, "other", note.unique_id, None, data)
+            message.fill(RECEIVED, seen)
+        if (received := message.wires[RECEIVED]) is not None:
+            message.action = received.action or joined.action_in(received.data)
         message.missing &= ~(1 << RECEIVED)
-        self._open[number] = message
+        self._begin(message)
 
-    def lost(self, at: float, identity: str, losses: Sequence[Loss]) -> None:
+    def _lost(self, note: Cost) -> None:
         """Writing a message cost something."""
         if len(self._losses) > _MOST:
             self._losses.clear()
-        for loss in losses:
-            self._losses.setdefault((identity, _action_of(loss)), []).append((at, loss))
+        for loss in note.losses:
+            self._losses.setdefault((note.identity, _action_of(loss)), []).append((note.at, loss))
+
+    def _forget(self) -> None:
+        """What the bytes that wait belong to was, as a rule, not taken down."""
+        for hop in list(self._wires):
+            self._take(hop)
 
     # What comes out.
 
@@ -104,14 +134,13 @@ class Joining:
         """The messages that were whole the last time, so that what their writing cost has been told too, and those for
         which nothing came for a while. `at_once`: all of them; those that are not done come once more."""
         self._expire(now)
-        ended: list[Joined] = []
-        for message in self._open.values():
-            if message.rested or now - message.ended >= GRACE:
-                ended.append(message)
-            else:
-                message.rested = not message.missing
+        ended = [message for message in self._rested if message.number in self._open]
+        self._rested, self._whole = self._whole, []
         for message in ended:
             self._release(message)
+        while self._open and now - (oldest := next(iter(self._open.values()))).ended >= GRACE:
+            self._release(oldest)
+            ended.append(oldest)
         done = [*ended, *self._open.values()] if at_once else ended
         if self._losses:
             for message in done:
@@ -136,7 +165,7 @@ class Joining:
     def _claim(self, message: Joined, hop: Hop, places: int) -> None:
         """Take what has come over `hop`, the oldest first, and await the rest."""
         for seen in self._take(hop):
-            place = _place(seen.wire, message.missing & places)
+            place = _place(seen, message.missing & places)
             if place is None:
                 self._put(hop, seen)
             else:
@@ -150,15 +179,14 @@ class Joining:
             taken += self._frames.pop(hop, ())
         self._waiting -= len(taken)
         for seen in taken:
-            self._octets -= len(seen.wire.data)
+            self._octets -= seen.octets
         return taken
 
     def _put(self, hop: Hop, seen: Seen) -> None:
-        wire = seen.wire
-        kept = self._frames if wire.kind == "other" else self._wires
+        kept = self._frames if seen.kind == "other" else self._wires
         kept.setdefault(hop, []).append(seen)
         self._waiting += 1
-        self._octets += len(wire.data)
+        self._octets += seen.octets
 
     def _expire(self, now: float) -> None:
         """Frames that were only passed on are messages of their own; all else has lost its owner."""
@@ -166,19 +194,20 @@ class Joining:
             self._take(hop)
         for hop in _older(self._frames, now - GRACE):
             for seen in self._take(hop):
-                if seen.wire.inbound:
+                if seen.inbound:
                     self._passed_on(seen)
 
     def _passed_on(self, seen: Seen) -> None:
-        message = joined.of_frame(next(self._numbers), seen)
+        message = joined.of_frame(self._number(), seen)
         message.fill(RECEIVED, seen)
-        beyond = (seen.identity, seen.party is not _CP, seen.wire.unique_id)
+        beyond = (seen.identity, not seen.near, seen.unique_id)
         for other in self._take(beyond):
-            if message.wires[SENT] is None and not other.wire.inbound and other.wire.data == seen.wire.data:
+            if message.wires[SENT] is None and not other.inbound and other.data == seen.data:
                 message.fill(SENT, other)
             else:
                 self._put(beyond, other)
         self._open[message.number] = message
+        self._rested.append(message)
 
 
 def _older(kept: OrderedDict[Hop, list[Seen]], limit: float) -> list[Hop]:
@@ -186,14 +215,14 @@ def _older(kept: OrderedDict[Hop, list[Seen]], limit: float) -> list[Hop]:
     return [hop for hop, wires in takewhile(lambda item: item[1][-1].at < limit, kept.items())]
 
 
-def _place(wire: Wire, places: int) -> int | None:
-    """Which of `places`, those of one hop, `wire` is for."""
-    if wire.kind == "other":
-        wanted = (RECEIVED if places & 1 << RECEIVED else ANSWER_RECEIVED) if wire.inbound else ANSWER_SENT
-    elif wire.kind == "call":
-        wanted = RECEIVED if wire.inbound else SENT
+def _place(seen: Seen, places: int) -> int | None:
+    """Which of `places`, those of one hop, `seen` is for."""
+    if seen.kind == "other":
+        wanted = (RECEIVED if places & 1 << RECEIVED else ANSWER_RECEIVED) if seen.inbound else ANSWER_SENT
+    elif seen.kind == "call":
+        wanted = RECEIVED if seen.inbound else SENT
     else:
-        wanted = ANSWER_RECEIVED if wire.inbound else ANSWER_SENT
+        wanted = ANSWER_RECEIVED if seen.inbound else ANSWER_SENT
     return wanted if places & 1 << wanted else None
 
 

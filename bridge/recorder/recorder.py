@@ -1,6 +1,6 @@
 """The one door to what was said: an Observer that records, and what is asked of it afterwards.
 
-On the path of a message it only takes what will be written, and appends it to the Writer's queue.
+On the path of a message it only takes down what will be written, for the thread of the Writer.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,12 @@ from bridge.errors import BridgeError, Why
 from bridge.observing import Observer
 from bridge.ocpp.actions import Party
 from bridge.ocpp.losses import Loss
-from bridge.ocpp.wire import Wire
-from bridge.recorder import joined, reading
+from bridge.ocpp.wire import Kind, Tap, Transport
+from bridge.recorder import joined, notes, reading
 from bridge.recorder.database import Bounds, Database
-from bridge.recorder.joined import Joined, Seen
+from bridge.recorder.joined import Joined
 from bridge.recorder.messages import Message, Page, Recorded
+from bridge.recorder.notes import OTHER, SEEN, Cost, Seen, TurnedAway
 from bridge.recorder.reading import Query
 from bridge.recorder.writer import Writer
 
@@ -32,6 +32,7 @@ _log = logging.getLogger("bridge.recorder")
 
 # Of what would lie in a file, this part may lie in memory.
 _OF_MEMORY = 10
+_CP = Party.CHARGE_POINT
 # Frames whose Calls have not ended: more than there are Calls at once. What is forgotten costs time only.
 _MOST_FRAMED = 10_000
 
@@ -60,6 +61,7 @@ class Recorder(Observer):
         self._id_tags = mask_id_tags
         self._clock = clock
         self._writer = Writer(self._database, path, id_tags=mask_id_tags, clock=clock)
+        self._backlog = self._writer.backlog
         # UniqueIds of Calls that were sent as frames, and have not ended.
         self._framed: set[str] = set()
         self.on_message: Callable[[Message], None] | None = None
@@ -81,36 +83,72 @@ class Recorder(Observer):
 
     @property
     def lost_messages(self) -> int:
-        """How many the thread could not follow, or had no disk for."""
-        return self._writer.lost
+        """How many there was no time for, or no disk."""
+        return self._writer.lost + self._backlog.lost
+
+    @property
+    def waiting(self) -> int:
+        """How many observations are not written yet."""
+        return self._writer.waiting
 
     # The Observer. What is put is done by the thread, in this order.
 
-    def wire(self, identity: str, party: Party, wire: Wire) -> None:
-        taken = self._writer.put(Seen(self._clock(), identity, party, wire), len(wire.data))
-        if taken and not wire.inbound and wire.kind == "call" and wire.transport == "json":
-            if len(self._framed) >= _MOST_FRAMED:
-                self._framed.clear()
-            self._framed.add(wire.unique_id)
+    def wire(
+        self,
+        identity: str,
+        party: Party,
+        inbound: bool,
+        transport: Transport,
+        kind: Kind,
+        unique_id: str,
+        action: str | None,
+        data: bytes,
+    ) -> None:
+        self.tap(identity, party)(inbound, transport, kind, unique_id, action, data)
+
+    def tap(self, identity: str, party: Party) -> Tap:
+        backlog, clock, framed, near = self._backlog, self._clock, self._framed, party is _CP
+        append, most = backlog.append, backlog.most
+
+        def tapped(
+            inbound: bool, transport: Transport, kind: Kind, unique_id: str, action: str | None, data: bytes, /
+        ) -> None:
+            # Four times for each exchange: as `put` does it, without the call.
+            if backlog.full:
+                return
+            octets = SEEN + len(data)
+            append(Seen(octets, clock(), identity, near, inbound, transport, kind, unique_id, action, data))
+            backlog.octets_in += octets
+            if backlog.octets_in - backlog.octets_out > most or kind == "other":
+                backlog.look()
+            if not inbound and kind == "call" and transport == "json":
+                if len(framed) >= _MOST_FRAMED:
+                    framed.clear()
+                framed.add(unique_id)
+
+        return tapped
 
     def lost(self, identity: str, losses: Sequence[Loss]) -> None:
         if losses:
-            self._writer.put(partial(self._writer.joining.lost, self._clock(), identity, losses))
+            self._backlog.put(Cost(OTHER, self._clock(), identity, tuple(losses)))
 
     def exchanged(self, identity: str, report: Report) -> None:
-        number, now = next(self._writer.numbers), self._clock()
         framed = report.hop_id in self._framed
         if framed:
-            self._framed.discard(report.hop_id or "")
-        self._writer.put(joined.of_report(number, now, identity, report, framed=framed))
+            self._framed.remove(report.hop_id)  # type: ignore[arg-type]
+        if self._backlog.full and self.on_message is None:
+            self._backlog.lost += 1
+            return
+        number, now = self._writer.number(), self._clock()
+        self._backlog.put(notes.ended(number, now, identity, report, framed))
         if self.on_message is not None:
-            self._tell(joined.of_report(number, now, identity, report))
+            self._tell(joined.of_end(notes.ended(number, now, identity, report, False)))
 
     def dropped(self, identity: str, drop: Drop) -> None:
-        message = joined.of_drop(next(self._writer.numbers), self._clock(), identity, drop)
-        self._writer.put(message)
+        note = notes.dropped(self._writer.number(), self._clock(), identity, drop)
+        self._backlog.put(note)
         if self.on_message is not None:
-            self._tell(message)
+            self._tell(joined.of_drop(note))
 
     def refused(
         self,
@@ -122,18 +160,20 @@ class Recorder(Observer):
         data: bytes = b"",
     ) -> None:
         why = explaining.of_refusal(error.why, error.description)
-        self._turned_away((identity or "", by, unique_id or ""), why, peer, data)
+        self._turned_away(identity or "", by, unique_id or "", why, peer, data)
 
     def handshake_refused(self, identity: str | None, peer: str, status: int, reason: str, why: Why) -> None:
         text = explaining.of_refusal(why, f"the WebSocket was refused with HTTP {status}: {reason}")
-        self._turned_away((identity or "", None, ""), text, peer, b"")
+        self._turned_away(identity or "", None, "", text, peer, b"")
 
-    def _turned_away(self, hop: tuple[str, Party | None, str], why: str, peer: str | None, data: bytes) -> None:
-        number, now = next(self._writer.numbers), self._clock()
-        self._writer.put(partial(self._writer.joining.refused, number, now, hop, why, peer, data), len(data))
+    def _turned_away(
+        self, identity: str, by: Party | None, unique_id: str, why: str, peer: str | None, data: bytes
+    ) -> None:
+        number, now, octets = self._writer.number(), self._clock(), OTHER + len(data)
+        note = TurnedAway(octets, number, now, identity, by, unique_id, why, peer, data)
+        self._backlog.put(note)
         if self.on_message is not None:
-            identity, by, unique_id = hop
-            self._tell(joined.of_refusal(number, now, identity, by, unique_id, why, peer))
+            self._tell(joined.of_refusal(note))
 
     def _tell(self, message: Joined) -> None:
         assert self.on_message is not None

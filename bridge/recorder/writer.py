@@ -1,9 +1,8 @@
-"""The thread that writes messages, and the queue before it.
+"""The thread that joins, masks and writes what was taken down.
 
-Who puts something into the queue is on the path of a message, and waits for nothing. Every few messages it joins, masks
-and packs what is in the queue, while the processor has it at hand: later, in the thread, that costs far more. The
-thread does so with what is left, and with what is large. What it cannot follow, or has no disk for, is lost, and
-counted.
+It works in short slices, and rests between them as its Pace tells: the traffic goes first, and has the interpreter back
+before it misses it. Only for who waits, a reader or the end of the bridge, it hurries. What it cannot follow, or has no
+disk for, is lost, and counted.
 """
 
 from __future__ import annotations
@@ -12,36 +11,35 @@ import logging
 import sqlite3
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from itertools import count
 from pathlib import Path
 
+from bridge.limits.gate import Gate
 from bridge.recorder import joined
+from bridge.recorder.backlog import MOST, Backlog
+from bridge.recorder.clocks import Watch
 from bridge.recorder.database import Database, Unusable
-from bridge.recorder.joined import Joined, Row, Seen
+from bridge.recorder.joined import Joined, Row
 from bridge.recorder.joining import Joining
+from bridge.recorder.pace import HURRIED, PATIENT, Clocks, Pace
 
 _log = logging.getLogger("bridge.recorder")
 
-# What waits for the thread: observations, and octets of messages.
-_MOST, _MOST_OCTETS = 50_000, 64_000_000
 # Seconds: what is written together; until a disk that failed is tried again; until what is too old is looked for
 # though nothing is said; that `close` waits for a disk that does not answer.
 _LINGER, _RETRY, _IDLE, _CLOSE_PATIENCE = 0.25, 30.0, 600.0, 10.0
-# Joined at once are so many observations, of messages of so many octets in all; the rest is the thread's, and so is all
-# when more rows wait to be written.
-_TOGETHER, _TOGETHER_OCTETS, _MOST_ROWS = 40, 500_000, 2_000
+# Seconds of processor time until it rests: it has the interpreter, and a message that comes waits for so long.
+_SLICE = 0.0008
+# Notes that are joined, and then rows that are written, at once.
+_FEW, _ROWS = 20, 128
 _FAULT = "a message was not recorded: a fault of ocpp-bridge itself, please report it"
-
-Note = Callable[[], None]
-"""What else there is to be joined."""
 
 
 class Writer:
-    """Writes to `database`, which it owns from `open` to `close`; `path` is its name, for the log. `joining` is
-    whose turn it is to join, `numbers` gives ids: both are there from `open` on.
+    """Writes to `database`, which it owns from `open` to `close`; `path` is its name, for the log. `backlog` is where
+    notes are put, `number` gives ids.
 
     `lost` counts what could not be written; `trouble` says why nothing is, for a person.
     """
@@ -51,27 +49,27 @@ class Writer:
         self._path = path
         self._id_tags = id_tags
         self._clock = clock
-        self.numbers = count(1)
-        self.joining = Joining(self.numbers)
+        self._hurry, self._wake = threading.Event(), threading.Event()
+        self.backlog = Backlog(self._wake, MOST)
+        self.number = count(1).__next__
+        self._joining = Joining(self.number)
         self.lost = 0
         self.trouble: str | None = None
         self.running = False
-        self._queue: deque[tuple[int, Seen | Joined | Note | Future[None]]] = deque()
-        self._octets_in = self._octets_out = 0
-        self._turn = threading.Lock()  # whoever has it joins
+        self._closing = False
+        self._asked = self._served = 0  # flushes; of each sum only one thread is the writer
         self._rows: list[tuple[Joined, Row]] = []
-        self._waiting: list[Future[None]] = []
-        self._hurry, self._wake = threading.Event(), threading.Event()
-        self._closing = self._woken = False
         self._retry_at = 0.0
+        self._gate = Gate(time.monotonic)
+        self._said = 0  # of what there was no time for
         self._thread = threading.Thread(target=self._run, name="bridge.recorder", daemon=True)
 
     def open(self) -> None:
         """Begin to write, or say why not; it is tried again then."""
         # Ids go on where they ended, also if the file was lost: a millisecond of a clock has room for a thousand.
         first = int(self._clock() * 1000) * 1000
-        self.numbers = count(max(first, self._connected() + 1))
-        self.joining = Joining(self.numbers)
+        self.number = count(max(first, self._connected() + 1)).__next__
+        self._joining = Joining(self.number)
         self.running = True
         self._thread.start()
 
@@ -79,28 +77,17 @@ class Writer:
         """Write what waits, and end."""
         if not self.running:
             return
+        self.flush()
         self.running, self._closing = False, True
-        self._hurry.set()
         self._wake.set()
         self._thread.join(_CLOSE_PATIENCE)
         if self._thread.is_alive():
             _log.error("%s: the disk does not answer; what was not recorded is lost", self._path)
 
-    # The queue.
-
-    def put(self, item: Seen | Joined | Note, octets: int = 0) -> bool:
-        """Have it joined, after all that was put before; `octets` are held until then. False: it is lost."""
-        if len(self._queue) >= _MOST or self._octets_in - self._octets_out > _MOST_OCTETS:
-            self.lost += 1
-            return False
-        self._octets_in += octets
-        self._queue.append((octets, item))
-        if not self._woken:
-            self._woken = True
-            self._wake.set()
-        if len(self._queue) >= _TOGETHER:
-            self._join_now()
-        return True
+    @property
+    def waiting(self) -> int:
+        """How many notes are not written yet."""
+        return len(self.backlog) + len(self._joining) + len(self._rows)
 
     def flush(self) -> Future[None]:
         """Done when all that was put before can be read, if it can be written."""
@@ -108,74 +95,77 @@ class Writer:
         if not self.running:
             written.set_result(None)
             return written
-        self._queue.append((0, written))
+        self._asked += 1
+        self.backlog.mark(written)
         self._hurry.set()
         self._wake.set()
         return written
 
-    def _join_now(self) -> None:
-        """Join what is in the queue, unless that is much, or the thread is at it."""
-        much = self._octets_in - self._octets_out > _TOGETHER_OCTETS or len(self._queue) > 2 * _TOGETHER
-        if much or len(self._rows) > _MOST_ROWS or not self._turn.acquire(blocking=False):
-            return
-        try:
-            self._take()
-            self._pack(self.joining.done(self._clock()), whole=True)
-        except Exception:
-            _log.exception(_FAULT)
-        finally:
-            self._turn.release()
-
     # The thread.
 
     def _run(self) -> None:
-        last = False
+        watch, last = Watch(), False
+        pace = Pace(watch.read())
         while not last:
-            self._wake.wait(_LINGER if len(self.joining) else _IDLE)
+            self._wake.wait(_LINGER if len(self._joining) else _IDLE)
+            pace.look(watch.read())
             self._hurry.wait(_LINGER)
             last = self._closing
-            # Before the queue is looked at: who puts something there afterwards sets them again.
+            # Before it is looked what there is: who puts something there afterwards sets them again.
             self._wake.clear()
             self._hurry.clear()
-            self._woken = False
-            rows, waiting = self._rest(last)
-            try:
-                self._write(rows)
-            except Exception:
-                _log.exception(_FAULT)
-            for future in waiting:
-                future.set_result(None)
+            self.backlog.asleep()
+            while self._slice():
+                if not self._closing:
+                    self._rest(pace, watch.read())
+        watch.close()
         self._database.close()
 
-    def _rest(self, last: bool) -> tuple[list[tuple[Joined, Row]], list[Future[None]]]:
-        """All that is to be written, and who waits for that."""
-        with self._turn:
-            self._take()
-            at_once = last or bool(self._waiting)
-            try:
-                self._pack(self.joining.done(self._clock(), at_once=at_once), whole=not at_once)
-            except Exception:
-                _log.exception(_FAULT)
-            rows, self._rows = self._rows, []
-            waiting, self._waiting = self._waiting, []
-        return rows, waiting
+    def _rest(self, pace: Pace, now: Clocks) -> None:
+        hurried = self._asked != self._served
+        seconds = pace.rest(now, HURRIED if hurried else PATIENT)
+        if hurried:
+            time.sleep(seconds)
+        else:
+            self._hurry.wait(seconds)
 
-    def _take(self) -> None:
-        """Join all that waits."""
-        for _ in range(len(self._queue)):
-            octets, item = self._queue.popleft()
-            self._octets_out += octets
+    def _slice(self) -> bool:
+        """Work for a short while. Whether there is more to do."""
+        until = time.thread_time() + _SLICE
+        while time.thread_time() < until:
+            self._step()
+            if not len(self.backlog):
+                return False
+        return True
+
+    def _step(self) -> None:
+        """Join the next few notes, pack what is whole then, and write when that is enough, or all there is."""
+        now, waits = self._join()
+        try:
+            self._pack(self._joining.done(now, at_once=waits is not None), whole=waits is None)
+            if waits is not None or len(self._rows) >= _ROWS or not len(self.backlog):
+                rows, self._rows = self._rows, []
+                self._write(rows)
+        except Exception:
+            _log.exception(_FAULT)
+        if waits is not None:
+            self._served += 1
+            if waits.set_running_or_notify_cancel():  # who waited may have given up
+                waits.set_result(None)
+
+    def _join(self) -> tuple[float, Future[None] | None]:
+        """Until when all that was put is joined, in unix seconds; and who waits for that."""
+        backlog, last = self.backlog, 0.0
+        for _ in range(min(_FEW, len(backlog))):
+            note = backlog.take()
+            if isinstance(note, Future):
+                return self._clock(), note
+            last = note.at or last
             try:
-                if isinstance(item, Seen):
-                    self.joining.wire(item)
-                elif isinstance(item, Joined):
-                    self.joining.ended(item)
-                elif isinstance(item, Future):
-                    self._waiting.append(item)
-                else:
-                    item()
+                self._joining.take(note)
             except Exception:
                 _log.exception(_FAULT)
+        return last if len(backlog) else self._clock(), None
 
     def _pack(self, messages: Sequence[Joined], *, whole: bool) -> None:
         """Make rows of them. `whole`: none comes again, and what they are made of can go."""
@@ -185,6 +175,7 @@ class Writer:
                 message.wires = []
 
     def _write(self, rows: Sequence[tuple[Joined, Row]]) -> None:
+        self._say_what_is_lost()
         messages = [message for message, _ in rows]
         if self.trouble is not None and (time.monotonic() < self._retry_at or not self._reconnected()):
             self._miss(messages)
@@ -194,6 +185,12 @@ class Writer:
         except (OSError, sqlite3.Error, Unusable) as error:
             self._miss(messages)
             self._fail(error)
+
+    def _say_what_is_lost(self) -> None:
+        lost = self.backlog.lost
+        if lost > self._said and self._gate.passes("lost") is not None:
+            _log.warning("the traffic left no time to record all: %d messages more are lost", lost - self._said)
+            self._said = lost
 
     def _miss(self, messages: Sequence[Joined]) -> None:
         for message in messages:

@@ -126,6 +126,24 @@ def test_how_long_a_call_took_falls_into_every_bucket_from_there_on() -> None:
     assert len(buckets) == len(BUCKETS) + 1
 
 
+def test_how_long_it_took_is_told_of_all_however_they_ended() -> None:
+    counted = meter()
+    for outcome in Outcome:
+        counted.exchanged("CP 1", report(outcome=outcome, took=0.25))
+    here = labels(from_="charge_point", transport="soap", action="Heartbeat")
+    assert told(counted, "call_duration_seconds_count") == {here: len(Outcome)}
+    assert told(counted, "call_duration_seconds_sum") == {here: 0.25 * len(Outcome)}
+
+
+def test_what_strangers_call_an_action_is_one_number() -> None:
+    counted = meter(Everywhere("pigeon"))
+    for number in range(100):
+        counted.exchanged("CP 1", report(f"Action{number}"))
+    here = {"from_": "charge_point", "transport": "other", "action": "other"}
+    assert told(counted, "calls_total") == {labels(**here, outcome="result"): 100}
+    assert len(counted._calls) == 1
+
+
 def test_a_call_that_began_here_is_of_neither_party() -> None:
     counted = meter()
     counted.exchanged("CP 1", report("BootNotification", own=True))
@@ -183,6 +201,7 @@ def test_how_things_stand_is_asked_when_somebody_wants_to_know() -> None:
         draining=True,
         lag=0.25,
         recorder_lost=2,
+        recorder_waiting=3,
     )
     assert told(standing, "sessions") == {
         labels(transport="soap", state="up"): 3,
@@ -193,7 +212,7 @@ def test_how_things_stand_is_asked_when_somebody_wants_to_know() -> None:
         labels(central_system="main", state="unreachable"): 1,
     }
     numbers = {"in_flight": 7, "in_flight_limit": 1000, "store_trouble": 1, "draining": 1}
-    for name, value in (numbers | {"event_loop_lag_seconds": 0.25, "recorder_lost_total": 2}).items():
+    for name, value in (numbers | {"event_loop_lag_seconds": 0.25, "recorder_lost_total": 2, "recorder_waiting": 3}).items():
         assert told(standing, name) == {(): value}
     assert len(told(standing, "build_info")) == 1
 

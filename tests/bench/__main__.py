@@ -40,7 +40,9 @@ floor by CPU" is nearer the truth than "of floor".
 floor   the same hops and sizes on bare aiohttp and websockets, nothing parsed
 stock   Spyne as it comes, validator lxml; where the bridge is a SOAP client, zeep in threads
 bridge  `ocpp-bridge serve`, limits per peer raised, recorder off, POSTs on kept connections; as it ships in all else:
-        log at info, to a file; store on disk. The rows below it change one thing each
+        log at info, to a file; store on disk. The rows below it change one thing each, and "change" is that of
+        the rate. Of the row that records: the share of the messages that were recorded in the end, the others are
+        lost, and how long after a run that was; nothing else is measured until then
 """
 
 

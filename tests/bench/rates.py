@@ -9,16 +9,22 @@ from msgspec import Struct
 from tests.bench.figures import Figure, Plan, figure, table
 from tests.bench.legs import Leg, Measured, measured
 from tests.bench.load import Rate, closed
+from tests.bench.recorded import Recorded, Recording
 
 # With this share of a core, a process has all that it can get. A load that has, before a subject that has less, is what
 # was measured; where neither has, others were at work on the machine.
 _BUSY = 0.93
+# What the bridge is compared with where one thing of it is otherwise.
+_PLAIN = "bridge"
 
 
 class Row(Struct, frozen=True, kw_only=True):
     """What came of one action with one subject. `of_floor` and `of_stock` are None where there is none; the shares of a
     core are 0 to 1, `cpu_us` is what the subject spent on an exchange, and `remark` says why the rate is not its own.
     `of_floor_by_cpu` is what `of_floor` would be if it were: what the floor spends, of what the subject spends.
+    `change` is that of the rate, against the bridge where nothing is otherwise. Of a subject that records, `recorded`
+    is the share of the messages that it had recorded in the end, 0 to 1, and `behind` when that was, in seconds after a
+    run.
     """
 
     action: str
@@ -30,6 +36,9 @@ class Row(Struct, frozen=True, kw_only=True):
     subject_core: float
     load_core: float
     cpu_us: float
+    change: float | None
+    recorded: float | None
+    behind: float | None
     remark: str
 
 
@@ -37,10 +46,15 @@ async def measure(leg: Leg, plan: Plan) -> list[Row]:
     """All of a leg."""
     subjects = leg.at_a_glance if plan.quick else leg.subjects
     runs: dict[tuple[str, str], list[Rate]] = {(a, s): [] for a in leg.actions for s in subjects}
+    kept: dict[tuple[str, str], list[Recorded]] = {key: [] for key in runs}
     async with AsyncExitStack() as stack:
         running: dict[str, Measured] = {}
+        recording: dict[str, Recording] = {}
         for kind in subjects:
-            running[kind] = await stack.enter_async_context(measured(leg, kind, plan.charge_points))
+            one = running[kind] = await stack.enter_async_context(measured(leg, kind, plan.charge_points))
+            if one.subject.records:
+                recording[kind] = Recording(one.subject.admin)
+                await recording[kind].caught_up()
         for repetition in range(plan.repetitions + 1):
             for action, kind in runs:
                 one = running[kind]
@@ -48,12 +62,14 @@ async def measure(leg: Leg, plan: Plan) -> list[Row]:
                     rate = await closed(one.work[action], plan.seconds, one.subject.pid)
                 except RuntimeError as error:
                     raise RuntimeError(f"{leg.title}, {action}, {kind}: {error}") from error
+                done = await recording[kind].caught_up() if kind in recording else None
                 if repetition:  # the first is the warm-up
                     runs[action, kind].append(rate)
-    return _rows(runs)
+                    kept[action, kind] += [] if done is None else [done]
+    return _rows(runs, kept)
 
 
-def _rows(runs: dict[tuple[str, str], list[Rate]]) -> list[Row]:
+def _rows(runs: dict[tuple[str, str], list[Rate]], kept: dict[tuple[str, str], list[Recorded]]) -> list[Row]:
     rates = {key: figure(run.per_second for run in those) for key, those in runs.items()}
     spent = {key: figure(1e6 * run.subject / run.per_second for run in those).median for key, those in runs.items()}
 
@@ -71,7 +87,12 @@ def _rows(runs: dict[tuple[str, str], list[Rate]]) -> list[Row]:
         other = reference(action, kind, "floor")
         return None if other is None or not spent[action, kind] else spent[other] / spent[action, kind]
 
+    def change(action: str, kind: str) -> float | None:
+        plain = rates.get((action, _PLAIN))
+        return rates[action, kind].median / plain.median - 1 if plain and kind.startswith(f"{_PLAIN}, ") else None
+
     def row(action: str, kind: str) -> Row:
+        recorded = kept[action, kind]
         subject = figure(run.subject for run in runs[action, kind]).median
         load = figure(run.load for run in runs[action, kind]).median
         return Row(
@@ -84,6 +105,9 @@ def _rows(runs: dict[tuple[str, str], list[Rate]]) -> list[Row]:
             subject_core=subject,
             load_core=load,
             cpu_us=spent[action, kind],
+            change=change(action, kind),
+            recorded=figure(one.share for one in recorded).median if recorded else None,
+            behind=figure(one.behind for one in recorded).median if recorded else None,
             remark="" if subject > _BUSY else "held back by the load" if load > _BUSY else "others took its core",
         )
 
@@ -96,17 +120,22 @@ def report(leg: Leg, rows: list[Row]) -> str:
     def times(ratio: float | None) -> str:
         return "" if ratio is None else f"{ratio:.2f}"
 
+    def remarks(row: Row) -> str:
+        kept = f"recorded {row.recorded:.0%}, {row.behind:.1f} s behind" if row.recorded is not None else ""
+        return "; ".join(filter(None, (kept, row.remark)))
+
     cells = [
         (
             f"{row.action}, {row.subject}",
             row.per_second.text(),
             times(row.of_floor),
             times(row.of_stock),
+            "" if row.change is None else f"{row.change:+.0%}",
             f"{row.cpu_us:.0f}",
             times(row.of_floor_by_cpu),
             f"{row.subject_core:.0%}",
             f"{row.load_core:.0%}",
-            row.remark,
+            remarks(row),
         )
         for row in rows
     ]
@@ -115,6 +144,7 @@ def report(leg: Leg, rows: list[Row]) -> str:
         "exchanges/s (spread)",
         "of floor",
         "x stock",
+        "change",
         "CPU, us",
         "of floor by CPU",
         "its core",

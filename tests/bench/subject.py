@@ -43,13 +43,15 @@ class Bridge(Struct, frozen=True, kw_only=True):
 
 
 class Subject(Struct, kw_only=True):
-    """One that answers. Ports are 0 where it has no such listener; `tls` is what its peers need to talk to it."""
+    """One that answers. Ports are 0 where it has no such listener; `tls` is what its peers need to talk to it;
+    `records`: it has more to do when it has answered."""
 
     pid: int
     soap: int = 0
     websocket: int = 0
     admin: int = 0
     tls: ssl.SSLContext | None = None
+    records: bool = False
 
 
 def several_cores() -> bool:
@@ -123,7 +125,14 @@ async def bridge(configured: Bridge) -> AsyncIterator[Subject]:
         process = await launched(["-m", "bridge", "serve", "--config", str(file)], log)
         try:
             await serving(process, ports[2], log)
-            yield Subject(pid=process.pid, soap=ports[0], websocket=ports[1], admin=ports[2], tls=tls)
+            yield Subject(
+                pid=process.pid,
+                soap=ports[0],
+                websocket=ports[1],
+                admin=ports[2],
+                tls=tls,
+                records=configured.recording,
+            )
         finally:
             await ended(process)
 

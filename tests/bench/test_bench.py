@@ -34,6 +34,9 @@ def test_a_leg(name: str, tmp_path: Path) -> None:
     assert [(row.action, row.subject) for row in rows] == [(a, s) for a in leg.actions for s in leg.at_a_glance]
     assert all(row.per_second.low > 0 for row in rows)
     assert all((row.of_floor is None) == row.subject.startswith("floor") for row in rows)
+    assert all((row.change is not None) == row.subject.startswith("bridge, ") for row in rows)
+    assert {row.recorded for row in rows if row.subject == "bridge, recording"} <= {1.0}
+    assert all(row.recorded is None for row in rows if row.subject != "bridge, recording")
 
 
 @pytest.mark.parametrize(

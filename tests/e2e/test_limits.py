@@ -216,6 +216,18 @@ def test_an_idle_connection_is_closed() -> None:
     run(walk())
 
 
+def test_one_that_only_has_messages_is_closed_when_it_is_idle() -> None:
+    """They are served without aiohttp, and without its timers."""
+
+    async def walk() -> None:
+        async with guarded(idle_timeout=0.2) as (gateway, _):
+            body = envelope()
+            whole = HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body
+            assert (await said(gateway.soap_address, whole)).count(b"HTTP/1.1 200 ") == 1
+
+    run(walk())
+
+
 # Bodies.
 
 

@@ -190,9 +190,9 @@ def test_the_doors_are_told_what_it_says(
     seen: list[tuple[str, tuple[str, ...] | None]] = []
     arrive, knock = Reception.soap_charge_point, Reception.knock
 
-    async def arriving(self: Reception, arrival: Arrival) -> Any:
+    def arriving(self: Reception, arrival: Arrival) -> Any:
         seen.append((arrival.listener, arrival.certificate))
-        return await arrive(self, arrival)
+        return arrive(self, arrival)
 
     async def knocking(self: Reception, knocked: Knock) -> Any:
         seen.append((knocked.listener, knocked.certificate))

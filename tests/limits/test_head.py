@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.limits.head import Head
+from bridge.limits.head import Head, is_whole
 
 
 def fed(pieces: list[bytes], octets: int = 1000, lines: int = 3) -> str | bool:
@@ -36,9 +36,14 @@ LINE = b"POST / HTTP/1.1\r\n"
 )
 @given(data=st.data())
 def test_it_is_the_same_in_any_pieces(data: st.DataObject, head: bytes, said: str | bool) -> None:
+    assert is_whole(head, 1000, 3) is (said is True)
     cuts = sorted(data.draw(st.lists(st.integers(0, min(len(head), 1200)), max_size=8)))
     pieces = [head[start:end] for start, end in zip([0, *cuts], [*cuts, len(head)], strict=True)]
     assert fed(pieces) == said
+
+
+def test_the_last_header_may_come_without_what_ends_the_head() -> None:
+    assert fed([LINE + b"A: b\r\nC: d\r\nE: f\r\n", b"\r\nbody\n"]) is True
 
 
 def test_after_its_end_nothing_is_looked_at() -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
-from msgspec import Raw
+from msgspec import Raw, structs
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 
@@ -27,6 +27,7 @@ from bridge.ocpp.messages import (
     StartTransactionResponse,
 )
 from bridge.ocpp.rpc import Call, CallError, CallResult, Unanswered, UnopenedRequest, UnopenedResponse
+from bridge.ocppj.bounds import Bounded
 from bridge.ocppj.link import Link, Terms
 from tests.mutations import mutated
 
@@ -78,6 +79,10 @@ class Ends:
         return json.loads(data)
 
 
+class Accepted(Bounded, ServerConnection):
+    """What the listener of the bridge accepts, without its handshake."""
+
+
 @asynccontextmanager
 async def joined(terms: Terms = TOLERANT, **options: Any) -> AsyncIterator[Ends]:
     owner = Owner()
@@ -85,11 +90,14 @@ async def joined(terms: Terms = TOLERANT, **options: Any) -> AsyncIterator[Ends]
     over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     async def run(connection: ServerConnection) -> None:
+        assert isinstance(connection, Accepted)
         link = Link(connection, owner, terms)
         links.put_nowait(link)
         over.set_result(await link.run())
 
-    async with serve(run, "127.0.0.1", 0, compression=None, close_timeout=1, **options) as server:
+    async with serve(
+        run, "127.0.0.1", 0, create_connection=Accepted, compression=None, close_timeout=1, **options
+    ) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         async with connect(f"ws://127.0.0.1:{port}/", compression=None, proxy=None, close_timeout=1) as peer:
             yield Ends(await links.get(), owner, peer, over)
@@ -281,6 +289,24 @@ def test_a_relay_does_not_open_payloads() -> None:
             assert (kind, answer) == ("answer", CallResult(unique_id="2", payload=UnopenedResponse(raw=Raw(b"[1 ,2]"))))
             await ends.peer.send('[3, "other", {}]')
             assert type((await ends.told())[1]) is Unanswered
+
+    run(walk())
+
+
+@given(ways=st.lists(st.sampled_from(["text", "binary", "fragments", "with a pause"]), max_size=12))
+@examples(max_examples=25)
+def test_whichever_way_messages_come_they_are_told_in_their_order(ways: list[str]) -> None:
+    """A whole text is taken at once, all else waits for its turn: nothing overtakes."""
+
+    async def walk() -> None:
+        hurries = iter([0.0 if way != "with a pause" else 0.001 for way in ways])
+        terms = structs.replace(TOLERANT, pace=lambda: next(hurries, 0.0))
+        async with joined(terms) as ends:
+            for number, way in enumerate(ways):
+                call = f'[2, "{number}", "Heartbeat", {{}}]'
+                pieces = (call[:5], call[5:9], call[9:])
+                await ends.peer.send(call.encode() if way == "binary" else pieces if way == "fragments" else call)
+            assert [(await ends.told())[1].unique_id for _ in ways] == [str(number) for number in range(len(ways))]
 
     run(walk())
 

@@ -12,12 +12,11 @@ from typing import Any
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
 from bridge.errors import Why
-from bridge.ocppj.bounds import Bounds
+from bridge.ocppj.bounds import Bounded, Bounds
 from bridge.ocppj.server import JsonServer, Knock, Refused
 
 AT_MOST = 30
@@ -35,7 +34,7 @@ class Guest:
         self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.failure: Exception | None = None
 
-    async def serve(self, connection: ServerConnection) -> None:
+    async def serve(self, connection: Bounded) -> None:
         self.served.set()
         if self.failure is not None:
             raise self.failure

@@ -7,12 +7,15 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import pytest
 from aiohttp import web
 
 from bridge.errors import Why
 from bridge.limits.guard import House, Rules
 from bridge.limits.turnstile import Turnstile
 from bridge.ocpps.connections import Connection, listen
+from bridge.ocpps.posts import Post, Respond
+from bridge.ocpps.replies import Reply
 from tests.e2e.stage import run
 
 AWAY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy"
@@ -21,6 +24,8 @@ LAST = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\nConnection: cl
 
 class Stage:
     """A listener that answers with what was POSTed. One request passes in a turn, and `most` may wait."""
+
+    directly = True
 
     def __init__(self, most: int) -> None:
         self.told: list[Why] = []
@@ -34,7 +39,7 @@ class Stage:
     async def listening(self) -> AsyncIterator[Stage]:
         manager = web.Server(self._serve)
         refusal: Callable[[bytes, bool], bytes] = lambda data, stays: AWAY if stays else LAST  # noqa: E731
-        server = await listen(manager, self._house, self.turnstile, refusal, "127.0.0.1", 0, None, 60)
+        server = await listen(manager, self._house, self.turnstile, refusal, self._take, "127.0.0.1", 0, None, 60)
         self._address = server.sockets[0].getsockname()
         try:
             yield self
@@ -45,6 +50,11 @@ class Stage:
                     await peer.writer.wait_closed()
             server.close()
             await manager.shutdown(1)
+
+    def _take(self, post: Post, respond: Respond) -> bool:
+        if self.directly:
+            respond(Reply(status=200, body=post.body, content_type="text/plain"))
+        return self.directly
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         response = web.Response(body=await request.read())
@@ -74,6 +84,11 @@ class Stage:
         assert await peer.answer() == (200, b"first")
         self.turn()
         return peer
+
+
+@pytest.fixture(autouse=True, params=[True, False], ids=["directly", "by aiohttp"])
+def _directly(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Stage, "directly", request.param)
 
 
 class Peer:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -32,7 +32,7 @@ from bridge.ocpp.types import IdTagInfo
 from bridge.ocpps import envelope, wsdl
 from bridge.ocpps.envelope import WSA, WSA_2004, Envelope, Soap, anonymous, read_fault
 from bridge.ocpps.replies import Reply
-from bridge.ocpps.service import Exchange, SoapService
+from bridge.ocpps.service import Answered, Exchange, Handle, SoapService
 from bridge.ocpps.xml import local_name, namespace, text_of
 from tests.mutations import mutated
 from tests.ocpp.strategies import payloads
@@ -83,32 +83,32 @@ def silence(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 
 class Handler:
-    """What stands behind the service: notes the Calls, and that each answer was waited for."""
+    """What stands behind the service: notes the Calls, and answers at once."""
 
     def __init__(self, answer: Answer | BaseException | Callable[[Call], Answer]) -> None:
         self.answer = answer
         self.calls: list[Call] = []
-        self.awaited = 0
 
-    async def __call__(self, call: Call) -> Answer:
+    def __call__(self, call: Call, answered: Answered) -> None:
         self.calls.append(call)
-        await asyncio.sleep(0)
-        self.awaited += 1
         if isinstance(self.answer, BaseException):
             raise self.answer
-        return self.answer if isinstance(self.answer, Struct) else self.answer(call)
+        answered(self.answer if isinstance(self.answer, Struct) else self.answer(call))
 
 
 def heartbeat() -> Handler:
     return Handler(CallResult(unique_id="1", payload=HeartbeatResponse(currentTime="2024-02-29T12:00:00Z")))
 
 
-def exchange(data: bytes, handle: Callable[[Call], Awaitable[Answer]], *, strict: bool = False) -> Exchange:
+def exchange(data: bytes, handle: Handle, *, strict: bool = False) -> Exchange:
     return Exchange(envelope.read(data), "hop-1", strict, handle)
 
 
 def answer(on: SoapService, asked: Exchange) -> Reply:
-    return asyncio.run(on.answer(asked))
+    replies: list[Reply] = []
+    on.answer(asked, replies.append)
+    (reply,) = replies
+    return reply
 
 
 def ask(data: bytes, handler: Handler, name: str = CENTRAL_SYSTEM, *, strict: bool = False) -> Reply:
@@ -162,7 +162,7 @@ def test_every_operation_is_answered(source: str, call: Pdu, data: st.DataObject
     # << the request, as the Charge Point or the Central System wrote it
     assert asked.envelope.identity == "RDAM 123"
     (arrived,) = handler.calls
-    assert (arrived.unique_id, arrived.action, arrived.losses, handler.awaited) == ("hop-1", call.action, (), 1)
+    assert (arrived.unique_id, arrived.action, arrived.losses, len(handler.calls)) == ("hop-1", call.action, (), 1)
     assert _values(call.record, arrived.payload) == _values(call.record, request)
     # >> the answer
     assert (reply.status, reply.content_type, reply.error, reply.losses) == (200, Soap.V12.content_type, None, ())
@@ -316,7 +316,7 @@ def test_a_call_error_as_a_fault(soap: Soap, code: str, fault: tuple[str, str, i
     error = CallError(unique_id="far", code=code, description="it <broke>", details={"a": [1, "é"]})
     handler = Handler(error)
     reply = ask(message("<c:heartbeatRequest/>", "<a:MessageID>7</a:MessageID>", soap), handler)
-    assert (handler.awaited, reply.error, fault_of(reply)) == (1, error, fault)
+    assert (len(handler.calls), reply.error, fault_of(reply)) == (1, error, fault)
     body = envelope.read(reply.body)
     read = read_fault(body.body)
     assert read is not None
@@ -330,7 +330,7 @@ def test_unanswered_is_said_by_http_too() -> None:
     handler = Handler(Unanswered(unique_id="far", reason="no answer within 30 s"))
     asked = exchange(HEARTBEAT, handler)
     reply = answer(service("ours", CENTRAL_SYSTEM), asked)
-    assert (handler.awaited, fault_of(reply)) == (1, ("Receiver", "InternalError", 503))
+    assert (len(handler.calls), fault_of(reply)) == (1, ("Receiver", "InternalError", 503))
     assert b"no answer within 30 s" in reply.body
     assert (asked.call, asked.refusal) == (handler.calls[0], None)
 
@@ -369,7 +369,7 @@ def test_an_answer_that_soap_cannot_carry() -> None:
     asked = exchange(message(body), handler)
     reply = answer(service("ours", CENTRAL_SYSTEM), asked)
     # The Charge Point's message is not at fault.
-    assert (handler.awaited, fault_of(reply)) == (1, ("Receiver", "InternalError", 500))
+    assert (len(handler.calls), fault_of(reply)) == (1, ("Receiver", "InternalError", 500))
     assert asked.refusal is not None
     assert "transactionId: 2147483648 does not fit into 32 bits" in asked.refusal.description
 
@@ -414,11 +414,7 @@ FAILURES = [KeyError("x"), RuntimeError(), AssertionError("no"), TimeoutError(),
 
 @pytest.mark.parametrize("failure", FAILURES, ids=repr)
 def test_a_handler_that_fails_at_once(failure: Exception, caplog: pytest.LogCaptureFixture) -> None:
-    def handle(call: Call) -> Awaitable[Answer]:
-        raise failure
-
-    asked = exchange(HEARTBEAT, handle)
-    reply = answer(service("ours", CENTRAL_SYSTEM), asked)
+    reply = answer(service("ours", CENTRAL_SYSTEM), exchange(HEARTBEAT, Handler(failure)))
     assert fault_of(reply) == ("Receiver", "InternalError", 500)
     # Its sender learns nothing of it; the log does.
     assert b"its log says why" in reply.body
@@ -426,57 +422,58 @@ def test_a_handler_that_fails_at_once(failure: Exception, caplog: pytest.LogCapt
     caplog.clear()
 
 
-@pytest.mark.parametrize("failure", [*FAILURES, Unavailable("away")], ids=repr)
-def test_a_handler_that_fails_while_it_is_awaited(failure: Exception, caplog: pytest.LogCaptureFixture) -> None:
-    handler = Handler(failure)
+def test_a_handler_that_refuses() -> None:
+    handler = Handler(Unavailable("away"))
     reply = ask(HEARTBEAT, handler)
-    status = 503 if isinstance(failure, Unavailable) else 500
-    assert (handler.awaited, fault_of(reply)) == (1, ("Receiver", "InternalError", status))
+    assert (len(handler.calls), fault_of(reply)) == (1, ("Receiver", "InternalError", 503))
+
+
+def test_a_handler_that_fails_when_it_has_answered(caplog: pytest.LogCaptureFixture) -> None:
+    def handle(call: Call, answered: Answered) -> None:
+        answered(CallError(unique_id="1", code="NotSupported"))
+        answered(CallError(unique_id="1", code="GenericError"))
+        raise KeyError("x")
+
+    reply = answer(service("ours", CENTRAL_SYSTEM), exchange(HEARTBEAT, handle))
+    assert fault_of(reply) == ("Receiver", "NotSupported", 500)
+    assert [record.exc_info is not None for record in caplog.records] == [True]
     caplog.clear()
 
 
-def test_who_hangs_up_cancels_the_wait() -> None:
-    async def scenario() -> None:
-        begun = asyncio.Event()
-
-        async def handle(call: Call) -> Answer:
-            begun.set()
-            await asyncio.Event().wait()
-            raise AssertionError("nobody sets it")
-
-        async with asyncio.timeout(10):
-            async with asyncio.TaskGroup() as group:
-                waiting = group.create_task(service("ours", CENTRAL_SYSTEM).answer(exchange(HEARTBEAT, handle)))
-                await begun.wait()
-                waiting.cancel()
-        assert waiting.cancelled()
-
-    asyncio.run(scenario())
+def test_an_answer_that_cannot_be_told_is_no_fault_of_who_gave_it(caplog: pytest.LogCaptureFixture) -> None:
+    later: list[Answered] = []
+    replies: list[Reply] = []
+    service("ours", CENTRAL_SYSTEM).answer(
+        exchange(HEARTBEAT, lambda call, answered: later.append(answered)), replies.append
+    )
+    assert not replies
+    later[0](CallResult(unique_id="1", payload=cast(HeartbeatResponse, "no payload")))
+    assert [fault_of(reply) for reply in replies] == [("Receiver", "InternalError", 500)]
+    assert [record.exc_info is not None for record in caplog.records] == [True]
+    caplog.clear()
 
 
 # --- Many at once ---
 
 
 def test_messages_that_wait_do_not_wait_for_each_other() -> None:
-    async def scenario() -> list[Reply]:
-        arrived: list[str] = []
-        everybody = asyncio.Event()
+    waiting: list[tuple[str, Answered]] = []
+    replies: dict[int, Reply] = {}
 
-        async def handle(call: Call) -> Answer:
-            assert isinstance(call.payload, AuthorizeRequest)
-            arrived.append(call.payload.idTag)
-            if len(arrived) == 50:
-                everybody.set()
-            await everybody.wait()
-            return CallError(unique_id="1", code="GenericError", description=call.payload.idTag)
+    def handle(call: Call, answered: Answered) -> None:
+        assert isinstance(call.payload, AuthorizeRequest)
+        waiting.append((call.payload.idTag, answered))
 
-        on = service("ours", CENTRAL_SYSTEM)
-        asked = [message(f"<c:authorizeRequest><idTag>{n}</idTag></c:authorizeRequest>") for n in range(50)]
-        async with asyncio.timeout(20):
-            return await asyncio.gather(*(on.answer(exchange(data, handle)) for data in asked))
-
-    replies = asyncio.run(scenario())
-    assert [reply.error and reply.error.description for reply in replies] == [str(n) for n in range(50)]
+    on = service("ours", CENTRAL_SYSTEM)
+    for n in range(50):
+        asked = exchange(message(f"<c:authorizeRequest><idTag>{n}</idTag></c:authorizeRequest>"), handle)
+        on.answer(asked, partial(replies.__setitem__, n))
+    assert not replies
+    for tag, answered in reversed(waiting):
+        answered(CallError(unique_id="1", code="GenericError", description=tag))
+    assert {n: reply.error and reply.error.description for n, reply in replies.items()} == {
+        n: str(n) for n in range(50)
+    }
 
 
 # --- Anything that is an envelope ---
@@ -511,5 +508,5 @@ def test_every_envelope_gets_one_answer(data: bytes, name: str, strict: bool) ->
     asked = Exchange(opened, "hop-1", strict, handler)
     reply = answer(service("ours", name), asked)
     assert reply.status in (400, 500)
-    assert len(handler.calls) == handler.awaited == (asked.refusal is None)
+    assert len(handler.calls) == (asked.refusal is None)
     assert read_fault(envelope.read(reply.body).body) is not None

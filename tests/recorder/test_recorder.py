@@ -18,9 +18,9 @@ from bridge.errors import ErrorCode, MessageError, UnknownIdentity, Why
 from bridge.ocpp.actions import Party
 from bridge.ocpp.losses import Loss, Reason
 from bridge.ocpp.messages import AuthorizeRequest, AuthorizeResponse, HeartbeatRequest, HeartbeatResponse
-from bridge.ocpp.rpc import Call, CallResult, Unanswered
+from bridge.ocpp.rpc import Call, CallResult, Unanswered, UnopenedRequest, UnopenedResponse
 from bridge.ocpp.types import IdTagInfo
-from bridge.ocpp.wire import Kind, Transport, Wire
+from bridge.ocpp.wire import Kind, Transport
 from bridge.recorder import Message, Recorded, Recorder
 from bridge.recorder.recorder import path_beside
 
@@ -42,25 +42,28 @@ async def recording(url: str = "memory:", **bounds: Any) -> AsyncIterator[Record
         recorder.close()
 
 
+Wire = tuple[bool, Transport, Kind, str, str | None, bytes]
+
+
 def wire(unique_id: str, data: bytes, *, inbound: bool, kind: Kind = "call", transport: Transport = "json") -> Wire:
-    return Wire(inbound=inbound, transport=transport, kind=kind, unique_id=unique_id, data=data)
+    return inbound, transport, kind, unique_id, None, data
 
 
 def authorize(recorder: Recorder, identity: str = "CP 1", number: int = 1, *, late: bool = False) -> None:
     """A SOAP Charge Point asks, a JSON Central System answers; `late`: our answer's bytes come last, as they do."""
     near, far = f"n{number}", f"f{number}"
     answer = b'[3,"f",{"idTagInfo":{"status":"Accepted"}}]'
-    recorder.wire(identity, CP, wire(near, b"<a><idTag>ANNA</idTag></a>", inbound=True, transport="soap"))
-    recorder.wire(identity, CS, wire(far, b'[2,"f","Authorize",{"idTag":"ANNA"}]', inbound=False))
-    recorder.wire(identity, CS, wire(far, answer, inbound=True, kind="result"))
+    recorder.wire(identity, CP, *wire(near, b"<a><idTag>ANNA</idTag></a>", inbound=True, transport="soap"))
+    recorder.wire(identity, CS, *wire(far, b'[2,"f","Authorize",{"idTag":"ANNA"}]', inbound=False))
+    recorder.wire(identity, CS, *wire(far, answer, inbound=True, kind="result"))
     told = wire(near, b"<a><status>Accepted</status></a>", inbound=False, kind="result", transport="soap")
     if not late:
-        recorder.wire(identity, CP, told)
+        recorder.wire(identity, CP, *told)
     call = Call(unique_id=near, action="Authorize", payload=AuthorizeRequest(idTag="ANNA"))
     result = CallResult(unique_id=near, payload=AuthorizeResponse(idTagInfo=IdTagInfo(status="Accepted")))  # type: ignore[arg-type]
     recorder.exchanged(identity, report(call, Outcome.RESULT, result, far))
     if late:
-        recorder.wire(identity, CP, told)
+        recorder.wire(identity, CP, *told)
 
 
 def report(call: Call, outcome: Outcome, answer: Any, hop_id: str | None = None, **more: Any) -> Report:
@@ -155,10 +158,10 @@ def test_what_was_turned_away() -> None:
     async def walk() -> None:
         async with recording() as recorder:
             broken = b'[2,"7","Authorize",{}]'
-            recorder.wire("CP 1", CP, wire("7", broken, inbound=True))
+            recorder.wire("CP 1", CP, *wire("7", broken, inbound=True))
             recorder.refused("CP 1", None, MessageError(ErrorCode.TypeConstraintViolation, "idTag is missing"), "7", CP)
             recorder.wire(
-                "CP 1", CP, wire("7", b'[4,"7","TypeConstraintViolation","",{}]', inbound=False, kind="error")
+                "CP 1", CP, *wire("7", b'[4,"7","TypeConstraintViolation","",{}]', inbound=False, kind="error")
             )
             recorder.refused(None, "10.0.0.1", MessageError(ErrorCode.FormationViolation, "no XML"), data=b"\xff\x00")
             recorder.refused("CP 9", "10.0.0.2", UnknownIdentity("CP 9"), data=b"<Envelope><Body><authorizeRequest/>")
@@ -199,7 +202,7 @@ def test_octets_that_are_no_text() -> None:
 def test_an_answer_that_went_nowhere() -> None:
     async def walk() -> None:
         async with recording() as recorder:
-            recorder.wire("CP 1", CS, wire("f", b'[3,"f",{}]', inbound=True, kind="result"))
+            recorder.wire("CP 1", CS, *wire("f", b'[3,"f",{}]', inbound=True, kind="result"))
             recorder.dropped("CP 1", Drop(party=CS, unique_id="f", reason="it answers no Call that is out"))
             message = await last_of(recorder)
             assert (message.outcome, message.hop_id) == ("dropped", "f")
@@ -377,7 +380,7 @@ def test_the_request_is_that_of_the_frame_that_was_sent() -> None:
             recorder.exchanged("CP 1", report(call, Outcome.UNANSWERED, None, "f"))
             message = await last_of(recorder)
             assert bytes(message.request.model) == b'{"idTag":"***"}' and message.request.sent is None
-            recorder.wire("CP 1", CS, wire("g", b'[2,"g","Authorize",{"idTag":"ANNA"', inbound=False))
+            recorder.wire("CP 1", CS, *wire("g", b'[2,"g","Authorize",{"idTag":"ANNA"', inbound=False))
             recorder.exchanged("CP 1", report(call, Outcome.UNANSWERED, None, "g"))
             message = await last_of(recorder)
             assert message.request.model is None and message.request.sent is not None
@@ -490,14 +493,61 @@ def test_a_file_that_was_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     run(walk())
 
 
-def test_who_cannot_follow_loses_and_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bridge.recorder.writer._MOST", 0)
+def test_who_cannot_follow_loses_counts_and_says_so(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.recorder.writer.MOST", 0)
 
+    async def walk() -> None:
+        recorder = Recorder("memory:", clock=lambda: NOW)
+        heartbeat(recorder, unique_id="fits")
+        heartbeat(recorder, unique_id="too much")
+        authorize(recorder)
+        assert (recorder.lost_messages, recorder.waiting) == (2, 2)  # one, and that there is a gap
+        recorder.open()
+        assert [item.unique_id for item in await all_of(recorder)] == ["fits"]
+        heartbeat(recorder, unique_id="fits again")
+        assert [item.unique_id for item in await all_of(recorder)] == ["fits again", "fits"]
+        recorder.close()
+
+    with caplog.at_level(logging.WARNING, "bridge.recorder"):
+        run(walk())
+    assert [record.message for record in caplog.records] == [
+        "the traffic left no time to record all: 2 messages more are lost"
+    ]
+
+
+def test_who_gave_up_waiting_harms_nobody() -> None:
     async def walk() -> None:
         async with recording() as recorder:
             heartbeat(recorder)
-            assert await all_of(recorder) == []
-            assert recorder.lost_messages == 1
+            waiting = asyncio.ensure_future(recorder.flush())
+            await asyncio.sleep(0)
+            waiting.cancel()
+            assert len(await all_of(recorder)) == 1
+
+    run(walk())
+
+
+def test_what_is_passed_on_as_it_was_is_masked_on_both_sides() -> None:
+    async def walk() -> None:
+        async with recording() as recorder:
+            frame = b'[2,"n","Authorize",{"idTag":"ANNA"}]'
+            call = Call(
+                unique_id="n", action="Authorize", payload=UnopenedRequest(raw=msgspec.Raw(b'{"idTag":"ANNA"}'))
+            )
+            result = CallResult(unique_id="n", payload=UnopenedResponse(raw=msgspec.Raw(b"{}")))
+            recorder.wire("CP 1", CP, *wire("n", frame, inbound=True))
+            recorder.wire("CP 1", CS, *wire("n", frame, inbound=False))
+            recorder.wire("CP 1", CS, *wire("n", b'[3,"n",{}]', inbound=True, kind="result"))
+            recorder.wire("CP 1", CP, *wire("n", b'[3, "n", {}]', inbound=False, kind="result"))
+            recorder.exchanged("CP 1", report(call, Outcome.RESULT, result, "n"))
+            message = await last_of(recorder)
+            halves = (message.request, message.response)
+            texts = [form.text for half in halves for form in (half.received, half.sent) if form is not None]
+            masked = frame.replace(b"ANNA", b"***").decode()
+            assert texts == [masked, masked, '[3,"n",{}]', '[3, "n", {}]']
+            assert bytes(message.request.model) == b'{"idTag":"***"}'
 
     run(walk())
 

@@ -67,7 +67,7 @@ class Queueing(Guarded):
 
     def _begin(self, data: bytes) -> None:
         """Serve what has passed."""
-        if self._directly and _still_to_come(data) == 0:
+        if self._directly:
             self._resting, self._behind = False, b""
             if self.serve(data):
                 return
@@ -75,7 +75,7 @@ class Queueing(Guarded):
         self._give(data)
 
     def serve(self, data: bytes) -> bool:
-        """Serve the one request that `data` is, and say `served` when it is. False: the library shall."""
+        """Serve `data`, if it is one request, and say `served` when it is. False: the library shall."""
         return False
 
     def served(self, response: bytes, *, closes: bool) -> None:
@@ -173,13 +173,29 @@ class Queueing(Guarded):
         self._wire.close()
 
 
+def whole(data: bytes) -> tuple[bytes, bytes] | None:
+    """The head of the one request that `data` is, without what says the length of its body, and its body. None where
+    it is not one, or not for certain: of a head that was not seen before it is to be asked whether it `is_doubtful`."""
+    end = data.find(_END)
+    found = _LENGTH.search(data, 0, end + 2) if end > 0 else None
+    begin = end + len(_END)
+    if found is None or begin + int(found[1]) != len(data):
+        return None
+    return data[: found.start()] + data[found.end() - 2 : end], data[begin:]
+
+
+def is_doubtful(head: bytes) -> bool:
+    """Whether the head, with or without what says the length of its body, says more about where the request ends."""
+    return _DOUBTFUL.search(head) is not None
+
+
 def _still_to_come(data: bytes) -> int | None:
     """How many octets of the request that begins with `data` are not here yet; None where that cannot be told, or
     something follows it."""
     end = data.find(_END)
     head = data[: end + 2]
     found = _LENGTH.search(head)
-    if end < 0 or found is None or _DOUBTFUL.search(head):
+    if end < 0 or found is None or is_doubtful(head):
         return None
     surplus = end + len(_END) + int(found[1]) - len(data)
     return None if surplus < 0 else surplus

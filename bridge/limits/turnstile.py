@@ -13,7 +13,7 @@ from enum import Enum, auto
 from typing import Protocol
 
 # Of about half a millisecond each: a turn has room for what else is to be done, and for many refusals.
-_PER_TURN = 4
+_PER_TURN = 16
 
 
 class Entry(Enum):

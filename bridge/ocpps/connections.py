@@ -13,7 +13,7 @@ from aiohttp.http_exceptions import LineTooLong
 from bridge.certificates import names_of
 from bridge.errors import Why
 from bridge.limits.guard import House
-from bridge.limits.queueing import Queueing, Refusal
+from bridge.limits.queueing import Queueing, Refusal, is_doubtful, whole
 from bridge.limits.turnstile import Turnstile
 from bridge.ocpps.posts import Post, Posts, Respond, written
 from bridge.ocpps.replies import Reply
@@ -28,14 +28,25 @@ class Connection(Queueing, web.RequestHandler):
     posts: Posts
     taken: Taken
     _certificate: tuple[str, ...] | None = None
+    # A Charge Point sends the same head again and again: what was read in the last.
+    _known_head = b""
+    _known: Post | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._certificate = names_of(transport.get_extra_info("peercert"))
 
     def serve(self, data: bytes) -> bool:
-        post = self.posts.read(data, self._address, self._certificate)
-        return post is not None and self.taken(post, self._respond)
+        parts = whole(data)
+        if parts is None:
+            return False
+        head, body = parts
+        if head != self._known_head:
+            odd = is_doubtful(head)
+            self._known = None if odd else self.posts.head_of(data, self._address, self._certificate)
+            self._known_head = head
+        known = self._known
+        return known is not None and self.taken(known.with_body(body), self._respond)
 
     def _respond(self, reply: Reply) -> None:
         self.served(written(reply), closes=reply.closes)

@@ -35,6 +35,10 @@ class Post(Struct, frozen=True, kw_only=True):
     body: bytes
     certificate: tuple[str, ...] | None = None
 
+    def with_body(self, body: bytes) -> Post:
+        """One with the same head, but for the length that it says: what that was is in no `headers`."""
+        return Post(path=self.path, peer=self.peer, headers=self.headers, body=body, certificate=self.certificate)
+
 
 Respond = Callable[[Reply], None]
 
@@ -49,9 +53,8 @@ class Posts:
     def _new(self) -> HttpRequestParser:
         return HttpRequestParser(BaseProtocol(self._loop), self._loop, _CHUNK)
 
-    def read(self, data: bytes, peer: str, certificate: tuple[str, ...] | None) -> Post | None:
-        """The request in `data`, which holds one with its whole body if its head is to be believed; None if that is not
-        so, or it is not plain."""
+    def head_of(self, data: bytes, peer: str, certificate: tuple[str, ...] | None) -> Post | None:
+        """The request that `data` is, as yet without its body; None if it is none, not whole or not plain."""
         try:
             messages, _, rest = self._parser.feed_data(data)
         except HttpProcessingError:
@@ -61,8 +64,8 @@ class Posts:
             head, body = messages[0]
             odd = head.should_close or head.chunked or head.upgrade or head.compression is not None
             if head.method == "POST" and body.is_eof() and not odd:
-                path, whole = head.url.raw_path, body.read_nowait()
-                return Post(path=path, peer=peer, headers=head.headers, body=whole, certificate=certificate)
+                path, headers = head.url.raw_path, head.headers
+                return Post(path=path, peer=peer, headers=headers, body=b"", certificate=certificate)
         self._parser = self._new()  # it may be in the middle of something
         return None
 

@@ -12,7 +12,7 @@ import math
 import ssl
 import zlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import unquote
 
@@ -45,6 +45,8 @@ _log = logging.getLogger("bridge.ocpps")
 _LAST_WORDS = 0.5
 # Above this size a response is compressed, for who accepts it (OCPP-S 1.6 section 6.1: peers support gzip and deflate).
 _WORTH_COMPRESSING = 4096
+# Paths whose meaning is at hand: each Charge Point may have one of its own.
+_PLACES = 20_000
 _CODINGS: Mapping[str, Callable[[bytes], bytes]] = {"gzip": partial(gzip.compress, mtime=0), "deflate": zlib.compress}
 
 
@@ -74,6 +76,7 @@ class SoapServer:
         self._name = name
         self._admits = admits
         self._doors = {door.path.lower(): door for door in doors}
+        self._placed = lru_cache(_PLACES)(self._place_of)
         self._directions = Directions(doors, public_url, elsewhere)
         self._max_body = max_body
         self._body_timeout = body_timeout
@@ -124,30 +127,31 @@ class SoapServer:
         return response
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        path = request.rel_url.raw_path.rstrip("/")  # not decoded: an identity may hold a slash
-        door, tail = self._find(path)
+        path = request.rel_url.raw_path  # not decoded: an identity may hold a slash
+        door, version, tail = self._place_of(path)
         if not self._admits(request.remote or ""):
             return self._turn_away(request, door)
         if "websocket" in request.headers.get("Upgrade", "").lower():
             return self._wrong_door(request, 426, "This is the OCPP-S (SOAP) port.", {"Upgrade": "HTTP/1.1"})
-        version, tail = ("", tail) if door is None else door.version_in(tail)
         if request.method == "GET" and door is not None and not tail:
             return self._describe(request, door, version)
         if request.method == "POST" and door is not None:
             return await self._post(request, door, version, tail)
-        if request.method == "GET" and path.lower() == "/services":
+        if request.method == "GET" and path.rstrip("/").lower() == "/services":
             return web.Response(text=self._directions.page(), content_type="text/html")
         if door is not None:
             return self._wrong_door(request, 405, f"{request.method} is no use here.", {"Allow": "GET, POST"})
         return self._wrong_door(request, 404, f"Nothing is served at {self._path_of(request.path)}.", {})
 
-    def _find(self, path: str) -> tuple[Door | None, str]:
-        """The Door at `path`, and what follows its address there. Letter case is forgiven: some devices change it."""
+    def _place_of(self, path: str) -> tuple[Door | None, str, str]:
+        """The Door at `path`, the version that it names, and what follows. Letter case is forgiven: some devices change
+        it."""
+        path = path.rstrip("/")
         lower = path.lower()
         for known, door in self._doors.items():
-            if lower.startswith(known) and lower[len(known) : len(known) + 1] in ("", "/"):
-                return door, path[len(known) + 1 :]
-        return None, ""
+            if lower == known or lower.startswith(f"{known}/"):
+                return door, *door.version_in(path[len(known) + 1 :])
+        return None, "", ""
 
     def _turn_away(self, request: web.BaseRequest, door: Door | None) -> web.Response:
         """A stranger is told nothing."""
@@ -214,11 +218,10 @@ class SoapServer:
 
     def _take(self, post: Post, respond: Respond) -> bool:
         """Whether it is a message for a Door, and taken care of. All else needs more words."""
-        door, tail = self._find(post.path.rstrip("/"))
+        door, version, tail = self._placed(post.path)
         odd = "Upgrade" in post.headers or "Content-Encoding" in post.headers or len(post.body) > self._max_body
         if door is None or odd or not self._admits(post.peer):
             return False
-        version, tail = door.version_in(tail)
         self._message(post, door, version, tail, respond)
         return True
 
@@ -235,7 +238,7 @@ class SoapServer:
         visit = Visit(post, door, opened, respond)
         try:
             version, visit.service = door.service_of(opened)
-            path = tuple([_segment(part) for part in tail.split("/") if part])
+            path = _segments(tail)
             visit.identity = opened.identity or (path[-1] if path else None)
             if not path or visit.identity != path[-1]:  # which is one
                 visit.identity = _identity(visit.identity)
@@ -378,6 +381,12 @@ def _authorization(post: Post) -> str | None:
 def _unreadable() -> Envelope:
     """What stands in for an envelope that could not be opened: enough to answer it."""
     return Envelope(soap=soap.Soap.V12, identity=None, addressing=Addressing(), body=soap.nothing())
+
+
+@lru_cache(_PLACES)
+def _segments(tail: str) -> tuple[str, ...]:
+    """What stands between slashes. Raises MessageError."""
+    return tuple([_segment(part) for part in tail.split("/") if part])
 
 
 def _segment(text: str) -> str:

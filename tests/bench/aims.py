@@ -52,7 +52,9 @@ def judged(measurements: Measurements) -> list[Aim]:
 
 def _judged(m: Measurements) -> Iterator[Aim]:
     def floor(row: Row) -> float | None:
-        return row.of_floor
+        """The lower of the two: a floor that the load holds back is not as slow as its rate."""
+        ratios = [ratio for ratio in (row.of_floor, row.of_floor_by_cpu) if ratio is not None]
+        return min(ratios, default=None)
 
     def stock(row: Row) -> float | None:
         return row.of_stock

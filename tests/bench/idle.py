@@ -30,7 +30,6 @@ class Fleet(Struct, frozen=True, kw_only=True):
     kb_per_session: float
     heartbeats: Figure
     subject_core: float
-    load_core: float
 
 
 class _Cycling:
@@ -84,7 +83,6 @@ async def _grown(
         kb_per_session=(resident - before) / sessions,
         heartbeats=figure(rate.per_second for rate in rates),
         subject_core=figure(rate.subject for rate in rates).median,
-        load_core=figure(rate.load for rate in rates).median,
     )
 
 
@@ -122,7 +120,6 @@ def report(figures: list[Fleet] | str) -> str:
             f"{fleet.kb_per_session:.1f}",
             fleet.heartbeats.text(),
             f"{fleet.subject_core:.0%}",
-            f"{fleet.load_core:.0%}",
         )
         for fleet in figures
     ]
@@ -133,6 +130,5 @@ def report(figures: list[Fleet] | str) -> str:
         "kB each",
         "Heartbeats/s (spread)",
         "its core",
-        "load's",
     )
     return table(head, rows)

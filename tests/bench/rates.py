@@ -11,16 +11,16 @@ from tests.bench.legs import Leg, Measured, measured
 from tests.bench.load import Rate, closed
 from tests.bench.recorded import Recorded, Recording
 
-# With this share of a core, a process has all that it can get. A load that has, before a subject that has less, is what
-# was measured; where neither has, others were at work on the machine.
+# With this share of a core, a process has all that it can get. Of one that has less, it is not the rate that counts but
+# what it spends: the load could do no more, or others were at work on the machine.
 _BUSY = 0.93
 # What the bridge is compared with where one thing of it is otherwise.
 _PLAIN = "bridge"
 
 
 class Row(Struct, frozen=True, kw_only=True):
-    """What came of one action with one subject. `of_floor` and `of_stock` are None where there is none; the shares of a
-    core are 0 to 1, `cpu_us` is what the subject spent on an exchange, and `remark` says why the rate is not its own.
+    """What came of one action with one subject. `of_floor` and `of_stock` are None where there is none; `subject_core`
+    is a share, 0 to 1, `cpu_us` what the subject spent on an exchange, and `remark` says why the rate is not its own.
     `of_floor_by_cpu` is what `of_floor` would be if it were: what the floor spends, of what the subject spends.
     `change` is that of the rate, against the bridge where nothing is otherwise. Of a subject that records, `recorded`
     is the share of the messages that it had recorded in the end, 0 to 1, and `behind` when that was, in seconds after a
@@ -34,7 +34,6 @@ class Row(Struct, frozen=True, kw_only=True):
     of_stock: float | None
     of_floor_by_cpu: float | None
     subject_core: float
-    load_core: float
     cpu_us: float
     change: float | None
     recorded: float | None
@@ -94,7 +93,6 @@ def _rows(runs: dict[tuple[str, str], list[Rate]], kept: dict[tuple[str, str], l
     def row(action: str, kind: str) -> Row:
         recorded = kept[action, kind]
         subject = figure(run.subject for run in runs[action, kind]).median
-        load = figure(run.load for run in runs[action, kind]).median
         return Row(
             action=action,
             subject=kind,
@@ -103,12 +101,11 @@ def _rows(runs: dict[tuple[str, str], list[Rate]], kept: dict[tuple[str, str], l
             of_stock=ratio(action, kind, "stock"),
             of_floor_by_cpu=by_cpu(action, kind),
             subject_core=subject,
-            load_core=load,
             cpu_us=spent[action, kind],
             change=change(action, kind),
             recorded=figure(one.share for one in recorded).median if recorded else None,
             behind=figure(one.behind for one in recorded).median if recorded else None,
-            remark="" if subject > _BUSY else "held back by the load" if load > _BUSY else "others took its core",
+            remark="" if subject > _BUSY else "held back by the load or by others",
         )
 
     return [row(action, kind) for action, kind in runs]
@@ -134,7 +131,6 @@ def report(leg: Leg, rows: list[Row]) -> str:
             f"{row.cpu_us:.0f}",
             times(row.of_floor_by_cpu),
             f"{row.subject_core:.0%}",
-            f"{row.load_core:.0%}",
             remarks(row),
         )
         for row in rows
@@ -148,7 +144,6 @@ def report(leg: Leg, rows: list[Row]) -> str:
         "CPU, us",
         "of floor by CPU",
         "its core",
-        "load's core",
         "",
     )
     return table(head, cells)

@@ -19,7 +19,7 @@ from bridge.errors import BridgeError, ErrorCode, MessageError
 from bridge.ocpp.actions import Party
 from bridge.ocpp.manners import Boot, Manners, plain_manners
 from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Unanswered, UnopenedRequest, UnopenedResponse
-from bridge.ocpp.wire import Kind, Tap
+from bridge.ocpp.wire import Kind, Tap, Transport
 from bridge.ocppj import codec
 from bridge.ocppj.bounds import Bounded, Bounds
 from bridge.ocppj.codec import CallFrame, ErrorFrame, FrameError, IgnoredFrame, ResultFrame
@@ -55,6 +55,12 @@ def _unheard(boot: Boot) -> None:
     """Nobody wants to know."""
 
 
+def _untapped(
+    inbound: bool, transport: Transport, kind: Kind, unique_id: str, action: str | None, data: bytes, /
+) -> None:
+    """Nobody wants to know."""
+
+
 def _unhurried() -> float:
     """It may send as much as it likes."""
     return 0.0
@@ -83,6 +89,7 @@ class Link:
         self._connection = connection
         self._owner = owner
         self._terms = terms
+        self._tap = terms.tap or _untapped
         self._tasks = Tasks()
         self._masks = connection.protocol.side is Side.CLIENT
         # The one Call that is out (rule 9), so that its answer can be read: a frame does not say what it answers.
@@ -94,9 +101,9 @@ class Link:
         if isinstance(message, Call):
             self._ask(message)
         data = codec.encode(message)
-        if self._terms.tap is not None:
+        if self._tap is not _untapped:
             action = message.action if isinstance(message, Call) else None
-            self._tapped(False, _kind(message), message.unique_id, data, action)
+            self._tap(False, "json", _kind(message), message.unique_id, action, data)
         self.send_frame(data)
 
     def _ask(self, call: Call) -> None:
@@ -149,31 +156,27 @@ class Link:
         try:
             frame = codec.read_frame(data, self._terms.bounds.json_depth)
         except FrameError as error:
-            self._tapped(True, "other", error.unique_id or "", data)
+            self._tap(True, "json", "other", error.unique_id or "", None, data)
             # OCPP-J 1.6 section 4.2.3: a CALLERROR answers a CALL, never an answer.
             refuse = self._owner.on_refused if _is_answer(data) else self._refuse
             refuse(error, error.unique_id)
             return
         match frame:
             case CallFrame():
-                self._tapped(True, "call", frame.unique_id, data, frame.action)
+                self._tap(True, "json", "call", frame.unique_id, frame.action, data)
                 self._receive_call(frame)
             case ResultFrame():
-                self._tapped(True, "result", frame.unique_id, data)
+                self._tap(True, "json", "result", frame.unique_id, None, data)
                 self._owner.on_answer(self._result(frame))
             case ErrorFrame():
-                self._tapped(True, "error", frame.unique_id, data)
+                self._tap(True, "json", "error", frame.unique_id, None, data)
                 self._owner.on_answer(frame.error)
             case IgnoredFrame() if self._terms.relay:
-                self._tapped(True, "other", "", data)
+                self._tap(True, "json", "other", "", None, data)
                 self._owner.on_other(data)
             case IgnoredFrame():
-                self._tapped(True, "other", "", data)
+                self._tap(True, "json", "other", "", None, data)
                 self._owner.on_refused(MessageError(ErrorCode.FormationViolation, frame.reason), None)
-
-    def _tapped(self, inbound: bool, kind: Kind, unique_id: str, data: bytes, action: str | None = None) -> None:
-        if self._terms.tap is not None:
-            self._terms.tap(inbound, "json", kind, unique_id, action, data)
 
     def _receive_call(self, frame: CallFrame) -> None:
         try:

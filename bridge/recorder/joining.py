@@ -15,10 +15,12 @@ from bridge.ocpp.losses import Loss
 from bridge.ocpp.wire import Transport
 from bridge.recorder import joined
 from bridge.recorder.joined import ANSWER_RECEIVED, ANSWER_SENT, BEYOND, NEAR, RECEIVED, SENT, Joined
-from bridge.recorder.notes import SEEN, Cost, Dropped, Ended, Note, Seen, TurnedAway
+from bridge.recorder.notes import Cost, Dropped, Ended, Note, Seen, TurnedAway
 
 # Seconds: what may still come of a message that has ended; how long bytes wait for the report that they belong to.
 GRACE, PATIENCE = 1.0, 600.0
+# Octets of a Seen itself, with the numbers and short texts that it holds; measured, and rounded up.
+_SEEN = 320
 # Of bytes that wait.
 _MOST, _MOST_OCTETS = 20_000, 32_000_000
 
@@ -108,8 +110,7 @@ class Joining:
         data = note.data
         if message.wires[RECEIVED] is None and data:
             transport: Transport = "soap" if data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<" else "json"
-            octets = SEEN + len(data)
-            seen = Seen(octets, note.at, note.identity, near, True, transport, "other", note.unique_id, None, data)
+            seen = Seen(note.at, note.identity, near, True, transport, "other", note.unique_id, None, data)
             message.fill(RECEIVED, seen)
         if (received := message.wires[RECEIVED]) is not None:
             message.action = received.action or joined.action_in(received.data)
@@ -179,14 +180,14 @@ class Joining:
             taken += self._frames.pop(hop, ())
         self._waiting -= len(taken)
         for seen in taken:
-            self._octets -= seen.octets
+            self._octets -= _SEEN + len(seen.data)
         return taken
 
     def _put(self, hop: Hop, seen: Seen) -> None:
         kept = self._frames if seen.kind == "other" else self._wires
         kept.setdefault(hop, []).append(seen)
         self._waiting += 1
-        self._octets += seen.octets
+        self._octets += _SEEN + len(seen.data)
 
     def _expire(self, now: float) -> None:
         """Frames that were only passed on are messages of their own; all else has lost its owner."""

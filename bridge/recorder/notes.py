@@ -1,7 +1,7 @@
 """What is taken down on the path of a message: flat records of what cannot change any more. Pure.
 
-Many wait where there is no time to record them. So they hold no models, which are many objects, but octets; and they
-are of no kind that the garbage collector looks at (gc=False): each of its rounds would take longer with each of them.
+Many wait where there is no time to record them. So they hold no models, which are many objects, but octets, and can be
+packed: what waits is octets in a row.
 """
 
 from __future__ import annotations
@@ -16,17 +16,14 @@ from bridge.ocpp.losses import Loss
 from bridge.ocpp.rpc import CallError, CallResult, UnopenedRequest, UnopenedResponse
 from bridge.ocpp.wire import Kind, Transport
 
-# Octets of a note itself, with the numbers and short texts that it holds; measured, and rounded up.
-SEEN, OTHER = 320, 640
-
+SEEN = 0
+"""What a Seen begins with when it is packed; its fields follow."""
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
-class Seen(Struct, frozen=True, gc=False):
-    """What went over a wire, as a Tap is told; `near`: to or from the Charge Point; `at` is unix seconds. `octets` is
-    what a note takes of memory, here and below."""
+class Seen(Struct, frozen=True, gc=False, array_like=True, tag=SEEN):
+    """What went over a wire, as a Tap is told; `near`: to or from the Charge Point; `at` is unix seconds."""
 
-    octets: int
     at: float
     identity: str
     near: bool
@@ -38,13 +35,12 @@ class Seen(Struct, frozen=True, gc=False):
     data: bytes
 
 
-class Ended(Struct, frozen=True, gc=False):
+class Ended(Struct, frozen=True, gc=False, array_like=True, tag=1):
     """A Call that has ended just now, `at`, in unix seconds; `arrived`, `sent` and `ended` are the Report's.
 
     `framed`: its request is not here, but in the frame that was sent; `opened`: it was read; `request` and `response`
     are the model's JSON, and `understood` says that the response is of a model; `answered`: its sender was told."""
 
-    octets: int
     number: int
     at: float
     identity: str
@@ -68,10 +64,9 @@ class Ended(Struct, frozen=True, gc=False):
     losses: tuple[Loss, ...]
 
 
-class Dropped(Struct, frozen=True, gc=False):
+class Dropped(Struct, frozen=True, gc=False, array_like=True, tag=2):
     """An answer went nowhere. `party` is who sent it."""
 
-    octets: int
     number: int
     at: float
     identity: str
@@ -80,10 +75,9 @@ class Dropped(Struct, frozen=True, gc=False):
     why: str
 
 
-class TurnedAway(Struct, frozen=True, gc=False):
+class TurnedAway(Struct, frozen=True, gc=False, array_like=True, tag=3):
     """What was turned away before it was a Call, as far as it is known; `data` is what came."""
 
-    octets: int
     number: int
     at: float
     identity: str
@@ -94,19 +88,17 @@ class TurnedAway(Struct, frozen=True, gc=False):
     data: bytes
 
 
-class Cost(Struct, frozen=True, gc=False):
+class Cost(Struct, frozen=True, gc=False, array_like=True, tag=4):
     """What was lost in writing a message."""
 
-    octets: int
     at: float
     identity: str
     losses: tuple[Loss, ...]
 
 
-class Gap(Struct, frozen=True, gc=False):
+class Gap(Struct, frozen=True, gc=False, array_like=True, tag=5):
     """What came behind it was not taken down."""
 
-    octets: int
     at: float = 0.0  # not known, and of no use
 
 
@@ -136,7 +128,6 @@ def ended(number: int, at: float, identity: str, report: Report, framed: bool) -
         error = {"code": answer.code, "description": answer.description, "details": answer.details}
         response = _encode(error)
     return Ended(
-        OTHER + (0 if request is None else len(request)) + (0 if response is None else len(response)),
         number,
         at,
         identity,
@@ -163,4 +154,4 @@ def ended(number: int, at: float, identity: str, report: Report, framed: bool) -
 
 def dropped(number: int, at: float, identity: str, drop: Drop) -> Dropped:
     """Of a Drop."""
-    return Dropped(OTHER, number, at, identity, drop.party, drop.unique_id, explaining.of_drop(drop))
+    return Dropped(number, at, identity, drop.party, drop.unique_id, explaining.of_drop(drop))

@@ -24,7 +24,7 @@ from bridge.recorder import joined, notes, reading
 from bridge.recorder.database import Bounds, Database
 from bridge.recorder.joined import Joined
 from bridge.recorder.messages import Message, Page, Recorded
-from bridge.recorder.notes import OTHER, SEEN, Cost, Seen, TurnedAway
+from bridge.recorder.notes import SEEN, Cost, TurnedAway
 from bridge.recorder.reading import Query
 from bridge.recorder.writer import Writer
 
@@ -108,18 +108,16 @@ class Recorder(Observer):
 
     def tap(self, identity: str, party: Party) -> Tap:
         backlog, clock, framed, near = self._backlog, self._clock, self._framed, party is _CP
-        append, most = backlog.append, backlog.most
+        append = backlog.append
 
         def tapped(
             inbound: bool, transport: Transport, kind: Kind, unique_id: str, action: str | None, data: bytes, /
         ) -> None:
-            # Four times for each exchange: as `put` does it, without the call.
             if backlog.full:
                 return
-            octets = SEEN + len(data)
-            append(Seen(octets, clock(), identity, near, inbound, transport, kind, unique_id, action, data))
-            backlog.octets_in += octets
-            if backlog.octets_in - backlog.octets_out > most or kind == "other":
+            # A Seen as it is packed: four times for each exchange, none need be made of it.
+            append((SEEN, clock(), identity, near, inbound, transport, kind, unique_id, action, data))
+            if kind == "other":  # nothing may follow
                 backlog.look()
             if not inbound and kind == "call" and transport == "json":
                 if len(framed) >= _MOST_FRAMED:
@@ -130,7 +128,7 @@ class Recorder(Observer):
 
     def lost(self, identity: str, losses: Sequence[Loss]) -> None:
         if losses:
-            self._backlog.put(Cost(OTHER, self._clock(), identity, tuple(losses)))
+            self._backlog.put(Cost(self._clock(), identity, tuple(losses)))
 
     def exchanged(self, identity: str, report: Report) -> None:
         framed = report.hop_id in self._framed
@@ -169,8 +167,8 @@ class Recorder(Observer):
     def _turned_away(
         self, identity: str, by: Party | None, unique_id: str, why: str, peer: str | None, data: bytes
     ) -> None:
-        number, now, octets = self._writer.number(), self._clock(), OTHER + len(data)
-        note = TurnedAway(octets, number, now, identity, by, unique_id, why, peer, data)
+        number, now = self._writer.number(), self._clock()
+        note = TurnedAway(number, now, identity, by, unique_id, why, peer, data)
         self._backlog.put(note)
         if self.on_message is not None:
             self._tell(joined.of_refusal(note))

@@ -157,7 +157,10 @@ class Writer:
         """Until when all that was put is joined, in unix seconds; and who waits for that."""
         backlog, last = self.backlog, 0.0
         for _ in range(min(_FEW, len(backlog))):
-            note = backlog.take()
+            try:
+                note = backlog.take()
+            except IndexError:  # the rest could not be packed
+                break
             if isinstance(note, Future):
                 return self._clock(), note
             last = note.at or last

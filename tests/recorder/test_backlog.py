@@ -1,4 +1,4 @@
-"""What waits to be recorded: in order, and within its bounds."""
+"""What waits to be recorded: in order, as it was, and within its bounds."""
 
 from __future__ import annotations
 
@@ -9,13 +9,70 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.core.commands import Outcome
 from bridge.ocpp.actions import Party
+from bridge.ocpp.losses import Loss, Reason
 from bridge.recorder.backlog import Backlog
-from bridge.recorder.notes import Dropped, Gap, Note
+from bridge.recorder.notes import SEEN, Cost, Dropped, Ended, Gap, Note, Seen, TurnedAway
+
+CP = Party.CHARGE_POINT
+# What a note of `note` takes besides its padding, at most.
+ROOM = 40
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+times = st.floats(0, 2e9)
+losses = st.lists(st.builds(Loss, message=texts, path=texts, reason=st.sampled_from(Reason)), max_size=3).map(tuple)
+maybe = texts | st.none()
+notes: st.SearchStrategy[Note] = st.one_of(
+    st.builds(
+        Seen,
+        at=times,
+        identity=texts,
+        near=st.booleans(),
+        inbound=st.booleans(),
+        transport=st.sampled_from(["soap", "json"]),
+        kind=st.sampled_from(["call", "result", "error", "other"]),
+        unique_id=texts,
+        action=maybe,
+        data=st.binary(max_size=2000),
+    ),
+    st.builds(
+        Ended,
+        number=st.integers(0, 2**60),
+        at=times,
+        identity=texts,
+        sender=st.sampled_from(Party),
+        operator=st.booleans(),
+        own=st.booleans(),
+        action=texts,
+        outcome=st.sampled_from(Outcome),
+        unique_id=texts,
+        hop_id=maybe,
+        why=maybe,
+        arrived=times,
+        sent=times | st.none(),
+        ended=times,
+        framed=st.booleans(),
+        opened=st.booleans(),
+        request=st.binary(max_size=50) | st.none(),
+        answered=st.booleans(),
+        understood=st.booleans(),
+        response=st.binary(max_size=50) | st.none(),
+        losses=losses,
+    ),
+    st.builds(Dropped, st.integers(0, 2**60), times, texts, st.sampled_from(Party), texts, texts),
+    st.builds(
+        TurnedAway,
+        *(st.integers(0, 2**60), times, texts, st.sampled_from(Party) | st.none(), texts, texts, maybe),
+        st.binary(max_size=50),
+    ),
+    st.builds(Cost, times, texts, losses),
+    st.builds(Gap, times),
+)
 
 
-def note(octets: int) -> Dropped:
-    return Dropped(octets, 1, 1.0, "A", Party.CHARGE_POINT, "f", "")
+def note(octets: int = 0) -> Dropped:
+    return Dropped(1, 1.0, "A", CP, "f", "x" * octets)
 
 
 def put(backlog: Backlog, octets: int) -> bool:
@@ -25,62 +82,94 @@ def put(backlog: Backlog, octets: int) -> bool:
     return backlog.lost == lost
 
 
-def test_in_order_and_who_waits_behind_them() -> None:
-    backlog, future = Backlog(threading.Event(), 100), Future[None]()
-    notes = [note(1), note(2)]
-    for one in notes:
-        backlog.put(one)
-    backlog.mark(future)
-    assert (len(backlog), backlog.octets) == (3, 3)
-    assert [backlog.take() for _ in range(3)] == [*notes, future]
+def all_of(backlog: Backlog) -> list[Note | Future[None]]:
+    return [backlog.take() for _ in range(len(backlog))]
+
+
+@given(put=st.lists(notes | st.none(), max_size=60))
+def test_in_order_as_they_were_and_who_waits_behind_them(put: list[Note | None]) -> None:
+    """None is somebody who waits."""
+    backlog = Backlog(threading.Event(), 1_000_000)
+    expected = [Future[None]() if one is None else one for one in put]
+    for one in expected:
+        if isinstance(one, Future):
+            backlog.mark(one)
+        else:
+            backlog.put(one)
+    assert len(backlog) == len(expected)
+    assert all_of(backlog) == expected
     assert (len(backlog), backlog.octets) == (0, 0)
     with pytest.raises(IndexError):
         backlog.take()
 
 
+def test_many_are_taken_in_several_goes() -> None:
+    backlog, many = Backlog(threading.Event(), 10_000_000), [note(number) for number in range(1000)]
+    for one in many[:900]:
+        backlog.put(one)
+    assert [backlog.take() for _ in range(500)] == many[:500]
+    assert 0 < backlog.octets < 500_000
+    for one in many[900:]:
+        backlog.put(one)
+    assert all_of(backlog) == many[500:]
+    assert backlog.octets == 0
+
+
 def test_it_wakes_once() -> None:
     wake = threading.Event()
-    backlog = Backlog(wake, 100)
-    backlog.put(note(1))
+    backlog = Backlog(wake, 1000)
+    backlog.put(note())
     assert wake.is_set()
     wake.clear()
-    backlog.put(note(1))
+    backlog.put(note())
     assert not wake.is_set()
     backlog.asleep()
-    backlog.put(note(1))
+    backlog.append(note())
+    assert not wake.is_set()
+    backlog.put(note())
     assert wake.is_set()
 
 
-def test_when_it_is_full_all_is_lost_until_a_good_deal_is_free() -> None:
-    backlog = Backlog(threading.Event(), 80)
-    taken = [put(backlog, 20) for _ in range(6)]
+def test_when_it_is_full_all_is_lost_until_it_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bridge.recorder.backlog.TOGETHER", 1)
+    backlog = Backlog(threading.Event(), 5000)
+    taken = [put(backlog, 1000) for _ in range(6)]
     assert taken == [True] * 5 + [False]
     assert (backlog.lost, backlog.full) == (1, True)
-    backlog.take()
-    assert backlog.full  # 80 of 80
-    backlog.take()
+    rest = all_of(backlog)
+    assert rest == [*[note(1000)] * 5, Gap()]
     assert not backlog.full and put(backlog, 1)
-    rest = [backlog.take() for _ in range(len(backlog))]
-    assert [one.octets for one in rest if not isinstance(one, Future)] == [20, 20, 20, 0, 1]
-    assert isinstance(rest[3], Gap)
+
+
+def test_what_is_no_text_is_lost_and_what_follows_is_not() -> None:
+    backlog = Backlog(threading.Event(), 1000)
+    backlog.put(note())
+    backlog.put(Dropped(1, 1.0, "\ud800", CP, "f", ""))
+    backlog.put(note())
+    end = Future[None]()
+    backlog.mark(end)
+    assert backlog.lost == 1
+    assert all_of(backlog) == [note(), note(), end]
+
+
+def test_what_is_packed_already_is_a_note() -> None:
+    backlog = Backlog(threading.Event(), 1000)
+    backlog.append((SEEN, 1.5, "A", True, False, "json", "call", "f", None, b"[]"))
+    assert all_of(backlog) == [Seen(1.5, "A", True, False, "json", "call", "f", None, b"[]")]
 
 
 @given(
-    most=st.integers(0, 100),
-    steps=st.lists(st.one_of(st.integers(0, 60), st.none()), max_size=200),
+    most=st.integers(0, 1000),
+    steps=st.lists(st.one_of(st.integers(0, 600), st.none()), max_size=200),
 )
 def test_never_more_than_what_fits_and_one(most: int, steps: list[int | None]) -> None:
     """None takes."""
-    backlog, expected = Backlog(threading.Event(), most), list[Note]()
-    lost = 0
+    backlog, lost = Backlog(threading.Event(), most), 0
     for octets in steps:
         if octets is not None:
             lost += not put(backlog, octets)
         elif len(backlog):
-            taken = backlog.take()
-            assert not isinstance(taken, Future)
-            expected.append(taken)
-        assert 0 <= backlog.octets <= most + 60
-    while len(backlog):
-        backlog.take()
+            assert not isinstance(backlog.take(), Future)
+        assert 0 <= backlog.octets <= most + 600 + 2 * ROOM
+    all_of(backlog)
     assert not backlog.full and backlog.octets == 0 and backlog.lost == lost

@@ -21,7 +21,7 @@ NOW = 1000.0
 
 
 def seen(party: Party, unique_id: str, data: str, *, inbound: bool, kind: Kind = "call") -> Seen:
-    return Seen(len(data), NOW, "A", party is CP, inbound, "json", kind, unique_id, None, data.encode())
+    return Seen(NOW, "A", party is CP, inbound, "json", kind, unique_id, None, data.encode())
 
 
 def end(number: int = 7, unique_id: str = "n", hop_id: str | None = "f") -> Ended:
@@ -122,7 +122,7 @@ def test_what_was_not_taken_down_is_not_waited_for() -> None:
     """Behind a gap, what belongs to the bytes before it does not come."""
     j = joining_from()
     j.take(NOTES[0])
-    j.take(Gap(0, NOW))
+    j.take(Gap(NOW))
     assert j.waiting == 0
     for note in NOTES[1:]:
         j.take(note)

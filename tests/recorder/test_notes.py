@@ -1,24 +1,21 @@
-"""Many notes may wait: they cost what is said that they cost, and the garbage collector nothing."""
+"""What is taken down of a message, so that nothing of it can change any more."""
 
 from __future__ import annotations
 
-import gc
-import tracemalloc
 from typing import Any
 
 import msgspec
 import pytest
 
-from bridge.core.commands import Drop, Outcome, Report
+from bridge.core.commands import Outcome, Report
 from bridge.ocpp.actions import Party
 from bridge.ocpp.enums import ChargePointStatus
 from bridge.ocpp.losses import Loss, Reason
 from bridge.ocpp.messages import StatusNotificationRequest, StatusNotificationResponse
 from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Unanswered, UnopenedRequest, UnopenedResponse
-from bridge.recorder import Recorder
-from bridge.recorder.notes import dropped, ended
+from bridge.recorder.notes import ended
 
-CP, CS = Party.CHARGE_POINT, Party.CENTRAL_SYSTEM
+CP = Party.CHARGE_POINT
 LOSS = (Loss(message="StatusNotificationRequest", path="x", reason=Reason.ROUNDED),)
 CALL = Call(
     unique_id="n",
@@ -72,30 +69,3 @@ def test_what_is_no_result(answer: Answer | None, response: bytes | None, answer
     note = ended(1, 5.0, "A", report(answer=answer, outcome=Outcome.ERROR), False)
     assert (note.response, note.answered, note.understood) == (response, answered, False)
     assert note.why
-
-
-def test_the_garbage_collector_has_nothing_to_look_at() -> None:
-    note = ended(1, 5.0, "A", report(answer=RESULT), False)
-    assert not gc.is_tracked(note)
-    assert not gc.is_tracked(dropped(1, 5.0, "A", Drop(party=CS, unique_id="f", reason="late")))
-
-
-def test_what_waits_takes_no_more_memory_than_is_counted() -> None:
-    """As a message makes them: with an id and bytes of its own, some of which others hold too."""
-    recorder = Recorder("memory:")
-    near, far = recorder.tap("A", CP), recorder.tap("A", CS)
-    tracemalloc.start()
-    try:
-        for number in range(2000):
-            unique_id = f"b1c2d3e4-0000-4000-8000-{number:012d}"
-            data = b"[2,%012d]" % number
-            near(True, "json", "call", unique_id, "StatusNotification", data)
-            far(True, "json", "result", unique_id, None, data + b" ")
-            recorder.exchanged(
-                "A", report(msgspec.structs.replace(CALL, unique_id=unique_id), RESULT, arrived=number + 0.5)
-            )
-        held, _ = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert recorder.waiting == 6000
-    assert held <= recorder._backlog.octets <= 2 * held

@@ -497,6 +497,7 @@ def test_who_cannot_follow_loses_counts_and_says_so(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bridge.recorder.writer.MOST", 0)
+    monkeypatch.setattr("bridge.recorder.backlog.TOGETHER", 1)
 
     async def walk() -> None:
         recorder = Recorder("memory:", clock=lambda: NOW)

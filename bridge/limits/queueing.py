@@ -89,32 +89,22 @@ class Queueing(Guarded):
             return
         behind, self._behind = self._behind, None
         self.answered()
-        loop = asyncio.get_running_loop()
-        self._rests_since = loop.time()
-        if self._idle is None:
-            self._idle = loop.call_later(self.idle_timeout, self._look_idle)
         if behind:
             if len(behind) > _MOST_HELD:
                 self._wire.resume_reading()
             self.data_received(behind)
 
     def _look_idle(self) -> None:
-        """One timer for many requests: it looks how long ago the last was."""
+        """One timer for many requests: it looks how long ago the last was, whoever served it."""
         loop = asyncio.get_running_loop()
         rest = self._rests_since + self.idle_timeout - loop.time() if self._resting else self.idle_timeout
         self._idle = loop.call_later(rest, self._look_idle) if rest > 0 else None
         if self._idle is None:
             self._wire.close()
 
-    def _stop_looking(self) -> None:
-        if self._idle is not None:
-            self._idle.cancel()
-            self._idle = None
-
     def _give(self, data: bytes) -> None:
         """To the library, and all that follows."""
         self._resting = self._directly = False
-        self._stop_looking()
         super().take(data)
 
     def _hold(self, data: bytes) -> None:
@@ -140,10 +130,15 @@ class Queueing(Guarded):
     def answered(self) -> None:
         super().answered()
         self._resting = self._served = True
+        loop = asyncio.get_running_loop()
+        self._rests_since = loop.time()
+        if self._idle is None:
+            self._idle = loop.call_later(self.idle_timeout, self._look_idle)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._held = self._behind = None
-        self._stop_looking()
+        if self._idle is not None:
+            self._idle.cancel()
         self.turnstile.leave(self)
         super().connection_lost(exc)
 

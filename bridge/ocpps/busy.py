@@ -20,18 +20,25 @@ class Busy:
 
     def __init__(self, doors: Iterable[Door], reason: str) -> None:
         namespaces = dict.fromkeys(one.service.namespace for door in doors for one in door.services.values())
-        self._by_soap = {soap: _faults(namespaces, soap, reason) for soap in Soap}
+        self._soap11 = {stays: _responses(namespaces, Soap.V11, reason, stays) for stays in (False, True)}
+        self._soap12 = {stays: _responses(namespaces, Soap.V12, reason, stays) for stays in (False, True)}
 
     def __call__(self, request: bytes, stays: bool) -> bytes:
         """What to write; `stays`: the connection stays open."""
-        soap = Soap.V11 if _SOAP_11 in request else Soap.V12
-        faults = self._by_soap[soap]
-        spoken = next((namespace for namespace in faults if namespace in request), None)
-        body = faults[spoken] if spoken is not None else next(iter(faults.values()))
-        return _head(soap, len(body), stays) + body
+        responses = (self._soap11 if _SOAP_11 in request else self._soap12)[stays]
+        for namespace, response in responses.items():
+            if namespace in request:
+                return response
+        return next(iter(responses.values()))
 
 
 _SOAP_11 = Soap.V11.value.encode()
+
+
+def _responses(namespaces: Iterable[str], soap: Soap, reason: str, stays: bool) -> Mapping[bytes, bytes]:
+    return {
+        namespace: _head(soap, len(body), stays) + body for namespace, body in _faults(namespaces, soap, reason).items()
+    }
 
 
 def _faults(namespaces: Iterable[str], soap: Soap, reason: str) -> Mapping[bytes, bytes]:

@@ -18,6 +18,8 @@ from bridge.limits.turnstile import Turnstile
 from bridge.ocpps.posts import Post, Posts, Respond, written
 from bridge.ocpps.replies import Reply
 
+# Seconds. aiohttp would hang up on connections as idle whose requests it does not get to see.
+_NEVER = 1e9
 # Whether a request is a message for one of our Doors, and taken care of.
 Taken = Callable[[Post, Respond], bool]
 
@@ -92,7 +94,7 @@ async def listen(
     }
     connection = type("GuardedConnection", (Connection,), attributes)
     return await loop.create_server(
-        lambda: connection(manager, loop=loop, access_log=None, keepalive_timeout=idle_timeout),
+        lambda: connection(manager, loop=loop, access_log=None, keepalive_timeout=_NEVER),
         host,
         port,
         ssl=tls,

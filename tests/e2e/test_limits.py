@@ -217,13 +217,33 @@ def test_an_idle_connection_is_closed() -> None:
 
 
 def test_one_that_only_has_messages_is_closed_when_it_is_idle() -> None:
-    """They are served without aiohttp, and without its timers."""
+    """They are served without aiohttp, whose timers know nothing of them."""
 
     async def walk() -> None:
         async with guarded(idle_timeout=0.2) as (gateway, _):
             body = envelope()
             whole = HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body
             assert (await said(gateway.soap_address, whole)).count(b"HTTP/1.1 200 ") == 1
+
+    run(walk())
+
+
+@pytest.mark.parametrize("first", [b"", b"GET /services HTTP/1.1\r\nHost: x\r\n\r\n"], ids=["messages", "a page first"])
+def test_one_that_is_used_stays_open_for_longer_than_it_may_be_idle(first: bytes) -> None:
+    async def walk() -> None:
+        async with guarded(idle_timeout=0.5) as (gateway, _):
+            body = envelope()
+            whole = HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body
+            reader, writer = await asyncio.open_connection(*gateway.soap_address)
+            for data in [*filter(None, [first]), *[whole] * 8]:
+                writer.write(data)
+                head = await reader.readuntil(b"\r\n\r\n")
+                assert head.startswith(b"HTTP/1.1 200 ")
+                length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+                await reader.readexactly(length)
+                await asyncio.sleep(0.15)
+            assert await asyncio.wait_for(reader.read(), 10) == b""
+            writer.close()
 
     run(walk())
 

@@ -25,6 +25,7 @@ _TRANSPORT = (
     "bridge.dialects",
     "bridge.identity",
     "bridge.limits",
+    "bridge.listening",
     "bridge.paths",
     "bridge.tasks",
 )
@@ -50,6 +51,7 @@ SEES: dict[str, tuple[str, ...]] = {
     "bridge.tls": ("bridge.config", "bridge.errors"),
     "bridge.certificates": (),
     "bridge.limits": ("bridge.errors", "bridge.limits"),
+    "bridge.listening": (),
     "bridge.tasks": (),
     "bridge.lines": (),
     "bridge.logs": ("bridge.lines",),
@@ -73,8 +75,11 @@ SEES: dict[str, tuple[str, ...]] = {
         *_MODEL,
     ),
     "bridge.spans": ("bridge.core.commands", "bridge.observing", *_MODEL),
-    "bridge.simulators": ("bridge.simulators", "bridge.tasks"),
-    "bridge.admin": ("bridge.admin", "bridge.logs", "bridge.recorder.messages", "bridge.tasks", *_MODEL),
+    "bridge.simulators": ("bridge.listening", "bridge.simulators", "bridge.tasks"),
+    "bridge.admin": (
+        *("bridge.admin", "bridge.listening", "bridge.logs", "bridge.recorder.messages", "bridge.tasks"),
+        *_MODEL,
+    ),
     "bridge.admin.metrics": ("bridge.admin.health", "bridge.core.commands", "bridge.observing", *_MODEL),
     "bridge.gateway": (
         *(
@@ -133,7 +138,7 @@ KNOWN_IN: dict[str, tuple[str, ...]] = {
     "opentelemetry": ("bridge.spans",),
     "prometheus_client": ("bridge.admin",),
     "asyncio": (
-        *("bridge.tasks", "bridge.access.gatekeeper", *_EDGES, "bridge.admin"),
+        *("bridge.tasks", "bridge.access.gatekeeper", "bridge.listening", *_EDGES, "bridge.admin"),
         *("bridge.ocpps.bodies", "bridge.ocpps.client", "bridge.ocpps.connections", "bridge.ocpps.server"),
         *("bridge.recorder.recorder", "bridge.trace.replay"),
         *_ENTRANCES,

@@ -23,6 +23,7 @@ from bridge.admin.openapi import document
 from bridge.admin.operations import Overview, Recordings, Steering
 from bridge.admin.pages import Pages
 from bridge.admin.problems import Refused
+from bridge.listening import Listening
 
 _log = logging.getLogger("bridge.admin")
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -61,7 +62,7 @@ class AdminServer:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._runner: web.AppRunner | None = None
+        self._listening: Listening | None = None
         self.address: tuple[str, int] = ("", 0)
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
@@ -72,16 +73,15 @@ class AdminServer:
         for endpoint in endpoints(self._desk):
             handler = partial(self._serve, endpoint)
             application.router.add_route(endpoint.method, PREFIX + endpoint.path, handler)
-        self._runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=0.5)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, host, port, ssl_context=tls).start()
-        self.address = self._runner.addresses[0][:2]
+        runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=0.5)
+        self._listening = await Listening.at(runner, host, port, tls)
+        self.address = self._listening.address
 
     async def close(self) -> None:
         """Stop listening. Streams would never end by themselves."""
         self._desk.stream.close()
-        if self._runner is not None:
-            await self._runner.cleanup()
+        if self._listening is not None:
+            await self._listening.close()
 
     def _add_pages(self, application: web.Application) -> None:
         pages = Pages()

@@ -24,6 +24,7 @@ from bridge import paths
 from bridge.certificates import names_of
 from bridge.errors import Why
 from bridge.limits.guard import House, Rules
+from bridge.listening import accept_no_more
 from bridge.ocppj.bounds import Bounded, Bounds
 from bridge.ocppj.handshakes import Judged
 
@@ -151,6 +152,7 @@ class JsonServer:
     async def close(self) -> None:
         """Stop listening, and hang up with 1001."""
         if self._server is not None:
+            await accept_no_more(self._server)
             self._server.close(code=1001, reason="the bridge is shutting down")
             await self._server.wait_closed()
 

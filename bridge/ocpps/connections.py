@@ -29,14 +29,15 @@ class Connection(Queueing, web.RequestHandler):
 
     posts: Posts
     taken: Taken
-    _certificate: tuple[str, ...] | None = None
+    certificate: tuple[str, ...] | None = None
+    """The names in the one that was shown."""
     # A Charge Point sends the same head again and again: what was read in the last.
     _known_head = b""
     _known: Post | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._certificate = names_of(transport.get_extra_info("peercert"))
+        self.certificate = names_of(transport.get_extra_info("peercert"))
 
     def serve(self, data: bytes) -> bool:
         parts = whole(data)
@@ -45,7 +46,7 @@ class Connection(Queueing, web.RequestHandler):
         head, body = parts
         if head != self._known_head:
             odd = is_doubtful(head)
-            self._known = None if odd else self.posts.head_of(data, self._address, self._certificate)
+            self._known = None if odd else self.posts.head_of(data, self._address, self.certificate)
             self._known_head = head
         known = self._known
         return known is not None and self.taken(known.with_body(body), self._respond)

@@ -21,10 +21,10 @@ from msgspec.structs import replace
 
 from bridge import identity as identities
 from bridge import logs, paths
-from bridge.certificates import names_of
 from bridge.errors import AccessDenied, BridgeError, ErrorCode, MessageError, Unavailable, Why
 from bridge.limits.guard import House, Rules
 from bridge.limits.turnstile import Turnstile
+from bridge.listening import accept_no_more
 from bridge.ocpp.actions import Party
 from bridge.ocpps import envelope as soap
 from bridge.ocpps.bodies import read_body
@@ -107,6 +107,7 @@ class SoapServer:
     async def close(self) -> None:
         """Stop listening; hang up on who is still there."""
         if self._listening is not None:
+            await accept_no_more(self._listening)
             self._listening.close()
         self._turnstile.close()
         await self._tasks.close()
@@ -197,15 +198,9 @@ class SoapServer:
         except BridgeError as error:
             reply = self._refuse(door, _unreadable(), None, peer, error, b"")
         else:
-            post = Post(
-                path=request.rel_url.raw_path,
-                peer=peer,
-                headers=request.headers,
-                body=data,
-                certificate=None
-                if request.transport is None
-                else names_of(request.transport.get_extra_info("peercert")),
-            )
+            assert isinstance(request.protocol, Connection)
+            shown, path = request.protocol.certificate, request.rel_url.raw_path
+            post = Post(path=path, peer=peer, headers=request.headers, body=data, certificate=shown)
             replied: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
             self._message(post, door, version, tail, partial(_settle, replied))
             reply = await replied

@@ -19,6 +19,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
+from bridge.listening import accept_no_more
 from bridge.simulators.answers import CentralSystemAnswers
 from bridge.simulators.json_link import JsonLink
 from bridge.simulators.wire import Behaviour, Observer, Payload
@@ -80,6 +81,7 @@ class JsonCentralSystem:
     async def stop(self) -> None:
         """Close every connection with 1001, and the listener."""
         if self._server is not None:
+            await accept_no_more(self._server)
             self._server.close()
             await self._server.wait_closed()
         await self._tasks.close()

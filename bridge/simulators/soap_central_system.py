@@ -17,6 +17,7 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
+from bridge.listening import Listening
 from bridge.simulators import envelope
 from bridge.simulators.answers import CentralSystemAnswers
 from bridge.simulators.envelope import ANONYMOUS, Headers
@@ -84,18 +85,13 @@ class SoapCentralSystem:
 
     async def up(self) -> None:
         """Listen again after `down`, at the same port. Raises OSError when that is taken by now."""
-        self._runner = web.ServerRunner(web.Server(self._serve), shutdown_timeout=_PATIENCE)
-        await self._runner.setup()
-        try:
-            await web.TCPSite(self._runner, self._host, self._port).start()
-        except OSError:
-            await self._runner.cleanup()
-            raise
-        self._port = self._runner.addresses[0][1]
+        runner = web.ServerRunner(web.Server(self._serve), shutdown_timeout=_PATIENCE)
+        self._listening = await Listening.at(runner, self._host, self._port)
+        self._port = self._listening.address[1]
 
     async def down(self) -> None:
         """Refuse connections and end those that are open; behaviours that still run are cancelled, unanswered."""
-        await self._runner.cleanup()
+        await self._listening.close()
 
     async def __aenter__(self) -> Self:
         await self.start()

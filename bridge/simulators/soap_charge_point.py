@@ -15,6 +15,7 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
+from bridge.listening import Listening
 from bridge.simulators import envelope
 from bridge.simulators.answers import ChargePointAnswers
 from bridge.simulators.envelope import ANONYMOUS, Headers
@@ -68,21 +69,16 @@ class SoapChargePoint:
         self._link = await SoapLink.of(
             "charge_point", self._wsdl, object_to=lambda text: self.violations.append(text), observe=self._told
         )
-        self._runner = web.ServerRunner(web.Server(self._serve), shutdown_timeout=1)
-        await self._runner.setup()
-        try:
-            await web.TCPSite(self._runner, self._host, self._port).start()
-        except OSError:
-            await self._runner.cleanup()
-            raise
-        self._bound_port = self._runner.addresses[0][1]
+        runner = web.ServerRunner(web.Server(self._serve), shutdown_timeout=1)
+        self._listening = await Listening.at(runner, self._host, self._port)
+        self._bound_port = self._listening.address[1]
         self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None))
 
     async def stop(self) -> None:
         """Close every socket; hooks that still run are cancelled."""
         await self._tasks.close()
         await self._http.close()
-        await self._runner.cleanup()
+        await self._listening.close()
 
     async def __aenter__(self) -> Self:
         await self.start()

@@ -6,14 +6,14 @@ An Observer is told on the path of every message: it takes a note, it does not w
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import partial
+from typing import Any
 
 from bridge.core.commands import Drop, Report
 from bridge.errors import BridgeError, Why
 from bridge.ocpp.actions import Party
 from bridge.ocpp.losses import Loss
 from bridge.ocpp.manners import Boot, Manners
-from bridge.ocpp.wire import Kind, Tap, Transport
+from bridge.ocpp.wire import Tap
 
 
 class Observer:
@@ -22,9 +22,6 @@ class Observer:
     `identity` is the Charge Point's as it was first written, None where it is not known; `peer` the IP address of the
     other end.
     """
-
-    # Whether `wire` is to be called at all: keeping the bytes of every message at hand is not free.
-    wants_wire = False
 
     def exchanged(self, identity: str, report: Report) -> None:
         """A Call has ended."""
@@ -66,23 +63,10 @@ class Observer:
     def treated(self, identity: str, boot: Boot, manners: Manners) -> None:
         """A quirk pack fits a Charge Point, or none any more."""
 
-    def wire(
-        self,
-        identity: str,
-        party: Party,
-        inbound: bool,
-        transport: Transport,
-        kind: Kind,
-        unique_id: str,
-        action: str | None,
-        data: bytes,
-    ) -> None:
-        """Bytes went to `party`, or came from it, as a Tap is told. Those of the answer to a SOAP request may follow
-        its `exchanged`."""
-
     def tap(self, identity: str, party: Party) -> Tap | None:
-        """Its `wire`, for one party of one Charge Point; None where it does not want to know. It is asked for once."""
-        return partial(self.wire, identity, party) if self.wants_wire else None
+        """Who is told of the bytes to and from one party of a Charge Point; None if it does not want to know. Asked for
+        once. Those of the answer to a SOAP request may follow its `exchanged`."""
+        return None
 
 
 class Audience(Observer):
@@ -93,8 +77,6 @@ class Audience(Observer):
         # What every message is told of is told only to who notes it.
         heard = [observer for observer in self._observers if type(observer).exchanged is not Observer.exchanged]
         self._of_exchanges = tuple(observer.exchanged for observer in heard)
-        self._keen = tuple(observer for observer in self._observers if observer.wants_wire)
-        self.wants_wire = bool(self._keen)
 
     def exchanged(self, identity: str, report: Report) -> None:
         for exchanged in self._of_exchanges:
@@ -144,19 +126,13 @@ class Audience(Observer):
         for observer in self._observers:
             observer.treated(identity, boot, manners)
 
-    def wire(
-        self,
-        identity: str,
-        party: Party,
-        inbound: bool,
-        transport: Transport,
-        kind: Kind,
-        unique_id: str,
-        action: str | None,
-        data: bytes,
-    ) -> None:
-        for observer in self._keen:
-            observer.wire(identity, party, inbound, transport, kind, unique_id, action, data)
-
     def tap(self, identity: str, party: Party) -> Tap | None:
-        return self._keen[0].tap(identity, party) if len(self._keen) == 1 else super().tap(identity, party)
+        taps = [tap for observer in self._observers if (tap := observer.tap(identity, party)) is not None]
+        if len(taps) < 2:
+            return taps[0] if taps else None
+
+        def all_told(*told: Any) -> None:
+            for tap in taps:
+                tap(*told)
+
+        return all_told

@@ -171,12 +171,17 @@ class Queueing(Guarded):
 def whole(data: bytes) -> tuple[bytes, bytes] | None:
     """The head of the one request that `data` is, without what says the length of its body, and its body. None where
     it is not one, or not for certain: of a head that was not seen before it is to be asked whether it `is_doubtful`."""
-    end = data.find(_END)
-    found = _LENGTH.search(data, 0, end + 2) if end > 0 else None
+    end, found = _length(data)
     begin = end + len(_END)
     if found is None or begin + int(found[1]) != len(data):
         return None
     return data[: found.start()] + data[found.end() - 2 : end], data[begin:]
+
+
+def _length(data: bytes) -> tuple[int, re.Match[bytes] | None]:
+    """Where the head ends, and what in it says the length of the body, if both are there."""
+    end = data.find(_END)
+    return end, _LENGTH.search(data, 0, end + 2) if end > 0 else None
 
 
 def is_doubtful(head: bytes) -> bool:
@@ -187,10 +192,8 @@ def is_doubtful(head: bytes) -> bool:
 def _still_to_come(data: bytes) -> int | None:
     """How many octets of the request that begins with `data` are not here yet; None where that cannot be told, or
     something follows it."""
-    end = data.find(_END)
-    head = data[: end + 2]
-    found = _LENGTH.search(head)
-    if end < 0 or found is None or is_doubtful(head):
+    end, found = _length(data)
+    if found is None or is_doubtful(data[: end + 2]):
         return None
     surplus = end + len(_END) + int(found[1]) - len(data)
     return None if surplus < 0 else surplus

@@ -41,8 +41,6 @@ class Recorder(Observer):
     """Records what it is told from `open` to `close`. `url` is the store's: of a file `X.db`, `X.messages.db` is beside
     it; `memory:` records in memory. Bounded by messages of a Charge Point, by seconds, and by octets in all."""
 
-    wants_wire = True
-
     def __init__(
         self,
         url: str,
@@ -92,19 +90,6 @@ class Recorder(Observer):
         return self._writer.waiting
 
     # The Observer. What is put is done by the thread, in this order.
-
-    def wire(
-        self,
-        identity: str,
-        party: Party,
-        inbound: bool,
-        transport: Transport,
-        kind: Kind,
-        unique_id: str,
-        action: str | None,
-        data: bytes,
-    ) -> None:
-        self.tap(identity, party)(inbound, transport, kind, unique_id, action, data)
 
     def tap(self, identity: str, party: Party) -> Tap:
         backlog, clock, framed, near = self._backlog, self._clock, self._framed, party is _CP

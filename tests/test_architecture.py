@@ -52,6 +52,7 @@ SEES: dict[str, tuple[str, ...]] = {
     "bridge.certificates": (),
     "bridge.limits": ("bridge.errors", "bridge.limits"),
     "bridge.listening": (),
+    "bridge.memory": (),
     "bridge.tasks": (),
     "bridge.lines": (),
     "bridge.logs": ("bridge.lines",),

@@ -10,7 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
-from bridge import config, logs
+from bridge import config, logs, memory
 from bridge.commands.notify import Notifier
 from bridge.commands.signals import on_stop
 from bridge.config import Settings
@@ -18,8 +18,6 @@ from bridge.errors import ConfigurationError
 from bridge.gateway import Gateway
 
 _log = logging.getLogger("bridge.serve")
-# More than Python's 700: some hundred messages.
-_NEW_OBJECTS = 20_000
 # Seconds that a line of the log may wait to be written with others.
 _LINGER = 0.25
 
@@ -41,21 +39,13 @@ async def _serve(settings: Settings, path: Path | None) -> None:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGHUP, _reload, gateway, path, notifier)
     await gateway.start()
-    _spare_the_collector()
+    memory.settle()
     gateway.resumed.add_done_callback(lambda resumed: gc.freeze())
     notifier.ready()
     notifier.watch(loop)
     await stop.wait()
     notifier.stopping(settings.gateway.drain_timeout)
     await gateway.close()
-
-
-def _spare_the_collector() -> None:
-    """What the start has made stays: a quarter of a million objects, most of them of the WSDLs, that need not be looked
-    at again. A message makes no cycles, so what is left can be looked at rarely."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_NEW_OBJECTS, 20, 100)
 
 
 def _reload(gateway: Gateway, path: Path | None, notifier: Notifier) -> None:

@@ -20,6 +20,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
+from bridge.memory import keep_what_is_freed
 from bridge.tasks import Tasks
 from tests.bench import messages
 
@@ -151,6 +152,7 @@ async def accepting(carry: Callable[[ServerConnection], Awaitable[None]]) -> int
 async def until_killed(said: object) -> None:
     """Say where it listens, and go on until the parent is gone."""
     gc.freeze()
+    keep_what_is_freed()
     print(said, flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 

@@ -87,11 +87,25 @@ class Journal(Observer):
         """A message was turned away before it became a Call. Of bytes that are no envelope the beginning is shown, for
         who wonders what it is (quirk 21)."""
         sender = by.value if peer is None and by is not None else peer
-        said = {"identity": identity, "peer": sender, "id": unique_id, "code": error.code.value}
-        if (more := self._due(identity, sender, error.why, by)) is not None:
-            _say(logging.WARNING, "refused", **said, reason=error.description, why=error.why.value, **more)
+        self._refused(identity, sender, error, unique_id, self._due(identity, sender, error.why, by))
         if data and _log.isEnabledFor(logging.DEBUG):
             _say(logging.DEBUG, "unreadable", peer=sender, octets=len(data), begins=_raw(data[:500]))
+
+    def turned_away(self, peer: str, error: BridgeError, times: int) -> None:
+        """Requests were turned away unread."""
+        self._refused(None, peer, error, None, self._due(None, peer, error.why, times=times))
+
+    def _refused(
+        self,
+        identity: str | None,
+        sender: str | None,
+        error: BridgeError,
+        unique_id: str | None,
+        more: dict[str, int] | None,
+    ) -> None:
+        if more is not None:
+            said = {"identity": identity, "peer": sender, "id": unique_id, "code": error.code.value}
+            _say(logging.WARNING, "refused", **said, reason=error.description, why=error.why.value, **more)
 
     def handshake_refused(self, identity: str | None, peer: str, status: int, reason: str, why: Why) -> None:
         """A WebSocket was not let in, or hung up on for what it did."""
@@ -100,11 +114,13 @@ class Journal(Observer):
             said = {"identity": identity, "peer": peer, "reason": f"{code} {status}: {reason}", "why": why.value}
             _say(logging.WARNING, what, **said, **more)
 
-    def _due(self, identity: str | None, peer: str | None, why: Why, by: Party | None = None) -> dict[str, int] | None:
+    def _due(
+        self, identity: str | None, peer: str | None, why: Why, by: Party | None = None, times: int = 1
+    ) -> dict[str, int] | None:
         """What a line about a refusal says of those that had none; None if this one has none either, since there was
         one for its source and reason within the last minute. At debug every one has its line."""
         known = identity is not None and why in _OF_THE_ADMITTED
-        held = self._gate.passes((identity if known else peer, by, why))
+        held = self._gate.passes((identity if known else peer, by, why), times)
         if held is None:
             return {} if _log.isEnabledFor(logging.DEBUG) else None
         return {"held_back": held} if held else {}

@@ -6,14 +6,13 @@ An Observer is told on the path of every message: it takes a note, it does not w
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from bridge.core.commands import Drop, Report
 from bridge.errors import BridgeError, Why
 from bridge.ocpp.actions import Party
 from bridge.ocpp.losses import Loss
 from bridge.ocpp.manners import Boot, Manners
-from bridge.ocpp.wire import Tap
+from bridge.ocpp.wire import Sighting, Tap
 
 
 class Observer:
@@ -47,6 +46,10 @@ class Observer:
     def handshake_refused(self, identity: str | None, peer: str, status: int, reason: str, why: Why) -> None:
         """A WebSocket was not let in, or hung up on for what it did: the HTTP status, or the close code; and why, in a
         line and in a word."""
+
+    def turned_away(self, peer: str, error: BridgeError, times: int) -> None:
+        """So many requests of `peer` were turned away before anybody has read them."""
+        self.refused(None, peer, error, None, Party.CHARGE_POINT, b"")
 
     def link_up(self, identity: str, party: Party, central_system: str) -> None:
         """The way to a party is open."""
@@ -106,6 +109,10 @@ class Audience(Observer):
         for observer in self._observers:
             observer.handshake_refused(identity, peer, status, reason, why)
 
+    def turned_away(self, peer: str, error: BridgeError, times: int) -> None:
+        for observer in self._observers:
+            observer.turned_away(peer, error, times)
+
     def link_up(self, identity: str, party: Party, central_system: str) -> None:
         for observer in self._observers:
             observer.link_up(identity, party, central_system)
@@ -131,8 +138,12 @@ class Audience(Observer):
         if len(taps) < 2:
             return taps[0] if taps else None
 
-        def all_told(*told: Any) -> None:
+        def tell(sighting: Sighting) -> None:
             for tap in taps:
-                tap(*told)
+                tap.tell(sighting)
 
-        return all_told
+        def settle() -> None:
+            for tap in taps:
+                tap.settle()
+
+        return Tap(taps[0].end, taps[0].clock, tell, settle)

@@ -194,6 +194,20 @@ def test_a_flood_of_refusals_is_a_line_a_minute() -> None:
     assert [line.rpartition(" ")[2] for line in lines[4:]] == ["held_back=99"] * 2 + ["held_back=199", "held_back=99"]
 
 
+def test_requests_that_nobody_read_are_told_in_sums() -> None:
+    now = 0.0
+    told = Journal(lambda: now)
+    error = Unavailable("the bridge is busy", why=Why.BUSY)
+    with logged() as lines:
+        for times in (1, 700, 2):
+            told.turned_away("192.0.2.1", error, times)
+        now = 61.0
+        told.turned_away("192.0.2.1", error, 5)
+    first, second = lines
+    assert "peer=192.0.2.1" in first and "why=busy" in first and "held_back" not in first
+    assert "held_back=706" in second
+
+
 def test_at_debug_every_refusal_has_its_line() -> None:
     with logged(logging.DEBUG) as lines:
         journal = Journal(lambda: 100.0)

@@ -133,6 +133,9 @@ class Meter(Observer, Collector):
     def handshake_refused(self, identity: str | None, peer: str, status: int, reason: str, why: Why) -> None:
         self._refused[why.value] += 1
 
+    def turned_away(self, peer: str, error: BridgeError, times: int) -> None:
+        self._refused[error.why.value] += times
+
     def link_down(self, identity: str, party: Party, central_system: str, reason: str) -> None:
         self._link_downs[party.value] += 1
 

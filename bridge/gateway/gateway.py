@@ -257,6 +257,7 @@ class Gateway:
             rules=limits.rules(settings.limits),
             most_waiting=settings.gateway.max_in_flight,
             refused=self._audience.refused,
+            turned_away=self._audience.turned_away,
         )
 
     def _json_server(self, name: str, websocket: WebSocket) -> JsonServer:

@@ -18,9 +18,9 @@ from bridge.errors import BridgeError, MessageError
 from bridge.ocpp.actions import Party
 from bridge.ocpp.losses import Loss
 from bridge.ocpp.manners import Manners, plain_manners
-from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Unanswered
+from bridge.ocpp.rpc import Answer, Call, CallError, Unanswered
 from bridge.ocpp.validation import refuse_losses
-from bridge.ocpp.wire import Kind, Tap
+from bridge.ocpp.wire import SEEN, Tap
 from bridge.ocppj import codec
 from bridge.ocppj.bounds import Bounded
 from bridge.ocppj.client import DialRefused, Target, dial
@@ -153,8 +153,10 @@ class WebSocketWay:
         self._link.send(answer)
 
     def send_frame(self, data: bytes) -> None:
-        if self._terms.tap is not None:
-            self._terms.tap(False, "json", "other", "", None, data)
+        if (tap := self._terms.tap) is not None:
+            tell, clock = tap.tell, tap.clock
+            tell((SEEN, tap.end, clock(), False, "json", "other", "", None, data))
+            tap.settle()
         self._link.send_frame(data)
 
     def on_call(self, call: Call) -> None:
@@ -364,10 +366,13 @@ class PostedWay:
         tap = self._reports.tap(self._party)
         if tap is None or not posted.sent:
             return
-        tap(False, "soap", "call", call.unique_id, call.action, posted.sent)
+        unique_id = call.unique_id
+        tell, clock = tap.tell, tap.clock
+        tell((SEEN, tap.end, clock(), False, "soap", "call", unique_id, None, posted.sent))
         if posted.received:
-            kind: Kind = "result" if isinstance(posted.answer, CallResult) else "error"
-            tap(True, "soap", kind, call.unique_id, call.action, posted.received)
+            kind = posted.answer.kind
+            tell, clock = tap.tell, tap.clock
+            tell((SEEN, tap.end, clock(), True, "soap", kind, unique_id, None, posted.received))
 
     def _forget(self) -> None:
         """DESIGN section 5: IdentityMismatch means that our address for it is stale."""

@@ -23,15 +23,16 @@ class Gate:
     def __len__(self) -> int:
         return len(self._last)
 
-    def passes(self, key: Hashable) -> int | None:
-        """How many of `key` were held since the last that was let through; None if this one is held too."""
+    def passes(self, key: Hashable, times: int = 1) -> int | None:
+        """How many of `key` were held since the last that was let through; None if this one is held too. It may stand
+        for several `times`, of which one is let through."""
         now = self._clock()
         at, held = self._last.get(key, (now - self._interval, 0))
         if now - at < self._interval:
-            self._last[key] = (at, held + 1)
+            self._last[key] = (at, held + times)
             return None
         self._last[key] = (now, 0)
         self._last.move_to_end(key)
         if len(self._last) > self._most:
             self._last.popitem(last=False)
-        return held
+        return held + times - 1

@@ -6,10 +6,9 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
-from http import HTTPStatus
 
-from bridge.errors import Why
 from bridge.limits.guard import Guarded
+from bridge.limits.sums import Sums
 from bridge.limits.turnstile import Entry, Turnstile
 
 _END = b"\r\n\r\n"
@@ -27,10 +26,12 @@ Refusal = Callable[[bytes, bool], bytes]
 
 
 class Queueing(Guarded):
-    """Its class has the Turnstile, and the response to what that refuses."""
+    """Its class has the Turnstile, the response to what that refuses, and what counts it."""
 
     turnstile: Turnstile
     refusal: Refusal
+    sums: Sums
+    """Of the requests that are refused, by IP address."""
     idle_timeout = 75.0  # seconds
     # Whether requests may be served without the library: until it is given one, and with it all that follows.
     _directly = True
@@ -145,7 +146,7 @@ class Queueing(Guarded):
     def _refuse(self, data: bytes) -> None:
         """Of a connection on which nothing was served yet nobody knows how long to keep it."""
         surplus = _still_to_come(data) if self._served else None
-        self.house.told(self._address, HTTPStatus.SERVICE_UNAVAILABLE, self.turnstile.full, Why.BUSY)
+        self.sums.add(self._address)
         if surplus is None:
             self._end(data)
             return

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+from msgspec import Struct
 
 Transport = Literal["soap", "json"]
 Kind = Literal["call", "result", "error", "other"]
 
 
-class Tap(Protocol):
-    """Who is told of all bytes to and from one party of a Charge Point, in their order. Told in the order of the
-    arguments, without their names, and nothing is made for it: every message comes by here, twice."""
+class End(NamedTuple):
+    """Of which Charge Point, and which of the two ends of its way: `near` is its own, not the Central System's."""
 
-    def __call__(
-        self, inbound: bool, transport: Transport, kind: Kind, unique_id: str, action: str | None, data: bytes, /
-    ) -> None:
-        """One message on one hop. `inbound`: the bridge received it. `unique_id` is that of the hop, "" where none
-        could be read; `action` is None where the bytes do not say it; `data` is a frame or an envelope."""
+    identity: str
+    near: bool
+
+
+SEEN = 0
+"""What a Sighting begins with, so that it can be told from other notes."""
+Sighting = tuple[int, End, float, bool, Transport, Kind, str, str | None, bytes]
+"""SEEN and `end`; when, by the Tap's `clock`; whether the bridge received it; how it came, and what it is; the UniqueId
+of the hop, "" where none could be read; the Action, if the bridge received a frame that says it; and the bytes, a
+frame or an envelope. It is no more than a tuple: four are made for each exchange."""
+
+
+class Tap(Struct, frozen=True):
+    """Who is told of all bytes to and from one `end`, in their order. To `tell` costs next to nothing; of what nothing
+    else will be observed, `settle` says so."""
+
+    end: End
+    clock: Callable[[], float]
+    tell: Callable[[Sighting], object]
+    settle: Callable[[], object]

@@ -19,7 +19,7 @@ from bridge.errors import BridgeError, ErrorCode, MessageError
 from bridge.ocpp.actions import Party
 from bridge.ocpp.manners import Boot, Manners, plain_manners
 from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Unanswered, UnopenedRequest, UnopenedResponse
-from bridge.ocpp.wire import Kind, Tap, Transport
+from bridge.ocpp.wire import SEEN, Tap
 from bridge.ocppj import codec
 from bridge.ocppj.bounds import Bounded, Bounds
 from bridge.ocppj.codec import CallFrame, ErrorFrame, FrameError, IgnoredFrame, ResultFrame
@@ -55,12 +55,6 @@ def _unheard(boot: Boot) -> None:
     """Nobody wants to know."""
 
 
-def _untapped(
-    inbound: bool, transport: Transport, kind: Kind, unique_id: str, action: str | None, data: bytes, /
-) -> None:
-    """Nobody wants to know."""
-
-
 def _unhurried() -> float:
     """It may send as much as it likes."""
     return 0.0
@@ -89,7 +83,7 @@ class Link:
         self._connection = connection
         self._owner = owner
         self._terms = terms
-        self._tap = terms.tap or _untapped
+        self._tap = terms.tap
         self._tasks = Tasks()
         self._masks = connection.protocol.side is Side.CLIENT
         # The one Call that is out (rule 9), so that its answer can be read: a frame does not say what it answers.
@@ -101,9 +95,9 @@ class Link:
         if isinstance(message, Call):
             self._ask(message)
         data = codec.encode(message)
-        if self._tap is not _untapped:
-            action = message.action if isinstance(message, Call) else None
-            self._tap(False, "json", _kind(message), message.unique_id, action, data)
+        if (tap := self._tap) is not None:
+            tell, clock = tap.tell, tap.clock
+            tell((SEEN, tap.end, clock(), False, "json", message.kind, message.unique_id, None, data))
         self.send_frame(data)
 
     def _ask(self, call: Call) -> None:
@@ -156,26 +150,28 @@ class Link:
         try:
             frame = codec.read_frame(data, self._terms.bounds.json_depth)
         except FrameError as error:
-            self._tap(True, "json", "other", error.unique_id or "", None, data)
+            if (tap := self._tap) is not None:
+                tell, clock = tap.tell, tap.clock
+                tell((SEEN, tap.end, clock(), True, "json", "other", error.unique_id or "", None, data))
             # OCPP-J 1.6 section 4.2.3: a CALLERROR answers a CALL, never an answer.
             refuse = self._owner.on_refused if _is_answer(data) else self._refuse
             refuse(error, error.unique_id)
             return
+        if (tap := self._tap) is not None:
+            tell, clock = tap.tell, tap.clock
+            tell((SEEN, tap.end, clock(), True, "json", frame.kind, frame.unique_id, frame.action, data))
         match frame:
             case CallFrame():
-                self._tap(True, "json", "call", frame.unique_id, frame.action, data)
                 self._receive_call(frame)
             case ResultFrame():
-                self._tap(True, "json", "result", frame.unique_id, None, data)
                 self._owner.on_answer(self._result(frame))
             case ErrorFrame():
-                self._tap(True, "json", "error", frame.unique_id, None, data)
                 self._owner.on_answer(frame.error)
             case IgnoredFrame() if self._terms.relay:
-                self._tap(True, "json", "other", "", None, data)
+                if tap is not None:
+                    tap.settle()  # no Call of it ends
                 self._owner.on_other(data)
             case IgnoredFrame():
-                self._tap(True, "json", "other", "", None, data)
                 self._owner.on_refused(MessageError(ErrorCode.FormationViolation, frame.reason), None)
 
     def _receive_call(self, frame: CallFrame) -> None:
@@ -216,10 +212,6 @@ class Link:
     def _refuse(self, error: MessageError, unique_id: str | None) -> None:
         self._owner.on_refused(error, unique_id)
         self.send(CallError.of(unique_id or _NO_ID, error))
-
-
-def _kind(message: Call | Answer) -> Kind:
-    return "call" if isinstance(message, Call) else "result" if isinstance(message, CallResult) else "error"
 
 
 def _is_answer(data: bytes) -> bool:

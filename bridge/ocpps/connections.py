@@ -14,6 +14,7 @@ from bridge.certificates import names_of
 from bridge.errors import Why
 from bridge.limits.guard import House
 from bridge.limits.queueing import Queueing, Refusal, is_doubtful, whole
+from bridge.limits.sums import Sums
 from bridge.limits.turnstile import Turnstile
 from bridge.ocpps.posts import Post, Posts, Respond, written
 from bridge.ocpps.replies import Reply
@@ -77,6 +78,7 @@ async def listen(
     house: House,
     turnstile: Turnstile,
     refusal: Refusal,
+    sums: Sums,
     taken: Taken,
     host: str,
     port: int,
@@ -89,6 +91,7 @@ async def listen(
         **house.attributes,
         "turnstile": turnstile,
         "refusal": staticmethod(refusal),
+        "sums": sums,
         "posts": Posts(),
         "taken": staticmethod(taken),
         "idle_timeout": idle_timeout,

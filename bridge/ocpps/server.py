@@ -23,9 +23,11 @@ from bridge import identity as identities
 from bridge import logs, paths
 from bridge.errors import AccessDenied, BridgeError, ErrorCode, MessageError, Unavailable, Why
 from bridge.limits.guard import House, Rules
+from bridge.limits.sums import Sums
 from bridge.limits.turnstile import Turnstile
 from bridge.listening import accept_no_more
 from bridge.ocpp.actions import Party
+from bridge.ocpp.wire import SEEN, Kind
 from bridge.ocpps import envelope as soap
 from bridge.ocpps.bodies import read_body
 from bridge.ocpps.busy import Busy
@@ -43,6 +45,10 @@ from bridge.tasks import Tasks
 _log = logging.getLogger("bridge.ocpps")
 # Seconds for responses under way when the listener closes.
 _LAST_WORDS = 0.5
+# Seconds after which it is told who was turned away unread.
+_SOON = 0.1
+# The IP address, why, and how often.
+TurnedAway = Callable[[str, BridgeError, int], None]
 # Above this size a response is compressed, for who accepts it (OCPP-S 1.6 section 6.1: peers support gzip and deflate).
 _WORTH_COMPRESSING = 4096
 # Paths whose meaning is at hand: each Charge Point may have one of its own.
@@ -53,8 +59,9 @@ _CODINGS: Mapping[str, Callable[[bytes], bytes]] = {"gzip": partial(gzip.compres
 class SoapServer:
     """The listener. `public_url` is its address as others see it, `elsewhere` what to tell a WebSocket that knocks.
 
-    `refused` is told of every message that was turned away before its Call was handled; `admits` says whether an IP
-    address may use this listener. `most_waiting` requests may wait until there is time to read them.
+    `refused` is told of every message that was turned away before its Call was handled, `turned_away` of those that
+    nobody had the time to read, in sums; `admits` says whether an IP address may use this listener. `most_waiting`
+    requests may wait until there is time to read them.
     """
 
     def __init__(
@@ -70,6 +77,7 @@ class SoapServer:
         rules: Rules = Rules(),  # noqa: B008  frozen
         most_waiting: int = 1000,
         refused: Refused,
+        turned_away: TurnedAway = lambda peer, error, times: None,
         name: str = "soap",
         admits: Callable[[str], bool] = lambda peer: True,
     ) -> None:
@@ -81,9 +89,11 @@ class SoapServer:
         self._max_body = max_body
         self._body_timeout = body_timeout
         self._refused = refused
+        self._turned_away = turned_away
         self._house = House(rules, self._hung_up)
         self._turnstile = Turnstile(_in_next_turn, most=most_waiting)
         self._busy = Busy(doors, self._turnstile.full)
+        self._sums = Sums(_soon, self._were_busy)
         self._idle_timeout = idle_timeout
         self._bounds = bounds
         self._tasks = Tasks()
@@ -100,7 +110,16 @@ class SoapServer:
         """Listen. Raises OSError where that is not possible."""
         self._manager = web.Server(self._serve)
         self._listening = await listen(
-            self._manager, self._house, self._turnstile, self._busy, self._take, host, port, tls, self._idle_timeout
+            self._manager,
+            self._house,
+            self._turnstile,
+            self._busy,
+            self._sums,
+            self._take,
+            host,
+            port,
+            tls,
+            self._idle_timeout,
         )
         self.address = self._listening.sockets[0].getsockname()[:2]
 
@@ -110,14 +129,18 @@ class SoapServer:
             await accept_no_more(self._listening)
             self._listening.close()
         self._turnstile.close()
+        self._sums.tell()
         await self._tasks.close()
         if self._manager is not None:
             await self._manager.shutdown(_LAST_WORDS)
 
     def _hung_up(self, peer: str, status: int, text: str, why: Why) -> None:
-        code = ErrorCode.InternalError if why is Why.BUSY else ErrorCode.FormationViolation
-        error = BridgeError(code, f"HTTP {status}: {text}", why=why)
+        error = BridgeError(ErrorCode.FormationViolation, f"HTTP {status}: {text}", why=why)
         self._refused(None, peer, error, None, Party.CHARGE_POINT, b"")
+
+    def _were_busy(self, peer: str, times: int) -> None:
+        text = f"HTTP 503: {self._turnstile.full}" + (f", {times} times" if times > 1 else "")
+        self._turned_away(peer, BridgeError(ErrorCode.InternalError, text, why=Why.BUSY), times)
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         response = await self._answer(request)
@@ -289,11 +312,16 @@ class SoapServer:
             )
             visit.respond(service.mismatch(exchange))
             return
-        _tapped(admission, exchange, visit.post.body)
+        if (tap := admission.tap) is not None:
+            tell, clock = tap.tell, tap.clock
+            tell((SEEN, tap.end, clock(), True, "soap", "call", exchange.unique_id, None, visit.post.body))
         service.answer(exchange, partial(self._replied, visit, admission, exchange))
 
     def _replied(self, visit: Visit, admission: Admission, exchange: Exchange, reply: Reply) -> None:
-        _tapped(admission, exchange, reply)
+        if (tap := admission.tap) is not None:
+            kind: Kind = "result" if reply.error is None else "error"
+            tell, clock = tap.tell, tap.clock
+            tell((SEEN, tap.end, clock(), False, "soap", kind, exchange.unique_id, None, reply.body))
         if reply.losses:
             admission.lost(reply.losses)
         if exchange.refusal is not None:
@@ -332,16 +360,6 @@ class Visit:
         self.service: SoapService | None = None
 
 
-def _tapped(admission: Admission, exchange: Exchange, data: bytes | Reply) -> None:
-    if admission.tap is None:
-        return
-    action = None if exchange.call is None else exchange.call.action
-    if isinstance(data, bytes):
-        admission.tap(True, "soap", "call", exchange.unique_id, action, data)
-    else:
-        admission.tap(False, "soap", "result" if data.error is None else "error", exchange.unique_id, action, data.body)
-
-
 def _settle(replied: asyncio.Future[Reply], reply: Reply) -> None:
     if not replied.done():  # who asked may have hung up
         replied.set_result(reply)
@@ -361,6 +379,10 @@ def _compressed(reply: Reply, post: Post) -> Reply:
 
 def _in_next_turn(do: Callable[[], None]) -> None:
     asyncio.get_running_loop().call_soon(do)
+
+
+def _soon(do: Callable[[], None]) -> None:
+    asyncio.get_running_loop().call_later(_SOON, do)
 
 
 def _authorization(post: Post) -> str | None:

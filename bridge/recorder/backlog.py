@@ -14,10 +14,12 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from itertools import repeat, starmap
 
 import msgspec
 
-from bridge.recorder.notes import Cost, Gap, Note, Seen
+from bridge.ocpp.wire import Sighting
+from bridge.recorder.notes import Cost, Gap, Note, Noted, Notes, Seen
 
 # Octets: some ten thousand exchanges or more, which take the thread a second or two when the load lessens; beside them,
 # joining holds as much as its own bound. What does not fit is lost.
@@ -32,16 +34,16 @@ _unpack = msgspec.msgpack.Decoder(list[Note]).decode
 
 class Backlog:
     """`wake` is set when there is something to take where there was nothing, after `asleep` was called. `append` is for
-    who cannot afford to call `put`: what is appended need not be a Note, but what it is packed as, and `look` is to be
-    called if nothing may follow."""
+    who cannot afford to call `put`, and `look` is to be called if nothing may follow."""
 
     def __init__(self, wake: threading.Event, most: int) -> None:
         self._wake = wake
         self._most = most
         # Put on one side by the event loop, at any time; taken off the other by whoever has the lock.
-        self._loose: deque[Note | tuple[object, ...]] = deque()
+        self._loose: deque[Noted] = deque()
+        self._notes = Notes()
         self._lock = threading.Lock()
-        self.append: Callable[[Note | tuple[object, ...]], None] = self._loose.append
+        self.append: Callable[[Noted], None] = self._loose.append
         self._packed: deque[tuple[bytes, int] | Future[None]] = deque()
         self._unpacked: list[Note] = []  # of what is being taken, the last first
         self._waiting = 0  # of those that are packed
@@ -60,12 +62,13 @@ class Backlog:
         """What waits in memory, packed."""
         return self._octets_in - self._octets_out
 
-    def put(self, note: Note) -> None:
+    def put(self, noted: Noted) -> None:
         """Have it taken, after all that was put before; it is lost if there is no room."""
+        append = self.append
         if self.full:
-            self.lost += not isinstance(note, Cost | Seen)  # of a message there are those, and one other
-            return
-        self.append(note)
+            self.lost += _is_of_a_message(noted)
+        else:
+            append(noted)
         if not self._woken or len(self._loose) >= TOGETHER:
             self.look()
 
@@ -73,10 +76,13 @@ class Backlog:
         """See to what is to be done when something was put."""
         if len(self._loose) >= TOGETHER:
             with self._lock:
-                self._pack_loose()
-            if self.octets > self._most and not self.full:
-                self.full = True
-                self.append(Gap())  # is taken when there is room at the latest
+                if self.full:
+                    self._loose.clear()
+                else:
+                    self._pack_loose()
+                    self.full = self.octets > self._most
+                if self.full:
+                    self.append(Gap())  # is taken when there is room at the latest
         if not self._woken:
             self._woken = True
             self._wake.set()
@@ -110,21 +116,28 @@ class Backlog:
 
     def _pack_loose(self) -> None:
         """Called with the lock held."""
-        notes = [self._loose.popleft() for _ in range(len(self._loose))]
+        noted = list(starmap(self._loose.popleft, repeat((), len(self._loose))))
         try:
+            notes = self._notes.of(noted)
             packed = _pack(notes)
         except UnicodeEncodeError:  # halves of surrogate pairs are no text, and cannot be recorded
-            notes = [note for note in notes if self._is_text(note)]
+            notes = [note for one in noted for note in self._as_text(one)]
             packed = _pack(notes)
         if notes:
             self._packed.append((packed, len(notes)))
             self._waiting += len(notes)
             self._octets_in += len(packed)
 
-    def _is_text(self, note: object) -> bool:
+    def _as_text(self, noted: Noted) -> list[Note | Sighting]:
         try:
-            _pack(note)
+            notes = self._notes.of([noted])
+            _pack(notes)
         except UnicodeEncodeError:
-            self.lost += not isinstance(note, Cost | tuple)
-            return False
-        return True
+            self.lost += _is_of_a_message(noted)
+            return []
+        return notes
+
+
+def _is_of_a_message(noted: Noted) -> bool:
+    """There is one of it, beside what was seen and what it cost."""
+    return not isinstance(noted, Cost | Seen | tuple)

@@ -171,10 +171,10 @@ def of_refusal(note: TurnedAway) -> Joined:
 
 def of_frame(number: int, seen: Seen) -> Joined:
     """A frame that is no Call and no answer, and was only passed on."""
-    party = Party.CHARGE_POINT if seen.near else Party.CENTRAL_SYSTEM
+    party = Party.CHARGE_POINT if seen.end.near else Party.CENTRAL_SYSTEM
     return Joined(
         number=number,
-        identity=seen.identity,
+        identity=seen.end.identity,
         at=seen.at,
         ended=seen.at,
         party=party,

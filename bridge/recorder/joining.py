@@ -12,7 +12,7 @@ from itertools import takewhile
 
 from bridge.ocpp.actions import Party
 from bridge.ocpp.losses import Loss
-from bridge.ocpp.wire import Transport
+from bridge.ocpp.wire import End, Transport
 from bridge.recorder import joined
 from bridge.recorder.joined import ANSWER_RECEIVED, ANSWER_SENT, BEYOND, NEAR, RECEIVED, SENT, Joined
 from bridge.recorder.notes import Cost, Dropped, Ended, Note, Seen, TurnedAway
@@ -72,7 +72,7 @@ class Joining:
 
     def _seen(self, seen: Seen) -> None:
         """Bytes went over a wire."""
-        hop = (seen.identity, seen.near, seen.unique_id)
+        hop = (*seen.end, seen.unique_id)
         awaited = self._awaited.get(hop, [])
         for index, (places, message) in enumerate(awaited):
             if (place := _place(seen, message.missing & places)) is not None:
@@ -110,7 +110,7 @@ class Joining:
         data = note.data
         if message.wires[RECEIVED] is None and data:
             transport: Transport = "soap" if data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<" else "json"
-            seen = Seen(note.at, note.identity, near, True, transport, "other", note.unique_id, None, data)
+            seen = Seen(End(note.identity, near), note.at, True, transport, "other", note.unique_id, None, data)
             message.fill(RECEIVED, seen)
         if (received := message.wires[RECEIVED]) is not None:
             message.action = received.action or joined.action_in(received.data)
@@ -201,7 +201,7 @@ class Joining:
     def _passed_on(self, seen: Seen) -> None:
         message = joined.of_frame(self._number(), seen)
         message.fill(RECEIVED, seen)
-        beyond = (seen.identity, not seen.near, seen.unique_id)
+        beyond = (seen.end.identity, not seen.end.near, seen.unique_id)
         for other in self._take(beyond):
             if message.wires[SENT] is None and not other.inbound and other.data == seen.data:
                 message.fill(SENT, other)

@@ -6,6 +6,8 @@ packed: what waits is octets in a row.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 from msgspec import Struct
 
@@ -14,19 +16,18 @@ from bridge.core.commands import Drop, Outcome, Report
 from bridge.ocpp.actions import Party
 from bridge.ocpp.losses import Loss
 from bridge.ocpp.rpc import CallError, CallResult, UnopenedRequest, UnopenedResponse
-from bridge.ocpp.wire import Kind, Transport
+from bridge.ocpp.wire import SEEN, End, Kind, Sighting, Transport
 
-SEEN = 0
-"""What a Seen begins with when it is packed; its fields follow."""
+# Frames whose Calls have not ended: more than there are Calls at once. What is forgotten costs time only.
+_MOST_FRAMED = 10_000
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class Seen(Struct, frozen=True, gc=False, array_like=True, tag=SEEN):
-    """What went over a wire, as a Tap is told; `near`: to or from the Charge Point; `at` is unix seconds."""
+    """A Sighting as it is unpacked; `at` is unix seconds."""
 
+    end: End
     at: float
-    identity: str
-    near: bool
     inbound: bool
     transport: Transport
     kind: Kind
@@ -105,8 +106,47 @@ class Gap(Struct, frozen=True, gc=False, array_like=True, tag=5):
 Note = Seen | Ended | Dropped | TurnedAway | Cost | Gap
 
 
-def ended(number: int, at: float, identity: str, report: Report, framed: bool) -> Ended:
-    """Of a Report."""
+class Ending(Struct, frozen=True, gc=False):
+    """What an Ended is made of when it is packed, so that this is done for a few of them together."""
+
+    number: int
+    at: float
+    identity: str
+    report: Report
+
+
+Noted = Note | Sighting | Ending
+
+
+class Notes:
+    """Makes notes of what was noted, as they are packed. It remembers what was sent as a frame."""
+
+    def __init__(self) -> None:
+        # UniqueIds of Calls that were sent so, and have not ended.
+        self._framed: set[str] = set()
+
+    def of(self, noted: Iterable[Noted]) -> list[Note | Sighting]:
+        """In their order. Raises UnicodeEncodeError for what is no text."""
+        notes: list[Note | Sighting] = []
+        for one in noted:
+            if isinstance(one, Ending):
+                notes.append(ended(one, framed=one.report.hop_id in self._framed))
+                self._framed.discard(one.report.hop_id)
+                continue
+            notes.append(one)
+            if type(one) is tuple and one[5] == "call" and not one[3] and one[4] == "json":
+                self._send(one[6])
+        return notes
+
+    def _send(self, unique_id: str) -> None:
+        if len(self._framed) >= _MOST_FRAMED:
+            self._framed.clear()
+        self._framed.add(unique_id)
+
+
+def ended(ending: Ending, *, framed: bool = False) -> Ended:
+    """`framed`: its request stands in the frame that was sent, and is left out."""
+    report = ending.report
     call, answer, outcome = report.call, report.answer, report.outcome
     payload, losses = call.payload, call.losses
     opened, understood = not isinstance(payload, UnopenedRequest), False
@@ -128,9 +168,9 @@ def ended(number: int, at: float, identity: str, report: Report, framed: bool) -
         error = {"code": answer.code, "description": answer.description, "details": answer.details}
         response = _encode(error)
     return Ended(
-        number,
-        at,
-        identity,
+        ending.number,
+        ending.at,
+        ending.identity,
         report.sender,
         report.operator,
         report.own,

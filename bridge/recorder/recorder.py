@@ -19,12 +19,12 @@ from bridge.errors import BridgeError, Why
 from bridge.observing import Observer
 from bridge.ocpp.actions import Party
 from bridge.ocpp.losses import Loss
-from bridge.ocpp.wire import Kind, Tap, Transport
+from bridge.ocpp.wire import End, Tap
 from bridge.recorder import joined, notes, reading
 from bridge.recorder.database import Bounds, Database
 from bridge.recorder.joined import Joined
 from bridge.recorder.messages import Message, Page, Recorded
-from bridge.recorder.notes import SEEN, Cost, TurnedAway
+from bridge.recorder.notes import Cost, Ending, TurnedAway
 from bridge.recorder.reading import Query
 from bridge.recorder.writer import Writer
 
@@ -32,9 +32,6 @@ _log = logging.getLogger("bridge.recorder")
 
 # Of what would lie in a file, this part may lie in memory.
 _OF_MEMORY = 10
-_CP = Party.CHARGE_POINT
-# Frames whose Calls have not ended: more than there are Calls at once. What is forgotten costs time only.
-_MOST_FRAMED = 10_000
 
 
 class Recorder(Observer):
@@ -60,8 +57,6 @@ class Recorder(Observer):
         self._clock = clock
         self._writer = Writer(self._database, path, id_tags=mask_id_tags, clock=clock)
         self._backlog = self._writer.backlog
-        # UniqueIds of Calls that were sent as frames, and have not ended.
-        self._framed: set[str] = set()
         self.on_message: Callable[[Message], None] | None = None
         """Called in the event loop when a message has ended or was refused, with the id that it will be read by. To be
         set only while somebody listens: making the Message costs something."""
@@ -92,40 +87,19 @@ class Recorder(Observer):
     # The Observer. What is put is done by the thread, in this order.
 
     def tap(self, identity: str, party: Party) -> Tap:
-        backlog, clock, framed, near = self._backlog, self._clock, self._framed, party is _CP
-        append = backlog.append
-
-        def tapped(
-            inbound: bool, transport: Transport, kind: Kind, unique_id: str, action: str | None, data: bytes, /
-        ) -> None:
-            if backlog.full:
-                return
-            # A Seen as it is packed: four times for each exchange, none need be made of it.
-            append((SEEN, clock(), identity, near, inbound, transport, kind, unique_id, action, data))
-            if kind == "other":  # nothing may follow
-                backlog.look()
-            if not inbound and kind == "call" and transport == "json":
-                if len(framed) >= _MOST_FRAMED:
-                    framed.clear()
-                framed.add(unique_id)
-
-        return tapped
+        end = End(identity, party is Party.CHARGE_POINT)
+        return Tap(end, self._clock, self._backlog.append, self._backlog.look)
 
     def lost(self, identity: str, losses: Sequence[Loss]) -> None:
         if losses:
             self._backlog.put(Cost(self._clock(), identity, tuple(losses)))
 
     def exchanged(self, identity: str, report: Report) -> None:
-        framed = report.hop_id in self._framed
-        if framed:
-            self._framed.remove(report.hop_id)  # type: ignore[arg-type]
-        if self._backlog.full and self.on_message is None:
-            self._backlog.lost += 1
-            return
-        number, now = self._writer.number(), self._clock()
-        self._backlog.put(notes.ended(number, now, identity, report, framed))
+        number, clock = self._writer.number, self._clock
+        ending = Ending(number(), clock(), identity, report)
+        self._backlog.put(ending)
         if self.on_message is not None:
-            self._tell(joined.of_end(notes.ended(number, now, identity, report, False)))
+            self._tell(joined.of_end(notes.ended(ending)))
 
     def dropped(self, identity: str, drop: Drop) -> None:
         note = notes.dropped(self._writer.number(), self._clock(), identity, drop)

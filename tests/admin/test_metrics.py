@@ -178,8 +178,9 @@ def test_what_is_turned_away_is_counted_by_its_reason() -> None:
     counted = meter()
     counted.refused("CP 1", "192.0.2.1", UnknownIdentity("CP 1"))
     counted.refused(None, None, Unavailable("busy", why=Why.BUSY))
+    counted.turned_away("192.0.2.1", Unavailable("busy", why=Why.BUSY), 7)
     counted.handshake_refused("CP 1", "192.0.2.1", 404, "no route", Why.NO_ROUTE)
-    assert told(counted, "refused_total") == {labels(reason="no_route"): 2, labels(reason="busy"): 1}
+    assert told(counted, "refused_total") == {labels(reason="no_route"): 2, labels(reason="busy"): 8}
 
 
 def test_what_else_happens_is_counted() -> None:

@@ -19,6 +19,14 @@ def test_once_a_minute() -> None:
     assert gate.passes("a") == 1
 
 
+def test_one_may_stand_for_many() -> None:
+    clock = Clock()
+    gate = Gate(clock)
+    assert [gate.passes("a", 10), gate.passes("a", 5), gate.passes("a")] == [9, None, None]
+    clock.now += 61
+    assert gate.passes("a", 3) == 8
+
+
 def test_a_flood_of_sources_does_not_fill_memory() -> None:
     clock = Clock()
     gate = Gate(clock, most=100)

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from bridge.errors import Why
 from bridge.limits.guard import House, Rules
+from bridge.limits.sums import Sums
 from bridge.limits.turnstile import Turnstile
 from bridge.ocpps.connections import Connection, listen
 from bridge.ocpps.posts import Post, Respond
@@ -32,6 +33,8 @@ class Stage:
         self._due: list[Callable[[], None]] = []
         self.turnstile = Turnstile(self._due.append, most=most, per_turn=1)
         self._house = House(Rules(), lambda peer, status, text, why: self.told.append(why))
+        self.refused = 0
+        self._sums = Sums(lambda tell: tell(), self._count)
         self._address = ("", 0)
         self._peers: list[Peer] = []
 
@@ -39,7 +42,9 @@ class Stage:
     async def listening(self) -> AsyncIterator[Stage]:
         manager = web.Server(self._serve)
         refusal: Callable[[bytes, bool], bytes] = lambda data, stays: AWAY if stays else LAST  # noqa: E731
-        server = await listen(manager, self._house, self.turnstile, refusal, self._take, "127.0.0.1", 0, None, 60)
+        server = await listen(
+            manager, self._house, self.turnstile, refusal, self._sums, self._take, "127.0.0.1", 0, None, 60
+        )
         self._address = server.sockets[0].getsockname()
         try:
             yield self
@@ -61,6 +66,10 @@ class Stage:
         assert isinstance(request.protocol, Connection)
         request.protocol.answered()
         return response
+
+    def _count(self, peer: str, times: int) -> None:
+        assert peer == "127.0.0.1"
+        self.refused += times
 
     def turn(self) -> None:
         due = self._due[:]
@@ -148,7 +157,7 @@ def test_who_is_refused_keeps_the_connection() -> None:
             assert await three.answer() == (503, b"busy")
             three.writer.write(bytes(1_000_000) + three.head(1) + b"c")
             assert await three.answer() == (503, b"busy")
-            assert stage.told == [Why.BUSY] * 3
+            assert (stage.told, stage.refused) == ([], 3)
             stage.turn()
             assert await two.answer() == (200, b"b")
             stage.turn()

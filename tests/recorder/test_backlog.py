@@ -9,11 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.core.commands import Outcome
+from bridge.core.commands import Outcome, Report
 from bridge.ocpp.actions import Party
 from bridge.ocpp.losses import Loss, Reason
-from bridge.recorder.backlog import Backlog
-from bridge.recorder.notes import SEEN, Cost, Dropped, Ended, Gap, Note, Seen, TurnedAway
+from bridge.ocpp.messages import HeartbeatRequest
+from bridge.ocpp.rpc import Call
+from bridge.ocpp.wire import SEEN, End
+from bridge.recorder.backlog import TOGETHER, Backlog
+from bridge.recorder.notes import Cost, Dropped, Ended, Ending, Gap, Note, Seen, TurnedAway, ended
 
 CP = Party.CHARGE_POINT
 # What a note of `note` takes besides its padding, at most.
@@ -26,9 +29,8 @@ maybe = texts | st.none()
 notes: st.SearchStrategy[Note] = st.one_of(
     st.builds(
         Seen,
+        end=st.builds(End, texts, st.booleans()),
         at=times,
-        identity=texts,
-        near=st.booleans(),
         inbound=st.booleans(),
         transport=st.sampled_from(["soap", "json"]),
         kind=st.sampled_from(["call", "result", "error", "other"]),
@@ -73,6 +75,11 @@ notes: st.SearchStrategy[Note] = st.one_of(
 
 def note(octets: int = 0) -> Dropped:
     return Dropped(1, 1.0, "A", CP, "f", "x" * octets)
+
+
+def report() -> Report:
+    call = Call(unique_id="n", action="Heartbeat", payload=HeartbeatRequest())
+    return Report(sender=CP, call=call, outcome=Outcome.RESULT, arrived=1.0, ended=2.0)
 
 
 def put(backlog: Backlog, octets: int) -> bool:
@@ -152,10 +159,35 @@ def test_what_is_no_text_is_lost_and_what_follows_is_not() -> None:
     assert all_of(backlog) == [note(), note(), end]
 
 
-def test_what_is_packed_already_is_a_note() -> None:
+def test_what_was_only_noted_becomes_a_note() -> None:
+    backlog, end = Backlog(threading.Event(), 1000), End("A", True)
+    ending = Ending(7, 2.5, "A", report())
+    backlog.append((SEEN, end, 1.5, False, "json", "call", "f", None, b"[]"))
+    backlog.put(ending)
+    assert all_of(backlog) == [Seen(end, 1.5, False, "json", "call", "f", None, b"[]"), ended(ending)]
+
+
+def test_what_is_no_text_in_it_is_lost_alone() -> None:
     backlog = Backlog(threading.Event(), 1000)
-    backlog.append((SEEN, 1.5, "A", True, False, "json", "call", "f", None, b"[]"))
-    assert all_of(backlog) == [Seen(1.5, "A", True, False, "json", "call", "f", None, b"[]")]
+    backlog.put(Ending(7, 2.5, "\ud800", report()))
+    backlog.append((SEEN, End("\ud800", True), 1.5, False, "json", "call", "f", None, b"[]"))
+    backlog.put(note())
+    assert backlog.take() == note()
+    assert (backlog.lost, len(backlog)) == (1, 0)  # of a message there is one end
+
+
+def test_while_it_is_full_what_is_appended_does_not_pile_up() -> None:
+    backlog = Backlog(threading.Event(), 1000)
+    while not backlog.full:
+        backlog.put(note(100))
+    packed = len(backlog)
+    for _ in range(10 * TOGETHER):
+        backlog.append((SEEN, End("A", True), 1.5, False, "json", "call", "f", None, b"[]"))
+        backlog.put(Ending(7, 2.5, "A", report()))
+    assert len(backlog) < packed + TOGETHER
+    assert backlog.lost == 10 * TOGETHER
+    taken = all_of(backlog)
+    assert Gap() in taken and not any(isinstance(one, Ended) for one in taken)
 
 
 @given(

@@ -10,18 +10,18 @@ from bridge.core.commands import Outcome, Report
 from bridge.ocpp.actions import Party
 from bridge.ocpp.messages import HeartbeatRequest, HeartbeatResponse
 from bridge.ocpp.rpc import Call, CallResult
-from bridge.ocpp.wire import Kind
+from bridge.ocpp.wire import End, Kind
 from bridge.recorder import joining
 from bridge.recorder.joined import Joined
 from bridge.recorder.joining import GRACE, PATIENCE, Joining
-from bridge.recorder.notes import Ended, Gap, Note, Seen, ended
+from bridge.recorder.notes import Ended, Ending, Gap, Note, Seen, ended
 
 CP, CS = Party.CHARGE_POINT, Party.CENTRAL_SYSTEM
 NOW = 1000.0
 
 
 def seen(party: Party, unique_id: str, data: str, *, inbound: bool, kind: Kind = "call") -> Seen:
-    return Seen(NOW, "A", party is CP, inbound, "json", kind, unique_id, None, data.encode())
+    return Seen(End("A", party is CP), NOW, inbound, "json", kind, unique_id, None, data.encode())
 
 
 def end(number: int = 7, unique_id: str = "n", hop_id: str | None = "f") -> Ended:
@@ -36,7 +36,7 @@ def end(number: int = 7, unique_id: str = "n", hop_id: str | None = "f") -> Ende
         sent=None if hop_id is None else 1.5,
         answer=CallResult(unique_id=unique_id, payload=payload),
     )
-    return ended(number, NOW, "A", report, False)
+    return ended(Ending(number, NOW, "A", report))
 
 
 NOTES: list[Note] = [

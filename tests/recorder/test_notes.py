@@ -13,7 +13,8 @@ from bridge.ocpp.enums import ChargePointStatus
 from bridge.ocpp.losses import Loss, Reason
 from bridge.ocpp.messages import StatusNotificationRequest, StatusNotificationResponse
 from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Unanswered, UnopenedRequest, UnopenedResponse
-from bridge.recorder.notes import ended
+from bridge.ocpp.wire import SEEN, End, Transport
+from bridge.recorder.notes import Ended, Ending, Noted, Notes, ended
 
 CP = Party.CHARGE_POINT
 LOSS = (Loss(message="StatusNotificationRequest", path="x", reason=Reason.ROUNDED),)
@@ -31,11 +32,15 @@ def report(call: Call = CALL, answer: Answer | None = None, **more: Any) -> Repo
     return Report(call=call, answer=answer, **values)
 
 
+def of(report: Report, *, framed: bool = False) -> Ended:
+    return ended(Ending(1, 5.0, "A", report), framed=framed)
+
+
 RESULT = CallResult(unique_id="n", payload=StatusNotificationResponse(), losses=LOSS)
 
 
 def test_a_model_is_kept_as_its_json() -> None:
-    note = ended(1, 5.0, "A", report(answer=RESULT, hop_id="f", sent=1.5), False)
+    note = of(report(answer=RESULT, hop_id="f", sent=1.5))
     assert (note.request, note.response) == (b'{"connectorId":1,"status":"Available","errorCode":"NoError"}', b"{}")
     assert (note.opened, note.understood, note.answered, note.losses) == (True, True, True, LOSS * 2)
     assert (note.why, note.hop_id, note.arrived, note.sent, note.ended) == (None, "f", 1.0, 1.5, 2.0)
@@ -43,14 +48,14 @@ def test_a_model_is_kept_as_its_json() -> None:
 
 def test_what_was_not_opened_is_kept_as_it_is() -> None:
     answer = CallResult(unique_id="n", payload=UnopenedResponse(raw=msgspec.Raw(b'{"b": 2}')))
-    note = ended(1, 5.0, "A", report(RELAYED, answer), False)
+    note = of(report(RELAYED, answer))
     assert (note.request, note.response) == (b'{"a": 1}', b'{"b": 2}')
     assert (note.opened, note.understood) == (False, False)
 
 
 def test_a_request_that_stands_in_a_frame_is_not_kept_twice() -> None:
-    assert ended(1, 5.0, "A", report(), True).request is None
-    assert ended(1, 5.0, "A", report(RELAYED), True).request is None
+    assert of(report(), framed=True).request is None
+    assert of(report(RELAYED), framed=True).request is None
 
 
 @pytest.mark.parametrize(
@@ -66,6 +71,24 @@ def test_a_request_that_stands_in_a_frame_is_not_kept_twice() -> None:
     ],
 )
 def test_what_is_no_result(answer: Answer | None, response: bytes | None, answered: bool) -> None:
-    note = ended(1, 5.0, "A", report(answer=answer, outcome=Outcome.ERROR), False)
+    note = of(report(answer=answer, outcome=Outcome.ERROR))
     assert (note.response, note.answered, note.understood) == (response, answered, False)
     assert note.why
+
+
+def sent(unique_id: str, transport: Transport) -> Noted:
+    return (SEEN, End("A", False), 1.0, False, transport, "call", unique_id, None, b"x")
+
+
+def test_a_frame_that_was_sent_is_remembered_until_its_call_has_ended() -> None:
+    notes = Notes()
+    ends = [Ending(number, 5.0, "A", report(hop_id="f")) for number in range(3)]
+    noted = notes.of([sent("f", "soap"), ends[0], sent("f", "json"), ends[1], ends[2]])
+    assert [note.request is None for note in noted if isinstance(note, Ended)] == [False, True, False]
+
+
+def test_frames_whose_calls_never_end_are_forgotten() -> None:
+    notes, end = Notes(), Ending(1, 5.0, "A", report(hop_id="0"))
+    notes.of([sent(str(number), "json") for number in range(10_001)])
+    (noted,) = notes.of([end])
+    assert isinstance(noted, Ended) and noted.request is not None

@@ -20,7 +20,7 @@ from bridge.ocpp.losses import Loss, Reason
 from bridge.ocpp.messages import AuthorizeRequest, AuthorizeResponse, HeartbeatRequest, HeartbeatResponse
 from bridge.ocpp.rpc import Call, CallResult, Unanswered, UnopenedRequest, UnopenedResponse
 from bridge.ocpp.types import IdTagInfo
-from bridge.ocpp.wire import Kind, Transport
+from bridge.ocpp.wire import SEEN, Kind, Transport
 from bridge.recorder import Message, Recorded, Recorder
 from bridge.recorder.recorder import path_beside
 
@@ -42,28 +42,40 @@ async def recording(url: str = "memory:", **bounds: Any) -> AsyncIterator[Record
         recorder.close()
 
 
-Wire = tuple[bool, Transport, Kind, str, str | None, bytes]
-
-
-def wire(unique_id: str, data: bytes, *, inbound: bool, kind: Kind = "call", transport: Transport = "json") -> Wire:
-    return inbound, transport, kind, unique_id, None, data
+def tell(
+    recorder: Recorder,
+    identity: str,
+    party: Party,
+    unique_id: str,
+    data: bytes,
+    *,
+    inbound: bool,
+    kind: Kind = "call",
+    transport: Transport = "json",
+    action: str | None = None,
+) -> None:
+    """Bytes go over a wire."""
+    tap = recorder.tap(identity, party)
+    tap.tell((SEEN, tap.end, tap.clock(), inbound, transport, kind, unique_id, action, data))
+    if kind == "other":
+        tap.settle()
 
 
 def authorize(recorder: Recorder, identity: str = "CP 1", number: int = 1, *, late: bool = False) -> None:
     """A SOAP Charge Point asks, a JSON Central System answers; `late`: our answer's bytes come last, as they do."""
     near, far = f"n{number}", f"f{number}"
     answer = b'[3,"f",{"idTagInfo":{"status":"Accepted"}}]'
-    recorder.tap(identity, CP)(*wire(near, b"<a><idTag>ANNA</idTag></a>", inbound=True, transport="soap"))
-    recorder.tap(identity, CS)(*wire(far, b'[2,"f","Authorize",{"idTag":"ANNA"}]', inbound=False))
-    recorder.tap(identity, CS)(*wire(far, answer, inbound=True, kind="result"))
-    told = wire(near, b"<a><status>Accepted</status></a>", inbound=False, kind="result", transport="soap")
+    tell(recorder, identity, CP, near, b"<a><idTag>ANNA</idTag></a>", inbound=True, transport="soap")
+    tell(recorder, identity, CS, far, b'[2,"f","Authorize",{"idTag":"ANNA"}]', inbound=False)
+    tell(recorder, identity, CS, far, answer, inbound=True, kind="result")
+    told = b"<a><status>Accepted</status></a>"
     if not late:
-        recorder.tap(identity, CP)(*told)
+        tell(recorder, identity, CP, near, told, inbound=False, kind="result", transport="soap")
     call = Call(unique_id=near, action="Authorize", payload=AuthorizeRequest(idTag="ANNA"))
     result = CallResult(unique_id=near, payload=AuthorizeResponse(idTagInfo=IdTagInfo(status="Accepted")))  # type: ignore[arg-type]
     recorder.exchanged(identity, report(call, Outcome.RESULT, result, far))
     if late:
-        recorder.tap(identity, CP)(*told)
+        tell(recorder, identity, CP, near, told, inbound=False, kind="result", transport="soap")
 
 
 def report(call: Call, outcome: Outcome, answer: Any, hop_id: str | None = None, **more: Any) -> Report:
@@ -158,11 +170,9 @@ def test_what_was_turned_away() -> None:
     async def walk() -> None:
         async with recording() as recorder:
             broken = b'[2,"7","Authorize",{}]'
-            recorder.tap("CP 1", CP)(*wire("7", broken, inbound=True))
+            tell(recorder, "CP 1", CP, "7", broken, inbound=True)
             recorder.refused("CP 1", None, MessageError(ErrorCode.TypeConstraintViolation, "idTag is missing"), "7", CP)
-            recorder.tap("CP 1", CP)(
-                *wire("7", b'[4,"7","TypeConstraintViolation","",{}]', inbound=False, kind="error")
-            )
+            tell(recorder, "CP 1", CP, "7", b'[4,"7","TypeConstraintViolation","",{}]', inbound=False, kind="error")
             recorder.refused(None, "10.0.0.1", MessageError(ErrorCode.FormationViolation, "no XML"), data=b"\xff\x00")
             recorder.refused("CP 9", "10.0.0.2", UnknownIdentity("CP 9"), data=b"<Envelope><Body><authorizeRequest/>")
             recorder.handshake_refused("CP 8", "10.0.0.3", 404, "no such place", Why.WRONG_ADDRESS)
@@ -202,7 +212,7 @@ def test_octets_that_are_no_text() -> None:
 def test_an_answer_that_went_nowhere() -> None:
     async def walk() -> None:
         async with recording() as recorder:
-            recorder.tap("CP 1", CS)(*wire("f", b'[3,"f",{}]', inbound=True, kind="result"))
+            tell(recorder, "CP 1", CS, "f", b'[3,"f",{}]', inbound=True, kind="result")
             recorder.dropped("CP 1", Drop(party=CS, unique_id="f", reason="it answers no Call that is out"))
             message = await last_of(recorder)
             assert (message.outcome, message.hop_id) == ("dropped", "f")
@@ -380,7 +390,7 @@ def test_the_request_is_that_of_the_frame_that_was_sent() -> None:
             recorder.exchanged("CP 1", report(call, Outcome.UNANSWERED, None, "f"))
             message = await last_of(recorder)
             assert bytes(message.request.model) == b'{"idTag":"***"}' and message.request.sent is None
-            recorder.tap("CP 1", CS)(*wire("g", b'[2,"g","Authorize",{"idTag":"ANNA"', inbound=False))
+            tell(recorder, "CP 1", CS, "g", b'[2,"g","Authorize",{"idTag":"ANNA"', inbound=False)
             recorder.exchanged("CP 1", report(call, Outcome.UNANSWERED, None, "g"))
             message = await last_of(recorder)
             assert message.request.model is None and message.request.sent is not None
@@ -538,10 +548,10 @@ def test_what_is_passed_on_as_it_was_is_masked_on_both_sides() -> None:
                 unique_id="n", action="Authorize", payload=UnopenedRequest(raw=msgspec.Raw(b'{"idTag":"ANNA"}'))
             )
             result = CallResult(unique_id="n", payload=UnopenedResponse(raw=msgspec.Raw(b"{}")))
-            recorder.tap("CP 1", CP)(*wire("n", frame, inbound=True))
-            recorder.tap("CP 1", CS)(*wire("n", frame, inbound=False))
-            recorder.tap("CP 1", CS)(*wire("n", b'[3,"n",{}]', inbound=True, kind="result"))
-            recorder.tap("CP 1", CP)(*wire("n", b'[3, "n", {}]', inbound=False, kind="result"))
+            tell(recorder, "CP 1", CP, "n", frame, inbound=True)
+            tell(recorder, "CP 1", CS, "n", frame, inbound=False)
+            tell(recorder, "CP 1", CS, "n", b'[3,"n",{}]', inbound=True, kind="result")
+            tell(recorder, "CP 1", CP, "n", b'[3, "n", {}]', inbound=False, kind="result")
             recorder.exchanged("CP 1", report(call, Outcome.RESULT, result, "n"))
             message = await last_of(recorder)
             halves = (message.request, message.response)

@@ -29,8 +29,8 @@ _OTHERS: dict[str, int] = {
     "websockets": logging.WARNING,
     "zeep": logging.WARNING,
 }
-# That wait to be written. Nothing else is done meanwhile: less than a millisecond.
-_MOST_LINES = 250
+# That wait to be written. Nothing else is done meanwhile: half a millisecond.
+_MOST_LINES = 100
 # What is said, when, and of what.
 _Said = tuple[Sentence, float, tuple[str, ...], float]
 

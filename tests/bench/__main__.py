@@ -37,7 +37,9 @@ time that the subject spent on an exchange, and the shares of their cores that t
 the subject's own where it had all of its core. Run it on a machine where nothing else does; where something does, "of
 floor by CPU" is nearer the truth than "of floor".
 
-floor   the same hops and sizes on bare aiohttp and websockets, nothing parsed
+floor   the same hops and sizes on bare aiohttp and websockets, nothing parsed. As they come, their processes may or may
+        not keep the memory that they free, by chance, which is a third of their time; "memory kept" are told to, as
+        the bridge is
 stock   Spyne as it comes, validator lxml; where the bridge is a SOAP client, zeep in threads
 bridge  `ocpp-bridge serve`, limits per peer raised, recorder off, POSTs on kept connections; as it ships in all else:
         log at info, to a file; store on disk. The rows below it change one thing each, and "change" is that of

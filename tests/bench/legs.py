@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from msgspec import Struct
 
 from tests.bench import messages, parties
+from tests.bench.floor import MEMORY_KEPT
 from tests.bench.load import Work
 from tests.bench.parties import CENTRAL_SYSTEM_SERVICE, CHARGE_POINT_SERVICE, JsonCentralSystem, paired
 from tests.bench.subject import Bridge, Subject, bare, bridge
@@ -47,21 +48,22 @@ class Measured(Struct, kw_only=True):
     work: Working
 
 
+_FLOORS = ("floor", f"floor, {MEMORY_KEPT}")
 _PLAIN = ("bridge", "bridge, log_level warning", "bridge, recording", "bridge, TLS")
 # Only towards Charge Points has a POST a connection of its own: towards Central Systems they are always kept.
 _POSTS = ("bridge", "bridge, a connection per Call", "bridge, log_level warning", "bridge, recording")
 LEGS = {
     leg.name: leg
     for leg in (
-        Leg(name="soap-json", title="SOAP -> JSON", subjects=("floor", "stock", *_PLAIN), whole=True),
-        Leg(name="json-json", title="JSON -> JSON", subjects=("floor", *_PLAIN)),
+        Leg(name="soap-json", title="SOAP -> JSON", subjects=(*_FLOORS, "stock", *_PLAIN), whole=True),
+        Leg(name="json-json", title="JSON -> JSON", subjects=(*_FLOORS, *_PLAIN)),
         Leg(
             name="json-soap",
             title="JSON -> SOAP",
-            subjects=("floor", "stock", *_PLAIN),
+            subjects=(*_FLOORS, "stock", *_PLAIN),
             soap_central=True,
         ),
-        Leg(name="soap-soap", title="SOAP -> SOAP", subjects=("floor", *_PLAIN), soap_central=True),
+        Leg(name="soap-soap", title="SOAP -> SOAP", subjects=(*_FLOORS, *_PLAIN), soap_central=True),
         Leg(
             name="commands-soap",
             title="JSON Central System -> SOAP Charge Point",
@@ -72,7 +74,7 @@ LEGS = {
         Leg(
             name="commands-json",
             title="JSON Central System -> JSON Charge Point",
-            subjects=("floor", *_PLAIN),
+            subjects=(*_FLOORS, *_PLAIN),
             actions=messages.COMMANDS,
         ),
     )
@@ -97,10 +99,10 @@ def _subject(leg: Leg, kind: str, url: str, callback: str, count: int) -> Abstra
     if kind in _OTHERWISE:
         protocol = "ocpp1.6s" if leg.soap_central else "ocpp1.6j"
         return bridge(Bridge(central_system=url, protocol=protocol, **_OTHERWISE[kind]))  # type: ignore[arg-type]
-    module, _, per_call = kind.partition(", ")
+    module, _, variant = kind.partition(", ")
     if callback:
-        return bare(module, "commands", url, callback, str(count), "per-call" if per_call else "kept")
-    return bare(module, "json-json" if leg.name == "commands-json" else leg.name, url)
+        return bare(module, "commands", url, callback, str(count), "per-call" if variant else "kept")
+    return bare(module, "json-json" if leg.name == "commands-json" else leg.name, url, *filter(None, [variant]))
 
 
 async def _soap(

@@ -18,9 +18,9 @@ from bridge.errors import BridgeError, MessageError
 from bridge.ocpp.actions import Party
 from bridge.ocpp.losses import Loss
 from bridge.ocpp.manners import Manners, plain_manners
-from bridge.ocpp.rpc import Answer, Call, CallError, Unanswered
+from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Unanswered
 from bridge.ocpp.validation import refuse_losses
-from bridge.ocpp.wire import SEEN, Tap
+from bridge.ocpp.wire import SEEN, Kind, Tap
 from bridge.ocppj import codec
 from bridge.ocppj.bounds import Bounded
 from bridge.ocppj.client import DialRefused, Target, dial
@@ -154,8 +154,7 @@ class WebSocketWay:
 
     def send_frame(self, data: bytes) -> None:
         if (tap := self._terms.tap) is not None:
-            tell, clock = tap.tell, tap.clock
-            tell((SEEN, tap.end, clock(), False, "json", "other", "", None, data))
+            tap.tell((SEEN, tap.end, tap.clock(), False, "json", "other", "", None, data))
             tap.settle()
         self._link.send_frame(data)
 
@@ -370,8 +369,7 @@ class PostedWay:
         tell, clock = tap.tell, tap.clock
         tell((SEEN, tap.end, clock(), False, "soap", "call", unique_id, None, posted.sent))
         if posted.received:
-            kind = posted.answer.kind
-            tell, clock = tap.tell, tap.clock
+            kind: Kind = "result" if isinstance(posted.answer, CallResult) else "error"
             tell((SEEN, tap.end, clock(), True, "soap", kind, unique_id, None, posted.received))
 
     def _forget(self) -> None:

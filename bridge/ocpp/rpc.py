@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from msgspec import Raw, Struct, field
 
 from bridge.errors import BridgeError, ErrorCode
 from bridge.ocpp.losses import Loss
 from bridge.ocpp.messages import Request, Response
-from bridge.ocpp.wire import Kind
 
 
 class UnopenedRequest(Request, frozen=True, kw_only=True):
@@ -27,7 +26,6 @@ class UnopenedResponse(Response, frozen=True, kw_only=True):
 class Call(Struct, frozen=True, kw_only=True):
     """A request. `unique_id` is its name on this hop: OCPP-J's UniqueId, or OCPP-S's MessageID."""
 
-    kind: ClassVar[Kind] = "call"
     unique_id: str
     action: str
     payload: Request
@@ -37,7 +35,6 @@ class Call(Struct, frozen=True, kw_only=True):
 class CallResult(Struct, frozen=True, kw_only=True):
     """The answer that was asked for. A status such as Rejected is one too, never an error (rule 16)."""
 
-    kind: ClassVar[Kind] = "result"
     unique_id: str
     payload: Response
     losses: tuple[Loss, ...] = ()
@@ -50,7 +47,6 @@ _LONGEST = 255
 class CallError(Struct, frozen=True, kw_only=True):
     """The other party's refusal. `code` as it was written: peers use codes that no table has."""
 
-    kind: ClassVar[Kind] = "error"
     unique_id: str
     code: str
     description: str = ""
@@ -71,7 +67,6 @@ class Unanswered(Struct, frozen=True, kw_only=True):
     (OCPP-S errata 3.2, rule 55): each transport says it in its own way.
     """
 
-    kind: ClassVar[Kind] = "error"
     unique_id: str
     reason: str
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 from functools import cache
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta, Raw, Struct
@@ -24,7 +24,6 @@ from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Unanswered, Uno
 from bridge.ocpp.shapes import plain, shape_of
 from bridge.ocpp.tolerance import FROM_JSON, mend
 from bridge.ocpp.validation import json_value, message_error, record_of
-from bridge.ocpp.wire import Kind
 
 P = TypeVar("P", bound=Struct)
 
@@ -50,7 +49,6 @@ _UniqueId = Annotated[str, Meta(min_length=1, max_length=MAX_UNIQUE_ID)]
 class CallFrame(Struct, frozen=True, array_like=True, tag=_CALL, forbid_unknown_fields=True):
     """`[2, unique_id, action, payload]`"""
 
-    kind: ClassVar[Kind] = "call"
     unique_id: _UniqueId
     action: str
     payload: Raw
@@ -59,8 +57,6 @@ class CallFrame(Struct, frozen=True, array_like=True, tag=_CALL, forbid_unknown_
 class ResultFrame(Struct, frozen=True, array_like=True, tag=_CALL_RESULT, forbid_unknown_fields=True):
     """`[3, unique_id, payload]`"""
 
-    kind: ClassVar[Kind] = "result"
-    action: ClassVar[None] = None
     unique_id: _UniqueId
     payload: Raw
 
@@ -68,8 +64,6 @@ class ResultFrame(Struct, frozen=True, array_like=True, tag=_CALL_RESULT, forbid
 class ErrorFrame(Struct, frozen=True):
     """`[4, unique_id, code, description, details]`, tolerant of what peers put there."""
 
-    kind: ClassVar[Kind] = "error"
-    action: ClassVar[None] = None
     error: CallError
 
     @property
@@ -80,9 +74,6 @@ class ErrorFrame(Struct, frozen=True):
 class IgnoredFrame(Struct, frozen=True):
     """OCPP-J 1.6 section 4.1.3: an unknown message type SHALL be ignored."""
 
-    kind: ClassVar[Kind] = "other"
-    unique_id: ClassVar[str] = ""
-    action: ClassVar[None] = None
     reason: str
 
 

@@ -19,7 +19,7 @@ from bridge.errors import BridgeError, ErrorCode, MessageError
 from bridge.ocpp.actions import Party
 from bridge.ocpp.manners import Boot, Manners, plain_manners
 from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Unanswered, UnopenedRequest, UnopenedResponse
-from bridge.ocpp.wire import SEEN, Tap
+from bridge.ocpp.wire import SEEN, Kind, Tap
 from bridge.ocppj import codec
 from bridge.ocppj.bounds import Bounded, Bounds
 from bridge.ocppj.codec import CallFrame, ErrorFrame, FrameError, IgnoredFrame, ResultFrame
@@ -92,12 +92,15 @@ class Link:
 
     def send(self, message: Call | Answer) -> None:
         """Send it after what was sent before. What is still unsent when the connection ends is lost with it."""
+        kind: Kind = "call"
         if isinstance(message, Call):
             self._ask(message)
+        else:
+            kind = "result" if isinstance(message, CallResult) else "error"
         data = codec.encode(message)
         if (tap := self._tap) is not None:
             tell, clock = tap.tell, tap.clock
-            tell((SEEN, tap.end, clock(), False, "json", message.kind, message.unique_id, None, data))
+            tell((SEEN, tap.end, clock(), False, "json", kind, message.unique_id, None, data))
         self.send_frame(data)
 
     def _ask(self, call: Call) -> None:
@@ -151,28 +154,38 @@ class Link:
             frame = codec.read_frame(data, self._terms.bounds.json_depth)
         except FrameError as error:
             if (tap := self._tap) is not None:
-                tell, clock = tap.tell, tap.clock
-                tell((SEEN, tap.end, clock(), True, "json", "other", error.unique_id or "", None, data))
+                tap.tell((SEEN, tap.end, tap.clock(), True, "json", "other", error.unique_id or "", None, data))
             # OCPP-J 1.6 section 4.2.3: a CALLERROR answers a CALL, never an answer.
             refuse = self._owner.on_refused if _is_answer(data) else self._refuse
             refuse(error, error.unique_id)
             return
-        if (tap := self._tap) is not None:
-            tell, clock = tap.tell, tap.clock
-            tell((SEEN, tap.end, clock(), True, "json", frame.kind, frame.unique_id, frame.action, data))
+        tap = self._tap
         match frame:
             case CallFrame():
+                if tap is not None:
+                    tell, clock = tap.tell, tap.clock
+                    tell((SEEN, tap.end, clock(), True, "json", "call", frame.unique_id, frame.action, data))
                 self._receive_call(frame)
             case ResultFrame():
+                if tap is not None:
+                    tell, clock = tap.tell, tap.clock
+                    tell((SEEN, tap.end, clock(), True, "json", "result", frame.unique_id, None, data))
                 self._owner.on_answer(self._result(frame))
             case ErrorFrame():
-                self._owner.on_answer(frame.error)
-            case IgnoredFrame() if self._terms.relay:
                 if tap is not None:
-                    tap.settle()  # no Call of it ends
-                self._owner.on_other(data)
+                    tap.tell((SEEN, tap.end, tap.clock(), True, "json", "error", frame.unique_id, None, data))
+                self._owner.on_answer(frame.error)
             case IgnoredFrame():
-                self._owner.on_refused(MessageError(ErrorCode.FormationViolation, frame.reason), None)
+                if tap is not None:
+                    tap.tell((SEEN, tap.end, tap.clock(), True, "json", "other", "", None, data))
+                    tap.settle()  # no Call of it ends
+                self._ignored(frame, data)
+
+    def _ignored(self, frame: IgnoredFrame, data: bytes) -> None:
+        if self._terms.relay:
+            self._owner.on_other(data)
+        else:
+            self._owner.on_refused(MessageError(ErrorCode.FormationViolation, frame.reason), None)
 
     def _receive_call(self, frame: CallFrame) -> None:
         try:

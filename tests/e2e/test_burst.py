@@ -22,12 +22,13 @@ def test_some_hundred_at_once_are_all_served() -> None:
 def test_more_than_may_wait_are_refused() -> None:
     async def walk() -> None:
         told = settings("ws://127.0.0.1:1/", gateway={"max_in_flight": 1})
-        async with running(told) as gateway:
-            with logged() as lines:
+        with logged() as lines:
+            async with running(told) as gateway:
                 some = [post(gateway, envelope(identity="CP 1")) for _ in range(40)]
                 answers = await asyncio.gather(*some)
-            assert {answer.status for answer in answers} == {503}
-            assert {answer.fault and answer.fault[1] for answer in answers} == {f"{{{CS}}}InternalError"}
-            assert [line for line in lines if "too many requests wait already" in line]
+        assert {answer.status for answer in answers} == {503}
+        assert {answer.fault and answer.fault[1] for answer in answers} == {f"{{{CS}}}InternalError"}
+        # Told in a sum, at the latest when the listener closes.
+        assert [line for line in lines if "too many requests wait already" in line]
 
     run(walk(), within=60)

@@ -562,7 +562,7 @@ def test_a_thousand_charge_points_come_back_spread_over_some_seconds() -> None:
             first, last = central.begun[0], central.begun[-1]
             assert first - went >= 1
             assert last - first > 3
-            in_a_second = Counter(int(moment - first) for moment in central.begun)
-            assert max(in_a_second.values()) <= THOUSAND / 3
+            # A machine that pauses brings the early ones together; it brings no late one forward.
+            assert sum(moment - first > 2 for moment in central.begun) > THOUSAND / 4
 
     run(walk())

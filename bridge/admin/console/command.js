@@ -52,7 +52,9 @@ class Command {
   #choose(action) {
     this.action = action;
     this.payload = {};
-    history.replaceState(null, "", `#/charge-points/${encodeURIComponent(this.identity)}/command/${encodeURIComponent(action)}`);
+    const page = `#/charge-points/${encodeURIComponent(this.identity)}/command`;
+    // Who went elsewhere before the actions were here has changed the address already, and is shown that page next.
+    if (location.hash.startsWith(page)) history.replaceState(null, "", `${page}/${encodeURIComponent(action)}`);
     this.#draw();
   }
 

@@ -290,6 +290,31 @@ def test_with_a_token_it_asks_for_it_and_goes_where_one_wanted() -> None:
 # Steering
 
 
+# Somebody leaves just when the actions are here, before the page has drawn them and before it is told that it is left.
+_LEAVES = """
+const real = window.fetch;
+window.fetch = async (...asked) => {
+  const answer = await real(...asked);
+  if (!answer.url.endsWith("/actions")) return answer;
+  const text = await answer.text();
+  location.hash = "#/addresses";
+  return { ok: answer.ok, status: answer.status, headers: answer.headers, text: async () => text };
+};
+"""
+
+
+def test_who_leaves_before_a_page_is_complete_gets_where_he_goes() -> None:
+    async def walk() -> None:
+        async with staged() as stage:
+            await stage.greet()
+            async with console(stage.browser, stage.base) as somebody:
+                await somebody.page.add_init_script(_LEAVES)
+                await somebody.open(PAGES["command"].rpartition("/command")[0] + "/command")
+                await expect(somebody.page.get_by_role("heading", level=1)).to_have_text("Addresses")
+
+    run(walk(), WITHIN)
+
+
 def test_a_command_is_checked_before_it_is_sent() -> None:
     async def walk() -> None:
         async with staged() as stage:

@@ -6,8 +6,8 @@ import gc
 
 # More than Python's 700: some hundred messages.
 _NEW_OBJECTS = 20_000
-# Octets. Just below the most that the GNU allocator takes as a measure.
-_LARGE = 32 * 1024 * 1024 - 65_536
+# Octets: four times what asyncio asks for. Of free memory twice as much is kept.
+_LARGE = 1024 * 1024
 
 
 def settle() -> None:

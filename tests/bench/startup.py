@@ -16,7 +16,8 @@ from bridge.store import ChargePointRecord, Store
 from tests.bench import parties, posts
 from tests.bench.figures import Figure, Plan, figure, table
 from tests.bench.load import GOOD
-from tests.bench.subject import Bridge, allow_files, configuration, ended, free_ports, launched, serving
+from tests.bench.subject import Bridge, allow_files, configuration, ended, launched, serving
+from tests.ports import free_port
 
 
 class Started(Struct, frozen=True, kw_only=True):
@@ -81,7 +82,7 @@ async def _start(folder: Path, full: Path, stored: int, number: int) -> _Run:
     own.mkdir()
     file = own / "bridge.db"
     shutil.copy(full, file)
-    ports = free_ports(3)
+    ports = [free_port() for _ in range(3)]
     async with parties.json_central_system() as central:
         configured, _ = configuration(Bridge(central_system=central.url, store=str(file)), own, ports)
         begun = time.perf_counter()

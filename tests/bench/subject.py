@@ -6,19 +6,19 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import socket
 import ssl
 import sys
 import tempfile
 import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from msgspec import Struct
 
 from tests.authority import Authority
+from tests.ports import free_port
 
 try:
     import resource
@@ -77,15 +77,6 @@ def allow_files(count: int) -> str:
     return ""
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens at."""
-    with ExitStack() as held:  # all at once, so that none is found twice
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
-
-
 async def launched(command: Sequence[str], log: Path, *, stdout: int = DEVNULL) -> Process:
     """A process on the first core. What it says on standard error goes to the file `log`."""
     with log.open("wb") as stderr:
@@ -119,7 +110,7 @@ async def bare(module: str, *arguments: str) -> AsyncIterator[Subject]:
 async def bridge(configured: Bridge) -> AsyncIterator[Subject]:
     """`ocpp-bridge serve`, ready."""
     with tempfile.TemporaryDirectory() as folder:
-        ports = free_ports(3)
+        ports = [free_port() for _ in range(3)]
         file, tls = configuration(configured, Path(folder), ports)
         log = Path(folder) / "log"
         process = await launched(["-m", "bridge", "serve", "--config", str(file)], log)

@@ -22,7 +22,8 @@ from bridge.config import Admin, Listen, Secret
 from bridge.errors import ConfigurationError
 from bridge.gateway import Gateway
 from bridge.simulators.json_central_system import JsonCentralSystem
-from tests.e2e.stage import Backstage, charge_point, envelope, free_port, post, running, settings
+from tests.e2e.stage import Backstage, charge_point, envelope, post, running, settings
+from tests.ports import free_port
 
 Said = Callable[..., tuple[int, str, str]]
 

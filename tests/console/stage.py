@@ -18,7 +18,8 @@ from bridge.gateway import Gateway
 from bridge.simulators.json_central_system import JsonCentralSystem
 from bridge.simulators.soap_charge_point import SoapChargePoint
 from tests.console.browser import started
-from tests.e2e.stage import CS, SOAP12, WSA, address_of, charge_point, free_port, reachable, running, settings
+from tests.e2e.stage import CS, SOAP12, WSA, address_of, charge_point, reachable, running, settings
+from tests.ports import free_port
 
 IDENTITY = "RDAM 1"
 _AT_ONCE = 40

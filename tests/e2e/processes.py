@@ -19,7 +19,8 @@ import bridge
 from bridge.simulators.wire import Payload
 from bridge.store import Store
 from bridge.tasks import Tasks
-from tests.e2e.stage import AT_MOST, free_port
+from tests.e2e.stage import AT_MOST
+from tests.ports import free_port
 
 _ROOT = Path(bridge.__file__).parents[1]
 _CONFIGURATION = """

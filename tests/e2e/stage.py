@@ -13,7 +13,6 @@ import io
 import json
 import logging
 import re
-import socket
 import threading
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
@@ -44,6 +43,7 @@ from bridge.simulators.json_charge_point import JsonChargePoint
 from bridge.simulators.soap_central_system import SoapCentralSystem
 from bridge.simulators.soap_charge_point import SoapChargePoint
 from bridge.simulators.wire import Payload
+from tests.ports import free_port
 from tests.reference import OFFICIAL_WSDL
 
 T = TypeVar("T")
@@ -115,14 +115,6 @@ def run(walk: Coroutine[Any, Any, T], within: float = 2 * AT_MOST) -> T:
         return await asyncio.wait_for(walk, within)
 
     return asyncio.run(bounded())
-
-
-def free_port() -> int:
-    """A port where nobody listens, at any address."""
-    with socket.socket() as probe:
-        probe.bind(("0.0.0.0", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 # The gateway.

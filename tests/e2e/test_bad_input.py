@@ -32,7 +32,6 @@ from tests.e2e.stage import (
     charge_point,
     command,
     envelope,
-    free_port,
     listening,
     logged,
     post,
@@ -42,6 +41,7 @@ from tests.e2e.stage import (
     sender,
     settings,
 )
+from tests.ports import free_port
 
 LIMIT = 20_000
 HEARTBEAT = f'<heartbeatRequest xmlns="{CS}"/>'

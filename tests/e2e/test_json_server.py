@@ -35,7 +35,6 @@ from tests.e2e.stage import (
     charge_point,
     dialled,
     envelope,
-    free_port,
     leg,
     listening,
     logged,
@@ -46,6 +45,7 @@ from tests.e2e.stage import (
     settings,
     soap_central_system,
 )
+from tests.ports import free_port
 
 CHARGE_POINT_SERVICE = "/services/ChargePointService"
 RESET = f'<resetRequest xmlns="{CP}"><type>Soft</type></resetRequest>'

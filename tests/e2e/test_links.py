@@ -32,7 +32,6 @@ from tests.e2e.stage import (
     command,
     envelope,
     fault,
-    free_port,
     listening,
     logged,
     post,
@@ -43,6 +42,7 @@ from tests.e2e.stage import (
     settings,
     stage,
 )
+from tests.ports import free_port
 
 # Long enough for a message to be answered on a busy machine, short enough to wait for the end of.
 BRIEF = {"call_timeout": 1}

@@ -30,6 +30,7 @@ from tests.e2e.stage import (
     sender,
     settings,
 )
+from tests.ports import free_port
 
 CONFIGURATION = """
 [gateway]
@@ -239,9 +240,7 @@ def test_a_gateway_that_cannot_start_leaves_nothing_behind() -> None:
         async with RawCentralSystem() as central, running(settings(central.url)) as first:
             told = settings(central.url)
             host, port = first.admin_address
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                free = probe.getsockname()[1]
+            free = free_port()
             soap = Soap(listen=Listen("127.0.0.1", free))
             taken = type(told)(soap=(soap,), admin=Admin(listen=Listen(host, port)))
             with pytest.raises(OSError, match=rf"admin\.listen: cannot listen at 127\.0\.0\.1:{port}: "):

@@ -169,7 +169,8 @@ def configuration(bridge: Bridge, folder: Path, ports: Sequence[int]) -> tuple[P
         "callback_networks": ["127.0.0.0/8"],
     }
     raised = ("connections", "connections_per_address", "messages_per_second", "messages_burst")
-    limits: dict[str, object] = dict.fromkeys(raised, most)
+    # All connections are opened before anything is measured, and wait for their turn.
+    limits: dict[str, object] = {"header_timeout": 3600, "idle_timeout": 3600, **dict.fromkeys(raised, most)}
     store = f"sqlite:///{bridge.store or folder / 'bridge.db'}"
     system: dict[str, object] = {
         "protocol": bridge.protocol,

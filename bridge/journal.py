@@ -87,23 +87,24 @@ class Journal(Observer):
         """A message was turned away before it became a Call. Of bytes that are no envelope the beginning is shown, for
         who wonders what it is (quirk 21)."""
         sender = by.value if peer is None and by is not None else peer
-        self._refused(identity, sender, error, unique_id, self._due(identity, sender, error.why, by))
+        self._refused(identity, sender, error, unique_id, by)
         if data and _log.isEnabledFor(logging.DEBUG):
             _say(logging.DEBUG, "unreadable", peer=sender, octets=len(data), begins=_raw(data[:500]))
 
     def turned_away(self, peer: str, error: BridgeError, times: int) -> None:
         """Requests were turned away unread."""
-        self._refused(None, peer, error, None, self._due(None, peer, error.why, times=times))
+        self._refused(None, peer, error, times=times)
 
     def _refused(
         self,
         identity: str | None,
         sender: str | None,
         error: BridgeError,
-        unique_id: str | None,
-        more: dict[str, int] | None,
+        unique_id: str | None = None,
+        by: Party | None = None,
+        times: int = 1,
     ) -> None:
-        if more is not None:
+        if (more := self._due(identity, sender, error.why, by, times)) is not None:
             said = {"identity": identity, "peer": sender, "id": unique_id, "code": error.code.value}
             _say(logging.WARNING, "refused", **said, reason=error.description, why=error.why.value, **more)
 

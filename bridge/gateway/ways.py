@@ -366,11 +366,10 @@ class PostedWay:
         if tap is None or not posted.sent:
             return
         unique_id = call.unique_id
-        tell, clock = tap.tell, tap.clock
-        tell((SEEN, tap.end, clock(), False, "soap", "call", unique_id, None, posted.sent))
+        tap.tell((SEEN, tap.end, tap.clock(), False, "soap", "call", unique_id, None, posted.sent))
         if posted.received:
             kind: Kind = "result" if isinstance(posted.answer, CallResult) else "error"
-            tell((SEEN, tap.end, clock(), True, "soap", kind, unique_id, None, posted.received))
+            tap.tell((SEEN, tap.end, tap.clock(), True, "soap", kind, unique_id, None, posted.received))
 
     def _forget(self) -> None:
         """DESIGN section 5: IdentityMismatch means that our address for it is stale."""

@@ -27,8 +27,8 @@ frame or an envelope. It is no more than a tuple: four are made for each exchang
 
 
 class Tap(Struct, frozen=True):
-    """Who is told of all bytes to and from one `end`, in their order. To `tell` costs next to nothing (less if it is a
-    local name when it is called); of what nothing else will be observed, `settle` says so."""
+    """Who is told of all bytes to and from one `end`, in their order. To `tell` costs next to nothing; of what
+    nothing else will be observed, `settle` says so."""
 
     end: End
     clock: Callable[[], float]

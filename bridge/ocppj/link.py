@@ -99,8 +99,7 @@ class Link:
             kind = "result" if isinstance(message, CallResult) else "error"
         data = codec.encode(message)
         if (tap := self._tap) is not None:
-            tell, clock = tap.tell, tap.clock
-            tell((SEEN, tap.end, clock(), False, "json", kind, message.unique_id, None, data))
+            tap.tell((SEEN, tap.end, tap.clock(), False, "json", kind, message.unique_id, None, data))
         self.send_frame(data)
 
     def _ask(self, call: Call) -> None:
@@ -163,13 +162,11 @@ class Link:
         match frame:
             case CallFrame():
                 if tap is not None:
-                    tell, clock = tap.tell, tap.clock
-                    tell((SEEN, tap.end, clock(), True, "json", "call", frame.unique_id, frame.action, data))
+                    tap.tell((SEEN, tap.end, tap.clock(), True, "json", "call", frame.unique_id, frame.action, data))
                 self._receive_call(frame)
             case ResultFrame():
                 if tap is not None:
-                    tell, clock = tap.tell, tap.clock
-                    tell((SEEN, tap.end, clock(), True, "json", "result", frame.unique_id, None, data))
+                    tap.tell((SEEN, tap.end, tap.clock(), True, "json", "result", frame.unique_id, None, data))
                 self._owner.on_answer(self._result(frame))
             case ErrorFrame():
                 if tap is not None:

@@ -77,7 +77,7 @@ class SoapServer:
         rules: Rules = Rules(),  # noqa: B008  frozen
         most_waiting: int = 1000,
         refused: Refused,
-        turned_away: TurnedAway = lambda peer, error, times: None,
+        turned_away: TurnedAway,
         name: str = "soap",
         admits: Callable[[str], bool] = lambda peer: True,
     ) -> None:
@@ -313,15 +313,13 @@ class SoapServer:
             visit.respond(service.mismatch(exchange))
             return
         if (tap := admission.tap) is not None:
-            tell, clock = tap.tell, tap.clock
-            tell((SEEN, tap.end, clock(), True, "soap", "call", exchange.unique_id, None, visit.post.body))
+            tap.tell((SEEN, tap.end, tap.clock(), True, "soap", "call", exchange.unique_id, None, visit.post.body))
         service.answer(exchange, partial(self._replied, visit, admission, exchange))
 
     def _replied(self, visit: Visit, admission: Admission, exchange: Exchange, reply: Reply) -> None:
         if (tap := admission.tap) is not None:
             kind: Kind = "result" if reply.error is None else "error"
-            tell, clock = tap.tell, tap.clock
-            tell((SEEN, tap.end, clock(), False, "soap", kind, exchange.unique_id, None, reply.body))
+            tap.tell((SEEN, tap.end, tap.clock(), False, "soap", kind, exchange.unique_id, None, reply.body))
         if reply.losses:
             admission.lost(reply.losses)
         if exchange.refusal is not None:

@@ -64,11 +64,10 @@ class Backlog:
 
     def put(self, noted: Noted) -> None:
         """Have it taken, after all that was put before; it is lost if there is no room."""
-        append = self.append
         if self.full:
             self.lost += _is_of_a_message(noted)
         else:
-            append(noted)
+            self.append(noted)
         if not self._woken or len(self._loose) >= TOGETHER:
             self.look()
 

@@ -134,8 +134,10 @@ class Notes:
                 self._framed.discard(one.report.hop_id)
                 continue
             notes.append(one)
-            if type(one) is tuple and one[5] == "call" and not one[3] and one[4] == "json":
-                self._send(one[6])
+            if type(one) is tuple:
+                _, _, _, inbound, transport, kind, unique_id, _, _ = one
+                if kind == "call" and transport == "json" and not inbound:
+                    self._send(unique_id)
         return notes
 
     def _send(self, unique_id: str) -> None:

@@ -95,8 +95,7 @@ class Recorder(Observer):
             self._backlog.put(Cost(self._clock(), identity, tuple(losses)))
 
     def exchanged(self, identity: str, report: Report) -> None:
-        number, clock = self._writer.number, self._clock
-        ending = Ending(number(), clock(), identity, report)
+        ending = Ending(self._writer.number(), self._clock(), identity, report)
         self._backlog.put(ending)
         if self.on_message is not None:
             self._tell(joined.of_end(notes.ended(ending)))

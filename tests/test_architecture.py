@@ -66,6 +66,7 @@ SEES: dict[str, tuple[str, ...]] = {
             "bridge.limits.gate",
             "bridge.masking",
             "bridge.observing",
+            "bridge.ocppj.codec",
             "bridge.recorder",
             *_MODEL,
         ),

@@ -260,7 +260,7 @@ HIDDEN = "*** (it names a credential)"
 def test_what_is_only_passed_on_is_shown_as_it_is_or_not_at_all(raw: bytes, shown: str) -> None:
     """Between two JSON parties nobody has looked at what it says; 2.0.1 and its SetVariables included."""
     assert journal.payload(UnopenedRequest(raw=Raw(raw))) == shown
-    assert journal.payload(UnopenedResponse(raw=Raw(raw))) == shown
+    assert journal.payload(UnopenedResponse(raw=Raw(raw), frame=b"")) == shown
 
 
 @pytest.mark.parametrize(
@@ -284,7 +284,7 @@ def test_a_call_that_is_only_passed_on_shows_no_credential() -> None:
         outcome=Outcome.RESULT,
         arrived=1.0,
         ended=2.0,
-        answer=CallResult(unique_id="1", payload=UnopenedResponse(raw=Raw(secret))),
+        answer=CallResult(unique_id="1", payload=UnopenedResponse(raw=Raw(secret), frame=b"")),
     )
     with logged(logging.DEBUG) as lines:
         Journal().exchanged("CP 1", report)

@@ -64,11 +64,12 @@ class Note(Struct, frozen=True, kw_only=True):
 
 
 class Drop(Struct, frozen=True, kw_only=True):
-    """Say that an answer from `party` goes nowhere, and why."""
+    """Say that an answer from `party` goes nowhere, and why. `frame` is what it came in, if it was to be passed on."""
 
     party: Party
     unique_id: str
     reason: str
+    frame: bytes = b""
 
 
 class Outcome(StrEnum):

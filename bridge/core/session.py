@@ -65,7 +65,7 @@ from bridge.ocpp.messages import (
     StopTransactionResponse,
     TriggerMessageRequest,
 )
-from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Unanswered
+from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Unanswered, frame_of
 
 CHARGE_POINT, CENTRAL_SYSTEM = Party.CHARGE_POINT, Party.CENTRAL_SYSTEM
 _PARTIES = (CHARGE_POINT, CENTRAL_SYSTEM)
@@ -225,7 +225,7 @@ class Session:
                 return
         if pending.abandoned:
             reason = f"the {pending.sender.value} that asked is gone"
-            self._commands.append(Drop(party=event.party, unique_id=event.answer.unique_id, reason=reason))
+            self._drop(event, reason)
         self._end(pending, answer, outcome_of(answer), event.at)
         if triggered:
             self._say_again(triggered, event.at)
@@ -233,7 +233,7 @@ class Session:
     def _on_late_answer(self, event: AnswerReceived) -> None:
         """Rules 4 and 18. What the Charge Point was told nothing about, it sends again: it gets this answer then, not a
         second transaction."""
-        unique_id, reason = event.answer.unique_id, "it answers no Call that is out"
+        reason = "it answers no Call that is out"
         late = self._late.asked(event.party, event.answer)
         if late is not None and not self._is_answered(late[0].mark, event.at):
             reason = "it comes too late, and is kept for the repetition"
@@ -241,10 +241,14 @@ class Session:
             answer, aliases = self._learn(*late)
             record = _answered(pending, answer)
             assert record is not None
-            self._late.keep(unique_id, record)
-            self._commands.append(Keep(key=unique_id, records=(*aliases, record)))
+            self._late.keep(answer.unique_id, record)
+            self._commands.append(Keep(key=answer.unique_id, records=(*aliases, record)))
             self._note(pending, answer)
-        self._commands.append(Drop(party=event.party, unique_id=unique_id, reason=reason))
+        self._drop(event, reason)
+
+    def _drop(self, event: AnswerReceived, reason: str) -> None:
+        unique_id, frame = event.answer.unique_id, frame_of(event.answer)
+        self._commands.append(Drop(party=event.party, unique_id=unique_id, reason=reason, frame=frame))
 
     def _repeat(self, answered: Answered, at: float) -> None:
         """Rule 18. What has come again meanwhile, and is not sent again yet, need not be."""

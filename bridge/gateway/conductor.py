@@ -48,7 +48,7 @@ from bridge.ocpp.actions import Party
 from bridge.ocpp.losses import Loss
 from bridge.ocpp.manners import Boot, Manners
 from bridge.ocpp.messages import BootNotificationResponse
-from bridge.ocpp.rpc import Answer, Call, CallResult, Unanswered
+from bridge.ocpp.rpc import Answer, Call, CallResult, Unanswered, frame_of
 from bridge.ocpp.wire import Tap
 
 
@@ -213,7 +213,7 @@ class Conductor:
         except Unavailable as error:
             refusal = Unanswered(unique_id=call.unique_id, reason=error.description)
             self.ways[party].send_answer(key, refusal)
-            self._observer.refused(self.identity, None, error, call.unique_id, party)
+            self._observer.refused(self.identity, None, error, call.unique_id, party, frame_of(call))
             return
         if party is Party.CHARGE_POINT:
             self._keeping.heard(self.identity)

@@ -12,15 +12,21 @@ from bridge.ocpp.messages import Request, Response
 
 
 class UnopenedRequest(Request, frozen=True, kw_only=True):
-    """A request between two JSON parties: what is only passed on is not opened."""
+    """A request between two JSON parties: what is only passed on is not opened. `frame` is what it came in, b"" if it
+    came in none."""
 
     raw: Raw
+    frame: bytes = b""
 
 
 class UnopenedResponse(Response, frozen=True, kw_only=True):
-    """The answer to an UnopenedRequest."""
+    """The answer to an UnopenedRequest, and what it came in."""
 
     raw: Raw
+    frame: bytes
+
+
+UNOPENED = (UnopenedRequest, UnopenedResponse)
 
 
 class Call(Struct, frozen=True, kw_only=True):
@@ -76,3 +82,15 @@ class Unanswered(Struct, frozen=True, kw_only=True):
 
 
 Answer = CallResult | CallError | Unanswered
+
+
+def is_passed_on(message: Call | Answer) -> bool:
+    """Whether it goes from one JSON party to the other with the payload that it came with, octet for octet."""
+    return isinstance(message, Call | CallResult) and isinstance(message.payload, UNOPENED)
+
+
+def frame_of(message: Call | Answer) -> bytes:
+    """What it came in, if it is passed on; else b""."""
+    if isinstance(message, Call | CallResult) and isinstance(message.payload, UNOPENED):
+        return message.payload.frame
+    return b""

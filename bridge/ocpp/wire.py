@@ -23,12 +23,13 @@ SEEN = 0
 Sighting = tuple[int, End, float, bool, Transport, Kind, str, str | None, bytes]
 """SEEN and `end`; when, by the Tap's `clock`; whether the bridge received it; how it came, and what it is; the UniqueId
 of the hop, "" where none could be read; the Action, if the bridge received a frame that says it; and the bytes, a
-frame or an envelope. It is no more than a tuple: four are made for each exchange."""
+frame or an envelope. It is no more than a tuple: up to four are made for an exchange."""
 
 
 class Tap(Struct, frozen=True):
-    """Who is told of all bytes to and from one `end`, in their order. To `tell` costs next to nothing; of what
-    nothing else will be observed, `settle` says so."""
+    """Who is told of all bytes to and from one `end`, in their order, but for what one JSON party says to the other:
+    such messages hold the frames that they came in, and what is sent on differs by its name alone. To `tell` costs next
+    to nothing; of what nothing else will be observed, `settle` says so."""
 
     end: End
     clock: Callable[[], float]

@@ -20,7 +20,7 @@ from bridge.ocpp.actions import ACTIONS, SECURITY_EXTENSIONS, Action, Party
 from bridge.ocpp.losses import Loss, Reason
 from bridge.ocpp.manners import BOOT_FIELDS, PLAIN, Boot, Manners
 from bridge.ocpp.messages import MeterValuesRequest, StopTransactionRequest
-from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Unanswered, UnopenedRequest, UnopenedResponse
+from bridge.ocpp.rpc import UNOPENED, Answer, Call, CallError, CallResult, Unanswered
 from bridge.ocpp.shapes import plain, shape_of
 from bridge.ocpp.tolerance import FROM_JSON, mend
 from bridge.ocpp.validation import json_value, message_error, record_of
@@ -37,7 +37,6 @@ _DEPTH = 32
 _CALL, _CALL_RESULT, _CALL_ERROR = 2, 3, 4
 _SALVAGED_ID = re.compile(r'\s*\[\s*2\s*,\s*"([^"\\]{1,36})"')
 _encoder = msgspec.json.Encoder(decimal_format="number")
-_UNOPENED = (UnopenedRequest, UnopenedResponse)
 # Where temperatures stand, and how their unit is spelled.
 _READINGS: dict[type[Any], str] = {MeterValuesRequest: "meterValue", StopTransactionRequest: "transactionData"}
 _TEMPERATURES = frozenset({"Celsius", "Celcius"})
@@ -272,7 +271,7 @@ def encode(message: Call | Answer) -> bytes:
 
 
 def _content(payload: Struct) -> Struct | Raw:
-    return payload.raw if isinstance(payload, _UNOPENED) else payload
+    return payload.raw if isinstance(payload, UNOPENED) else payload
 
 
 def _encode_error(error: CallError) -> bytes:

@@ -18,7 +18,16 @@ from websockets.protocol import Side, State
 from bridge.errors import BridgeError, ErrorCode, MessageError
 from bridge.ocpp.actions import Party
 from bridge.ocpp.manners import Boot, Manners, plain_manners
-from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Unanswered, UnopenedRequest, UnopenedResponse
+from bridge.ocpp.rpc import (
+    Answer,
+    Call,
+    CallError,
+    CallResult,
+    Unanswered,
+    UnopenedRequest,
+    UnopenedResponse,
+    is_passed_on,
+)
 from bridge.ocpp.wire import SEEN, Kind, Tap
 from bridge.ocppj import codec
 from bridge.ocppj.bounds import Bounded, Bounds
@@ -98,9 +107,13 @@ class Link:
         else:
             kind = "result" if isinstance(message, CallResult) else "error"
         data = codec.encode(message)
-        if (tap := self._tap) is not None:
-            tap.tell((SEEN, tap.end, tap.clock(), False, "json", kind, message.unique_id, None, data))
+        if not is_passed_on(message):
+            self._tell(False, kind, message.unique_id, data)
         self.send_frame(data)
+
+    def _tell(self, inbound: bool, kind: Kind, unique_id: str, data: bytes, action: str | None = None) -> None:
+        if (tap := self._tap) is not None:
+            tap.tell((SEEN, tap.end, tap.clock(), inbound, "json", kind, unique_id, action, data))
 
     def _ask(self, call: Call) -> None:
         if self._asked is not None and self._asked[1] in _WORTH_READING_LATE:
@@ -152,30 +165,26 @@ class Link:
         try:
             frame = codec.read_frame(data, self._terms.bounds.json_depth)
         except FrameError as error:
-            if (tap := self._tap) is not None:
-                tap.tell((SEEN, tap.end, tap.clock(), True, "json", "other", error.unique_id or "", None, data))
+            self._tell(True, "other", error.unique_id or "", data)
             # OCPP-J 1.6 section 4.2.3: a CALLERROR answers a CALL, never an answer.
             refuse = self._owner.on_refused if _is_answer(data) else self._refuse
             refuse(error, error.unique_id)
             return
-        tap = self._tap
         match frame:
             case CallFrame():
-                if tap is not None:
-                    tap.tell((SEEN, tap.end, tap.clock(), True, "json", "call", frame.unique_id, frame.action, data))
-                self._receive_call(frame)
+                self._receive_call(frame, data)
             case ResultFrame():
-                if tap is not None:
-                    tap.tell((SEEN, tap.end, tap.clock(), True, "json", "result", frame.unique_id, None, data))
-                self._owner.on_answer(self._result(frame))
+                answer = self._result(frame, data)
+                if not is_passed_on(answer):
+                    self._tell(True, "result", frame.unique_id, data)
+                self._owner.on_answer(answer)
             case ErrorFrame():
-                if tap is not None:
-                    tap.tell((SEEN, tap.end, tap.clock(), True, "json", "error", frame.unique_id, None, data))
+                self._tell(True, "error", frame.unique_id, data)
                 self._owner.on_answer(frame.error)
             case IgnoredFrame():
-                if tap is not None:
-                    tap.tell((SEEN, tap.end, tap.clock(), True, "json", "other", "", None, data))
-                    tap.settle()  # no Call of it ends
+                self._tell(True, "other", "", data)
+                if self._tap is not None:
+                    self._tap.settle()  # no Call of it ends
                 self._ignored(frame, data)
 
     def _ignored(self, frame: IgnoredFrame, data: bytes) -> None:
@@ -184,7 +193,12 @@ class Link:
         else:
             self._owner.on_refused(MessageError(ErrorCode.FormationViolation, frame.reason), None)
 
-    def _receive_call(self, frame: CallFrame) -> None:
+    def _receive_call(self, frame: CallFrame, data: bytes) -> None:
+        if self._terms.relay:
+            payload = UnopenedRequest(raw=frame.payload, frame=data)
+            self._owner.on_call(Call(unique_id=frame.unique_id, action=frame.action, payload=payload))
+            return
+        self._tell(True, "call", frame.unique_id, data, frame.action)
         try:
             call = self._call(frame)
         except MessageError as error:
@@ -193,18 +207,16 @@ class Link:
             self._owner.on_call(call)
 
     def _call(self, frame: CallFrame) -> Call:
-        if self._terms.relay:
-            return Call(unique_id=frame.unique_id, action=frame.action, payload=UnopenedRequest(raw=frame.payload))
         if (boot := codec.boot_of(frame)) is not None and self._terms.peer is Party.CHARGE_POINT:
             self._terms.booted(boot)
         return codec.decode_call(frame, self._terms.peer, strict=self._terms.strict, manners=self._terms.manners())
 
-    def _result(self, frame: ResultFrame) -> Answer:
+    def _result(self, frame: ResultFrame, data: bytes) -> Answer:
         action = self._action_of(frame.unique_id)
         if action is None:
             return Unanswered(unique_id=frame.unique_id, reason="an answer to a Call that is not out")
         if self._terms.relay:
-            return CallResult(unique_id=frame.unique_id, payload=UnopenedResponse(raw=frame.payload))
+            return CallResult(unique_id=frame.unique_id, payload=UnopenedResponse(raw=frame.payload, frame=data))
         try:
             strict, manners = self._terms.strict, self._terms.manners()
             return codec.decode_result(frame, action, strict=strict, manners=manners)

@@ -7,6 +7,7 @@ packed: what waits is octets in a row.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
@@ -21,6 +22,10 @@ from bridge.ocpp.wire import SEEN, End, Kind, Sighting, Transport
 # Frames whose Calls have not ended: more than there are Calls at once. What is forgotten costs time only.
 _MOST_FRAMED = 10_000
 _encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+Answered = Literal["not", "read", "unopened", "error"]
+"""What the sender of a Call was told: a result of a model, one that was only passed on, or no result."""
 
 
 class Seen(Struct, frozen=True, gc=False, array_like=True, tag=SEEN):
@@ -40,7 +45,7 @@ class Ended(Struct, frozen=True, gc=False, array_like=True, tag=1):
     """A Call that has ended just now, `at`, in unix seconds; `arrived`, `sent` and `ended` are the Report's.
 
     `framed`: its request is not here, but in the frame that was sent; `opened`: it was read; `request` and `response`
-    are the model's JSON, and `understood` says that the response is of a model; `answered`: its sender was told."""
+    are the model's JSON, or the frames of what was only passed on. An operator's request came in none: it is JSON."""
 
     number: int
     at: float
@@ -59,14 +64,13 @@ class Ended(Struct, frozen=True, gc=False, array_like=True, tag=1):
     framed: bool
     opened: bool
     request: bytes | None
-    answered: bool
-    understood: bool
+    answered: Answered
     response: bytes | None
     losses: tuple[Loss, ...]
 
 
 class Dropped(Struct, frozen=True, gc=False, array_like=True, tag=2):
-    """An answer went nowhere. `party` is who sent it."""
+    """An answer went nowhere. `party` is who sent it, `frame` what it came in, if it was to be passed on."""
 
     number: int
     at: float
@@ -74,6 +78,7 @@ class Dropped(Struct, frozen=True, gc=False, array_like=True, tag=2):
     party: Party
     hop_id: str
     why: str
+    frame: bytes
 
 
 class TurnedAway(Struct, frozen=True, gc=False, array_like=True, tag=3):
@@ -151,21 +156,22 @@ def ended(ending: Ending, *, framed: bool = False) -> Ended:
     report = ending.report
     call, answer, outcome = report.call, report.answer, report.outcome
     payload, losses = call.payload, call.losses
-    opened, understood = not isinstance(payload, UnopenedRequest), False
+    opened = True
+    answered: Answered = "not" if answer is None else "error"
     if framed:
         request = None
-    elif opened:
-        request = _encode(payload)
+    elif isinstance(payload, UnopenedRequest):
+        request, opened = payload.frame or bytes(payload.raw), False
     else:
-        request = bytes(payload.raw)  # type: ignore[attr-defined]
+        request = _encode(payload)
     response = None
     if isinstance(answer, CallResult):
         losses += answer.losses
         result = answer.payload
         if isinstance(result, UnopenedResponse):
-            response = bytes(result.raw)
+            response, answered = result.frame, "unopened"
         else:
-            response, understood = _encode(result), True
+            response, answered = _encode(result), "read"
     elif isinstance(answer, CallError):
         error = {"code": answer.code, "description": answer.description, "details": answer.details}
         response = _encode(error)
@@ -187,8 +193,7 @@ def ended(ending: Ending, *, framed: bool = False) -> Ended:
         framed,
         opened,
         request,
-        answer is not None,
-        understood,
+        answered,
         response,
         losses,
     )
@@ -196,4 +201,4 @@ def ended(ending: Ending, *, framed: bool = False) -> Ended:
 
 def dropped(number: int, at: float, identity: str, drop: Drop) -> Dropped:
     """Of a Drop."""
-    return Dropped(number, at, identity, drop.party, drop.unique_id, explaining.of_drop(drop))
+    return Dropped(number, at, identity, drop.party, drop.unique_id, explaining.of_drop(drop), drop.frame)

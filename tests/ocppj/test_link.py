@@ -278,15 +278,17 @@ def test_strict_terms_refuse_what_tolerance_mends() -> None:
 def test_a_relay_does_not_open_payloads() -> None:
     async def walk() -> None:
         async with joined(RELAY) as ends:
-            await ends.peer.send('[2, "1", "Vendor", { "b":1e400, "a":1, "a":2}\n]')
+            frame = '[2, "1", "Vendor", { "b":1e400, "a":1, "a":2}\n]'
+            await ends.peer.send(frame)
             kind, call = await ends.told()
             assert (kind, call.unique_id, call.action) == ("call", "1", "Vendor")
-            assert bytes(call.payload.raw) == b'{ "b":1e400, "a":1, "a":2}'
+            assert (bytes(call.payload.raw), call.payload.frame) == (b'{ "b":1e400, "a":1, "a":2}', frame.encode())
             ends.link.send(Call(unique_id="2", action="Ü", payload=UnopenedRequest(raw=Raw(b'{"x" : 1.0}'))))
             assert await ends.peer.recv() == '[2,"2","Ü",{"x" : 1.0}]'
             await ends.peer.send('[3, "2", [1 ,2]]')
             kind, answer = await ends.told()
-            assert (kind, answer) == ("answer", CallResult(unique_id="2", payload=UnopenedResponse(raw=Raw(b"[1 ,2]"))))
+            payload = UnopenedResponse(raw=Raw(b"[1 ,2]"), frame=b'[3, "2", [1 ,2]]')
+            assert (kind, answer) == ("answer", CallResult(unique_id="2", payload=payload))
             await ends.peer.send('[3, "other", {}]')
             assert type((await ends.told())[1]) is Unanswered
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,7 @@ from bridge.ocpp.messages import HeartbeatRequest
 from bridge.ocpp.rpc import Call
 from bridge.ocpp.wire import SEEN, End
 from bridge.recorder.backlog import TOGETHER, Backlog
-from bridge.recorder.notes import Cost, Dropped, Ended, Ending, Gap, Note, Seen, TurnedAway, ended
+from bridge.recorder.notes import Answered, Cost, Dropped, Ended, Ending, Gap, Note, Seen, TurnedAway, ended
 
 CP = Party.CHARGE_POINT
 # What a note of `note` takes besides its padding, at most.
@@ -57,12 +58,13 @@ notes: st.SearchStrategy[Note] = st.one_of(
         framed=st.booleans(),
         opened=st.booleans(),
         request=st.binary(max_size=50) | st.none(),
-        answered=st.booleans(),
-        understood=st.booleans(),
+        answered=st.sampled_from(get_args(Answered)),
         response=st.binary(max_size=50) | st.none(),
         losses=losses,
     ),
-    st.builds(Dropped, st.integers(0, 2**60), times, texts, st.sampled_from(Party), texts, texts),
+    st.builds(
+        Dropped, st.integers(0, 2**60), times, texts, st.sampled_from(Party), texts, texts, st.binary(max_size=50)
+    ),
     st.builds(
         TurnedAway,
         *(st.integers(0, 2**60), times, texts, st.sampled_from(Party) | st.none(), texts, texts, maybe),
@@ -74,7 +76,7 @@ notes: st.SearchStrategy[Note] = st.one_of(
 
 
 def note(octets: int = 0) -> Dropped:
-    return Dropped(1, 1.0, "A", CP, "f", "x" * octets)
+    return Dropped(1, 1.0, "A", CP, "f", "x" * octets, b"")
 
 
 def report() -> Report:
@@ -151,7 +153,7 @@ def test_when_it_is_full_all_is_lost_until_it_is_taken(monkeypatch: pytest.Monke
 def test_what_is_no_text_is_lost_and_what_follows_is_not() -> None:
     backlog = Backlog(threading.Event(), 1000)
     backlog.put(note())
-    backlog.put(Dropped(1, 1.0, "\ud800", CP, "f", ""))
+    backlog.put(Dropped(1, 1.0, "\ud800", CP, "f", "", b""))
     backlog.put(note())
     end = Future[None]()
     backlog.mark(end)

@@ -24,7 +24,8 @@ CALL = Call(
     payload=StatusNotificationRequest(connectorId=1, errorCode="NoError", status=ChargePointStatus.Available),  # type: ignore[arg-type]
     losses=LOSS,
 )
-RELAYED = Call(unique_id="n", action="Heartbeat", payload=UnopenedRequest(raw=msgspec.Raw(b'{"a": 1}')))
+FRAME = b'[2, "n", "Heartbeat", {"a": 1}]'
+RELAYED = Call(unique_id="n", action="Heartbeat", payload=UnopenedRequest(raw=msgspec.Raw(b'{"a": 1}'), frame=FRAME))
 
 
 def report(call: Call = CALL, answer: Answer | None = None, **more: Any) -> Report:
@@ -42,20 +43,26 @@ RESULT = CallResult(unique_id="n", payload=StatusNotificationResponse(), losses=
 def test_a_model_is_kept_as_its_json() -> None:
     note = of(report(answer=RESULT, hop_id="f", sent=1.5))
     assert (note.request, note.response) == (b'{"connectorId":1,"status":"Available","errorCode":"NoError"}', b"{}")
-    assert (note.opened, note.understood, note.answered, note.losses) == (True, True, True, LOSS * 2)
+    assert (note.opened, note.answered, note.losses) == (True, "read", LOSS * 2)
     assert (note.why, note.hop_id, note.arrived, note.sent, note.ended) == (None, "f", 1.0, 1.5, 2.0)
 
 
 def test_what_was_not_opened_is_kept_as_it_is() -> None:
-    answer = CallResult(unique_id="n", payload=UnopenedResponse(raw=msgspec.Raw(b'{"b": 2}')))
+    frame = b'[3, "f", {"b": 2}]'
+    answer = CallResult(unique_id="n", payload=UnopenedResponse(raw=msgspec.Raw(b'{"b": 2}'), frame=frame))
     note = of(report(RELAYED, answer))
-    assert (note.request, note.response) == (b'{"a": 1}', b'{"b": 2}')
-    assert (note.opened, note.understood) == (False, False)
+    assert (note.request, note.response) == (FRAME, frame)
+    assert (note.opened, note.answered) == (False, "unopened")
 
 
 def test_a_request_that_stands_in_a_frame_is_not_kept_twice() -> None:
     assert of(report(), framed=True).request is None
-    assert of(report(RELAYED), framed=True).request is None
+
+
+def test_an_operators_command_came_in_no_frame() -> None:
+    request = UnopenedRequest(raw=msgspec.Raw(b'{"a": 1}'))
+    call = Call(unique_id="n", action="ClearCache", payload=request)
+    assert of(report(call, operator=True)).request == b'{"a": 1}'
 
 
 @pytest.mark.parametrize(
@@ -64,15 +71,15 @@ def test_a_request_that_stands_in_a_frame_is_not_kept_twice() -> None:
         (
             CallError(unique_id="n", code="X"),
             b'{"code":"X","description":"","details":{}}',
-            True,
+            "error",
         ),
-        (Unanswered(unique_id="n", reason="it is gone"), None, True),
-        (None, None, False),
+        (Unanswered(unique_id="n", reason="it is gone"), None, "error"),
+        (None, None, "not"),
     ],
 )
-def test_what_is_no_result(answer: Answer | None, response: bytes | None, answered: bool) -> None:
+def test_what_is_no_result(answer: Answer | None, response: bytes | None, answered: str) -> None:
     note = of(report(answer=answer, outcome=Outcome.ERROR))
-    assert (note.response, note.answered, note.understood) == (response, answered, False)
+    assert (note.response, note.answered) == (response, answered)
     assert note.why
 
 

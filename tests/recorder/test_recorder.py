@@ -544,20 +544,16 @@ def test_what_is_passed_on_as_it_was_is_masked_on_both_sides() -> None:
     async def walk() -> None:
         async with recording() as recorder:
             frame = b'[2,"n","Authorize",{"idTag":"ANNA"}]'
-            call = Call(
-                unique_id="n", action="Authorize", payload=UnopenedRequest(raw=msgspec.Raw(b'{"idTag":"ANNA"}'))
-            )
-            result = CallResult(unique_id="n", payload=UnopenedResponse(raw=msgspec.Raw(b"{}")))
-            tell(recorder, "CP 1", CP, "n", frame, inbound=True)
-            tell(recorder, "CP 1", CS, "n", frame, inbound=False)
-            tell(recorder, "CP 1", CS, "n", b'[3,"n",{}]', inbound=True, kind="result")
-            tell(recorder, "CP 1", CP, "n", b'[3, "n", {}]', inbound=False, kind="result")
-            recorder.exchanged("CP 1", report(call, Outcome.RESULT, result, "n"))
+            request = UnopenedRequest(raw=msgspec.Raw(b'{"idTag":"ANNA"}'), frame=frame)
+            call = Call(unique_id="n", action="Authorize", payload=request)
+            response = UnopenedResponse(raw=msgspec.Raw(b"{}"), frame=b'[3, "f", {}]')
+            result = CallResult(unique_id="n", payload=response)
+            recorder.exchanged("CP 1", report(call, Outcome.RESULT, result, "f"))
             message = await last_of(recorder)
             halves = (message.request, message.response)
             texts = [form.text for half in halves for form in (half.received, half.sent) if form is not None]
             masked = frame.replace(b"ANNA", b"***").decode()
-            assert texts == [masked, masked, '[3,"n",{}]', '[3, "n", {}]']
+            assert texts == [masked, masked.replace('"n"', '"f"'), '[3, "f", {}]', '[3,"n",{}]']
             assert bytes(message.request.model) == b'{"idTag":"***"}'
 
     run(walk())

@@ -134,15 +134,16 @@ class Notes:
         """In their order. Raises UnicodeEncodeError for what is no text."""
         notes: list[Note | Sighting] = []
         for one in noted:
-            if isinstance(one, Ending):
-                notes.append(ended(one, framed=one.report.hop_id in self._framed))
-                self._framed.discard(one.report.hop_id)
-                continue
-            notes.append(one)
-            if type(one) is tuple:
+            if type(one) is tuple:  # most are
+                notes.append(one)
                 _, _, _, inbound, transport, kind, unique_id, _, _ = one
                 if kind == "call" and transport == "json" and not inbound:
                     self._send(unique_id)
+            elif isinstance(one, Ending):
+                notes.append(ended(one, framed=one.report.hop_id in self._framed))
+                self._framed.discard(one.report.hop_id)
+            else:
+                notes.append(one)
         return notes
 
     def _send(self, unique_id: str) -> None:

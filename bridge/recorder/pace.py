@@ -9,7 +9,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 # Of what the process gets, the thread has these shares at least: as a rule, and while somebody waits for it.
-PATIENT, HURRIED = 0.01, 0.5
+PATIENT, HURRIED = 0.005, 0.5
 # Of a core, what the process may use up together: with less to spare, the traffic would be slower for it. What it is
 # taken to get at least.
 _WHOLE, _SOME = 0.8, 0.1

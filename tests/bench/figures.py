@@ -15,10 +15,12 @@ _PACKAGES = ("aiohttp", "websockets", "lxml", "msgspec", "spyne", "zeep")
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """How much is measured. Times in seconds. `sessions` are the sizes of the fleet."""
+    """How much is measured. Times in seconds. `sessions` are the sizes of the fleet; `anew` is how often the processes
+    of a leg are measured before others take their place: each has its luck, with its memory above all."""
 
     quick: bool
     repetitions: int
+    anew: int
     seconds: float
     charge_points: int
     crowd: int
@@ -29,7 +31,8 @@ class Plan(Struct, frozen=True, kw_only=True):
 
 FULL = Plan(
     quick=False,
-    repetitions=5,
+    repetitions=6,
+    anew=2,
     seconds=1.0,
     charge_points=32,
     crowd=2000,
@@ -37,7 +40,9 @@ FULL = Plan(
     warm_up=500,
     stored=10_000,
 )
-QUICK = Plan(quick=True, repetitions=1, seconds=0.05, charge_points=4, crowd=20, sessions=(5, 10), warm_up=5, stored=20)
+QUICK = Plan(
+    quick=True, repetitions=1, anew=1, seconds=0.05, charge_points=4, crowd=20, sessions=(5, 10), warm_up=5, stored=20
+)
 
 
 class Figure(Struct, frozen=True, kw_only=True):

@@ -46,26 +46,39 @@ async def measure(leg: Leg, plan: Plan) -> list[Row]:
     subjects = leg.at_a_glance if plan.quick else leg.subjects
     runs: dict[tuple[str, str], list[Rate]] = {(a, s): [] for a in leg.actions for s in subjects}
     kept: dict[tuple[str, str], list[Recorded]] = {key: [] for key in runs}
+    for begun in range(0, plan.repetitions, plan.anew):
+        await _measure(leg, plan, min(plan.anew, plan.repetitions - begun), runs, kept)
+    return _rows(runs, kept)
+
+
+async def _measure(
+    leg: Leg,
+    plan: Plan,
+    repetitions: int,
+    runs: dict[tuple[str, str], list[Rate]],
+    kept: dict[tuple[str, str], list[Recorded]],
+) -> None:
+    """`repetitions` with the same processes."""
     async with AsyncExitStack() as stack:
         running: dict[str, Measured] = {}
         recording: dict[str, Recording] = {}
-        for kind in subjects:
+        for kind in dict.fromkeys(kind for _, kind in runs):
             one = running[kind] = await stack.enter_async_context(measured(leg, kind, plan.charge_points))
             if one.subject.records:
                 recording[kind] = Recording(one.subject.admin)
                 await recording[kind].caught_up()
-        for repetition in range(plan.repetitions + 1):
+        for repetition in range(repetitions + 1):
+            seconds = plan.seconds if repetition else plan.seconds / 2  # the first is the warm-up
             for action, kind in runs:
                 one = running[kind]
                 try:
-                    rate = await closed(one.work[action], plan.seconds, one.subject.pid)
+                    rate = await closed(one.work[action], seconds, one.subject.pid)
                 except RuntimeError as error:
                     raise RuntimeError(f"{leg.title}, {action}, {kind}: {error}") from error
                 done = await recording[kind].caught_up() if kind in recording else None
-                if repetition:  # the first is the warm-up
+                if repetition:
                     runs[action, kind].append(rate)
                     kept[action, kind] += [] if done is None else [done]
-    return _rows(runs, kept)
 
 
 def _rows(runs: dict[tuple[str, str], list[Rate]], kept: dict[tuple[str, str], list[Recorded]]) -> list[Row]:

@@ -9,7 +9,7 @@ from bridge.recorder.pace import HURRIED, PATIENT, Clocks, Pace
 
 _WHOLE = 0.8
 shares = st.floats(0, 1)
-slices = st.floats(0.0001, 0.005)
+slices = st.floats(0.0001, 0.002)
 leasts = st.sampled_from([PATIENT, HURRIED])
 
 

@@ -156,7 +156,7 @@ DOES_WITHOUT: dict[str, frozenset[str]] = {
     "bridge.explaining": _IMPURE | {"asyncio"},
     "bridge.masking": _IMPURE | {"asyncio"},
     "bridge.recorder.join*": _IMPURE | {"asyncio"},
-    **{f"bridge.recorder.{room}": _IMPURE | {"asyncio"} for room in ("notes", "pace", "reading")},
+    **{f"bridge.recorder.{room}": _IMPURE | {"asyncio"} for room in ("begun", "notes", "pace", "reading")},
     "bridge.identity": _IMPURE,
     "bridge.paths": _IMPURE,
     **{f"bridge.access.{room}": _IMPURE | {"asyncio"} for room in ("attempts", "basic", "passwords", "rules")},

@@ -13,7 +13,7 @@ from itertools import takewhile
 from bridge.ocpp.actions import Party
 from bridge.ocpp.losses import Loss
 from bridge.ocpp.wire import End, Transport
-from bridge.recorder import joined
+from bridge.recorder import begun, joined
 from bridge.recorder.joined import ANSWER_RECEIVED, ANSWER_SENT, BEYOND, NEAR, RECEIVED, SENT, Joined
 from bridge.recorder.notes import Cost, Dropped, Ended, Note, Seen, TurnedAway
 
@@ -60,9 +60,9 @@ class Joining:
         if isinstance(note, Seen):
             self._seen(note)
         elif isinstance(note, Ended):
-            self._ended(joined.of_end(note))
+            self._ended(begun.of_end(note))
         elif isinstance(note, Dropped):
-            self._ended(joined.of_drop(note))
+            self._ended(begun.of_drop(note))
         elif isinstance(note, TurnedAway):
             self._turned_away(note)
         elif isinstance(note, Cost):
@@ -102,7 +102,7 @@ class Joining:
             self._whole.append(message)
 
     def _turned_away(self, note: TurnedAway) -> None:
-        message = joined.of_refusal(note)
+        message = begun.of_refusal(note)
         near = message.party is _CP
         if note.by is not None:
             message.missing = NEAR
@@ -199,7 +199,7 @@ class Joining:
                     self._passed_on(seen)
 
     def _passed_on(self, seen: Seen) -> None:
-        message = joined.of_frame(self._number(), seen)
+        message = begun.of_frame(self._number(), seen)
         message.fill(RECEIVED, seen)
         beyond = (seen.end.identity, not seen.end.near, seen.unique_id)
         for other in self._take(beyond):

@@ -20,7 +20,7 @@ from bridge.observing import Observer
 from bridge.ocpp.actions import Party
 from bridge.ocpp.losses import Loss
 from bridge.ocpp.wire import End, Tap
-from bridge.recorder import joined, notes, reading
+from bridge.recorder import begun, joined, notes, reading
 from bridge.recorder.database import Bounds, Database
 from bridge.recorder.joined import Joined
 from bridge.recorder.messages import Message, Page, Recorded
@@ -98,13 +98,13 @@ class Recorder(Observer):
         ending = Ending(self._writer.number(), self._clock(), identity, report)
         self._backlog.put(ending)
         if self.on_message is not None:
-            self._tell(joined.of_end(notes.ended(ending)))
+            self._tell(begun.of_end(notes.ended(ending)))
 
     def dropped(self, identity: str, drop: Drop) -> None:
         note = notes.dropped(self._writer.number(), self._clock(), identity, drop)
         self._backlog.put(note)
         if self.on_message is not None:
-            self._tell(joined.of_drop(note))
+            self._tell(begun.of_drop(note))
 
     def refused(
         self,
@@ -129,7 +129,7 @@ class Recorder(Observer):
         note = TurnedAway(number, now, identity, by, unique_id, why, peer, data)
         self._backlog.put(note)
         if self.on_message is not None:
-            self._tell(joined.of_refusal(note))
+            self._tell(begun.of_refusal(note))
 
     def _tell(self, message: Joined) -> None:
         assert self.on_message is not None

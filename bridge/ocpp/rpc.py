@@ -84,13 +84,14 @@ class Unanswered(Struct, frozen=True, kw_only=True):
 Answer = CallResult | CallError | Unanswered
 
 
-def is_passed_on(message: Call | Answer) -> bool:
-    """Whether it goes from one JSON party to the other with the payload that it came with, octet for octet."""
-    return isinstance(message, Call | CallResult) and isinstance(message.payload, UNOPENED)
+def unopened(message: Call | Answer) -> UnopenedRequest | UnopenedResponse | None:
+    """Its payload, if it goes from one JSON party to the other as it came, octet for octet."""
+    if isinstance(message, Call | CallResult) and isinstance(message.payload, UNOPENED):
+        return message.payload
+    return None
 
 
 def frame_of(message: Call | Answer) -> bytes:
     """What it came in, if it is passed on; else b""."""
-    if isinstance(message, Call | CallResult) and isinstance(message.payload, UNOPENED):
-        return message.payload.frame
-    return b""
+    payload = unopened(message)
+    return b"" if payload is None else payload.frame

@@ -26,7 +26,7 @@ from bridge.ocpp.rpc import (
     Unanswered,
     UnopenedRequest,
     UnopenedResponse,
-    is_passed_on,
+    unopened,
 )
 from bridge.ocpp.wire import SEEN, Kind, Tap
 from bridge.ocppj import codec
@@ -107,7 +107,7 @@ class Link:
         else:
             kind = "result" if isinstance(message, CallResult) else "error"
         data = codec.encode(message)
-        if self._tap is not None and not is_passed_on(message):
+        if self._tap is not None and unopened(message) is None:
             self._tell(False, kind, message.unique_id, data)
         self.send_frame(data)
 
@@ -175,7 +175,7 @@ class Link:
                 self._receive_call(frame, data)
             case ResultFrame():
                 answer = self._result(frame, data)
-                if self._tap is not None and not is_passed_on(answer):
+                if self._tap is not None and unopened(answer) is None:
                     self._tell(True, "result", frame.unique_id, data)
                 self._owner.on_answer(answer)
             case ErrorFrame():

@@ -49,20 +49,8 @@ def of_end(note: Ended) -> Joined:
 
 def of_drop(note: Dropped) -> Joined:
     """An answer that went nowhere."""
-    joined = Joined(
-        number=note.number,
-        identity=note.identity,
-        at=note.at,
-        ended=note.at,
-        party=note.party.other,
-        sender=note.party.other.value,
-        action="",
-        outcome="dropped",
-        unique_id="",
-        hop_id=note.hop_id,
-        why=_safe(note.why),
-        missing=BEYOND & ANSWERS,
-    )
+    joined = _of_a_moment(note.number, note.identity, note.at, note.party.other, "dropped")
+    joined.hop_id, joined.why, joined.missing = note.hop_id, _safe(note.why), BEYOND & ANSWERS
     if note.frame:
         seen = _frame(joined, note.party, note.at, "result", note.hop_id, note.frame, inbound=True)
         joined.fill(ANSWER_RECEIVED, seen)
@@ -72,33 +60,28 @@ def of_drop(note: Dropped) -> Joined:
 def of_refusal(note: TurnedAway) -> Joined:
     """What was turned away before it was a Call."""
     party = note.by or Party.CHARGE_POINT
-    return Joined(
-        number=note.number,
-        identity=note.identity,
-        at=note.at,
-        ended=note.at,
-        party=party,
-        sender=party.value,
-        action="",
-        outcome="refused",
-        unique_id=note.unique_id,
-        why=_safe(note.why),
-        peer=note.peer,
-    )
+    joined = _of_a_moment(note.number, note.identity, note.at, party, "refused")
+    joined.unique_id, joined.why, joined.peer = note.unique_id, _safe(note.why), note.peer
+    return joined
 
 
 def of_frame(number: int, seen: Seen) -> Joined:
     """A frame that is no Call and no answer, and was only passed on."""
     party = Party.CHARGE_POINT if seen.end.near else Party.CENTRAL_SYSTEM
+    return _of_a_moment(number, seen.end.identity, seen.at, party, "relayed")
+
+
+def _of_a_moment(number: int, identity: str, at: float, party: Party, outcome: str) -> Joined:
+    """What never was a Call with an end; `party` sent it, or asked for it."""
     return Joined(
         number=number,
-        identity=seen.end.identity,
-        at=seen.at,
-        ended=seen.at,
+        identity=identity,
+        at=at,
+        ended=at,
         party=party,
         sender=party.value,
         action="",
-        outcome="relayed",
+        outcome=outcome,
         unique_id="",
     )
 

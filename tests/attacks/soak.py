@@ -20,8 +20,6 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import aiohttp
-
 from bridge.simulators.json_central_system import JsonCentralSystem
 from tests.attacks.fleet import Fleet
 from tests.attacks.mob import Mob
@@ -106,10 +104,8 @@ class _Subject(Bridge):
     async def holds(self) -> Holding:
         """As soon as two readings agree on the files: connections that were hung up on take a moment to go. What waits
         to be recorded is memory as well: who reads messages has it recorded first."""
-        host, port = self.admin_address
-        url = f"http://{host}:{port}/api/v1/messages?limit=1"
-        async with aiohttp.ClientSession() as http, http.get(url, raise_for_status=True) as response:
-            await response.read()
+        status, _ = await self.asked("/api/v1/messages?limit=1")
+        assert status == 200
         before = None
         while True:
             self.told(signal.SIGUSR1)

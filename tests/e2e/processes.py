@@ -197,7 +197,11 @@ class Bridge(Program):
 
     async def ready(self) -> tuple[int, Any]:
         """Status and JSON of /readyz."""
-        url = f"http://127.0.0.1:{self.admin_address[1]}/readyz"
+        return await self.asked("/readyz")
+
+    async def asked(self, path: str) -> tuple[int, Any]:
+        """Status and JSON of `path` at the admin listener."""
+        url = f"http://127.0.0.1:{self.admin_address[1]}{path}"
         async with aiohttp.ClientSession() as http, http.get(url) as response:
             return response.status, await response.json()
 

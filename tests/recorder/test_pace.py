@@ -9,7 +9,7 @@ from bridge.recorder.pace import HURRIED, PATIENT, Clocks, Pace
 
 _WHOLE = 0.8
 shares = st.floats(0, 1)
-slices = st.floats(0.0001, 0.002)
+slices = st.floats(0.0001, 0.005)
 leasts = st.sampled_from([PATIENT, HURRIED])
 
 
@@ -67,10 +67,11 @@ def test_when_the_load_comes_it_gives_way_soon(slice_: float) -> None:
 
 @given(slice_=slices)
 def test_what_others_of_the_machine_take_is_not_left_over(slice_: float) -> None:
-    """A process that gets half of a core, and could use it all, has no time to spare; of that half is its share."""
+    """A process that gets half of a core, and could use it all, has no time to spare; of that half is its share. Who
+    works for long at once has more: a rest is no longer than a second."""
     core = Core(1.0, taken=0.5)
     core.share(slice_, PATIENT)
-    assert core.share(slice_, PATIENT) <= PATIENT * 0.5 * 1.2
+    assert core.share(slice_, PATIENT) <= max(PATIENT * 0.5 * 1.2, slice_)
 
 
 @given(busy=shares, slice_=slices)

@@ -1,32 +1,31 @@
 """ocpp-bridge: Charge Points that speak SOAP and Central Systems that speak JSON, through one session table.
 
-Glossary, in the field's own terms
-    Charge Point         the charging station; it dials, and is called back
-    Central System       what manages Charge Points; it is dialled, and commands
-    ChargeBoxIdentity    the name by which a Charge Point is known to both
+Glossary, in the terms of OCPP
+    Charge Point         the charging station; it connects to the bridge, and gets commands at its callback address
+    Central System       the system that manages Charge Points; the bridge connects to it, and it sends commands
+    ChargeBoxIdentity    the name of a Charge Point, which both parties know
     Action               one of the 28 operations of OCPP 1.6: Heartbeat, RemoteStartTransaction, ...
-    Call                 a request on its way; it gets exactly one answer
-    CallResult           the answer that was asked for
-    CallError            the answer that says why there is none
-    Unanswered           what stands in for an answer when the other side could not be reached or said nothing in time
-    UniqueId             the name of a Call on one hop; every hop has its own
-    Addressing           the WS-Addressing headers of an OCPP-S message, and who sent them
-    Dialect              what an older OCPP version says differently
-    Route                which Central System a Charge Point belongs to, and how messages are treated on the way
-    Manners              how a Charge Point is treated: what its Route, and the quirk packs that fit it, say
-    Link                 the way to one party: a WebSocket, or the address that takes its POSTs
+    Call                 a request; it gets exactly one answer
+    CallResult           the answer to a Call that succeeded
+    CallError            the answer that says why a Call failed
+    Unanswered           the bridge's answer if the other party could not be reached or did not answer in time
+    UniqueId             the name of a Call on one hop; each hop has its own
+    Addressing           the WS-Addressing headers of an OCPP-S message, and the IP address of its sender
+    Dialect              the differences of an older OCPP version
+    Route                the Central System of a Charge Point, and the settings for translating its messages
+    DeviceProfile        the settings for one Charge Point, from its Route and the quirk packs that match it
+    Link                 the connection to one party: a WebSocket, or the address that takes its POSTs
     Session              a Charge Point's two Links and the Calls between them
-    Gateway              all Sessions, and the hands that carry out what they decide
-
-    Way                  a Link as the gateway's hands hold it: a WebSocket dialled or accepted, or POSTs
+    Gateway              all Sessions, and the code that executes their Commands
+    Transport            the gateway's side of a Link: a WebSocket that was dialled or accepted, or POSTs
 
 Walk 1, MeterValues from a SOAP Charge Point to a JSON Central System
-    ocpps.server (bytes: size, DTD, encoding) -> ocpps.service and ocpps.codec with its dialect (a Call) ->
-    core.session (decides: SendCall, SetTimer) -> gateway (does it) -> ocppj.codec (a frame) -> ocppj.link; the answer
-    comes back through the same rooms.
+    net.soap_server (bytes: size, DTD, encoding) -> ocpps.service and ocpps.codec with its dialect (a Call) ->
+    core.session (decides: SendCall, SetTimer) -> gateway (executes) -> ocppj.codec (a frame) -> net.json_channel. The
+    answer passes the same modules in the opposite order.
 Walk 2, RemoteStartTransaction from a JSON Central System to a SOAP Charge Point
-    ocppj.link -> ocppj.codec -> core.session -> gateway -> ocpps.codec -> ocpps.client, a POST to the address that
-    the Charge Point gave; and back.
+    net.json_channel -> ocppj.codec -> core.session -> gateway -> ocpps.codec -> net.soap_client, a POST to the Charge
+    Point's callback address. The answer is in the response to the POST.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -1,14 +1,16 @@
-"""Everything that can go wrong with a message, and what each side is told about it.
+"""Exceptions of the bridge, and the error code that each peer receives for them.
 
-This room knows both error languages, the CALLERROR codes of OCPP-J and the Faults of OCPP-S, and is the only place
-that translates between them. It imports nothing of ours and does no I/O.
+This module defines the CALLERROR codes of OCPP-J and the Faults of OCPP-S. No other module translates between them.
+This module imports nothing else of the bridge and does no I/O.
 
-    BridgeError                something a peer must be told; carries the OCPP-J error code that says it best
-        MessageError           a message is at fault: where in it, and what is wrong
+    BridgeError                an error that is reported to a peer; carries the OCPP-J error code that fits best
+        MessageError           a message is at fault; names the field and the fault
         UnknownIdentity        no Route takes this ChargeBoxIdentity
-        AccessDenied           who sends this is not let in
-        Unavailable            the other side could not be reached or did not answer: the message itself is not at fault
+        AccessDenied           the sender of a request or handshake may not connect
+        NotConnected           a command is for a Charge Point that has not connected yet
+        Unavailable            the other side could not be reached or did not answer; the message is not at fault
     ConfigurationError         the configuration is at fault; holds every complaint, not only the first
+    StartError                 the program cannot do what it was started for; says why in one sentence
 """
 
 from __future__ import annotations
@@ -36,12 +38,14 @@ class ErrorCode(StrEnum):
 
 
 class Why(StrEnum):
-    """Why something was turned away, in the words that refusals are counted and logged by. There are no others, so
-    that no stranger makes a new one."""
+    """Reason of a refusal, as metrics and the log name it.
+
+    The set is closed, so that no remote party can add a label value to the metrics.
+    """
 
     NO_ROUTE = "no_route"
     NO_CREDENTIALS = "no_credentials"
-    WRONG_PASSWORD = "wrong_password"  # noqa: S105  the word for one
+    WRONG_PASSWORD = "wrong_password"  # noqa: S105  the name of a reason, not a password
     WRONG_CERTIFICATE = "wrong_certificate"
     WRONG_TOKEN = "wrong_token"  # noqa: S105
     WRONG_ADDRESS = "wrong_address"
@@ -53,6 +57,7 @@ class Why(StrEnum):
     TOO_LARGE = "too_large"
     TOO_DEEP = "too_deep"
     TOO_SLOW = "too_slow"
+    TLS = "tls"
     MALFORMED = "malformed"
     NOT_SUPPORTED = "not_supported"
     INVALID = "invalid"
@@ -62,9 +67,9 @@ class Why(StrEnum):
 
 
 class FaultCode(Enum):
-    """The Code/Subcode pairs of OCPP-S 1.6 section 4, each with its side and the HTTP status that carries it.
+    """The Subcodes of OCPP-S 1.6 section 4, each with its Code (`side`) and the HTTP status of the response.
 
-    SOAP 1.2 part 2, 7.5.2: a Sender fault travels with HTTP 400, every other with 500.
+    SOAP 1.2 part 2, 7.5.2: a Sender fault has HTTP status 400, every other Fault 500.
     """
 
     SecurityError = ("SecurityError", "Sender", 400)
@@ -79,7 +84,7 @@ class FaultCode(Enum):
         self.http_status = http_status
 
 
-# The one error table, from OCPP-J to OCPP-S. What is not in it is InternalError.
+# Translation of errors from OCPP-J to OCPP-S. A code outside this table becomes InternalError.
 _FAULT_OF: dict[str, FaultCode] = {
     ErrorCode.SecurityError: FaultCode.SecurityError,
     ErrorCode.FormationViolation: FaultCode.ProtocolError,
@@ -101,22 +106,23 @@ _SPELLINGS: dict[str, ErrorCode] = {code.lower(): code for code in ErrorCode} | 
 
 
 def known_code(code: str) -> ErrorCode | None:
-    """The code of the table that `code` spells, letter case and known misspellings forgiven; None if there is none."""
+    """Return the ErrorCode that `code` spells, or None. Letter case and known misspellings are tolerated (rule 19)."""
     return _SPELLINGS.get(code.strip().lower())
 
 
 def fault_of(code: str) -> FaultCode:
-    """The Fault that tells a SOAP peer what the CALLERROR `code` tells a JSON peer (rule 56)."""
+    """Return the Fault that means for a SOAP peer what the CALLERROR `code` means for a JSON peer (rule 56)."""
     known = known_code(code)
     return FaultCode.InternalError if known is None else _FAULT_OF[known]
 
 
 def code_of_fault(subcode: str | None, side: str) -> ErrorCode:
-    """The CALLERROR code for a Fault, from the local name of its Subcode and its Code (`Sender` or `Receiver`).
+    """Return the CALLERROR code for a Fault, given the local name of its Subcode and its Code (`Sender`, ...).
 
-    A Subcode that is an OCPP-J code is kept. IdentityMismatch from a Charge Point means that the address we hold for
-    it is somebody else's: the Call is not at fault, so InternalError. Any other Subcode (receivers SHALL accept all,
-    OCPP-S errata 3.3) says no more than its Code: Sender blames the message, Receiver itself.
+    A Subcode that is an OCPP-J code is kept. IdentityMismatch from a Charge Point means that the bridge has the address
+    of another Charge Point; the Call is not at fault, so the code is InternalError. For any other Subcode (receivers
+    SHALL accept all, OCPP-S errata 3.3) the Code decides: Sender means that the message is at fault, Receiver that the
+    sender of the Fault is.
     """
     if subcode is not None:
         if subcode.strip().lower() == FaultCode.IdentityMismatch.subcode.lower():
@@ -124,10 +130,11 @@ def code_of_fault(subcode: str | None, side: str) -> ErrorCode:
         known = known_code(subcode)
         if known is not None:
             return known
-    return ErrorCode.ProtocolError if side == "Sender" else ErrorCode.InternalError
+    # MustUnderstand, VersionMismatch and DataEncodingUnknown (SOAP 1.2 part 1, 5.4.6) also mean a fault of the message.
+    return ErrorCode.InternalError if side == "Receiver" else ErrorCode.ProtocolError
 
 
-# What a refusal is counted as, where whoever raises it does not say.
+# The reason that a refusal is counted under if the exception was raised without a reason.
 _WHY_OF: dict[ErrorCode, Why] = {
     ErrorCode.SecurityError: Why.WRONG_IDENTITY,
     ErrorCode.FormationViolation: Why.MALFORMED,
@@ -139,8 +146,13 @@ _WHY_OF: dict[ErrorCode, Why] = {
 
 
 class BridgeError(Exception):
-    """Something that a peer must be told. `code` is the CALLERROR code, `description` one sentence for a person, `why`
-    the word that it is counted by."""
+    """An error that is reported to a peer.
+
+    Attributes:
+        code: CALLERROR code.
+        description: One sentence for a person.
+        why: Reason that the error is counted and logged under.
+    """
 
     def __init__(self, code: ErrorCode, description: str, *, why: Why | None = None) -> None:
         super().__init__(description)
@@ -150,12 +162,12 @@ class BridgeError(Exception):
 
     @property
     def fault(self) -> FaultCode:
-        """How a SOAP peer is told."""
+        """The Fault that a SOAP peer receives."""
         return fault_of(self.code)
 
 
 class MessageError(BridgeError):
-    """A message is at fault. `path` says where in it, in the names of the wire (`meterValue[0].timestamp`)."""
+    """A message is at fault. `path` names the field as it is spelled on the wire (`meterValue[0].timestamp`)."""
 
     def __init__(self, code: ErrorCode, description: str, path: str = "", *, why: Why | None = None) -> None:
         super().__init__(code, f"{path}: {description}" if path else description, why=why)
@@ -176,8 +188,15 @@ class UnknownIdentity(BridgeError):
 
 
 class AccessDenied(BridgeError):
-    """Who sends this is not let in. `status` and `headers` are those of HTTP. OCPP-S 1.6 section 3.3: names that
-    disagree are an IdentityMismatch. `hides_identity`: what stands for the identity is a secret, and is told nobody."""
+    """The sender of a request or handshake may not connect.
+
+    OCPP-S 1.6 section 3.3: identities that disagree are an IdentityMismatch.
+
+    Attributes:
+        status: HTTP status of the response.
+        headers: HTTP headers of the response.
+        hides_identity: Whether the identity in the request may be a secret, which must not appear in logs or answers.
+    """
 
     def __init__(
         self,
@@ -200,18 +219,32 @@ class AccessDenied(BridgeError):
         return FaultCode.IdentityMismatch if mismatch else super().fault
 
 
+class NotConnected(BridgeError):
+    """A command is for a Charge Point that has not connected yet."""
+
+    def __init__(self, identity: str) -> None:
+        text = f"the Charge Point {identity!r} has not connected yet"
+        super().__init__(ErrorCode.InternalError, text, why=Why.UNAVAILABLE)
+
+
 class Unavailable(BridgeError):
-    """The other side could not be reached, or did not answer in time: trouble of the link, not of the message."""
+    """The other side could not be reached, or did not answer in time. The connection is at fault, not the message."""
 
     def __init__(self, description: str, *, why: Why = Why.UNAVAILABLE, retry_after: float | None = None) -> None:
-        """`retry_after` is after how many seconds it may be tried again, where that is known."""
+        """`retry_after` is the number of seconds after which the peer may try again, None if that is unknown."""
         super().__init__(ErrorCode.InternalError, description, why=why)
         self.retry_after = retry_after
 
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """One thing wrong with the configuration: where it was read, the dotted key, and what is wrong with it."""
+    """A fault of the configuration.
+
+    Attributes:
+        source: Where the value was read, such as the name of the file.
+        key: Dotted key of the value, "" if no key is at fault.
+        text: The fault.
+    """
 
     source: str
     key: str
@@ -222,8 +255,17 @@ class Complaint:
 
 
 class ConfigurationError(Exception):
-    """The configuration cannot be used. Every complaint is on a line of its own."""
+    """The configuration cannot be used. The text has one line for each complaint."""
 
     def __init__(self, complaints: list[Complaint]) -> None:
         super().__init__("\n".join(map(str, complaints)))
         self.complaints = complaints
+
+
+class StartError(Exception):
+    """The program cannot start, or a command cannot do its work. The text is one sentence for a person.
+
+    `exit_code` is the exit code of the process: 1, or 2 if this version of the program cannot use its input.
+    """
+
+    exit_code = 1

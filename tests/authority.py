@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import warnings
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,13 @@ class Authority:
         self.file = str(folder / f"{name}.pem")
         self._ca.cert_pem.write_to_path(self.file)
 
-    def issue(self, file: str, *names: str, common_name: str | None = None) -> dict[str, Any]:
+    def issue(
+        self, file: str, *names: str, common_name: str | None = None, not_after: datetime | None = None
+    ) -> dict[str, Any]:
         """The keys `certificate` and `key` of a table of TLS, for who is called `names`; a file of the same name is
         replaced."""
-        issued = self._ca.issue_cert(*names, common_name=common_name, key_type=trustme.KeyType.RSA)
+        kind = trustme.KeyType.RSA
+        issued = self._ca.issue_cert(*names, common_name=common_name, key_type=kind, not_after=not_after)
         paths = {"certificate": str(self._folder / f"{file}.pem"), "key": str(self._folder / f"{file}.key")}
         with open(paths["certificate"], "wb") as chain:  # noqa: PTH123
             chain.writelines(blob.bytes() for blob in issued.cert_chain_pems)

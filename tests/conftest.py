@@ -1,10 +1,27 @@
-"""How much Hypothesis may try: `dev` by default, `ci` where CI=true, the same examples in every run there."""
+"""Which tests are slow, and how much Hypothesis may try.
+
+Its profiles: `dev` by default; `ci` where CI=true, the same examples in every run; `quick` with `-m "not slow"`, a few.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from bridge.watching import logs
+
+# What starts processes, browsers, reverse proxies or a gateway for each test, measures, or goes through whole tables.
+SLOW = (
+    *("attacks", "bench", "console", "lab/demo", "e2e", "test_deploy_proxies.py"),
+    *("core/test_day.py", "dialects/test_dialects.py", "ocpps/test_headers.py", "ocpps/test_other_pythons.py"),
+    *("ocpps/test_quirk_packs.py", "ocpps/test_quirks.py", "packaging", "site/test_walk.py"),
+)
+_QUICK = "not slow"
 
 # A machine that is busy with other things is no defect of the code.
 _SLOWNESS = [HealthCheck.too_slow]
@@ -19,4 +36,41 @@ settings.register_profile(
     database=None,
     print_blob=True,
 )
+settings.register_profile("quick", settings.get_profile("ci"), max_examples=10)
 settings.load_profile("ci" if os.environ.get("CI", "").lower() == "true" else "dev")
+
+
+def is_slow(path: Path) -> bool:
+    """Whether the tests in `path`, a folder or a module, are marked as slow."""
+    tests = Path(__file__).parent
+    return path.is_relative_to(tests) and any(path.is_relative_to(tests / name) for name in SLOW)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """For `make test-quick`, a few examples are enough to see that something broke."""
+    if config.option.markexpr == _QUICK:
+        settings.load_profile("quick")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """What is slow is not even imported where nobody wants it."""
+    return True if config.option.markexpr == _QUICK and is_slow(collection_path) else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is slow."""
+    for item in items:
+        if is_slow(item.path):
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(autouse=True)
+def _loggers_as_they_were() -> Iterator[None]:
+    """A test that sets up the log, as every command does, leaves nothing of it to the next."""
+    loggers = [logging.getLogger(name) for name in ("bridge", *logs._OTHERS)]
+    before = [(logger.level, logger.propagate, logger.handlers[:]) for logger in loggers]
+    yield
+    for logger, (level, propagate, handlers) in zip(loggers, before, strict=True):
+        logger.setLevel(level)
+        logger.propagate = propagate
+        logger.handlers[:] = handlers

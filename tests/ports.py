@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import os
 import random
 import socket
 
 # Below those that systems give to connections and to who asks for any port (Linux: from 32768, others: from 49152).
 # One of those is free now and taken by a connection a moment later, and then nobody can listen there.
-_PORTS = range(16_384, 32_768)
+_ALL = range(16_384, 32_768)
+# The tests of one run may be in several processes (pytest-xdist), and each of them has ports of its own.
+_WORKER, _WORKERS = (
+    int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]),
+    os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"),
+)
+_PORTS = _ALL[_WORKER :: int(_WORKERS)]
 _turns = itertools.count(random.SystemRandom().randrange(len(_PORTS)))  # not where another process of tests began
 
 

@@ -14,136 +14,129 @@ from pathlib import Path
 import pytest
 
 import bridge
+from bridge.gateway import transports
 
 ROOT = Path(bridge.__file__).parent
 
+# The modules of `bridge.net` for each of the two wires. Neither group sees the other, or the other's codecs.
+JSON_SOCKETS = ("accepted", "json_channel", "json_client", "json_server", "websocket")
+SOAP_SOCKETS = (
+    *("content_codings", "directions", "endpoints", "http_client", "http_server", "lookups", "overload"),
+    *("soap_client", "soap_server", "verdicts"),
+)
+
 # The model, and what everybody may know.
 _MODEL = ("bridge.ocpp", "bridge.errors")
-_TRANSPORT = (
-    *_MODEL,
-    "bridge.certificates",
-    "bridge.dialects",
-    "bridge.identity",
-    "bridge.limits",
-    "bridge.listening",
-    "bridge.paths",
-    "bridge.tasks",
-)
+_NET = ("bridge.net", "bridge.dialects", *_MODEL)
 
-# What of ours each room may see.
+# What of ours each package, or module, may see.
 SEES: dict[str, tuple[str, ...]] = {
     "bridge": (),
+    "bridge.build_info": (),
     "bridge.errors": (),
-    "bridge.identity": (),
-    "bridge.paths": (),
-    "bridge.access": ("bridge.access", "bridge.errors", "bridge.identity"),
-    "bridge.access.gatekeeper": ("bridge.access", "bridge.errors", "bridge.identity", "bridge.tasks"),
-    "bridge.ocpp": ("bridge.ocpp", "bridge.errors"),
+    "bridge.shipped": _MODEL,
+    "bridge.ocpp": _MODEL,
     "bridge.dialects": ("bridge.dialects", *_MODEL),
     "bridge.core": ("bridge.core", *_MODEL),
-    "bridge.ocppj": ("bridge.ocppj", *_TRANSPORT),
-    "bridge.ocpps": ("bridge.ocpps", *_TRANSPORT),
-    "bridge.ocpps.server": ("bridge.ocpps", *_TRANSPORT, "bridge.logs"),
-    "bridge.store": ("bridge.store", *_MODEL),
+    "bridge.ocppj": ("bridge.ocppj", "bridge.dialects", *_MODEL),
+    "bridge.ocpps": ("bridge.ocpps", "bridge.dialects", *_MODEL),
+    "bridge.ocpps.wsdl": ("bridge.ocpps", "bridge.shipped", *_MODEL),
+    "bridge.access": ("bridge.access", "bridge.core.networks", *_MODEL),
     "bridge.config": (
-        *("bridge.access.passwords", "bridge.config", "bridge.errors", "bridge.identity", "bridge.paths"),
+        *("bridge.access.passwords", "bridge.access.paths", "bridge.config", "bridge.core.policies", *_MODEL),
     ),
-    "bridge.tls": ("bridge.config", "bridge.errors"),
-    "bridge.certificates": (),
-    "bridge.limits": ("bridge.errors", "bridge.limits"),
-    "bridge.listening": (),
-    "bridge.memory": (),
-    "bridge.tasks": (),
-    "bridge.lines": (),
-    "bridge.logs": ("bridge.lines",),
-    "bridge.observing": ("bridge.core.commands", *_MODEL),
-    "bridge.explaining": ("bridge.core.commands", *_MODEL),
-    "bridge.masking": ("bridge.paths",),
+    "bridge.watching": ("bridge.access.paths", "bridge.core.commands", "bridge.watching", *_MODEL),
+    # The sockets know the codecs of their own wire.
+    "bridge.net": ("bridge.access.paths", "bridge.core.networks", "bridge.watching.logs", *_NET),
+    "bridge.net.tls": ("bridge.config", *_NET),
+    "bridge.net.proxies": ("bridge.core.destinations", *_NET),
+    "bridge.net.large": ("bridge.net.tasks",),
+    "bridge.net.tasks": (),
+    "bridge.net.descriptors": (),
+    "bridge.net.certificates": (),
+    **{f"bridge.net.{module}": ("bridge.access.paths", "bridge.ocppj", *_NET) for module in JSON_SOCKETS},
+    **{
+        f"bridge.net.{module}": ("bridge.access.paths", "bridge.core", "bridge.ocpps", "bridge.watching.logs", *_NET)
+        for module in SOAP_SOCKETS
+    },
+    "bridge.store": ("bridge.store", *_MODEL),
     "bridge.recorder": (
-        *(
-            "bridge.core.commands",
-            "bridge.explaining",
-            "bridge.limits.gate",
-            "bridge.masking",
-            "bridge.observing",
-            "bridge.ocppj.codec",
-            "bridge.recorder",
-            *_MODEL,
-        ),
+        *("bridge.core.commands", "bridge.watching", "bridge.recorder", "bridge.net.tasks"),
+        *("bridge.store.files", "bridge.store.schema", "bridge.store.thread", *_MODEL),
     ),
-    "bridge.trace": ("bridge.masking", "bridge.recorder.messages", "bridge.simulators", "bridge.trace", *_MODEL),
-    "bridge.journal": (
-        *("bridge.core", "bridge.limits.gate", "bridge.lines", "bridge.logs", "bridge.masking", "bridge.observing"),
-        *_MODEL,
+    "bridge.outgoing_events": (
+        *("bridge.core.commands", "bridge.outgoing_events", "bridge.net.tasks"),
+        *("bridge.store.files", "bridge.store.schema", "bridge.store.thread", "bridge.watching", *_MODEL),
     ),
-    "bridge.spans": ("bridge.core.commands", "bridge.observing", *_MODEL),
-    "bridge.simulators": ("bridge.listening", "bridge.simulators", "bridge.tasks"),
+    "bridge.outgoing_events.records": (),
+    "bridge.outgoing_events.queue": (),
     "bridge.admin": (
-        *("bridge.admin", "bridge.listening", "bridge.logs", "bridge.recorder.messages", "bridge.tasks"),
-        *_MODEL,
+        *("bridge.access.paths", "bridge.admin", "bridge.build_info", "bridge.core.commands", "bridge.core.state"),
+        "bridge.net.descriptors",
+        *("bridge.net.listening", "bridge.net.proxies.rules", "bridge.net.tasks"),
+        *("bridge.recorder.messages", "bridge.watching", *_MODEL),
     ),
-    "bridge.admin.metrics": ("bridge.admin.health", "bridge.core.commands", "bridge.observing", *_MODEL),
     "bridge.gateway": (
-        *(
-            "bridge.access",
-            "bridge.admin",
-            "bridge.config",
-            "bridge.core",
-            "bridge.gateway",
-            "bridge.journal",
-            "bridge.logs",
-        ),
-        *("bridge.observing", "bridge.ocppj", "bridge.ocpps", "bridge.recorder", "bridge.spans", "bridge.store"),
-        *("bridge.masking", "bridge.tls", *_TRANSPORT),
+        *("bridge.access", "bridge.admin", "bridge.config", "bridge.core", "bridge.gateway", "bridge.watching"),
+        *("bridge.ocppj", "bridge.ocpps", "bridge.outgoing_events", "bridge.recorder", "bridge.store", *_NET),
     ),
     # What carries out decisions knows no wire, and what reaches a party decides nothing.
-    "bridge.gateway.conductor": (
-        *("bridge.core", "bridge.limits.bucket", "bridge.observing", *_MODEL),
-        *("bridge.gateway.keeping", "bridge.gateway.placement", "bridge.gateway.ways"),
+    "bridge.gateway.session_runner": (
+        *("bridge.core", "bridge.net.limits.bucket", "bridge.watching", *_MODEL),
+        *("bridge.gateway.persistence", "bridge.gateway.placement", "bridge.gateway.transports"),
     ),
-    "bridge.gateway.ways": (
-        *("bridge.core.addresses", "bridge.core.links", "bridge.ocppj", "bridge.ocpps.client", "bridge.tasks"),
-        *_MODEL,
+    "bridge.gateway.transports": (
+        *("bridge.core.addresses", "bridge.core.callback", "bridge.core.destinations", "bridge.core.links"),
+        *("bridge.ocppj", "bridge.net.json_channel", "bridge.net.json_client", "bridge.net.soap_client"),
+        *("bridge.net.tasks", "bridge.net.websocket", *_MODEL),
     ),
-    "bridge.gateway.keeping": ("bridge.core", "bridge.logs", "bridge.store", *_MODEL),
+    "bridge.gateway.persistence": ("bridge.core", "bridge.watching.logs", "bridge.store", *_MODEL),
     "bridge.gateway.placement": (
         *("bridge.access", "bridge.config", "bridge.core", "bridge.gateway.quirks", "bridge.gateway.rules"),
-        *("bridge.gateway.limits", "bridge.identity", "bridge.ocppj.client", "bridge.paths", *_MODEL),
+        *("bridge.gateway.limits", "bridge.gateway.listed", "bridge.gateway.outgoing", "bridge.net.json_client"),
+        *_MODEL,
     ),
-    "bridge.gateway.rules": ("bridge.access", "bridge.config", "bridge.identity"),
+    "bridge.gateway.rules": ("bridge.access", "bridge.config", *_MODEL),
     "bridge.gateway.quirks": ("bridge.config", "bridge.ocpp"),
-    "bridge.translate": (
-        *("bridge.config", "bridge.dialects", "bridge.ocppj.codec", *_MODEL),
-        *("bridge.ocpps.codec", "bridge.ocpps.envelope", "bridge.ocpps.wsdl", "bridge.ocpps.xml"),
+    "bridge.gateway.gatekeeper": ("bridge.access", "bridge.net.tasks", *_MODEL),
+    "bridge.gateway.memory": (),
+    "bridge.app": ("bridge",),
+    "bridge.lab.simulators": ("bridge.lab.simulators", "bridge.net.listening", "bridge.net.tasks"),
+    "bridge.lab.trace": (
+        *("bridge.lab.simulators", "bridge.lab.trace", "bridge.recorder.messages", "bridge.watching.masking", *_MODEL),
     ),
-    "bridge.demo": (
-        *("bridge.demo", "bridge.config", "bridge.gateway", "bridge.lines", "bridge.ocpps.wsdl", "bridge.simulators"),
+    "bridge.lab.demo": (
+        *("bridge.app", "bridge.config", "bridge.gateway", "bridge.lab.demo", "bridge.lab.simulators"),
+        *("bridge.net.tasks", "bridge.ocpps.wsdl", "bridge.watching.lines"),
     ),
+    "bridge.lab.translation": ("bridge.config", "bridge.dialects", "bridge.ocppj", "bridge.ocpps", *_MODEL),
+    "bridge.lab": (),
     "bridge.commands": ("bridge",),
-    "bridge.cli": ("bridge.commands", "bridge.config", "bridge.errors", "bridge.logs"),
-    "bridge.__main__": ("bridge.cli",),
+    "bridge.__main__": ("bridge.commands.cli",),
 }
 
-_EDGES = (
-    *("bridge.gateway", "bridge.limits.guard", "bridge.limits.queueing", "bridge.ocppj.bounds", "bridge.ocppj.client"),
-    *("bridge.ocppj.link", "bridge.ocppj.server", "bridge.ocpps.connections", "bridge.ocpps.posts"),
-)
-_ENTRANCES = ("bridge.cli", "bridge.commands", "bridge.demo", "bridge.simulators")
+_ENTRANCES = ("bridge.commands", "bridge.lab")
 
 # Where a library may be known.
 KNOWN_IN: dict[str, tuple[str, ...]] = {
     "spyne": ("bridge.ocpps.service", "bridge.ocpps.spyne_on_new_pythons"),
-    "zeep": ("bridge.simulators",),
-    "ocpp": ("bridge.simulators",),
-    "websockets": ("bridge.ocppj", "bridge.simulators"),
-    "sqlite3": ("bridge.recorder", "bridge.store"),
-    "opentelemetry": ("bridge.spans",),
+    "httptools": ("bridge.net.http_client", "bridge.net.http_server"),
+    "zeep": ("bridge.lab.simulators",),
+    "ocpp": ("bridge.lab.simulators",),
+    "websockets": ("bridge.net.accepted", "bridge.net.json_*", "bridge.net.websocket", "bridge.lab.simulators"),
+    "sqlite3": ("bridge.outgoing_events.database", "bridge.recorder", "bridge.store"),
+    "aiomqtt": ("bridge.outgoing_events.mqtt",),
+    "nats": ("bridge.outgoing_events.nats",),
+    "opentelemetry": ("bridge.watching.spans",),
     "prometheus_client": ("bridge.admin",),
     "asyncio": (
-        *("bridge.tasks", "bridge.access.gatekeeper", "bridge.listening", *_EDGES, "bridge.admin"),
-        *("bridge.ocpps.bodies", "bridge.ocpps.client", "bridge.ocpps.connections", "bridge.ocpps.server"),
-        *("bridge.recorder.recorder", "bridge.trace.replay"),
+        "bridge.admin",
+        "bridge.app",
+        "bridge.gateway",
+        "bridge.net",
+        "bridge.recorder.recorder",
         *_ENTRANCES,
+        *(f"bridge.outgoing_events.{room}" for room in ("delivery", "mqtt", "nats", "outbox")),
     ),
 }
 
@@ -153,27 +146,36 @@ DOES_WITHOUT: dict[str, frozenset[str]] = {
     "bridge.core": _IMPURE,
     "bridge.ocpp": _IMPURE,
     "bridge.errors": _IMPURE,
-    "bridge.explaining": _IMPURE | {"asyncio"},
-    "bridge.masking": _IMPURE | {"asyncio"},
-    "bridge.recorder.join*": _IMPURE | {"asyncio"},
-    **{f"bridge.recorder.{room}": _IMPURE | {"asyncio"} for room in ("begun", "notes", "pace", "reading")},
-    "bridge.identity": _IMPURE,
-    "bridge.paths": _IMPURE,
-    **{f"bridge.access.{room}": _IMPURE | {"asyncio"} for room in ("attempts", "basic", "passwords", "rules")},
+    "bridge.watching.explaining": _IMPURE | {"asyncio"},
+    "bridge.watching.masking": _IMPURE | {"asyncio"},
+    **{f"bridge.recorder.{room}": _IMPURE | {"asyncio"} for room in ("reading", "rows")},
+    **{f"bridge.outgoing_events.{room}": _IMPURE | {"asyncio"} for room in ("derivation", "queue", "records")},
+    **{
+        f"bridge.net.proxies.{room}": _IMPURE | {"asyncio"}
+        for room in ("client_certificate", "forwarded", "preamble", "rules")
+    },
+    **{
+        f"bridge.access.{room}": _IMPURE | {"asyncio"}
+        for room in ("attempts", "basic", "passwords", "paths", "queue", "rules")
+    },
     "bridge.dialects": _IMPURE,
-    "bridge.ocpp[js].codec": _IMPURE,
-    "bridge.ocpps.envelope": _IMPURE,
+    "bridge.ocppj": _IMPURE,
+    **{
+        f"bridge.ocpps.{room}": _IMPURE
+        for room in ("codec", "envelope", "exact", "forgiving", "headers", "markup", "replies", "straight", "verbatim")
+    },
     "bridge.ocpps.xml": _IMPURE,
+    "bridge.net.verdicts": _IMPURE | {"asyncio"},
     "bridge.gateway.placement": _IMPURE | {"asyncio"},
     "bridge.gateway.quirks": _IMPURE | {"asyncio"},
-    "bridge.limits": _IMPURE,
+    "bridge.net.limits": _IMPURE,
 }
 
 # Each class here is a table of the specification, which the module's docstring names.
 TABLES_OF_THE_SPECIFICATION = ("bridge.ocpp.enums", "bridge.ocpp.messages")
 
 # Who starts tasks, and how.
-STARTS_TASKS = {("bridge.tasks", "create_task")}
+STARTS_TASKS = {("bridge.net.tasks", "create_task")}
 
 
 def _name(path: Path) -> str:
@@ -225,7 +227,8 @@ def imports(module: str) -> frozenset[str]:
 
 
 def ours(module: str) -> frozenset[str]:
-    return frozenset(name for name in imports(module) if name.split(".")[0] == "bridge")
+    """Without `bridge` itself, which holds nothing but the version: anybody may say that."""
+    return frozenset(name for name in imports(module) if name.startswith("bridge."))
 
 
 def libraries(module: str) -> frozenset[str]:
@@ -253,12 +256,32 @@ def test_what_is_pure_stays_so(pattern: str) -> None:
     assert {module: found for module in modules if (found := libraries(module) & DOES_WITHOUT[pattern])} == {}
 
 
-@pytest.mark.parametrize(("transport", "other"), [("bridge.ocppj", "bridge.ocpps"), ("bridge.ocpps", "bridge.ocppj")])
-def test_the_two_transports_never_meet(transport: str, other: str) -> None:
+@pytest.mark.parametrize(
+    ("codecs", "sockets", "other"),
+    [("bridge.ocppj", JSON_SOCKETS, SOAP_SOCKETS), ("bridge.ocpps", SOAP_SOCKETS, JSON_SOCKETS)],
+)
+def test_the_two_wires_never_meet(codecs: str, sockets: tuple[str, ...], other: tuple[str, ...]) -> None:
     """Whatever the table says."""
-    seen = {name for module in MODULES if fits(module, transport) for name in ours(module)}
-    assert not {name for name in seen if fits(name, other)}
-    assert not any(fits(f"{other}.x", pattern) for row in SEES if fits(transport, row) for pattern in SEES[row])
+    there = "bridge.ocpps" if codecs == "bridge.ocppj" else "bridge.ocppj"
+    own = [module for module in MODULES if fits(module, codecs) or module in {f"bridge.net.{name}" for name in sockets}]
+    seen = {name for module in own for name in ours(module)}
+    assert len(own) > len(sockets)
+    assert not {name for name in seen if fits(name, there) or name in {f"bridge.net.{module}" for module in other}}
+
+
+def test_nobody_asks_which_transport_it_is() -> None:
+    """What differs is a property of a Side or of the Transport itself."""
+    names = {name for name in vars(transports) if name.endswith("Transport")}
+    asking = {
+        module
+        for module in MODULES
+        for node in ast.walk(tree_of(module))
+        if (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "isinstance")
+        or isinstance(node, ast.MatchClass)
+        if names & {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}
+    }
+    assert len(names) == 4
+    assert asking <= {"bridge.gateway.transports"}
 
 
 def test_tasks_have_one_owner() -> None:
@@ -326,8 +349,8 @@ def late():
 def test_how_patterns_are_read() -> None:
     assert row_of("bridge") == "bridge"
     assert row_of("bridge.ocpp.types") == "bridge.ocpp"
-    assert row_of("bridge.ocpps.server") == "bridge.ocpps.server"
-    assert row_of("bridge.gateway.doors") == "bridge.gateway"
+    assert row_of("bridge.net.soap_server") == "bridge.net.soap_server"
+    assert row_of("bridge.gateway.admission") == "bridge.gateway"
     assert row_of("bridge.gateway_table") is None
     assert row_of("bridge.something_new") is None
     assert not fits("bridge.ocppj", "bridge.ocpp") and fits("bridge.ocpp.rpc", "bridge.ocpp")
@@ -336,3 +359,37 @@ def test_how_patterns_are_read() -> None:
 def test_what_is_undocumented_is_found() -> None:
     source = "class A:\n    'x'\n    class B: ...\n    def c(self): ...\ndef d(): ...\ndef _e(): ...\n"
     assert list(undocumented(ast.parse(source).body)) == ["B", "d"]
+
+
+# The drawing in ARCHITECTURE.md.
+
+
+def drawn() -> dict[str, int]:
+    """The row of each package and single module, counted from the top."""
+    drawing = (ROOT.parent / "ARCHITECTURE.md").read_text(encoding="utf-8").split("```")[1]
+    return {name: number for number, row in enumerate(drawing.strip().splitlines()) for name in row.split()}
+
+
+def package_of(module: str) -> str:
+    return module.split(".")[1]
+
+
+def test_the_drawing_has_each_package_once() -> None:
+    assert sorted(drawn()) == sorted({package_of(module) for module in MODULES if module != "bridge"})
+
+
+@pytest.mark.parametrize("package", drawn())
+def test_a_package_imports_from_its_row_and_below(package: str) -> None:
+    rows = drawn()
+    seen = {package_of(name) for module in MODULES if fits(module, f"bridge.{package}") for name in ours(module)}
+    assert {name for name in seen if rows[name] < rows[package]} == set()
+
+
+def test_a_public_class_has_a_name_of_its_own() -> None:
+    """But for tables of the configuration, which have the names of what they configure."""
+    places: dict[str, list[str]] = {}
+    for module in MODULES:
+        for node in tree_of(module).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_") and module != "bridge.config.records":
+                places.setdefault(node.name, []).append(module)
+    assert {name: modules for name, modules in places.items() if len(modules) > 1} == {}

@@ -21,6 +21,7 @@ import yaml
 import bridge
 from bridge.admin.metrics import PREFIX, registry_of
 from bridge.config import Settings
+from bridge.core.state import STATES
 from tests.admin.test_metrics import labels_of, meter
 from tests.e2e.processes import Bridge
 from tests.e2e.stage import RawCentralSystem, envelope, post, run
@@ -124,19 +125,52 @@ def test_panels_stand_beside_each_other() -> None:
     assert len(ids) == len(set(ids))
 
 
-def test_prometheus_takes_the_rules() -> None:
-    """Where there is no promtool to ask, the tests above have read them."""
-    if shutil.which("promtool") is not None:
-        subprocess.run(["promtool", "check", "rules", DEPLOY / "prometheus" / "alerts.yml"], check=True, timeout=60)
+@pytest.fixture
+def promtool() -> str:
+    """The program. Where it is missing the test is skipped: the tests above have read the rules all the same."""
+    found = shutil.which("promtool")
+    if found is None:
+        pytest.skip("no promtool here: it comes with Debian's package prometheus")
+    return found
+
+
+def test_prometheus_takes_the_rules(promtool: str) -> None:
+    subprocess.run([promtool, "check", "rules", DEPLOY / "prometheus" / "alerts.yml"], check=True, timeout=60)
+
+
+def test_the_alerts_fire_when_they_should(promtool: str) -> None:
+    """What Prometheus makes of the rules in `alerts_test.yml`: series, and the alerts that they raise."""
+    cases = DEPLOY / "prometheus" / "alerts_test.yml"
+    done = subprocess.run([promtool, "test", "rules", cases], capture_output=True, encoding="utf-8", timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_cases_of_the_alerts_have_series_of_ours() -> None:
+    """So that no case proves an alert with a metric that nobody exports."""
+    cases = yaml.safe_load((DEPLOY / "prometheus" / "alerts_test.yml").read_text("utf-8"))["tests"]
+    series = [each["series"] for case in cases for each in case["input_series"]]
+    assert series
+    for each in series:
+        (name,), labels = read(each)
+        assert labels - _ALWAYS == known()[name], each
+        for state in re.findall(r'state="(\w+)"', each):
+            assert state in STATES
+    raised = {each["alertname"] for case in cases for each in case["alert_rule_test"]}
+    assert raised <= {rule["alert"] for rule in rules()}
 
 
 # systemd.
 
 
 def unit() -> dict[str, list[str]]:
-    """The keys of the unit, each with its values."""
+    """The keys of the shipped unit, each with its values."""
+    return unit_of(UNIT)
+
+
+def unit_of(path: Path) -> dict[str, list[str]]:
+    """The keys of the unit in a file, each with its values."""
     keys: dict[str, list[str]] = {}
-    for line in UNIT.read_text("utf-8").splitlines():
+    for line in path.read_text("utf-8").splitlines():
         if line and not line.startswith(("#", "[")):
             key, _, value = line.partition("=")
             keys.setdefault(key, []).append(value)

@@ -1,10 +1,11 @@
-"""Who may come in: what is asked of a Charge Point, what it shows, and how often it may be wrong.
+"""Authenticate Charge Points and Central Systems, and limit how often a password or token may be guessed.
 
-    rules        one Charge Point's one way in, and what was shown, judged
-    basic        HTTP Basic, read
-    passwords    salted hashes, and what was verified a moment ago
-    attempts     who was wrong how often, and has to wait
-    gatekeeper   all of it together, for the doors: the only room with a clock and threads
+    rules        check credentials against the rule of a Charge Point
+    basic        parse HTTP Basic
+    passwords    salted hashes, and a cache of verified passwords
+    attempts     rate limit of guesses, and their order
+    queue        queue of guesses
+    gatekeeper   the interface for the listeners, and the only module with a clock and threads
 
-Knows no wire and no configuration.
+This package depends neither on a transport nor on the configuration.
 """

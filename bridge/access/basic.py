@@ -1,4 +1,4 @@
-"""HTTP Basic (OCPP-J 1.6 section 6.2.2, RFC 7617)."""
+"""Parse HTTP Basic authentication (OCPP-J 1.6 section 6.2.2, RFC 7617)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ CHALLENGE = {"WWW-Authenticate": 'Basic realm="ocpp-bridge", charset="UTF-8"'}
 
 
 class Credentials(Struct, frozen=True):
-    """The password is raw bytes, and may hold a colon."""
+    """User and password of HTTP Basic. The password is raw bytes, and may hold a colon."""
 
     user: bytes
     password: bytes
 
     @classmethod
     def read(cls, authorization: str | None) -> Credentials | None:
-        """From an Authorization header; None if there is none, or it is not Basic."""
+        """Parse an Authorization header. Returns None if there is no header or it is not valid HTTP Basic."""
         scheme, _, encoded = (authorization or "").partition(" ")
         if scheme.lower() != "basic":
             return None

@@ -1,4 +1,4 @@
-"""Passwords at rest, `scrypt$N$r$p$salt$hash` with the last two in base64, and whether a password is the one meant."""
+"""Hash and verify passwords. A hash is written `scrypt$N$r$p$salt$hash`, with salt and hash in base64."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from collections import OrderedDict
 from msgspec import Struct
 
 PREFIX = b"scrypt$"
-# RFC 7914 section 2: N is the cost. 16 MiB, some 50 ms.
-_COST, _BLOCK, _LANES, _OCTETS = 2**14, 8, 1, 32
-# What a hash that somebody else made may cost at most, in octets of memory and in lanes.
+# RFC 7914 section 2: N is the cost. This one takes 16 MiB and some 50 ms.
+COST, _BLOCK, _LANES, _OCTETS = 2**14, 8, 1, 32
+# Highest cost of a configured hash, in octets of memory and in lanes.
 _MOST_MEMORY, _MOST_LANES = 2**26, 4
 _LEAST_SALT, _LEAST_DIGEST = 8, 16
 
 
 class Hash(Struct, frozen=True, kw_only=True):
-    """A salted scrypt hash. `n`, `r` and `p` as in RFC 7914 section 2."""
+    """A salted scrypt hash. `n`, `r` and `p` are those of RFC 7914 section 2."""
 
     n: int
     r: int
@@ -35,17 +35,27 @@ class Hash(Struct, frozen=True, kw_only=True):
         return "Hash(***)"
 
 
-# What a password is held against: a hash, or the password itself.
+# The value that a password or token is compared with: a hash, or the password or token itself.
 Expected = Hash | bytes
 
 
-def hashed(password: bytes, salt: bytes, cost: int = _COST) -> Hash:
-    """The hash of `password`. `salt` is random, 16 octets; `cost` is a power of two."""
+def hashed(password: bytes, salt: bytes, cost: int = COST) -> Hash:
+    """Return the hash of `password`.
+
+    Args:
+        password: The password.
+        salt: 16 random octets.
+        cost: N of scrypt, a power of two.
+    """
     return Hash(n=cost, r=_BLOCK, p=_LANES, salt=salt, digest=_scrypt(password, salt, cost, _BLOCK, _LANES, _OCTETS))
 
 
 def read(configured: bytes) -> Expected:
-    """What an operator wrote: a hash by its prefix, else the password itself. Raises ValueError for a broken hash."""
+    """Parse a configured password: a hash if it has the prefix, else the password itself.
+
+    Raises:
+        ValueError: The hash is malformed or costs too much.
+    """
     if not configured.startswith(PREFIX):
         return configured
     try:
@@ -69,8 +79,10 @@ def _affordable(found: Hash) -> bool:
 
 
 def matches(expected: Expected, shown: bytes) -> bool:
-    """Whether `shown` is the password meant, in constant time. A Hash costs tens of milliseconds; the lock of the
-    interpreter is free meanwhile."""
+    """Return whether `shown` is the expected password, in constant time.
+
+    A Hash takes tens of milliseconds, without the interpreter's lock.
+    """
     if isinstance(expected, bytes):
         return hmac.compare_digest(expected, shown)
     salt, octets = expected.salt, len(expected.digest)
@@ -82,11 +94,25 @@ def _scrypt(password: bytes, salt: bytes, n: int, r: int, p: int, octets: int) -
     return hashlib.scrypt(password, salt=salt, n=n, r=r, p=p, maxmem=memory, dklen=octets)
 
 
-class Verified:
-    """What was found right, so that a device that shows its password with each message is not hashed each time.
+def tag(expected: Expected, shown: bytes) -> int:
+    """Return eight bits that depend on a verified password `shown`, to recognise it after a restart.
 
-    Neither password is kept, but a digest under `key`, which is random and never leaves the process. Past `most` the
-    one that was not asked for longest goes.
+    Eight bits reveal nothing useful to a reader of the store, and a random guess has the same tag once in 256 times.
+    `expected` is the key of the digest.
+    """
+    return hashlib.blake2b(_text(expected) + shown, person=b"ocpp-bridge tag").digest()[0]
+
+
+def _text(expected: Expected) -> bytes:
+    # A NUL ends the hash or the length of the password, which hold none, so that no two inputs give the same octets.
+    return f"{expected}\0".encode() if isinstance(expected, Hash) else b"%d\0%b" % (len(expected), expected)
+
+
+class Verified:
+    """Cache of verified passwords, so that a device that sends its password with each message does not wait for a hash.
+
+    The cache holds digests under `key`, which is random and never leaves the process, and no passwords. Beyond `most`
+    digests, the least recently used one is dropped.
     """
 
     def __init__(self, key: bytes, most: int = 10_000) -> None:
@@ -97,20 +123,19 @@ class Verified:
     def __len__(self) -> int:
         return len(self._digests)
 
-    def knows(self, expected: Hash, shown: bytes) -> bool:
-        """Whether this was found right before."""
+    def knows(self, expected: Expected, shown: bytes) -> bool:
+        """Return whether `shown` was verified against `expected` before."""
         digest = self._digest(expected, shown)
         if digest not in self._digests:
             return False
         self._digests.move_to_end(digest)
         return True
 
-    def remember(self, expected: Hash, shown: bytes) -> None:
-        """It was found right."""
+    def remember(self, expected: Expected, shown: bytes) -> None:
+        """Remember that `shown` was verified against `expected`."""
         self._digests[self._digest(expected, shown)] = None
         if len(self._digests) > self._most:
             self._digests.popitem(last=False)
 
-    def _digest(self, expected: Hash, shown: bytes) -> bytes:
-        # The hash's text holds no NUL, so what follows the first is what was shown.
-        return hashlib.blake2b(f"{expected}\0".encode() + shown, key=self._key).digest()
+    def _digest(self, expected: Expected, shown: bytes) -> bytes:
+        return hashlib.blake2b(_text(expected) + shown, key=self._key).digest()

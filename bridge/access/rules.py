@@ -1,7 +1,8 @@
-"""One Charge Point's one way in, and what it shows, judged. Pure.
+"""Check the credentials of a request or handshake against the rule of a Charge Point. Pure.
 
-What the Rule does not ask for does not help. It may harm: names that disagree, and a certificate of somebody else, are
-turned away whatever is asked. A password and a token are not judged here, but handed on: who guesses may have to wait.
+Credentials that the Rule does not ask for are not sufficient, but can cause a refusal: identities that disagree, and a
+certificate with another name, are refused under every Rule. This module returns a password or token to the caller as a
+Guess and does not check it, because guesses may have to wait.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from typing import Literal
 
 from msgspec import Struct
 
-from bridge import identity as identities
 from bridge.access.basic import CHALLENGE, Credentials
 from bridge.access.passwords import Expected
 from bridge.errors import AccessDenied, Why
+from bridge.ocpp import identity as identities
 
 Network = IPv4Network | IPv6Network
 Asks = Literal["none", "basic", "certificate", "network", "token"]
@@ -23,9 +24,17 @@ _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 401, 403, 404
 
 
 class Rule(Struct, frozen=True, kw_only=True):
-    """What is asked of the Charge Point `identity`. Any of `passwords` will do; `certificate_name` "" is its identity.
+    """The authentication that is required of a Charge Point, or of a Central System for a Charge Point.
 
-    `exact`: the user of Basic is the identity letter for letter. `any_user`: it does not matter.
+    Attributes:
+        identity: Identity of the Charge Point.
+        asks: The only accepted authentication.
+        passwords: Accepted passwords.
+        certificate_name: Name in the client certificate; "" is the identity.
+        networks: Networks of the Charge Point, for the authentication "network".
+        token: Token in the URL.
+        exact: Whether the user of HTTP Basic must be the identity with the same letter case.
+        any_user: Whether the user of HTTP Basic does not matter.
     """
 
     identity: str
@@ -39,12 +48,12 @@ class Rule(Struct, frozen=True, kw_only=True):
 
     @property
     def proves(self) -> bool:
-        """Whether who gets in has proved who it is."""
+        """True if the authentication proves the identity."""
         return self.asks in ("basic", "certificate", "token")
 
     @property
     def guessable(self) -> bool:
-        """Whether it takes a password or a token, which somebody may try to guess."""
+        """True if the authentication is a password or a token, which can be guessed."""
         return self.asks in ("basic", "token")
 
     def __repr__(self) -> str:
@@ -52,8 +61,15 @@ class Rule(Struct, frozen=True, kw_only=True):
 
 
 class Shown(Struct, frozen=True, kw_only=True):
-    """What came with a message or handshake. `named` is every identity that it names, the URL's first; `certificate`
-    the names in the certificate, None if none was shown."""
+    """The credentials of a request or handshake.
+
+    Attributes:
+        peer: IP address of the sender.
+        named: All identities in the request, beginning with that of the URL.
+        authorization: Authorization header.
+        certificate: Names in the client certificate, None if there was none.
+        token: Token in the URL.
+    """
 
     peer: str
     named: tuple[str, ...] = ()
@@ -66,7 +82,13 @@ class Shown(Struct, frozen=True, kw_only=True):
 
 
 class Guess(Struct, frozen=True, kw_only=True):
-    """What is to be held against what was expected; `denied` is what to say if nothing of it fits."""
+    """A password or token to check.
+
+    Attributes:
+        expected: Values of which one must match.
+        shown: The password or token of the request.
+        denied: The exception to raise if no value matches.
+    """
 
     expected: tuple[Expected, ...]
     shown: bytes
@@ -77,7 +99,14 @@ class Guess(Struct, frozen=True, kw_only=True):
 
 
 def judge(rule: Rule, shown: Shown) -> Guess | None:
-    """None: it is let in. Raises AccessDenied."""
+    """Check the credentials `shown` against `rule`, except for a password or token.
+
+    Returns:
+        The password or token that has to be checked, None if access is granted.
+
+    Raises:
+        AccessDenied: Access is denied.
+    """
     for named in shown.named:
         if named != rule.identity and not identities.same(named, rule.identity):
             text = "the identities in the URL and in the message are not the same"
@@ -86,6 +115,9 @@ def judge(rule: Rule, shown: Shown) -> Guess | None:
         raise AccessDenied(_FORBIDDEN, "the certificate is not that of this Charge Point", Why.WRONG_CERTIFICATE)
     if shown.token is not None and rule.asks != "token":
         raise AccessDenied(_NOT_FOUND, "no Charge Point is served at this address", Why.WRONG_DOOR)
+    if rule.asks != "basic" and _is_of_another(rule, shown):
+        text = "the user of HTTP Basic is not the identity in the address"
+        raise AccessDenied(_UNAUTHORIZED, text, Why.WRONG_IDENTITY, headers=CHALLENGE)
     match rule.asks:
         case "basic":
             return _basic(rule, shown)
@@ -107,7 +139,7 @@ def _basic(rule: Rule, shown: Shown) -> Guess:
     credentials = Credentials.read(shown.authorization)
     if credentials is None:
         raise AccessDenied(_UNAUTHORIZED, "a password is asked for", Why.NO_CREDENTIALS, headers=CHALLENGE)
-    # One text for a wrong user and a wrong password: who guesses is not told which.
+    # A wrong user and a wrong password have the same text, so that the sender does not learn which one is wrong.
     text = "the password is not that of this Charge Point"
     if not rule.any_user and not _is_user(rule, shown, credentials.user):
         raise AccessDenied(_UNAUTHORIZED, text, Why.WRONG_IDENTITY, headers=CHALLENGE)
@@ -115,8 +147,17 @@ def _basic(rule: Rule, shown: Shown) -> Guess:
     return Guess(expected=rule.passwords, shown=credentials.password, denied=denied)
 
 
+def _is_of_another(rule: Rule, shown: Shown) -> bool:
+    """Return whether the request has HTTP Basic with the user of another Charge Point."""
+    credentials = None if rule.any_user else Credentials.read(shown.authorization)
+    return credentials is not None and not _is_user(rule, shown, credentials.user)
+
+
 def _is_user(rule: Rule, shown: Shown, user: bytes) -> bool:
-    """OCPP-J 1.6 section 6.2.2: the user is the identity as it is in the URL, decoded."""
+    """Return whether `user` is the Charge Point.
+
+    OCPP-J 1.6 section 6.2.2: the user is the identity in the URL, percent-decoded.
+    """
     text = user.decode("utf-8", "replace")
     if not rule.exact:
         return identities.same(text, rule.identity)
@@ -132,7 +173,7 @@ def _token(rule: Rule, shown: Shown) -> Guess:
 
 
 def within(peer: str, networks: tuple[Network, ...]) -> bool:
-    """Whether the IP address `peer` lies in one of `networks`. An IPv4 address mapped into IPv6 is that address."""
+    """Return whether the IP address `peer` is in one of `networks`. An IPv4-mapped IPv6 address counts as IPv4."""
     try:
         address = ip_address(peer.partition("%")[0])
     except ValueError:

@@ -1,1 +1,1 @@
-"""The admin listener: health and readiness for machines; the API and console come with their own issue."""
+"""The admin listener: health and readiness, metrics, the API for operators, and the console."""

@@ -1,44 +1,54 @@
-"""The rest of the API: what is configured, what operators did, how to make a command, what happens now, and itself."""
+"""The endpoints for the program itself, the configuration, the audit, the forms of the actions, and the live stream."""
 
 from __future__ import annotations
 
 import asyncio
+import platform
 from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
 from msgspec import Struct
 
+from bridge import __version__
 from bridge.admin import facts
 from bridge.admin.charge_points import Cursor, Glob, Limit
 from bridge.admin.cursors import closed, number_in, number_of
-from bridge.admin.endpoints import EVENTS, Asked, Endpoint, Nothing
+from bridge.admin.endpoints import EVENTS, AdminEndpoint, AdminRequest, Nothing
 from bridge.admin.events import BLOCKED, Stream
 from bridge.admin.facts import ActionForm
 from bridge.admin.forms import forms
-from bridge.admin.operations import Overview
+from bridge.admin.messages import Moment, seconds
+from bridge.admin.operations import AuditFilter, Views
+from bridge.build_info import commit
 
-# Milliseconds after which a browser comes back to a stream that ended.
+# The time after which a browser reconnects to a stream that ended, in milliseconds.
 _RETRY = b"retry: 1000\n\n"
 
 
-class AuditQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How many."""
+class AuditParameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The parameters of the audit: which entries, the size of a page, and the page. `until` is excluded."""
 
+    identity: Glob | None = None
+    who: Glob | None = None
+    what: Glob | None = None
+    since: Moment | None = None
+    until: Moment | None = None
     limit: Limit = 100
     cursor: Cursor | None = None
 
 
 class EventsQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Of which Charge Points; None is all."""
+    """The parameter of the live stream: a glob of identities. None stands for all Charge Points."""
 
     identity: Glob | None = None
 
 
-def endpoints(overview: Overview, stream: Stream) -> list[Endpoint]:
-    """All but charge points, messages, and the OpenAPI document."""
+def endpoints(overview: Views, stream: Stream) -> list[AdminEndpoint]:
+    """Return the endpoints of the API, except those for Charge Points and messages and the OpenAPI document."""
     about = _About(overview)
     listed: list[tuple[str, str, Any, Any]] = [
+        ("about", "Version and commit of the bridge, and the Python that runs it", about.about, facts.About),
         ("routes", "The routes in their order, and the Charge Points that were moved", about.routes, facts.Routes),
         ("central-systems", "The Central Systems and their health", about.central_systems, facts.CentralSystems),
         ("addresses", "The exact addresses to type into a Charge Point", about.addresses, facts.Addresses),
@@ -46,19 +56,19 @@ def endpoints(overview: Overview, stream: Stream) -> list[Endpoint]:
     ]
     return [
         *(
-            Endpoint(name=name, method="GET", path=f"/{name}", about=text, handle=handle, answer=answer)
+            AdminEndpoint(name=name, method="GET", path=f"/{name}", about=text, handle=handle, answer=answer)
             for name, text, handle, answer in listed
         ),
-        Endpoint(
+        AdminEndpoint(
             name="audit",
             method="GET",
             path="/audit",
-            about="What operators did, the newest first",
+            about="What operators did in the last 90 days, the newest first",
             handle=about.audit,
-            query=AuditQuery,
+            query=AuditParameters,
             answer=facts.Audits,
         ),
-        Endpoint(
+        AdminEndpoint(
             name="events",
             method="GET",
             path="/events",
@@ -73,39 +83,55 @@ def endpoints(overview: Overview, stream: Stream) -> list[Endpoint]:
 
 
 class _About:
-    def __init__(self, overview: Overview) -> None:
+    def __init__(self, overview: Views) -> None:
         self._overview = overview
 
-    async def routes(self, asked: Asked[Nothing, None]) -> facts.Routes:
+    async def about(self, asked: AdminRequest[Nothing, None]) -> facts.About:
+        return facts.About(version=__version__, commit=commit(), python=platform.python_version())
+
+    async def routes(self, asked: AdminRequest[Nothing, None]) -> facts.Routes:
         return self._overview.routes()
 
-    async def central_systems(self, asked: Asked[Nothing, None]) -> facts.CentralSystems:
+    async def central_systems(self, asked: AdminRequest[Nothing, None]) -> facts.CentralSystems:
         return self._overview.central_systems()
 
-    async def addresses(self, asked: Asked[Nothing, None]) -> facts.Addresses:
+    async def addresses(self, asked: AdminRequest[Nothing, None]) -> facts.Addresses:
         return self._overview.addresses()
 
-    async def actions(self, asked: Asked[Nothing, None]) -> dict[str, ActionForm]:
+    async def actions(self, asked: AdminRequest[Nothing, None]) -> dict[str, ActionForm]:
         return forms()
 
-    async def audit(self, asked: Asked[AuditQuery, None]) -> facts.Audits:
+    async def audit(self, asked: AdminRequest[AuditParameters, None]) -> facts.Audits:
         query = asked.query
-        page = self._overview.audit(None if query.cursor is None else number_in(query.cursor), query.limit)
+        wanted = AuditFilter(
+            identity=query.identity,
+            who=query.who,
+            what=query.what,
+            since=seconds("since", query.since),
+            until=seconds("until", query.until),
+        )
+        before = None if query.cursor is None else number_in(query.cursor)
+        page = await self._overview.audit(wanted, before, query.limit)
         return facts.Audits(items=page.items, next=None if page.next is None else closed(page.next))
 
 
 class Streaming:
-    """Serves the live stream. `blocked` is how many seconds a client may not take what is sent."""
+    """The handler of the live stream. A client that accepts no data for `blocked` seconds is disconnected."""
 
     def __init__(self, stream: Stream, blocked: float = BLOCKED) -> None:
         self._stream = stream
         self._blocked = blocked
 
-    async def serve(self, asked: Asked[EventsQuery, None]) -> web.StreamResponse:
-        """Until the client goes, cannot follow, or the bridge goes. Raises Refused."""
+    async def serve(self, asked: AdminRequest[EventsQuery, None]) -> web.StreamResponse:
+        """Send events to the client of `asked` and return the response.
+
+        The stream ends when the client disconnects, reads too slowly or loses its token, and when the bridge shuts
+        down. Raises Refused when there are too many clients.
+        """
         request = asked.request
-        client = self._stream.subscribe(asked.query.identity, _last(request.headers.get("Last-Event-ID")))
-        # X-Accel-Buffering: a proxy (nginx) shall pass on each event when it comes.
+        last = _last(request.headers.get("Last-Event-ID"))
+        client = self._stream.subscribe(asked.query.identity, last, asked.admitted)
+        # X-Accel-Buffering makes a proxy (nginx) forward each event without delay.
         response = web.StreamResponse(headers={"Content-Type": EVENTS, "X-Accel-Buffering": "no"})
         try:
             await response.prepare(request)
@@ -122,7 +148,7 @@ class Streaming:
 
 
 def _last(header: str | None) -> int | None:
-    """An id that is none of ours is one that nothing is known about."""
+    """Return the number in Last-Event-ID, or 0 for a foreign id: the stream then reports a gap. None without an id."""
     if header is None or not header.strip():
         return None
     return number_of(header.strip()) or 0

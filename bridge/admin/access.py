@@ -1,10 +1,12 @@
-"""Who may ask. Pure: what a request shows in, a refusal out.
+"""Decide who may use the admin listener. Pure: the properties of a request go in, a Refused comes out.
 
-Three doors, each for one way in:
-
-    the token       without one in the configuration only this machine is answered, and not what a proxy on it passes on
-    the Origin      a page of another site, in the operator's browser, must not ask in the operator's name
-    the Host        nor a page whose name was made to lead here (DNS rebinding), which has the right Origin for its Host
+the token       Every request needs a token, except for the console's files, which are the same for everybody, and for
+                the paths that monitoring uses. The source address is no credential: a proxy forwards requests of
+                strangers.
+the Origin      A page of another site in the operator's browser must not send requests in the operator's name.
+the Host        A page whose host name was made to resolve to this machine (DNS rebinding) has the right Origin for its
+                Host. Such a page has no token. So a request without a token must use a name of this listener; a request
+                with a token may use any name.
 """
 
 from __future__ import annotations
@@ -12,87 +14,171 @@ from __future__ import annotations
 import hmac
 from collections.abc import Mapping
 from http import HTTPStatus
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Literal
 from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from bridge.admin.problems import Refused
+from bridge.admin.problems import RequestRefused
 
-# What a proxy adds: who asks through it is not on this machine.
-_PASSED_ON = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
-# What monitoring asks without a token; what a browser must load before its user can type one. None of it tells secrets.
-_HEALTH = ("/healthz", "/readyz")
-_METRICS = "/metrics"
+# The paths that monitoring uses without a token. They hold no secrets; the first only shows that the process runs.
+_ALIVE, _READY, _METRICS = "/healthz", "/readyz", "/metrics"
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="ocpp-bridge"'}
+_READING = ("GET", "HEAD", "OPTIONS")
+
+
+class Credential(Struct, frozen=True, kw_only=True):
+    """A token that is valid, with its owner and its role.
+
+    Attributes:
+        name: The owner of the token, for the audit.
+        token: The octets of the token.
+        role: "read" permits no changes.
+    """
+
+    name: str
+    token: bytes
+    role: Literal["read", "operate"]
 
 
 class Asking(Struct, frozen=True, kw_only=True):
-    """What a request shows. `peer` is the IP address that it came from, None if there is none; `headers` are looked up
-    without regard to letter case; `secure`: it came over TLS."""
+    """The properties of a request that decide about access.
+
+    Attributes:
+        path: The path of the request target.
+        peer: The IP address of the client, or None.
+        secure: The request came over TLS.
+        headers: The headers. A look-up ignores letter case.
+        method: The HTTP method.
+        authority: The host and port in the request target, or None.
+    """
 
     path: str
     peer: str | None
     secure: bool
     headers: Mapping[str, str]
+    method: str = "GET"
+    authority: str | None = None
+
+    @property
+    def host(self) -> str:
+        """Return the host that the request names: that of the request target, if any (RFC 9112 section 3.2.2)."""
+        return self.headers.get("Host", "") if self.authority is None else self.authority
+
+
+class Names(Struct, frozen=True, kw_only=True):
+    """The host names under which this listener answers a request without a token.
+
+    No page of another site has such a name.
+
+    Attributes:
+        hosts: The names, in lower case.
+        beyond: Other machines can reach the listener. Then every IP address and every name without a dot, as in a
+            network of containers, may be a name of the listener.
+    """
+
+    hosts: frozenset[str] = frozenset()
+    beyond: bool = False
+
+    def has(self, host: str | None) -> bool:
+        """Return True when `host`, without a port, is a name of this listener."""
+        if host is None:
+            return False
+        address = _address(host)
+        if address is not None:
+            return self.beyond or address.is_loopback
+        return host == "localhost" or host in self.hosts or (self.beyond and host != "" and "." not in host)
 
 
 class Access:
-    """The rules. `allowed_origins` are those of pages that may ask, beside our own."""
+    """The rules of access.
 
-    def __init__(self, token: bytes | None, allowed_origins: tuple[str, ...], *, open_metrics: bool) -> None:
-        self._token = token
+    Args:
+        credentials: The valid tokens. The attribute may be replaced at any time.
+        allowed_origins: The origins of other pages that may send requests. Their hosts are names of this listener too.
+        open_metrics: `/metrics` needs no token.
+        names: The names of this listener.
+    """
+
+    def __init__(
+        self,
+        credentials: tuple[Credential, ...],
+        allowed_origins: tuple[str, ...],
+        *,
+        open_metrics: bool,
+        names: Names,
+    ) -> None:
+        self.credentials = credentials
         self._origins = frozenset(allowed_origins)
-        self._names = frozenset(filter(None, (urlsplit(origin).hostname for origin in allowed_origins)))
+        hosts = filter(None, (urlsplit(origin).hostname for origin in allowed_origins))
+        self._names = Names(hosts=names.hosts | frozenset(hosts), beyond=names.beyond)
         self._open_metrics = open_metrics
 
     def check(self, asking: Asking) -> None:
-        """Raises Refused: 403 for a foreign page, 401 for somebody who may not."""
+        """Raise Refused for a request that is not permitted.
+
+        The status is 403 for a page of a foreign origin, for a foreign host name without a token, and for a change with
+        a token that may only read. The status is 401 without a valid token.
+        """
         self._check_origin(asking)
-        if asking.path in _HEALTH or (asking.path == _METRICS and self._open_metrics):
+        if _is_page(asking.path) or asking.path == _ALIVE:
             return
-        if self._token is None:
-            self._check_local(asking)
-        elif not _is_page(asking.path):
-            self._check_token(asking, self._token)
+        shown = self._shown(asking)
+        if shown is None:
+            self._check_host(asking)
+            if asking.path != _READY and not (asking.path == _METRICS and self._open_metrics):
+                raise _unauthorized(asking)
+        elif shown.role == "read" and asking.method not in _READING:
+            raise RequestRefused(HTTPStatus.FORBIDDEN, f"the token of {shown.name} may read, and not change anything")
+
+    def admits(self, asking: Asking) -> bool:
+        """Return True when the request would be permitted now."""
+        try:
+            self.check(asking)
+        except RequestRefused:
+            return False
+        return True
 
     def name(self, asking: Asking) -> str:
-        """Who it is that may ask, for the audit."""
-        return f"{asking.peer}" if self._token is None else f"{asking.peer} (token)"
+        """Return the sender of a permitted request for the audit: the IP address and the name of the token."""
+        shown = self._shown(asking)
+        return f"{asking.peer}" if shown is None else f"{asking.peer} ({shown.name})"
 
     def _check_origin(self, asking: Asking) -> None:
         origin = asking.headers.get("Origin")
-        own = f"{'https' if asking.secure else 'http'}://{asking.headers.get('Host', '')}"
+        own = f"{'https' if asking.secure else 'http'}://{asking.host}"
         if origin is not None and origin != own and origin not in self._origins:
             text = "a page of another origin may not ask here (admin.allowed_origins says which may)"
-            raise Refused(HTTPStatus.FORBIDDEN, text)
+            raise RequestRefused(HTTPStatus.FORBIDDEN, text)
 
-    def _check_local(self, asking: Asking) -> None:
-        if not _is_loopback(asking.peer):
-            raise _unauthorized("only this machine is answered unless a token is configured (admin.token_file)")
-        if any(name in asking.headers for name in _PASSED_ON):
-            raise _unauthorized("what a proxy passes on is answered only if a token is configured (admin.token_file)")
-        host = _host_of(asking.headers.get("Host", ""))
-        if host != "localhost" and not _is_loopback(host) and host not in self._names:
-            text = "without a token this is answered as localhost, 127.0.0.1, [::1] and the hosts of "
-            raise Refused(HTTPStatus.FORBIDDEN, f"{text}admin.allowed_origins only")
+    def _check_host(self, asking: Asking) -> None:
+        if not self._names.has(_host_of(asking.host)):
+            text = "without a token this is answered under its own names only: admin.allowed_origins adds to them"
+            raise RequestRefused(HTTPStatus.FORBIDDEN, text)
 
-    def _check_token(self, asking: Asking, token: bytes) -> None:
-        shown = asking.headers.get("Authorization")
-        scheme, _, value = (shown or "").partition(" ")
-        if not hmac.compare_digest(value.strip().encode("utf-8", "surrogateescape"), token) or (
-            scheme.lower() != "bearer"
-        ):
-            raise _unauthorized("a bearer token is needed" if shown is None else "the token is not the right one")
+    def _shown(self, asking: Asking) -> Credential | None:
+        """Return the credential of the request's token, or None without a valid token."""
+        scheme, _, value = asking.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            return None
+        token = value.strip().encode("utf-8", "surrogateescape")
+        # All tokens are compared, so that the duration does not show which token was nearly right.
+        fitting = [each for each in self.credentials if hmac.compare_digest(token, each.token)]
+        return fitting[0] if fitting else None
 
 
 def _is_page(path: str) -> bool:
-    """Of the console, which is the same for everybody."""
+    """Return True for a path of the console: a browser loads these files before the user can type a token."""
     return path == "/" or path.startswith("/console/")
 
 
-def _unauthorized(text: str) -> Refused:
-    return Refused(HTTPStatus.UNAUTHORIZED, text, headers=_CHALLENGE)
+def _unauthorized(asking: Asking) -> RequestRefused:
+    shown = "Authorization" in asking.headers
+    text = "the token is not one of those that are valid" if shown else "a bearer token is needed"
+    return RequestRefused(
+        HTTPStatus.UNAUTHORIZED, f"{text}: `ocpp-bridge token` prints that of this bridge", headers=_CHALLENGE
+    )
 
 
 def _host_of(header: str) -> str | None:
@@ -102,10 +188,10 @@ def _host_of(header: str) -> str | None:
         return None
 
 
-def _is_loopback(address: str | None) -> bool:
-    """127.0.0.0/8, ::1, and the former as IPv6 writes it."""
+def _address(host: str) -> IPv4Address | IPv6Address | None:
+    """Return the IP address in `host`, or None for a name. An IPv4-mapped IPv6 address gives the IPv4 address."""
     try:
-        ip = ip_address((address or "").partition("%")[0])
+        ip = ip_address(host.partition("%")[0])
     except ValueError:
-        return False
-    return (getattr(ip, "ipv4_mapped", None) or ip).is_loopback
+        return None
+    return getattr(ip, "ipv4_mapped", None) or ip

@@ -1,16 +1,16 @@
-"""The API's Charge Points: seeing them, and steering them."""
+"""The endpoints for Charge Points: read their state, send commands to them, move them."""
 
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Raw, Struct, field
 
 from bridge.admin import facts
 from bridge.admin.cursors import closed, opened
-from bridge.admin.endpoints import Asked, Endpoint, Nothing
-from bridge.admin.operations import Overview, Steering, Wanted
+from bridge.admin.endpoints import AdminEndpoint, AdminRequest, Nothing
+from bridge.admin.operations import Actions, Views, Wanted
 
 Glob = Annotated[str, Meta(min_length=1, max_length=255, description="a glob, letter case aside: EVLINK-*")]
 Limit = Annotated[int, Meta(ge=1, le=1000, description="items on a page")]
@@ -20,7 +20,7 @@ _UNAVAILABLE, _TIMEOUT = HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIME
 
 
 class ListQuery(Wanted, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which Charge Points, and how many."""
+    """The parameters of the list: which Charge Points, the size of a page, and the page."""
 
     identity: Glob | None = None
     limit: Limit = 100
@@ -28,24 +28,28 @@ class ListQuery(Wanted, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Command(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What to send. `payload` is the request of `action`, as `/actions` describes it."""
+    """A command to a Charge Point. `payload` is the request of `action`; `/actions` has its JSON Schema."""
 
     action: Annotated[str, Meta(min_length=1, max_length=50)]
     payload: Annotated[Raw, Meta(extra_json_schema={"type": "object"})] = field(default_factory=lambda: Raw(b"{}"))
 
 
-class Move(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where to: the name of a Central System of the configuration."""
+class MoveWanted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The target of a move: the name of a Central System in the configuration.
+
+    `when` is "now", or "idle" for as soon as the Charge Point has no open transaction.
+    """
 
     central_system: Annotated[str, Meta(min_length=1, max_length=255)]
+    when: Literal["idle", "now"] = "idle"
 
 
-def endpoints(overview: Overview, steering: Steering) -> list[Endpoint]:
-    """Those of `/charge-points`."""
+def endpoints(overview: Views, steering: Actions) -> list[AdminEndpoint]:
+    """Return the endpoints under `/charge-points`."""
     seeing, acting = _Seeing(overview), _Acting(steering)
     one = "/charge-points/{identity}"
     return [
-        Endpoint(
+        AdminEndpoint(
             name="list-charge-points",
             method="GET",
             path="/charge-points",
@@ -54,7 +58,7 @@ def endpoints(overview: Overview, steering: Steering) -> list[Endpoint]:
             query=ListQuery,
             answer=facts.ChargePoints,
         ),
-        Endpoint(
+        AdminEndpoint(
             name="charge-point",
             method="GET",
             path=one,
@@ -63,7 +67,15 @@ def endpoints(overview: Overview, steering: Steering) -> list[Endpoint]:
             answer=facts.Details,
             refusals=(NOT_FOUND,),
         ),
-        Endpoint(
+        AdminEndpoint(
+            name="remove",
+            method="DELETE",
+            path=one,
+            about="Hang up on it and forget it; it is known again if it comes back by itself",
+            handle=acting.remove,
+            refusals=(NOT_FOUND,),
+        ),
+        AdminEndpoint(
             name="call",
             method="POST",
             path=f"{one}/calls",
@@ -73,7 +85,7 @@ def endpoints(overview: Overview, steering: Steering) -> list[Endpoint]:
             answer=facts.CallOutcome,
             refusals=(NOT_FOUND, CONFLICT, _UNAVAILABLE, _TIMEOUT),
         ),
-        Endpoint(
+        AdminEndpoint(
             name="disconnect",
             method="POST",
             path=f"{one}/disconnect",
@@ -81,21 +93,21 @@ def endpoints(overview: Overview, steering: Steering) -> list[Endpoint]:
             handle=acting.disconnect,
             refusals=(NOT_FOUND,),
         ),
-        Endpoint(
+        AdminEndpoint(
             name="move",
             method="PUT",
             path=f"{one}/route",
             about="Give it to another Central System than its Route says, until that is undone",
             handle=acting.move,
-            body=Move,
+            body=MoveWanted,
             answer=facts.Moved,
-            refusals=(NOT_FOUND,),
+            refusals=(CONFLICT,),
         ),
-        Endpoint(
+        AdminEndpoint(
             name="move-back",
             method="DELETE",
             path=f"{one}/route",
-            about="Give it back to the Central System that its Route says",
+            about="Give it back at once to the Central System that its Route says; a move that waits is dropped",
             handle=acting.move_back,
             answer=facts.Moved,
             refusals=(NOT_FOUND,),
@@ -104,33 +116,37 @@ def endpoints(overview: Overview, steering: Steering) -> list[Endpoint]:
 
 
 class _Seeing:
-    def __init__(self, overview: Overview) -> None:
+    def __init__(self, overview: Views) -> None:
         self._overview = overview
 
-    async def several(self, asked: Asked[ListQuery, None]) -> facts.ChargePoints:
+    async def several(self, asked: AdminRequest[ListQuery, None]) -> facts.ChargePoints:
         query = asked.query
         after = None if query.cursor is None else opened(query.cursor)
-        page = self._overview.charge_points(query, after, query.limit)
+        page = await self._overview.charge_points(query, after, query.limit)
         following = None if page.next is None else closed(page.next)
-        return facts.ChargePoints(items=page.items, total=page.total, next=following)
+        return facts.ChargePoints(items=page.items, total=page.total, states=page.states, next=following)
 
-    async def one(self, asked: Asked[Nothing, None]) -> facts.Details:
+    async def one(self, asked: AdminRequest[Nothing, None]) -> facts.Details:
         return self._overview.charge_point(asked.named["identity"])
 
 
 class _Acting:
-    def __init__(self, steering: Steering) -> None:
+    def __init__(self, steering: Actions) -> None:
         self._steering = steering
 
-    async def call(self, asked: Asked[Nothing, Command]) -> facts.CallOutcome:
+    async def call(self, asked: AdminRequest[Nothing, Command]) -> facts.CallOutcome:
         command = asked.body
         return await self._steering.call(asked.named["identity"], command.action, command.payload, asked.who)
 
-    async def disconnect(self, asked: Asked[Nothing, None]) -> None:
+    async def disconnect(self, asked: AdminRequest[Nothing, None]) -> None:
         await self._steering.disconnect(asked.named["identity"], asked.who)
 
-    async def move(self, asked: Asked[Nothing, Move]) -> facts.Moved:
-        return await self._steering.move(asked.named["identity"], asked.body.central_system, asked.who)
+    async def remove(self, asked: AdminRequest[Nothing, None]) -> None:
+        await self._steering.remove(asked.named["identity"], asked.who)
 
-    async def move_back(self, asked: Asked[Nothing, Any]) -> facts.Moved:
-        return await self._steering.move(asked.named["identity"], None, asked.who)
+    async def move(self, asked: AdminRequest[Nothing, MoveWanted]) -> facts.Moved:
+        wanted = asked.body
+        return await self._steering.move(asked.named["identity"], wanted.central_system, wanted.when, asked.who)
+
+    async def move_back(self, asked: AdminRequest[Nothing, Any]) -> facts.Moved:
+        return await self._steering.move_back(asked.named["identity"], asked.who)

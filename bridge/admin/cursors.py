@@ -1,4 +1,4 @@
-"""Cursors: where the next page begins. What they hold is nobody's business but ours."""
+"""Cursors mark the beginning of the next page. Clients must not depend on the content of a cursor."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from bridge.admin.problems import Refused
+from bridge.admin.problems import RequestRefused
 
 _Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
 def closed(text: str) -> str:
-    """The cursor that holds `text`."""
+    """Return the cursor that holds `text`."""
     return base64.urlsafe_b64encode(text.encode("utf-8", "surrogatepass")).decode().rstrip("=")
 
 
 def opened(cursor: str) -> str:
-    """What it holds. Raises Refused for one that we did not give."""
+    """Return the text in `cursor`. Raises Refused for a cursor that the bridge did not make."""
     try:
         data = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         return data.decode("utf-8", "surrogatepass")
@@ -30,7 +30,7 @@ def opened(cursor: str) -> str:
 
 
 def number_of(text: str) -> int | None:
-    """The number that `text` is; None for anything else."""
+    """Return `text` as a number from 0 to 2^63 - 1, or None for any other text."""
     try:
         return msgspec.convert(text, _Number, strict=False)
     except (msgspec.ValidationError, UnicodeError):
@@ -38,12 +38,12 @@ def number_of(text: str) -> int | None:
 
 
 def number_in(cursor: str) -> int:
-    """The number that a cursor holds. Raises Refused for one that we did not give."""
+    """Return the number in `cursor`. Raises Refused for a cursor that the bridge did not make."""
     number = number_of(opened(cursor))
     if number is None:
         raise _foreign()
     return number
 
 
-def _foreign() -> Refused:
-    return Refused(HTTPStatus.BAD_REQUEST, "this cursor is none of ours", path="cursor")
+def _foreign() -> RequestRefused:
+    return RequestRefused(HTTPStatus.BAD_REQUEST, "this cursor is none of ours", path="cursor")

@@ -1,11 +1,12 @@
-"""What an endpoint of the API is: its address, what it takes and gives as records, and who serves it.
+"""An endpoint of the API: its path, the records of its request and its response, and its handler.
 
-Requests are checked against those records and nothing else, and the OpenAPI document is made of them: it cannot differ
-from what is served.
+The records alone decide which requests are valid. The OpenAPI document is made from the same records, so the document
+cannot differ from what is served.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any, Generic, TypeVar
@@ -14,11 +15,15 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
-from bridge.admin.problems import Refused
+from bridge.admin.problems import RequestRefused
 
 PREFIX = "/api/v1"
 JSON = "application/json"
 EVENTS = "text/event-stream"
+CSV = "text/csv"
+# The most octets of a request. The longest command is a SendLocalList.
+MAX_BODY = 1_048_576
+_NAMED = re.compile(r"\{(\w+)\}")
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 Q = TypeVar("Q", bound=Struct)
@@ -26,25 +31,49 @@ B = TypeVar("B")
 
 
 class Nothing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """No parameters."""
+    """The record of a query without parameters."""
 
 
-class Asked(Struct, Generic[Q, B], frozen=True, kw_only=True):
-    """A request that is as it should be. `named` are the parts of its path, decoded; `who` asks."""
+class AdminRequest(Struct, Generic[Q, B], frozen=True, kw_only=True):
+    """A request that fits the records of its endpoint.
+
+    Attributes:
+        named: The named segments of the path, percent-decoded.
+        query: The parameters of the query.
+        body: The content.
+        who: The sender, for the audit.
+        admitted: Returns True while the sender is permitted: tokens may change.
+        request: The request of aiohttp.
+    """
 
     named: dict[str, str]
     query: Q
     body: B
     who: str
+    admitted: Callable[[], bool]
     request: web.Request
 
 
 Handler = Callable[[Any], Awaitable[Any]]
 
 
-class Endpoint(Struct, frozen=True, kw_only=True):
-    """`path` is behind the prefix; `query` and `body` are what it takes, `answer` what it gives: None is 204, no
-    content. `refusals` are the statuses that it alone has. `media` other than JSON is answered by `handle` itself."""
+class AdminEndpoint(Struct, frozen=True, kw_only=True):
+    """An endpoint of the API.
+
+    Attributes:
+        name: The operationId in the OpenAPI document.
+        method: The HTTP method.
+        path: The path without the prefix.
+        about: The summary in the OpenAPI document.
+        handle: Takes an Asked and returns the answer.
+        query: The record of the query.
+        body: The record of the content; None for no content, bytes for content that is not JSON.
+        takes: The media type of the content.
+        most: The most octets of the content.
+        answer: The record of the answer; None for 204, no content.
+        refusals: The statuses of a problem that only this endpoint has.
+        media: The media type of the answer. For any other type than JSON, `handle` returns the response itself.
+    """
 
     name: str
     method: str
@@ -53,17 +82,40 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     handle: Handler
     query: type[Struct] = Nothing
     body: Any = None
+    takes: str = JSON
+    most: int = MAX_BODY
     answer: Any = None
     refusals: tuple[HTTPStatus, ...] = ()
     media: str = JSON
 
-    async def serve(self, request: web.Request, who: str) -> web.StreamResponse:
-        """Answer one request. Raises Refused."""
-        asked: Asked[Any, Any] = Asked(
+    @property
+    def route(self) -> str:
+        """Return the path with its prefix, as aiohttp expects it.
+
+        A segment of a path may contain braces, which aiohttp's `{name}` alone does not match.
+        """
+        return PREFIX + _NAMED.sub(r"{\1:[^/]+}", self.path)
+
+    async def serve(self, request: web.Request, who: str, admitted: Callable[[], bool]) -> web.StreamResponse:
+        """Check one request and answer it.
+
+        Args:
+            request: The request.
+            who: The sender, for the audit.
+            admitted: Returns True while the sender is permitted.
+
+        Returns:
+            The response.
+
+        Raises:
+            Refused: The request is invalid, or the handler refuses it.
+        """
+        asked: AdminRequest[Any, Any] = AdminRequest(
             named=dict(request.match_info),
             query=_query(request, self.query),
-            body=None if self.body is None else await _body(request, self.body),
+            body=None if self.body is None else await self._content(request),
             who=who,
+            admitted=admitted,
             request=request,
         )
         given = await self.handle(asked)
@@ -73,36 +125,53 @@ class Endpoint(Struct, frozen=True, kw_only=True):
             return web.Response(status=HTTPStatus.NO_CONTENT)
         return web.Response(body=_encode(given), content_type=JSON)
 
+    async def _content(self, request: web.Request) -> Any:
+        if request.content_type != self.takes:
+            raise RequestRefused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"a request is sent as {self.takes}")
+        octets = await _octets(request, self.most)
+        return octets if self.body is bytes else _decoded(octets, self.body)
+
+
+async def _octets(request: web.Request, most: int) -> bytes:
+    """Return the content of a request. Raises RequestRefused if it has more than `most` octets."""
+    content = bytearray()
+    async for chunk in request.content.iter_any():
+        content += chunk
+        if len(content) > most:
+            raise RequestRefused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the request is larger than {most} octets")
+    return bytes(content)
+
 
 def _query(request: web.Request, record: type[Q]) -> Q:
-    """RFC 3986 knows no types: what fits the record's is taken for them."""
+    """Return the query as a `record`. A query has no types (RFC 3986), so text that fits the field's type is converted.
+
+    Raises Refused for an invalid query.
+    """
     values: dict[str, str] = {}
     for name, value in request.query.items():
         if name in values:
-            raise Refused(HTTPStatus.BAD_REQUEST, "this parameter may stand once", path=name)
+            raise RequestRefused(HTTPStatus.BAD_REQUEST, "this parameter may stand once", path=name)
         values[name] = value
     try:
         query = msgspec.convert(values, record, strict=False)
     except msgspec.ValidationError as error:
         raise _invalid(error) from error
     for field in msgspec.structs.fields(record):
-        # The word null is None to msgspec; who says something means something.
+        # msgspec converts the word null to None. A client that sends a parameter intends a value.
         if field.encode_name in values and getattr(query, field.name) is None:
-            raise Refused(HTTPStatus.BAD_REQUEST, "null is no value", path=field.encode_name)
+            raise RequestRefused(HTTPStatus.BAD_REQUEST, "null is no value", path=field.encode_name)
     return query
 
 
-async def _body(request: web.Request, record: Any) -> Any:
-    if request.content_type != JSON:
-        raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"a request is sent as {JSON}")
+def _decoded(octets: bytes, record: Any) -> Any:
     try:
-        return msgspec.json.decode(await request.read(), type=record)
+        return msgspec.json.decode(octets, type=record)
     except msgspec.ValidationError as error:
         raise _invalid(error) from error
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise Refused(HTTPStatus.BAD_REQUEST, f"the request is not JSON: {error}") from error
+        raise RequestRefused(HTTPStatus.BAD_REQUEST, f"the request is not JSON: {error}") from error
 
 
-def _invalid(error: msgspec.ValidationError) -> Refused:
+def _invalid(error: msgspec.ValidationError) -> RequestRefused:
     text, _, path = str(error).partition(" - at `$")
-    return Refused(HTTPStatus.BAD_REQUEST, text, path=path.strip("`").lstrip("."))
+    return RequestRefused(HTTPStatus.BAD_REQUEST, text, path=path.strip("`").lstrip("."))

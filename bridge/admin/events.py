@@ -1,7 +1,8 @@
-"""The live stream: Server-Sent Events, with what was missed while a client was away for a moment.
+"""The live stream of Server-Sent Events. A client also receives the events that it missed during an absence.
 
-Bounded everywhere: the last events in a ring, a queue for each client, how many clients there are, how long one may
-take to read. A client that cannot follow is told so (`event: gap`) and let go; it comes back by itself.
+Everything is bounded: the ring of the last events, the number of clients, and the time for a client to read. Each
+client reads from the ring at its own pace. A client that the ring has left behind, or that brings the id of an event
+that is not in the ring any more, receives `event: gap` and then the new events.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
 from fnmatch import translate
 from http import HTTPStatus
 from typing import Literal
@@ -18,127 +19,163 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from bridge.admin.event_ring import Event, EventRing
 from bridge.admin.facts import Gap
-from bridge.admin.problems import Refused
+from bridge.admin.problems import RequestRefused
 
 Kind = Literal["message", "link", "charge-point", "refused", "gap"]
 
-RING, QUEUE, CLIENTS = 1000, 500, 100
-# Seconds: between two signs of life on a quiet stream, how long a client may block what is written to it, and how long
-# events are still collected for who may come back after the last client left.
-HEARTBEAT, BLOCKED, LINGER = 15.0, 30.0, 60.0
+CLIENTS = 100
+# Three times in seconds: between two comments on a quiet stream; until a client that blocks writing is disconnected;
+# until events are no longer collected after the last client left. Before that, a client that reconnects misses nothing.
+HEARTBEAT, BLOCKED, LINGER = 15.0, 30.0, 600.0
 _ALIVE = b": alive\n\n"
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
-class Event(Struct, frozen=True):
-    """One of them, and the bytes that say it."""
-
-    number: int
-    identity: str
-    data: bytes
-
-
 class Subscription:
-    """One client's events. `ended`: it could not follow, or the bridge goes away."""
+    """The events for one client.
 
-    def __init__(self, glob: str | None, most: int = QUEUE) -> None:
-        self._fits = None if glob is None else re.compile(translate(glob.casefold())).match
-        self._most = most
-        self._events: deque[bytes] = deque()
+    Args:
+        ring: The last events.
+        glob: The identities of the events; None for all.
+        after: The number of the last event that the client has.
+        admitted: Returns True while the client is permitted.
+
+    `ended` is True after the client lost its permission, and when the bridge shuts down.
+    """
+
+    def __init__(
+        self, ring: EventRing, glob: str | None, after: int, admitted: Callable[[], bool] = lambda: True
+    ) -> None:
+        self._ring = ring
+        self._admitted = admitted
+        self._fits: Callable[[str], object] = _everything
+        if glob is not None:
+            self._fits = re.compile(translate(glob.casefold())).match
+        self._after = after
         self._changed = asyncio.Event()
+        self._revoked = False
         self.ended = False
 
     def offer(self, event: Event) -> None:
-        """An event has come."""
-        if self.ended or (self._fits is not None and not self._fits(event.identity)):
-            return
-        if len(self._events) >= self._most:
-            self._events.clear()
-            self.say(gap("events came faster than they were read"))
-            self.end()
+        """Take note of a new event in the ring."""
+        if self._after == event.number - 1 and not self._fits(event.identity):
+            self._after = event.number
         else:
-            self.say(event.data)
-
-    def say(self, data: bytes) -> None:
-        """To this client alone."""
-        self._events.append(data)
-        self._changed.set()
+            self._changed.set()
 
     def end(self) -> None:
-        """No more."""
+        """End the stream after the next events. A client that reads along then has everything."""
         self.ended = True
         self._changed.set()
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """What to write: events, and signs of life where there are none."""
-        while True:
-            try:
-                await asyncio.wait_for(self._changed.wait(), HEARTBEAT)
-            except TimeoutError:
-                yield _ALIVE
-                continue
+    def check(self) -> None:
+        """End the stream if the client is no longer permitted. It receives no more events."""
+        if not self._admitted():
+            self._revoked = True
+            self.end()
+
+    async def chunks(self) -> AsyncGenerator[bytes]:
+        """Yield the octets to write: the events, and a comment after HEARTBEAT seconds without an event."""
+        while not self._revoked:
             self._changed.clear()
-            if self._events:
-                data = b"".join(self._events)
-                self._events.clear()
-                yield data
-            if self.ended and not self._events:
+            ending = self.ended
+            if not self._ring.since <= self._after <= self._ring.last:
+                self._after = self._ring.last
+                yield gap("what happened in the meantime is not known any more")
+            elif self._after < self._ring.last:
+                data, self._after = self._ring.read(self._after, self._fits)
+                if data:
+                    yield data
+                else:
+                    await asyncio.sleep(0)  # there may be many blocks without an event for this client
+            elif not ending:
+                await self._wait()
+                if not self._changed.is_set():
+                    yield _ALIVE
+            if ending:
                 return
+
+    async def _wait(self) -> None:
+        """Wait for an event, HEARTBEAT seconds at most."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), HEARTBEAT)
+
+
+def _everything(identity: str) -> bool:
+    return True
 
 
 class Stream:
-    """All of it. `listened` is told when somebody begins to listen, and when nobody does any more: what nobody hears
-    need not be made. `clock` gives unix seconds."""
+    """The live stream of all clients.
+
+    Args:
+        listened: Called with True when the first client subscribes, and with False LINGER seconds after the last client
+            left. Events that nobody reads need not be made.
+        clock: Returns the time in unix seconds.
+    """
 
     def __init__(self, listened: Callable[[bool], None], clock: Callable[[], float] = time.time) -> None:
         self._listened = listened
-        # Ids grow across restarts, so that a client from before one is not taken for one of this.
-        self._last = int(clock() * 1e6)
-        self._ring: deque[Event] = deque(maxlen=RING)
-        self._from = self._last  # the ring holds all events after this one
+        # Ids grow across restarts, so that an id from before a restart is older than every id of this process.
+        self._ring = EventRing(int(clock() * 1e6))
         self._clients: set[Subscription] = set()
         self._silence: asyncio.TimerHandle | None = None
         self._closed = False
         self.live = False
 
     def publish(self, kind: Kind, identity: str | None, data: Struct) -> None:
-        """Tell who listens; nobody is waited for."""
+        """Send an event to the subscribed clients without waiting for them.
+
+        Args:
+            kind: The kind of the event.
+            identity: The Charge Point's identity, or None.
+            data: The record to send as JSON.
+        """
         if not self.live:
             return
-        self._last += 1
-        event = Event(self._last, (identity or "").casefold(), _said(kind, self._last, data))
-        if len(self._ring) == RING:
-            self._from = self._ring[0].number
-        self._ring.append(event)
+        number = self._ring.last + 1
+        event = Event(number, (identity or "").casefold(), _said(kind, number, data))
+        self._ring.add(event)
         for client in tuple(self._clients):
             client.offer(event)
 
-    def subscribe(self, glob: str | None, last: int | None) -> Subscription:
-        """From now on, or from behind the event `last` on. Raises Refused when there are too many clients."""
+    def subscribe(
+        self, glob: str | None, last: int | None, admitted: Callable[[], bool] = lambda: True
+    ) -> Subscription:
+        """Subscribe a client and return its Subscription.
+
+        Args:
+            glob: The identities of the events; None for all.
+            last: The id of the last event that the client received. Later events follow, after a gap if some are not
+                known any more. None: only new events.
+            admitted: Returns True while the client is permitted.
+
+        Raises:
+            Refused: There are too many clients, or the bridge shuts down.
+        """
         if self._closed or len(self._clients) >= CLIENTS:
             text = "the bridge is shutting down" if self._closed else f"{CLIENTS} clients listen already"
-            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, text, headers={"Retry-After": "5"})
+            raise RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, text, headers={"Retry-After": "5"})
         self._begin()
-        # Room for all that was missed, beside what comes.
-        client = Subscription(glob, QUEUE + RING)
-        if last is not None and not self._from <= last <= self._last:
-            client.say(gap("what happened in the meantime is not known any more"))
-        elif last is not None:
-            for event in self._ring:
-                if event.number > last:
-                    client.offer(event)
+        client = Subscription(self._ring, glob, self._ring.last if last is None else last, admitted)
         self._clients.add(client)
         return client
 
     def leave(self, client: Subscription) -> None:
-        """It does not listen any more."""
+        """End the subscription of the client."""
         self._clients.discard(client)
         if not self._clients and self._silence is None and not self._closed:
             self._silence = asyncio.get_running_loop().call_later(LINGER, self._fall_silent)
 
+    def check(self) -> None:
+        """End the streams of clients that are no longer permitted."""
+        for client in tuple(self._clients):
+            client.check()
+
     def close(self) -> None:
-        """The bridge goes away: all streams end now."""
+        """End all streams now, because the bridge shuts down."""
         self._closed, self.live = True, False
         if self._silence is not None:
             self._silence.cancel()
@@ -157,16 +194,14 @@ class Stream:
         self._silence = None
         self.live = False
         self._listened(False)
-        self._ring.clear()
-        self._last += 1  # whoever comes back has missed something, or may have
-        self._from = self._last
+        self._ring.clear(self._ring.last + 1)  # a client that reconnects after this may have missed an event
 
 
 def gap(reason: str) -> bytes:
-    """To say that something was missed. It has no id: what was heard last stays so."""
+    """Return a gap event, which reports missed events. It has no id, so that a client keeps the last id."""
     return b"event: gap\ndata: " + _encode(Gap(reason=reason)) + b"\n\n"
 
 
 def _said(kind: Kind, number: int, data: Struct) -> bytes:
-    # JSON has no line breaks outside of strings, where they are escaped: one line of data is enough.
+    # JSON has line breaks only in strings, where they are escaped. So one data line is enough.
     return b"event: %s\nid: %d\ndata: %s\n\n" % (kind.encode(), number, _encode(data))

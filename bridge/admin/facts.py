@@ -1,6 +1,6 @@
-"""What the API tells, as records: the JSON and the OpenAPI document are both made from these.
+"""The records of the API's answers. The JSON and the OpenAPI document are both made from these records.
 
-Times are ISO 8601 in UTC with a Z, durations seconds unless the name says ms.
+A time is ISO 8601 in UTC with Z. A duration is in seconds unless its name ends in ms.
 """
 
 from __future__ import annotations
@@ -10,51 +10,84 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
+from bridge.core.state import State
+
 Transport = Literal["soap", "json"]
-State = Literal["up", "down", "connecting"]
+LinkStatus = Literal["up", "down"]
 
 
 class Fact(Struct, frozen=True, kw_only=True):
-    """Marker: something that is told."""
+    """The base class of all records in answers."""
+
+
+# The program.
+
+
+class About(Fact, frozen=True, kw_only=True):
+    """What runs here. `commit` is the commit that the program was built from; None if that is unknown."""
+
+    version: str
+    commit: str | None
+    python: str
 
 
 # Charge Points.
 
 
 class ChargePointSide(Fact, frozen=True, kw_only=True):
-    """The way to the Charge Point. `version` is OCPP's, or the subprotocol that is passed on unread."""
+    """The connection to the Charge Point. `version` is the OCPP version, or a subprotocol that is forwarded unread.
+
+    `state` of a SOAP Charge Point says whether it can be called back.
+    """
 
     transport: Transport
     version: str
-    state: State
+    state: LinkStatus
 
 
 class CentralSide(Fact, frozen=True, kw_only=True):
-    """The way to its Central System: how often in a row it could not be opened, and why it is not up."""
+    """The connection to the Central System.
+
+    `failures` is the number of failed attempts since the last success. `reason` says why the connection is not up.
+    """
 
     transport: Transport
     version: str
-    state: State
+    state: LinkStatus
     failures: int = 0
     reason: str | None = None
 
 
 class Summary(Fact, frozen=True, kw_only=True):
-    """One Charge Point in a list. `route` is the glob of the Route that takes it, None if none does any more; `waiting`
-    are Calls without an answer yet; `stale`: not heard of for three heartbeats, or 15 minutes if their interval is not
-    known. `calls` and `errors` count since the bridge was started."""
+    """A Charge Point in a list.
+
+    Attributes:
+        state: The state of the Charge Point. The first that fits: `never_seen`, `down`, `stale`, `no_central_system`,
+            `up`.
+        vendor: As the last BootNotification has it, whether or not a Central System accepted that. So are `model` and
+            `firmware`.
+        route: The glob of the Route that matches the identity; None if no Route matches.
+        charge_point: The connection to the Charge Point; None if it was never heard of.
+        last_seen: When its last message came, or the last Ping or Pong of its WebSocket.
+        accepted: A Central System has accepted a BootNotification of the Charge Point.
+        transactions: The number of open transactions.
+        waiting: The number of Calls in progress.
+        calls: The number of Calls that ended since the start of the bridge.
+        errors: The number of errors, of unanswered Calls, and of refused messages and handshakes since then.
+    """
 
     identity: str
+    state: State
     vendor: str | None = None
     model: str | None = None
     firmware: str | None = None
     route: str | None = None
     central_system: str | None = None
-    charge_point: ChargePointSide
+    charge_point: ChargePointSide | None = None
     central_side: CentralSide | None = None
     last_seen: str | None = None
     heartbeat_interval: int | None = None
-    stale: bool = False
+    accepted: bool = False
     transactions: int = 0
     waiting: int = 0
     calls: int = 0
@@ -63,7 +96,7 @@ class Summary(Fact, frozen=True, kw_only=True):
 
 
 class Callback(Fact, frozen=True, kw_only=True):
-    """Where a SOAP Charge Point is called back, how that is known, and why there is no such address."""
+    """The callback address of a SOAP Charge Point: the URL, its source, and the reason if there is no URL."""
 
     url: str | None = None
     source: Literal["configured", "learnt", "guessed", "none"] = "none"
@@ -71,7 +104,7 @@ class Callback(Fact, frozen=True, kw_only=True):
 
 
 class Connector(Fact, frozen=True, kw_only=True):
-    """What it last said of a connector."""
+    """The last reported status of a connector, and its open transaction."""
 
     number: int
     status: str | None = None
@@ -79,14 +112,14 @@ class Connector(Fact, frozen=True, kw_only=True):
 
 
 class Transaction(Fact, frozen=True, kw_only=True):
-    """One that has not ended."""
+    """A transaction that has started and not stopped."""
 
     connector: int
     transaction_id: int
 
 
 class Counters(Fact, frozen=True, kw_only=True):
-    """Since the bridge was started."""
+    """Counts of one Charge Point since the start of the bridge."""
 
     calls: int = 0
     results: int = 0
@@ -98,16 +131,43 @@ class Counters(Fact, frozen=True, kw_only=True):
 
 
 class Addresses(Fact, frozen=True, kw_only=True):
-    """What to type into a Charge Point, and what to tell its Central System if that speaks SOAP."""
+    """The addresses to configure in a Charge Point, and in a Central System that speaks SOAP."""
 
     soap: list[str]
     json: list[str]
     central_systems_to_bridge: list[str]
 
 
+class WaitingMoveFact(Fact, frozen=True, kw_only=True):
+    """A move of one Charge Point that takes effect as soon as the Charge Point has no open transaction.
+
+    Attributes:
+        central_system: The new Central System, None if no Route takes the Charge Point.
+        open_transactions: The number of transactions that it waits for.
+        move: The number of the move of several Charge Points that it belongs to, None for none.
+    """
+
+    identity: str
+    central_system: str | None
+    who: str
+    at: str
+    open_transactions: int
+    move: int | None = None
+
+
 class Details(Summary, frozen=True, kw_only=True):
-    """One Charge Point. `name` is its identity towards its Central System; `address` the peer, or where it is called
-    back; `manners` how it is treated, where that is not as all are; `moved`: an operator chose its Central System."""
+    """A Charge Point with all details.
+
+    Attributes:
+        name: The identity towards the Central System.
+        address: The address of the peer, or the callback address.
+        manners: The settings that differ from the defaults.
+        moved: An operator chose the Central System.
+        settings: Where the Charge Point's own settings are from: the configuration file, or an operator through the
+            API; None if it has none.
+        waiting_move: The move that waits until no transaction is open.
+        addresses_to_type: The addresses to configure in this Charge Point.
+    """
 
     name: str
     address: str | None = None
@@ -118,22 +178,31 @@ class Details(Summary, frozen=True, kw_only=True):
     counters: Counters = Counters()
     last_error_at: str | None = None
     moved: bool = False
+    settings: Literal["file", "api"] | None = None
+    waiting_move: WaitingMoveFact | None = None
     addresses_to_type: Addresses
 
 
 class ChargePoints(Fact, frozen=True, kw_only=True):
-    """A page of them, by identity; `total` is how many the filter takes."""
+    """A page of Charge Points, by identity.
+
+    Attributes:
+        total: The number of Charge Points that the filter matches.
+        states: The number of Charge Points in each state, among those that the filter matches when its state is left
+            out.
+    """
 
     items: list[Summary]
     total: int
+    states: dict[State, int]
     next: str | None = None
 
 
-# Steering.
+# Commands of operators.
 
 
 class CallFailure(Fact, frozen=True, kw_only=True):
-    """A CALLERROR, or the Fault that says the same."""
+    """A CALLERROR, or the same error in a Fault."""
 
     code: str
     description: str
@@ -141,7 +210,7 @@ class CallFailure(Fact, frozen=True, kw_only=True):
 
 
 class CallOutcome(Fact, frozen=True, kw_only=True):
-    """The Charge Point's answer to a command: `payload` of a result, `error` of an error."""
+    """The Charge Point's answer to a command: `payload` of a CALLRESULT, or `error`. `ms` is the time to the answer."""
 
     unique_id: str
     outcome: Literal["result", "error"]
@@ -151,16 +220,22 @@ class CallOutcome(Fact, frozen=True, kw_only=True):
 
 
 class Moved(Fact, frozen=True, kw_only=True, rename={"from_": "from"}):
-    """From one Central System to another. `kept`: it survives a restart; false while the store is in trouble."""
+    """A move between Central Systems.
+
+    Attributes:
+        kept: The move survives a restart; false if the store failed.
+        waits: The move takes effect as soon as the Charge Point has no open transaction.
+    """
 
     from_: str | None
     to: str | None
     audit_id: int
     kept: bool
+    waits: bool = False
 
 
 class Audited(Fact, frozen=True, kw_only=True):
-    """What an operator did: `who` asked, from where; `what` for; and how it ended."""
+    """An action of an operator: who did what in detail, and the outcome. `identity` is "" for several Charge Points."""
 
     id: int
     at: str
@@ -172,17 +247,17 @@ class Audited(Fact, frozen=True, kw_only=True):
 
 
 class Audits(Fact, frozen=True, kw_only=True):
-    """The newest first."""
+    """A page of the audit, the newest entry first."""
 
     items: list[Audited]
     next: str | None = None
 
 
-# The configuration as it is in force.
+# The configuration that is in force.
 
 
 class RouteFact(Fact, frozen=True, kw_only=True):
-    """One Route, in the order in which they are tried. `quirks` are those that it sets."""
+    """A Route. Routes are matched in order. `quirks` are the quirks that the Route sets."""
 
     charge_point: str
     central_system: str
@@ -193,7 +268,7 @@ class RouteFact(Fact, frozen=True, kw_only=True):
 
 
 class MovedFact(Fact, frozen=True, kw_only=True):
-    """A Charge Point that an operator moved. `in_force` is false if that Central System is gone from the file."""
+    """A Charge Point that an operator moved. `in_force` is false if the configuration lacks that Central System."""
 
     identity: str
     central_system: str
@@ -201,14 +276,14 @@ class MovedFact(Fact, frozen=True, kw_only=True):
 
 
 class Routes(Fact, frozen=True, kw_only=True):
-    """Who belongs where."""
+    """The Routes in order, and the Charge Points that operators moved."""
 
     items: list[RouteFact]
     moved: list[MovedFact]
 
 
 class CentralSystemFact(Fact, frozen=True, kw_only=True):
-    """One Central System, how many Sessions belong to it, and how their Links to it are."""
+    """A Central System, the number of its Charge Points, and the state of the connections for these Charge Points."""
 
     name: str
     protocol: str
@@ -220,13 +295,13 @@ class CentralSystemFact(Fact, frozen=True, kw_only=True):
 
 
 class CentralSystems(Fact, frozen=True, kw_only=True):
-    """All of them."""
+    """All Central Systems."""
 
     items: list[CentralSystemFact]
 
 
 class ActionForm(Fact, frozen=True, kw_only=True):
-    """What a form for an action needs. `direction` says who may send it; `dangerous`: ask before sending it."""
+    """The data of a form for an action. `direction` has the parties that may send it; confirm a `dangerous` action."""
 
     direction: list[Literal["charge_point", "central_system"]]
     profile: str
@@ -234,11 +309,11 @@ class ActionForm(Fact, frozen=True, kw_only=True):
     request_schema: dict[str, Any]
 
 
-# What the live stream says, beside messages.
+# The events of the live stream, besides messages.
 
 
 class Happening(Fact, frozen=True, kw_only=True):
-    """A link, or something else about a Charge Point, changed: `what` it is, and why."""
+    """A change of a connection or of a Charge Point: what changed, and the reason."""
 
     identity: str
     at: str
@@ -249,8 +324,10 @@ class Happening(Fact, frozen=True, kw_only=True):
 
 
 class Refusal(Fact, frozen=True, kw_only=True):
-    """Somebody or something was turned away before it became a Call: `why` in a word, `reason` in a sentence. `status`
-    is that of HTTP, of a WebSocket."""
+    """A message, a connection or a handshake that was refused before it became a Call.
+
+    `why` is the reason as one word, `reason` as a sentence. `status` is the HTTP status of a refused handshake.
+    """
 
     identity: str | None
     peer: str | None
@@ -264,11 +341,11 @@ class Refusal(Fact, frozen=True, kw_only=True):
 
 
 class Gap(Fact, frozen=True, kw_only=True):
-    """Events were missed: what is shown must be fetched again."""
+    """Events were missed. The client must fetch again what it shows."""
 
     reason: str
 
 
 def moment(seconds: float) -> str:
-    """Unix seconds as the API writes points in time."""
+    """Return unix seconds in the API's form of a time."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"

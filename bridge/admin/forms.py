@@ -1,4 +1,4 @@
-"""What a form for an action is made of: the JSON Schema of its request, from the record that the codecs use."""
+"""The data of a form for each action: the JSON Schema of the request, from the record that the codecs use."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import msgspec
 from bridge.admin.facts import ActionForm
 from bridge.ocpp.actions import ACTIONS, Action, Party
 
-# What interrupts charging, moves a plug, or replaces what the Charge Point runs: never by a slip of the hand.
+# The actions that interrupt charging, unlock a plug or replace the Charge Point's software. The console asks first.
 DANGEROUS = frozenset({"Reset", "UnlockConnector", "UpdateFirmware"})
 
 
 @cache
 def forms() -> dict[str, ActionForm]:
-    """One for each action."""
+    """Return the data of a form for each action."""
     return {name: _form(action) for name, action in ACTIONS.items()}
 
 
@@ -30,8 +30,11 @@ def _form(action: Action) -> ActionForm:
 
 
 def _plain(schema: Any) -> Any:
-    """The schema as a form needs it, and as the wire has it: no null for a field that may be left out, decimals as
-    numbers, points in time by their name, not by a pattern in Python's own syntax."""
+    """Return `schema` in the form of the wire, for a form.
+
+    An optional field is not null. A decimal is a number. A time has the format date-time instead of a pattern in
+    Python's own syntax.
+    """
     match schema:
         case {"anyOf": [one, {"type": "null"}]}:
             return _plain(one)

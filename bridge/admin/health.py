@@ -1,8 +1,9 @@
-"""Is it able to serve: what `/readyz` tells.
+"""The answer of `/readyz`: whether the gateway can serve.
 
-An unreachable Central System degrades the gateway, it does not make it unready: the Charge Points of the others are
-served, and its own are told to wait, which needs the gateway. Nor does a store that cannot be written: it serves on
-from memory.
+An unreachable Central System makes the gateway degraded, not unready. The gateway still serves the Charge Points of
+other Central Systems, and tells the Charge Points of the unreachable one to wait. A store that cannot be written also
+makes the gateway only degraded: it continues to serve from memory. So does a receiver of events that cannot be reached:
+its events wait. A certificate that ends soon is only a warning: the gateway serves as before until its end.
 """
 
 from __future__ import annotations
@@ -11,67 +12,115 @@ from typing import Any
 
 from msgspec import Struct, to_builtins
 
-# Seconds: an event loop that is this late serves nobody in time.
+# An event loop that is late by this time, in seconds, answers no request in time.
 _STUCK = 5.0
 
 
 class CentralSystemHealth(Struct, kw_only=True):
-    """How many ways to it are open, and how many could not be opened when they were last tried; `since` when, as a
-    time stamp in UTC, None if all is well or that was not seen."""
+    """The state of the connections to one Central System.
+
+    Attributes:
+        connected: The number of open connections.
+        unreachable: The number of connections whose last attempt failed.
+        since: The begin of the outage as a time in UTC; None without an outage or if the begin was not observed.
+        misconfigured: HTTP status and media type of the last response to a POST, if it was no answer of the service.
+    """
 
     connected: int = 0
     unreachable: int = 0
     since: str | None = None
+    misconfigured: str | None = None
 
     @property
     def degraded(self) -> bool:
-        """There are Charge Points that it cannot be reached for."""
-        return self.unreachable > 0
+        """Return True when a connection cannot be opened, or when the URL is not that of a CentralSystemService."""
+        return self.unreachable > 0 or self.misconfigured is not None
 
 
 class StoreHealth(Struct, kw_only=True):
-    """Why nothing is written to it, for a person; None if all is well."""
+    """The reason why nothing is written to the store, as a text; None without trouble."""
 
     trouble: str | None = None
 
 
 class ListenerHealth(Struct, kw_only=True):
-    """Where it listens, and whether it does."""
+    """The address of a listener, and whether it accepts connections."""
 
     address: str
     listening: bool
 
 
 class LoopHealth(Struct, frozen=True, kw_only=True):
-    """How late the event loop is at this moment: seconds."""
+    """The present delay of the event loop, in seconds."""
 
     lag: float = 0.0
 
 
+class CertificateHealth(Struct, frozen=True, kw_only=True):
+    """A certificate of the bridge that ends soon: its end as a time in UTC, and the days until then.
+
+    `days` is negative after the end.
+    """
+
+    ends: str
+    days: int
+
+
+class ReceiverCounts(Struct, frozen=True, kw_only=True):
+    """The state of a receiver of events.
+
+    Attributes:
+        waiting: The number of events that wait.
+        oldest: The time of the oldest of them in UTC; None if none waits.
+        trouble: The reason why events are not delivered; None without trouble.
+        since: The begin of the trouble as a time in UTC; None without trouble.
+        delivered: The number of events that were delivered since the start.
+        dropped: The number of events that were dropped since the start, by reason.
+    """
+
+    waiting: int
+    oldest: str | None
+    trouble: str | None
+    since: str | None
+    delivered: int
+    dropped: dict[str, int]
+
+
 class Health(Struct, kw_only=True):
-    """`listeners` and `central_systems` by their names."""
+    """The health of the gateway. `listeners`, `central_systems` and `events`, the receivers, are by name.
+
+    `certificates` holds a warning for each certificate that ends soon, by the path of its table in the configuration.
+    """
 
     store: StoreHealth
     central_systems: dict[str, CentralSystemHealth]
     listeners: dict[str, ListenerHealth] = {}
     event_loop: LoopHealth = LoopHealth()
+    certificates: dict[str, CertificateHealth] = {}
     draining: bool = False
+    events: dict[str, ReceiverCounts] = {}
 
     @property
     def serves(self) -> bool:
-        """The bridge itself is able to: whoever asks it gets an answer."""
+        """Return True when the bridge itself can answer every request."""
         listening = all(listener.listening for listener in self.listeners.values())
         return listening and not self.draining and self.event_loop.lag < _STUCK
 
     @property
     def degraded(self) -> bool:
-        """It serves, but something around it is not as it should be."""
-        return self.store.trouble is not None or any(each.degraded for each in self.central_systems.values())
+        """Return True when the store, a Central System or a receiver of events has trouble. The bridge still serves."""
+        central_systems = any(each.degraded for each in self.central_systems.values())
+        receivers = any(each.trouble is not None for each in self.events.values())
+        return self.store.trouble is not None or central_systems or receivers
 
     def told(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return the health as plain data for JSON."""
         status = "unready" if not self.serves else "degraded" if self.degraded else "ready"
         told: dict[str, Any] = {"status": status} | to_builtins(self)
+        if not self.events:
+            del told["events"]
         for name, system in self.central_systems.items():
             told["central_systems"][name]["degraded"] = system.degraded
+            if system.misconfigured is None:
+                del told["central_systems"][name]["misconfigured"]
         return told

@@ -1,4 +1,4 @@
-"""The API's messages: what was said, as the recorder kept it."""
+"""The endpoints for messages, as the recorder stored them."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from msgspec import Meta, Struct, field
 
 from bridge.admin.charge_points import NOT_FOUND, Cursor, Glob, Limit
 from bridge.admin.cursors import closed, number_in, number_of
-from bridge.admin.endpoints import Asked, Endpoint, Nothing
-from bridge.admin.operations import Overview, Recordings
-from bridge.admin.problems import Refused
+from bridge.admin.endpoints import AdminEndpoint, AdminRequest, Nothing
+from bridge.admin.operations import Recordings, Views
+from bridge.admin.problems import RequestRefused
 from bridge.recorder.messages import Outcome, Page, Recorded, Sender
 
-# Read by `_seconds`: where types are guessed from a query, a number would be taken for a point in time.
+# `seconds` reads the text: msgspec would accept a number in a query as a time.
 Moment = Annotated[str, Meta(description="ISO 8601, with its zone", extra_json_schema={"format": "date-time"})]
 
 
-# Seconds that a reader waits for the disk.
+# The time that a reader waits for the disk, in seconds.
 _PATIENCE = 2.0
 
 
 class OfOne(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which messages of a Charge Point. `since` is included, `until` is not."""
+    """The parameters for the messages of one Charge Point. `since` is included, `until` is excluded."""
 
     action: Annotated[str, Meta(min_length=1, max_length=50)] | None = None
     outcome: Outcome | None = None
@@ -39,16 +39,16 @@ class OfOne(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class OfAll(OfOne, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which messages."""
+    """The parameters for the messages of all Charge Points."""
 
     identity: Glob | None = None
 
 
-def endpoints(overview: Overview, recordings: Recordings) -> list[Endpoint]:
-    """Those of `/messages`."""
+def endpoints(overview: Views, recordings: Recordings) -> list[AdminEndpoint]:
+    """Return the endpoints for messages."""
     messages = _Messages(overview, recordings)
     return [
-        Endpoint(
+        AdminEndpoint(
             name="list-messages",
             method="GET",
             path="/messages",
@@ -57,7 +57,7 @@ def endpoints(overview: Overview, recordings: Recordings) -> list[Endpoint]:
             query=OfAll,
             answer=Page,
         ),
-        Endpoint(
+        AdminEndpoint(
             name="messages-of-charge-point",
             method="GET",
             path="/charge-points/{identity}/messages",
@@ -67,7 +67,7 @@ def endpoints(overview: Overview, recordings: Recordings) -> list[Endpoint]:
             answer=Page,
             refusals=(NOT_FOUND,),
         ),
-        Endpoint(
+        AdminEndpoint(
             name="message",
             method="GET",
             path="/messages/{id}",
@@ -80,14 +80,14 @@ def endpoints(overview: Overview, recordings: Recordings) -> list[Endpoint]:
 
 
 class _Messages:
-    def __init__(self, overview: Overview, recordings: Recordings) -> None:
+    def __init__(self, overview: Views, recordings: Recordings) -> None:
         self._overview = overview
         self._recordings = recordings
 
-    async def of_all(self, asked: Asked[OfAll, None]) -> Page:
+    async def of_all(self, asked: AdminRequest[OfAll, None]) -> Page:
         return await self._page(asked.query.identity, asked.query)
 
-    async def of_one(self, asked: Asked[OfOne, None]) -> Page:
+    async def of_one(self, asked: AdminRequest[OfOne, None]) -> Page:
         identity = self._overview.charge_point(asked.named["identity"]).identity
         return await self._page(None, asked.query, identity)
 
@@ -99,8 +99,8 @@ class _Messages:
             query.action,
             query.outcome,
             query.sender,
-            _seconds("since", query.since),
-            _seconds("until", query.until),
+            seconds("since", query.since),
+            seconds("until", query.until),
             query.limit,
             None if query.cursor is None else str(number_in(query.cursor)),
             identity,
@@ -108,11 +108,11 @@ class _Messages:
         return Page(items=page.items, next=None if page.next is None else closed(page.next))
 
     async def _caught_up(self) -> None:
-        """What was heard of on the live stream can be read; on a disk that hangs, what was written before."""
+        """Wait until the messages of the live stream can be read, but no longer than _PATIENCE seconds for the disk."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._recordings.flush(), _PATIENCE)
 
-    async def one(self, asked: Asked[Nothing, None]) -> Recorded:
+    async def one(self, asked: AdminRequest[Nothing, None]) -> Recorded:
         name = asked.named["id"]
         number = number_of(name)
         found = None if number is None else await self._recordings.message(number)
@@ -120,12 +120,12 @@ class _Messages:
             await self._caught_up()
             found = await self._recordings.message(number)
         if found is None:
-            raise Refused(NOT_FOUND, f"no message {name!r} is recorded, or not any more")
+            raise RequestRefused(NOT_FOUND, f"no message {name!r} is recorded, or not any more")
         return found
 
 
-def _seconds(name: str, moment: str | None) -> float | None:
-    """Unix seconds. Raises Refused."""
+def seconds(name: str, moment: str | None) -> float | None:
+    """Return `moment` in unix seconds, or None without a moment. Raises Refused for a text that is no time."""
     if moment is None:
         return None
     try:
@@ -133,4 +133,4 @@ def _seconds(name: str, moment: str | None) -> float | None:
         return when.timestamp()
     except msgspec.ValidationError as error:
         text = "a point in time is 2026-01-02T03:04:05Z, with its zone"
-        raise Refused(HTTPStatus.BAD_REQUEST, text, path=name) from error
+        raise RequestRefused(HTTPStatus.BAD_REQUEST, text, path=name) from error

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made of the endpoints and their records."""
+"""The OpenAPI 3.1 document, which is made from the endpoints and their records."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any
 
 import msgspec
 
-from bridge.admin.endpoints import EVENTS, JSON, PREFIX, Endpoint, Nothing
+from bridge.admin.endpoints import EVENTS, JSON, PREFIX, AdminEndpoint, Nothing
 from bridge.admin.problems import MEDIA_TYPE, Problem
 
-# What every endpoint may answer: a parameter that is wrong, no token, a foreign page.
+# The problems that every endpoint may answer with: a wrong parameter, no token, a page of a foreign origin.
 _ALWAYS = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 _WITH_BODY = (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
 _NAMED = re.compile(r"\{(\w+)\}")
-# Of the API, which `/api/v1` promises to keep.
+# The version of the API, with which `/api/v1` stays compatible.
 _VERSION = "1.0.0"
 _ABOUT = "What an operator of ocpp-bridge sees and does. Times are ISO 8601 in UTC."
 
 
-def document(endpoints: list[Endpoint]) -> dict[str, Any]:
-    """The whole document."""
+def document(endpoints: list[AdminEndpoint]) -> dict[str, Any]:
+    """Return the OpenAPI document for `endpoints`."""
     types = [each for endpoint in endpoints for each in (endpoint.body, endpoint.answer) if each is not None]
     schemas, components = msgspec.json.schema_components([Problem, *types], ref_template="#/components/schemas/{name}")
     schema_of = dict(zip(map(repr, [Problem, *types]), schemas, strict=True))
@@ -37,12 +37,11 @@ def document(endpoints: list[Endpoint]) -> dict[str, Any]:
             "schemas": components,
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
-        # Without a token in the configuration none is needed from this machine.
-        "security": [{"token": []}, {}],
+        "security": [{"token": []}],
     }
 
 
-def _operation(endpoint: Endpoint, schema_of: dict[str, Any]) -> dict[str, Any]:
+def _operation(endpoint: AdminEndpoint, schema_of: dict[str, Any]) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": endpoint.name,
         "summary": endpoint.about,
@@ -50,17 +49,18 @@ def _operation(endpoint: Endpoint, schema_of: dict[str, Any]) -> dict[str, Any]:
         "responses": _responses(endpoint, schema_of),
     }
     if endpoint.body is not None:
-        content = {JSON: {"schema": schema_of[repr(endpoint.body)]}}
+        schema = {"type": "string"} if endpoint.body is bytes else schema_of[repr(endpoint.body)]
+        content = {endpoint.takes: {"schema": schema}}
         operation["requestBody"] = {"required": True, "content": content}
     return operation
 
 
-def _named(endpoint: Endpoint) -> list[dict[str, Any]]:
+def _named(endpoint: AdminEndpoint) -> list[dict[str, Any]]:
     schema = {"type": "string", "minLength": 1}
     return [{"name": name, "in": "path", "required": True, "schema": schema} for name in _NAMED.findall(endpoint.path)]
 
 
-def _query(endpoint: Endpoint) -> list[dict[str, Any]]:
+def _query(endpoint: AdminEndpoint) -> list[dict[str, Any]]:
     if endpoint.query is Nothing:
         return []
     _, components = msgspec.json.schema_components([endpoint.query])
@@ -69,7 +69,7 @@ def _query(endpoint: Endpoint) -> list[dict[str, Any]]:
 
 
 def _stated(schema: dict[str, Any]) -> dict[str, Any]:
-    """A parameter is there, with a value, or not: there is no null in a query."""
+    """Return the schema of a parameter without null: a query has no null, and a missing parameter is just absent."""
     match schema:
         case {"anyOf": [one, {"type": "null"}]}:
             stated: dict[str, Any] = one
@@ -77,10 +77,11 @@ def _stated(schema: dict[str, Any]) -> dict[str, Any]:
     return schema
 
 
-def _responses(endpoint: Endpoint, schema_of: dict[str, Any]) -> dict[str, Any]:
+def _responses(endpoint: AdminEndpoint, schema_of: dict[str, Any]) -> dict[str, Any]:
     responses: dict[str, Any] = {}
-    if endpoint.media == EVENTS:
-        responses["200"] = {"description": "events", "content": {EVENTS: {"schema": {"type": "string"}}}}
+    if endpoint.media != JSON:
+        text = "events" if endpoint.media == EVENTS else "as asked"
+        responses["200"] = {"description": text, "content": {endpoint.media: {"schema": {"type": "string"}}}}
     elif endpoint.answer is None:
         responses["204"] = {"description": "done"}
     else:

@@ -1,4 +1,4 @@
-"""What the API needs of the rest of the bridge: whoever implements these can be administered."""
+"""The interfaces that the API needs from the rest of the bridge."""
 
 from __future__ import annotations
 
@@ -17,55 +17,123 @@ from bridge.admin.facts import (
     Moved,
     Routes,
 )
+from bridge.core.state import State
 from bridge.recorder.messages import Message, Page, Recorded
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
-    """Which Charge Points: `identity` is a glob, letter case aside; None is any."""
+    """A filter of Charge Points. `identity` is a glob that ignores letter case; None matches every Charge Point."""
 
     identity: str | None = None
-    state: Literal["up", "down", "stale"] | None = None
+    state: State | None = None
     transport: Literal["soap", "json"] | None = None
     central_system: str | None = None
+    accepted: bool | None = None
 
 
-class Overview(Protocol):
-    """What there is to see."""
+class AuditFilter(Struct, frozen=True, kw_only=True):
+    """A filter of the audit.
 
-    def charge_points(self, wanted: Wanted, after: str | None, limit: int) -> ChargePoints:
-        """Those that fit, by identity, from behind `after` on; `next` is the last one, if there are more."""
+    Attributes:
+        identity: A glob on the identity; None takes every Charge Point. Letter case does not count, here and below.
+        who: A glob on the operator.
+        what: A glob on the action.
+        since: The time of the oldest entry, in unix seconds.
+        until: The time before which the newest entry is, in unix seconds.
+    """
+
+    identity: str | None = None
+    who: str | None = None
+    what: str | None = None
+    since: float | None = None
+    until: float | None = None
+
+
+class Views(Protocol):
+    """Reads the state of the bridge."""
+
+    async def charge_points(self, wanted: Wanted, after: str | None, limit: int) -> ChargePoints:
+        """Return a page of the Charge Points that match, ordered by identity.
+
+        Args:
+            wanted: The filter.
+            after: The identity before the first one of the page; None for the first page.
+            limit: The most items of the page.
+
+        Returns:
+            The page. `next` is the last identity if more Charge Points follow.
+        """
 
     def charge_point(self, identity: str) -> Details:
-        """One of them. Raises Refused (404)."""
+        """Return the details of one Charge Point. Raises Refused (404) for an unknown one."""
 
     def routes(self) -> Routes:
-        """Who belongs where."""
+        """Return the Routes and the moved Charge Points."""
 
     def central_systems(self) -> CentralSystems:
-        """All, with their health."""
+        """Return all Central Systems with their health."""
 
     def addresses(self) -> Addresses:
-        """What to type into a Charge Point."""
+        """Return the addresses to configure in a Charge Point."""
 
-    def audit(self, before: int | None, limit: int) -> Audits:
-        """What operators did, the newest first, from before the one with the id `before` on."""
+    async def audit(self, wanted: AuditFilter, before: int | None, limit: int) -> Audits:
+        """Return a page of the audit, the newest entry first.
+
+        Args:
+            wanted: The filter.
+            before: The id that is higher than all on the page, None for the first page.
+            limit: The most entries of the page.
+        """
 
 
-class Steering(Protocol):
-    """What an operator can do. `who` asks, for the audit. Everything raises Refused for what cannot be done."""
+class Actions(Protocol):
+    """Carries out the actions of operators. `who` is the operator, for the audit. Each method raises Refused."""
 
     async def call(self, identity: str, action: str, payload: Raw, who: str) -> CallOutcome:
-        """Send a command. Raises Refused: 400, 404, 409 not reachable now, 503 draining or busy, 504 unanswered."""
+        """Send a command to a Charge Point and return the answer.
+
+        Args:
+            identity: The Charge Point.
+            action: The action of the command.
+            payload: The request as JSON.
+            who: The operator, for the audit.
+
+        Raises:
+            Refused: 400 invalid command, 404 unknown Charge Point, 409 not reachable now, 503 draining or busy, 504
+                unanswered.
+        """
 
     async def disconnect(self, identity: str, who: str) -> None:
-        """Close its links; it comes back by itself. Raises Refused (404)."""
+        """Close the connections of a Charge Point, which reconnects by itself. Raises Refused (404)."""
 
-    async def move(self, identity: str, central_system: str | None, who: str) -> Moved:
-        """Give it to another Central System; None: to that of its Route. Raises Refused: 400 unknown, 404."""
+    async def move(self, identity: str, central_system: str, when: Literal["idle", "now"], who: str) -> Moved:
+        """Move a Charge Point to another Central System.
+
+        Args:
+            identity: The Charge Point, which need not have been heard of.
+            central_system: The name of the Central System.
+            when: "now", or "idle" for as soon as the Charge Point has no open transaction.
+            who: The operator, for the audit.
+
+        Raises:
+            Refused: 400 unknown Central System, 409 no Route takes the Charge Point, or the versions do not fit.
+        """
+
+    async def move_back(self, identity: str, who: str) -> Moved:
+        """Move a Charge Point to the Central System of its Route at once, and drop a move that waits.
+
+        Raises Refused (404).
+        """
+
+    async def remove(self, identity: str, who: str) -> None:
+        """Disconnect a Charge Point and delete what is stored about it. The Charge Point may reconnect by itself.
+
+        Raises Refused (404).
+        """
 
 
 class Recordings(Protocol):
-    """What was said: the recorder."""
+    """Reads the messages that the recorder stored."""
 
     on_message: Callable[[Message], None] | None
 
@@ -81,10 +149,22 @@ class Recordings(Protocol):
         cursor: str | None = None,
         identity: str | None = None,
     ) -> Awaitable[Page]:
-        """The newest first; `identity` is one Charge Point's. Cursors are numbers."""
+        """Return a page of messages, the newest first.
+
+        Args:
+            identity_glob: A glob of identities.
+            action: The action.
+            outcome: The outcome.
+            sender: The party that sent the message.
+            since: The earliest time in unix seconds, included.
+            until: The latest time in unix seconds, excluded.
+            limit: The most items of the page.
+            cursor: A number as text; None for the first page.
+            identity: The identity of one Charge Point, in place of a glob.
+        """
 
     def flush(self) -> Awaitable[None]:
-        """Until all that was said so far can be read."""
+        """Wait until every message so far can be read."""
 
     def message(self, number: int) -> Awaitable[Recorded | None]:
-        """The one with this id, if it is still there."""
+        """Return the message with the id `number`, or None if it is no longer stored."""

@@ -1,4 +1,4 @@
-"""The console: files that come along, read once and served from memory. It works without any other server."""
+"""The console: files of this package, which are read once and served from memory. The console needs no other server."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ class _File(Struct, frozen=True, kw_only=True):
 
 
 class Pages:
-    """All files of the console, by their path in it."""
+    """All files of the console, by their path in the folder."""
 
     def __init__(self, folder: Path = _FOLDER) -> None:
         files = (path for path in sorted(folder.rglob("*")) if path.suffix in _TYPES)
         self._files = {path.relative_to(folder).as_posix(): _read(path) for path in files}
 
     async def index(self, request: web.Request) -> web.StreamResponse:
-        """The page itself."""
+        """Return the page of the console."""
         return self._answer(request, INDEX)
 
     async def asset(self, request: web.Request) -> web.StreamResponse:
-        """What it is made of."""
+        """Return a file of the console, such as a script or a style sheet."""
         return self._answer(request, request.match_info["name"])
 
     def _answer(self, request: web.Request, name: str) -> web.StreamResponse:

@@ -1,8 +1,8 @@
-"""What an API request that cannot be served is answered with: RFC 9457, `application/problem+json`."""
+"""The answers to API requests that are refused: RFC 9457, `application/problem+json`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
 import msgspec
@@ -10,53 +10,82 @@ from aiohttp import web
 from msgspec import Struct
 
 MEDIA_TYPE = "application/problem+json"
+_MOST_LINES = 1000
+
+
+class ProblemLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A line of a file that cannot be used. `column` and `identity` are "" if the fault is not in one of them."""
+
+    line: int
+    detail: str
+    column: str = ""
+    identity: str = ""
 
 
 class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`detail` is one sentence for a person; `path` says where in the payload or the parameters, if it is about one."""
+    """The content of a refusal.
+
+    Attributes:
+        detail: A sentence.
+        path: The place in the payload or the parameter, if any.
+        lines: The lines of a file that cannot be used, at most 1000.
+    """
 
     title: str
     status: int
     detail: str
     type: str = "about:blank"
     path: str = ""
+    lines: tuple[ProblemLine, ...] = ()
 
 
-class Refused(Exception):
-    """A request that is not served, and why. `headers` go with the answer."""
+class RequestRefused(Exception):
+    """The request is refused with `status` and `detail`. `headers` are sent with the answer."""
 
     def __init__(
-        self, status: HTTPStatus, detail: str, *, path: str = "", headers: Mapping[str, str] | None = None
+        self,
+        status: HTTPStatus,
+        detail: str,
+        *,
+        path: str = "",
+        headers: Mapping[str, str] | None = None,
+        lines: Sequence[ProblemLine] = (),
     ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.path = path
         self.headers = dict(headers or {})
+        self.lines = tuple(lines[:_MOST_LINES])
 
 
-def answer(refused: Refused) -> web.Response:
-    """The response that says so."""
+def answer(refused: RequestRefused) -> web.Response:
+    """Return the response with the problem that `refused` stands for."""
     problem = Problem(
         title=refused.status.phrase,
         status=refused.status.value,
-        # Names that strangers chose may hold what is no text.
-        detail=refused.detail.encode("utf-8", "backslashreplace").decode(),
-        path=refused.path.encode("utf-8", "backslashreplace").decode(),
+        # Names that strangers chose may contain surrogates, which UTF-8 cannot encode.
+        detail=_encodable(refused.detail),
+        path=_encodable(refused.path),
+        lines=refused.lines,
     )
-    # `type` and `status` are said even where they are the default: clients look for them.
+    # `type` and `status` are sent even with their default values, because clients look for them.
     body = msgspec.json.encode({"type": problem.type} | msgspec.to_builtins(problem))
     return web.Response(status=refused.status, body=body, content_type=MEDIA_TYPE, headers=refused.headers)
 
 
-def of_http(error: web.HTTPException) -> Refused:
-    """aiohttp's own refusal in our words: no such address, no such method, a body that is too large."""
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def of_http(error: web.HTTPException) -> RequestRefused:
+    """Return the Refused for aiohttp's own error: unknown path, method not allowed, too large content."""
     status = HTTPStatus(error.status)
     if isinstance(error, web.HTTPMethodNotAllowed):
         methods = ", ".join(sorted(error.allowed_methods))
-        return Refused(status, f"this address takes {methods}", headers={"Allow": methods})
+        return RequestRefused(status, f"this address takes {methods}", headers={"Allow": methods})
     details = {
         HTTPStatus.NOT_FOUND: "nothing is served at this address; /api/v1/openapi.json says what is where",
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "the request is too large",
     }
-    return Refused(status, details.get(status, status.phrase))
+    return RequestRefused(status, details.get(status, status.phrase))

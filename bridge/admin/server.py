@@ -1,4 +1,4 @@
-"""The admin listener: health, metrics, the API and the console, for who is let in; for others, why not."""
+"""The admin listener: serves health, metrics, the API and the console to permitted clients, refuses all others."""
 
 from __future__ import annotations
 
@@ -13,27 +13,30 @@ from aiohttp import web
 from msgspec import Struct
 from prometheus_client import CollectorRegistry
 
-from bridge.admin import about, charge_points, messages, problems
+from bridge.access import paths
+from bridge.admin import about, charge_points, messages, moves, problems, provisioning
 from bridge.admin.access import Access, Asking
-from bridge.admin.endpoints import PREFIX, Asked, Endpoint
+from bridge.admin.endpoints import AdminEndpoint, AdminRequest
 from bridge.admin.events import Stream
 from bridge.admin.health import Health
 from bridge.admin.metrics import exposition
 from bridge.admin.openapi import document
-from bridge.admin.operations import Overview, Recordings, Steering
+from bridge.admin.operations import Actions, Recordings, Views
 from bridge.admin.pages import Pages
-from bridge.admin.problems import Refused
-from bridge.listening import Listening
+from bridge.admin.problems import RequestRefused
+from bridge.admin.provisioning import FleetSettings
+from bridge.errors import BridgeError, ErrorCode, Why
+from bridge.net.descriptors import Purpose
+from bridge.net.listening import Listening, origin_of
+from bridge.net.proxies.rules import DIRECT, Misled, Proxies
 
 _log = logging.getLogger("bridge.admin")
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-# Octets of a request. The longest command is a SendLocalList.
-_MAX_BODY = 1_048_576
-# The console needs nothing but its own files and the API, and nobody may put it into a frame.
+# The console loads only its own files and the API, and no page may put the console into a frame.
 _CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
     "connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
-    # What a Charge Point says is shown as text: a browser lets nothing make markup of it.
+    # Text from a Charge Point is shown as text. The browser prevents scripts from making markup from a text.
     "require-trusted-types-for 'script'; trusted-types 'none'"
 )
 _HEADERS = {
@@ -45,43 +48,78 @@ _HEADERS = {
 }
 
 
-class Desk(Struct, frozen=True, kw_only=True):
-    """All that the listener serves."""
+class AdminContext(Struct, frozen=True, kw_only=True):
+    """The parts of the bridge that the listener serves."""
 
     health: Callable[[], Health]
     registry: CollectorRegistry
     access: Access
-    overview: Overview
-    steering: Steering
+    overview: Views
+    steering: Actions
+    fleet: FleetSettings
+    moves: moves.MoveActions
     recordings: Recordings
     stream: Stream
 
 
 class AdminServer:
-    """`/healthz`, `/readyz`, `/metrics`, `/api/v1` and the console."""
+    """The listener for `/healthz`, `/readyz`, `/metrics`, `/api/v1` and the console."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(
+        self,
+        admin_context: AdminContext,
+        refused: Callable[[str, BridgeError], None] = lambda peer, error: None,
+        proxies: Proxies = DIRECT,
+    ) -> None:
+        """Set the parts of the listener, which does not listen before `start`.
+
+        Args:
+            admin_context: The parts of the bridge to serve.
+            refused: Called with the peer and the error when a client speaks TLS to a listener without TLS, and when a
+                proxy sends an unusable header.
+            proxies: The proxies that may name the client of a request.
+        """
+        self._admin_context = admin_context
+        self._refused = refused
+        self._proxies = proxies
         self._listening: Listening | None = None
         self.address: tuple[str, int] = ("", 0)
+        self.bound: tuple[tuple[str, int], ...] = ()
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
-        """Listen. Raises OSError where that is not possible."""
-        application = web.Application(middlewares=[_told, self._admitted], client_max_size=_MAX_BODY)
+        """Listen at `host` and `port`, with TLS if `tls` is given. Raises OSError when that is not possible."""
+        application = web.Application(middlewares=[_told, self._passed_on, self._admitted])
         application.on_response_prepare.append(_add_headers)
         self._add_pages(application)
-        for endpoint in endpoints(self._desk):
+        for endpoint in endpoints(self._admin_context):
             handler = partial(self._serve, endpoint)
-            application.router.add_route(endpoint.method, PREFIX + endpoint.path, handler)
+            application.router.add_route(endpoint.method, endpoint.route, handler)
         runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=0.5)
-        self._listening = await Listening.at(runner, host, port, tls)
+        self._listening = await Listening.at(
+            runner,
+            host,
+            port,
+            tls,
+            self._spoke_tls,
+            proxies=self._proxies,
+            refused=self._misled,
+            purpose=Purpose.ADMIN,
+        )
+        self.bound = self._listening.bound
         self.address = self._listening.address
 
     async def close(self) -> None:
-        """Stop listening. Streams would never end by themselves."""
-        self._desk.stream.close()
+        """Stop listening and end the streams, which would not end by themselves."""
+        self._admin_context.stream.close()
         if self._listening is not None:
             await self._listening.close()
+
+    def _misled(self, peer: str, text: str) -> None:
+        """Report a proxy's unusable header, or a peer that is no proxy and names another client."""
+        self._refused(peer, BridgeError(ErrorCode.FormationViolation, text, why=Why.MALFORMED))
+
+    def _spoke_tls(self, peer: str, text: str) -> None:
+        self._refused(peer, BridgeError(ErrorCode.SecurityError, f"HTTP 400: {text}", why=Why.TLS))
 
     def _add_pages(self, application: web.Application) -> None:
         pages = Pages()
@@ -92,55 +130,80 @@ class AdminServer:
         application.router.add_get("/console/{name:.+}", pages.asset)
 
     @web.middleware
-    async def _admitted(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
-        self._desk.access.check(_asking(request))
+    async def _passed_on(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        """Replace the peer of the request by the client that a permitted proxy names."""
+        try:
+            origin = origin_of(request)
+        except Misled as error:
+            self._misled(request.remote or "", f"HTTP 400: {error}")
+            raise RequestRefused(HTTPStatus.BAD_REQUEST, str(error)) from error
+        if origin.proxy:
+            request = request.clone(remote=origin.address, scheme="https" if origin.secure else "http")
         return await handler(request)
 
-    async def _serve(self, endpoint: Endpoint, request: web.Request) -> web.StreamResponse:
-        return await endpoint.serve(request, self._desk.access.name(_asking(request)))
+    @web.middleware
+    async def _admitted(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        self._admin_context.access.check(_asking(request))
+        return await handler(request)
+
+    async def _serve(self, endpoint: AdminEndpoint, request: web.Request) -> web.StreamResponse:
+        asking = _asking(request)
+        access = self._admin_context.access
+        return await endpoint.serve(request, access.name(asking), partial(access.admits, asking))
 
     async def _alive(self, request: web.Request) -> web.Response:
         return web.json_response({"status": "alive"})
 
     async def _ready(self, request: web.Request) -> web.Response:
-        """200 while it serves: `degraded` names no fault of ours, but of what it depends on."""
-        health = self._desk.health()
+        """Answer 200 while the bridge can serve, even if it is degraded: the fault is then in another system."""
+        health = self._admin_context.health()
         return web.json_response(health.told(), status=200 if health.serves else 503)
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        body, content_type = exposition(self._desk.registry, request.headers.get("Accept", ""))
+        body, content_type = exposition(self._admin_context.registry, request.headers.get("Accept", ""))
         response = web.Response(body=body, headers={"Content-Type": content_type})
         response.enable_compression()
         return response
 
 
-def endpoints(desk: Desk) -> list[Endpoint]:
-    """All of the API, the document that describes it included."""
-    described: list[Endpoint] = []
+def endpoints(admin_context: AdminContext) -> list[AdminEndpoint]:
+    """Return all endpoints of the API, including the endpoint of the OpenAPI document."""
+    described: list[AdminEndpoint] = []
 
-    async def describe(asked: Asked[Struct, None]) -> object:
+    async def describe(asked: AdminRequest[Struct, None]) -> object:
         return document(described)
 
-    described += charge_points.endpoints(desk.overview, desk.steering)
-    described += messages.endpoints(desk.overview, desk.recordings)
-    described += about.endpoints(desk.overview, desk.stream)
+    described += charge_points.endpoints(admin_context.overview, admin_context.steering)
+    described += provisioning.endpoints(admin_context.fleet)
+    described += moves.endpoints(admin_context.moves)
+    described += messages.endpoints(admin_context.overview, admin_context.recordings)
+    described += about.endpoints(admin_context.overview, admin_context.stream)
     text = "This document"
     described.append(
-        Endpoint(name="openapi", method="GET", path="/openapi.json", about=text, handle=describe, answer=dict[str, Any])
+        AdminEndpoint(
+            name="openapi", method="GET", path="/openapi.json", about=text, handle=describe, answer=dict[str, Any]
+        )
     )
     return described
 
 
 def _asking(request: web.Request) -> Asking:
-    return Asking(path=request.path, peer=request.remote, secure=request.secure, headers=request.headers)
+    return Asking(
+        path=request.path,
+        peer=request.remote,
+        secure=request.secure,
+        headers=request.headers,
+        authority=paths.authority_of(request.raw_path),
+        method=request.method,
+    )
 
 
 @web.middleware
 async def _told(request: web.Request, handler: _Handler) -> web.StreamResponse:
-    """Whatever goes wrong is said in one way."""
+    """Answer every error with a problem."""
     try:
         return await handler(request)
-    except Refused as refused:
+    except RequestRefused as refused:
         return problems.answer(refused)
     except web.HTTPException as error:
         return problems.answer(problems.of_http(error))
@@ -148,7 +211,9 @@ async def _told(request: web.Request, handler: _Handler) -> web.StreamResponse:
         raise
     except Exception:
         _log.exception("an API request failed")
-        return problems.answer(Refused(HTTPStatus.INTERNAL_SERVER_ERROR, "a fault of ocpp-bridge itself: see its log"))
+        return problems.answer(
+            RequestRefused(HTTPStatus.INTERNAL_SERVER_ERROR, "a fault of ocpp-bridge itself: see its log")
+        )
 
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:

@@ -1,12 +1,23 @@
-"""What the command line can do: one module for each command, its `run` gives the exit code.
+"""The commands of the command line. Each has a module, whose function `run` returns the exit code.
 
-serve, check    the gateway, and its configuration
-demo            the main job on one machine
-translate       one message into the other form
-simulate        a Charge Point, a Central System
-sessions, call  ask a running gateway, and steer a Charge Point
-completion      a script for the shell
-asking          the client of the admin API that those use
-arguments       what may be said on the command line
-signals         how what stays up is stopped
+serve           run the gateway
+check           check the configuration, with the help of `trial`
+backup          copy the store
+password        hash a password, or make a token for a Charge Point
+token           print the token of the admin API
+demo            show a charging session on one machine
+translate       translate one message between SOAP and JSON
+simulate        simulate a Charge Point or a Central System
+sessions        list the Charge Points of a running gateway
+charge_points   remove Charge Points from a running gateway, import and export their settings
+call            send a command to a Charge Point
+trace           show, follow or export recorded messages
+replay          send a recorded trace again
+completion      print a completion script for the shell
+
+arguments       the parser of the command line
+asking          the client of the admin API
+signals         stop at SIGINT and SIGTERM
+notify          report the state of the service to systemd
+terminal        print texts of unknown parties safely
 """

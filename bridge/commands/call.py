@@ -1,4 +1,4 @@
-"""`call`: a command to a Charge Point, through a running gateway, and its answer."""
+"""Command `call`: send a command to a Charge Point through a running gateway, and print the answer."""
 
 from __future__ import annotations
 
@@ -16,14 +16,28 @@ from bridge.ocpp.actions import ACTIONS
 
 
 def run(where: asking.Where, identity: str, action: str, payload: str, *, as_json: bool) -> int:
-    """0 when the Charge Point answered with a result, 1 when it did not, 2 for a command that nobody can send. Raises
-    OSError, and ConfigurationError."""
+    """Send the command and print the answer.
+
+    Args:
+        where: The gateway.
+        identity: The Charge Point.
+        action: The action.
+        payload: The request as JSON; "-" reads standard input.
+        as_json: Whether to print the whole answer as JSON.
+
+    Returns:
+        0 if the Charge Point answered with a result, 1 if it did not, 2 for an invalid command.
+
+    Raises:
+        OSError: The gateway did not answer.
+        ConfigurationError: The configuration or the URL of the gateway cannot be used.
+    """
     text = sys.stdin.read() if payload == "-" else payload
     try:
         msgspec.json.decode(text, type=dict[str, Any])
     except (msgspec.MsgspecError, RecursionError):
         return _complain("the payload is one JSON object, {} for none", 2)
-    # As it was written: 230.10 stays 230.10.
+    # Raw keeps the spelling of numbers: 230.10 stays 230.10.
     command = {"action": action, "payload": msgspec.Raw(text.encode())}
     gateway = asking.reach(where, os.environ)
     try:

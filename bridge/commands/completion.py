@@ -1,4 +1,4 @@
-"""`completion`: a script for the shell, made from the parser, so that it knows what the parser knows."""
+"""Command `completion`: print a completion script for the shell, made from the parser so that both agree."""
 
 from __future__ import annotations
 
@@ -15,15 +15,22 @@ PROGRAM = "ocpp-bridge"
 
 
 class Value(Struct, frozen=True, kw_only=True):
-    """What may follow an option, or stand for itself: words, a file, or anything."""
+    """The value of an option or a positional argument: one of `words`, a file, or any text."""
 
     words: tuple[str, ...] = ()
     file: bool = False
 
 
-class Command(Struct, frozen=True, kw_only=True):
-    """One command, by the words that lead to it; the top has none. Options by their name: what they are for, and their
-    value, None if they take none."""
+class CompletedCommand(Struct, frozen=True, kw_only=True):
+    """A command of the parser.
+
+    Attributes:
+        path: Words of the command; empty for the program itself.
+        about: Help text.
+        commands: Help texts of its subcommands, by name.
+        options: Help text and value of each option, by name; the value is None for an option without one.
+        values: Positional arguments.
+    """
 
     path: tuple[str, ...]
     about: str
@@ -33,13 +40,21 @@ class Command(Struct, frozen=True, kw_only=True):
 
 
 def run(parser: argparse.ArgumentParser, shell: str) -> int:
-    """Prints the script."""
+    """Print the script for `shell`. Returns exit code 0."""
     print(SHELLS[shell](list(commands_of(parser))), end="")
     return 0
 
 
-def commands_of(parser: argparse.ArgumentParser, path: tuple[str, ...] = (), about: str = "") -> Iterator[Command]:
-    """All commands, the one that `parser` is first."""
+def commands_of(
+    parser: argparse.ArgumentParser, path: tuple[str, ...] = (), about: str = ""
+) -> Iterator[CompletedCommand]:
+    """Return the command of `parser` and all commands below it, in that order.
+
+    Args:
+        parser: The parser of the command.
+        path: Words of the command; empty for the program itself.
+        about: Help text of the command.
+    """
     below: dict[str, argparse.ArgumentParser] = {}
     helps: dict[str, str] = {}
     options: dict[str, tuple[str, Value | None]] = {}
@@ -53,7 +68,7 @@ def commands_of(parser: argparse.ArgumentParser, path: tuple[str, ...] = (), abo
             options |= dict.fromkeys(action.option_strings, (action.help or "", value))
         else:
             values.append(_value(action))
-    yield Command(path=path, about=about, commands=helps, options=options, values=tuple(values))
+    yield CompletedCommand(path=path, about=about, commands=helps, options=options, values=tuple(values))
     for name, one in below.items():
         yield from commands_of(one, (*path, name), helps.get(name, ""))
 
@@ -68,12 +83,12 @@ def _value(action: argparse.Action) -> Value:
     return Value(file=action.type is Path)
 
 
-def _words(command: Command) -> str:
+def _words(command: CompletedCommand) -> str:
     values = (word for value in command.values for word in value.words)
     return " ".join([*command.commands, *values, *command.options])
 
 
-def _bash(commands: list[Command]) -> str:
+def _bash(commands: list[CompletedCommand]) -> str:
     lines = [
         "_ocpp_bridge() {",
         '    local cur="${COMP_WORDS[COMP_CWORD]}" prev="${COMP_WORDS[COMP_CWORD-1]}" path="" words="" i',
@@ -95,11 +110,11 @@ def _bash(commands: list[Command]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _spoken(command: Command) -> str:
+def _spoken(command: CompletedCommand) -> str:
     return "".join(f" {word}" for word in command.path)
 
 
-def _bash_options(command: Command) -> Iterator[str]:
+def _bash_options(command: CompletedCommand) -> Iterator[str]:
     for name, (_, value) in command.options.items():
         if value is not None:
             made = f"-W {quote(' '.join(value.words))}" if value.words else "-f" if value.file else "-W ''"
@@ -107,11 +122,11 @@ def _bash_options(command: Command) -> Iterator[str]:
             yield f"        {quote(f'{_spoken(command)} {name}')}) {reply} ;;"
 
 
-def _zsh(commands: list[Command]) -> str:
+def _zsh(commands: list[CompletedCommand]) -> str:
     return f"#compdef {PROGRAM}\nautoload -U +X compinit bashcompinit && compinit && bashcompinit\n{_bash(commands)}"
 
 
-def _fish(commands: list[Command]) -> str:
+def _fish(commands: list[CompletedCommand]) -> str:
     lines = [f"complete -c {PROGRAM} -f"]
     for command in commands:
         seen = [f"__fish_seen_subcommand_from {word}" for word in command.path]
@@ -133,4 +148,4 @@ def _fish_value(value: Value) -> str:
     return f"-a {quote(' '.join(value.words))}" if value.words else "-F" if value.file else ""
 
 
-SHELLS: dict[str, Callable[[list[Command]], str]] = {"bash": _bash, "zsh": _zsh, "fish": _fish}
+SHELLS: dict[str, Callable[[list[CompletedCommand]], str]] = {"bash": _bash, "zsh": _zsh, "fish": _fish}

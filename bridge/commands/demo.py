@@ -1,27 +1,49 @@
-"""`demo`: the session on this machine, on standard output."""
+"""Command `demo`: run a charging session through a gateway on this machine, and print its messages."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
 import os
+import shlex
+import shutil
 import sys
+from pathlib import Path
 
-from bridge import logs
 from bridge.commands.signals import until_stopped
-from bridge.demo.run import Demo
-from bridge.demo.run import run as run_demo
-from bridge.demo.screen import coloured, plain
+from bridge.lab.demo.run import Demo
+from bridge.lab.demo.run import run as run_demo
+from bridge.lab.demo.screen import coloured, plain
+from bridge.net import descriptors
+from bridge.watching import logs
 
 
-def run(*, once: bool, protocol: str) -> int:
-    """With a Charge Point of `protocol`. 0 when every step was answered as expected, else 1.
+def run(*, once: bool, protocol: str, fleet: int) -> int:
+    """Run the demo with a Charge Point of `protocol`, and `fleet` more after it.
 
-    Raises OSError when there is no port to listen at.
+    Returns 0 if every step was answered as expected, else 1. Raises OSError if no port is free.
     """
-    # The steps tell what happens; of the log, only what went wrong.
+    # The demo prints the steps. The log would repeat them, except for errors.
     logs.setup("text", "error", sys.stderr)
     in_colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    demo = Demo(say=functools.partial(print, flush=True), paint=coloured if in_colour else plain, protocol=protocol)
-    # Cut short, `--once` has not seen every step.
+    descriptors.raise_limit()
+    demo = Demo(
+        say=functools.partial(print, flush=True),
+        paint=coloured if in_colour else plain,
+        protocol=protocol,
+        fleet=fleet,
+        command=_command(Path(sys.argv[0])),
+    )
+    # If a signal stops `--once`, not every step was checked: the exit code is 1.
     return asyncio.run(until_stopped(run_demo(demo, once=once), stopped=1 if once else 0))
+
+
+def _command(program: Path) -> str:
+    """Return what runs `program` from another folder: its name if the shell finds it, else its absolute path.
+
+    A program in a virtual environment that is not activated is not found by its name.
+    """
+    found = shutil.which("ocpp-bridge")
+    if program.name != "ocpp-bridge" or (found is not None and Path(found).resolve() == program.resolve()):
+        return "ocpp-bridge"
+    return shlex.quote(str(program.absolute()))

@@ -1,5 +1,6 @@
-"""What systemd is told of the service, sd_notify(3): that it is ready, reads its configuration again, or goes; and, if
-a watchdog waits for it, that the event loop still turns. Where no systemd asks, nobody is told anything.
+"""Report the state of the service to systemd with sd_notify(3): ready, reloading, stopping.
+
+If systemd watches the service, also report regularly that the event loop runs. Without systemd, nothing is sent.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ import socket
 import time
 from collections.abc import Mapping
 
-# Seconds that closing takes after the drain, at most: connections and the store have their own, shorter patience.
+# Longest time from the end of the drain to the end of the process, in seconds. Closing connections and the store takes
+# less: they have shorter time limits.
 _CLOSING = 15
 
 
 class Notifier:
-    """Tells whoever `environment` names: NOTIFY_SOCKET, WATCHDOG_USEC."""
+    """Sends the state of the service to the socket in NOTIFY_SOCKET, and the watchdog's messages (WATCHDOG_USEC)."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         address = environment.get("NOTIFY_SOCKET", "")
@@ -25,19 +27,19 @@ class Notifier:
         self._watchdog = int(microseconds) / 1e6 if microseconds.isdecimal() else 0.0
 
     def ready(self) -> None:
-        """It serves, with the configuration that holds."""
+        """Report that the service runs with its current configuration."""
         self._tell("READY=1")
 
     def reloading(self) -> None:
-        """It reads its configuration; `ready` follows, whatever comes of it."""
+        """Report that the service reads its configuration. The caller calls `ready` afterwards in any case."""
         self._tell(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self, within: float) -> None:
-        """It goes, after a drain of `within` seconds at most: systemd need not lose patience before."""
+        """Report that the service stops after a drain of at most `within` seconds, so that systemd waits as long."""
         self._tell(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={int((within + _CLOSING) * 1e6)}")
 
     def watch(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Say twice in the watchdog's time that `loop` turns, if there is a watchdog."""
+        """Report twice in each watchdog interval that `loop` runs, if there is a watchdog."""
         if self._watchdog > 0:
             self._tell("WATCHDOG=1")
             loop.call_later(self._watchdog / 2, self.watch, loop)
@@ -45,7 +47,7 @@ class Notifier:
     def _tell(self, state: str) -> None:
         if not self._address:
             return
-        # Whoever does not listen is not told: that is no reason to fail.
+        # A message that cannot be delivered is no reason to fail.
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as teller:
             teller.setblocking(False)
             teller.sendto(state.encode(), self._address)

@@ -1,4 +1,4 @@
-"""`password`: the hash that stands for a password in the configuration, or a token for a Charge Point's address."""
+"""Command `password`: print the hash of a password for the configuration, or a token for a Charge Point's URL."""
 
 from __future__ import annotations
 
@@ -9,12 +9,22 @@ import sys
 
 from bridge.access import passwords
 
-# What the token of a configuration has at least, in the words of bridge.config.access: 24 characters, one a digit.
+# Random octets of a token: 43 characters. bridge.config.access requires 24 characters, one of them a digit.
 _TOKEN_OCTETS = 32
 
 
 def run(*, token: bool, hexadecimal: bool) -> int:
-    """Print one line. The password comes from the terminal, twice, or is all of standard input but its last newline."""
+    """Print a hash, or a token if `token` is true.
+
+    The password is typed twice at the terminal, or is all of standard input without its last newline.
+
+    Args:
+        token: Whether to print a random token. No password is read then.
+        hexadecimal: Whether the password is given as hexadecimal digits.
+
+    Returns:
+        0, or 2 if there is no valid password.
+    """
     if token:
         print(_token())
         return 0
@@ -29,7 +39,7 @@ def run(*, token: bool, hexadecimal: bool) -> int:
 
 
 def _token() -> str:
-    """Letters, digits, - and _. Nearly always with a digit among them."""
+    """Return a random token of letters, digits, - and _, with at least one digit."""
     while True:
         token = secrets.token_urlsafe(_TOKEN_OCTETS)
         if any(char.isdigit() for char in token):

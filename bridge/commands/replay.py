@@ -1,4 +1,4 @@
-"""`replay`: a recorded Charge Point's side once more, at any Central System, and where the answers differ."""
+"""Command `replay`: send the Calls of a recorded Charge Point to a Central System, and report different answers."""
 
 from __future__ import annotations
 
@@ -8,21 +8,32 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from bridge import logs
 from bridge.commands.signals import until_stopped
+from bridge.commands.terminal import say
 from bridge.config.complaints import one_line
+from bridge.lab.simulators.json_charge_point import JsonChargePoint
+from bridge.lab.simulators.soap_charge_point import SoapChargePoint
+from bridge.lab.trace.plan import ReplayPlan, plan
+from bridge.lab.trace.records import TraceError, read
+from bridge.lab.trace.replay import ReplayedChargePoint, Result, replay
 from bridge.ocpps.wsdl import folder_of
-from bridge.simulators.json_charge_point import JsonChargePoint
-from bridge.simulators.soap_charge_point import SoapChargePoint
-from bridge.trace.plan import Plan, plan
-from bridge.trace.records import TraceError, read
-from bridge.trace.replay import ChargePoint, Result, replay
+from bridge.watching import logs
 
 
 def run(path: Path, url: str, identity: str | None, speed: float | None) -> int:
-    """0 when every answer was as then, 1 when one was not, 2 for a trace that cannot be used.
+    """Replay the trace in the file at `path`.
 
-    Raises OSError when the file cannot be read, or nobody answers at `url`.
+    Args:
+        path: File with the trace.
+        url: URL of the Central System.
+        identity: The Charge Point; None takes the identity in the trace.
+        speed: Factor of the recorded speed; None sends each Call as soon as the previous one is answered.
+
+    Returns:
+        0 if every answer was as recorded, 1 if not, 2 for a trace that cannot be used.
+
+    Raises:
+        OSError: The file cannot be read, or nothing answers at `url`.
     """
     try:
         with path.open("rb") as file:
@@ -34,16 +45,16 @@ def run(path: Path, url: str, identity: str | None, speed: float | None) -> int:
     return asyncio.run(until_stopped(_replay(planned, url, identity or planned.identity, speed)))
 
 
-async def _replay(planned: Plan, url: str, identity: str, speed: float | None) -> int:
+async def _replay(planned: ReplayPlan, url: str, identity: str, speed: float | None) -> int:
     async with _charge_point(url, identity) as charge_point:
-        result = await replay(planned, charge_point, _print, speed=speed)
+        result = await replay(planned, charge_point, say, speed=speed)
     for line in summary(planned, result):
-        _print(line)
+        say(line)
     return 1 if result.different else 0
 
 
 @asynccontextmanager
-async def _charge_point(url: str, identity: str) -> AsyncIterator[ChargePoint]:
+async def _charge_point(url: str, identity: str) -> AsyncIterator[ReplayedChargePoint]:
     if url.startswith(("ws:", "wss:")):
         async with JsonChargePoint(url=url, identity=identity) as over_json:
             yield over_json
@@ -52,8 +63,8 @@ async def _charge_point(url: str, identity: str) -> AsyncIterator[ChargePoint]:
             yield over_soap
 
 
-def summary(planned: Plan, result: Result) -> list[str]:
-    """What came of it, in a few lines."""
+def summary(planned: ReplayPlan, result: Result) -> list[str]:
+    """Return the result of a replay in a few lines."""
     compared = result.same + result.different
     told = [f"{compared} answers compared: {'no difference' if not result.different else f'{result.different} differ'}"]
     if result.without:
@@ -64,7 +75,3 @@ def summary(planned: Plan, result: Result) -> list[str]:
     if planned.masked:
         told.append(f"{planned.masked} Calls went with idTags as they are in the trace, masked")
     return told
-
-
-def _print(line: str) -> None:
-    print(line, flush=True)

@@ -1,4 +1,4 @@
-"""How what stays up is stopped: by SIGINT (Ctrl-C) or SIGTERM, and both are a good end."""
+"""Stop a command that runs until it is stopped, by SIGINT (Ctrl-C) or SIGTERM. Both are a regular end."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _STOP = (signal.SIGINT, signal.SIGTERM)
 
 
 def on_stop(call: Callable[[], object]) -> None:
-    """Inside an event loop: `call` when a signal to stop comes, in place of what the signal does by itself."""
+    """Call `call` at SIGINT and SIGTERM, in place of their default effect. An event loop must be running."""
     for number in _STOP:
         asyncio.get_running_loop().add_signal_handler(number, call)
 
 
 async def until_stopped(work: Coroutine[Any, Any, int], *, stopped: int = 0) -> int:
-    """The exit code that `work` gives; `stopped` when it was cancelled by a signal, having cleaned up."""
+    """Run `work`, and cancel it at SIGINT or SIGTERM. Returns the exit code of `work`, or `stopped` if cancelled."""
     task = asyncio.current_task()
     assert task is not None
     on_stop(task.cancel)

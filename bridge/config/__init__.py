@@ -1,17 +1,28 @@
-"""The configuration: files and environment in, frozen records out. Nobody else reads either for settings.
+"""Read the configuration from files and the environment into frozen records. No other package reads settings.
 
-    records      the tables: each key, its type, bounds and default, once
-    sources      the file and the environment, joined into one tree of raw values
-    reading      raw values -> records; files of secrets
-    packs        the files of quirk packs
-    zones        what a time stamp without a zone may be taken for
-    listeners    where each listener stands in the file, and what it is called
-    changes      what a bridge that runs cannot take over
-    access       ways in that nobody can take, or everybody
-    checking     what only shows when keys are seen together; tls the same, of tables of TLS
-    shapes, complaints    how the records are walked; how a complaint is put
+    records      the tables of the file: each key with its type, bounds and default
+    sources      read a file, and put the environment into the tree of raw values
+    includes     join the files of a configuration into that tree
+    reading      convert raw values to records; read the files of secrets
+    packs        read the files of quirk packs
+    zones        parse the zone that is assumed for timestamps without one
+    listeners    the place of each listener in the file, and its name
+    changes      find changed keys that need a restart
+    access       check the authentication of routes, and secrets
+    outgoing     check the credentials of requests to Central Systems
+    provisioned  read settings of Charge Points that come through the admin API
+    fleet        read and write a CSV file of Charge Points
+    policies     check policies, and find those that cost a transaction
+    exposure     find listeners, commands and secrets that need no credentials
+    again        refuse a truncated or emptied file at a reload
+    checking     check keys against each other
+    urls         check addresses
+    tls          check TLS tables
+    receivers    check the receivers of events
+    shapes       look up the keys and types of the records
+    complaints   write and collect complaints
 
-Every complaint is collected before anything is said, and names the file and key, or the variable, that it is about.
+All complaints are collected before they are reported. Each names the file and the key, or the environment variable.
 """
 
 from __future__ import annotations
@@ -21,19 +32,23 @@ from pathlib import Path
 
 import msgspec
 
-from bridge.config import packs, sources
+from bridge.config import includes, packs, sources
 from bridge.config.access import cautions
+from bridge.config.again import Seen
 from bridge.config.checking import check
 from bridge.config.complaints import Complaints
+from bridge.config.exposure import exposed
 from bridge.config.listeners import check_once
 from bridge.config.reading import read_table
 from bridge.config.records import (
     TLS,
     Accept,
     Admin,
+    AdminToken,
     CentralSystem,
     ChargePoint,
     ClientTLS,
+    EventReceiver,
     Gateway,
     Limits,
     Listen,
@@ -41,11 +56,13 @@ from bridge.config.records import (
     Match,
     Network,
     Pack,
+    Policy,
     Protocol,
     Quirks,
     Recorder,
     Route,
     Secret,
+    SecretFile,
     Settings,
     Soap,
     Store,
@@ -55,15 +72,16 @@ from bridge.config.records import (
     WebSocket,
 )
 from bridge.config.zones import zone_of
-from bridge.errors import ConfigurationError
 
 __all__ = [
     "TLS",
     "Accept",
     "Admin",
+    "AdminToken",
     "CentralSystem",
     "ChargePoint",
     "ClientTLS",
+    "EventReceiver",
     "Gateway",
     "Limits",
     "Listen",
@@ -71,11 +89,14 @@ __all__ = [
     "Match",
     "Network",
     "Pack",
+    "Policy",
     "Protocol",
     "Quirks",
     "Recorder",
     "Route",
     "Secret",
+    "SecretFile",
+    "Seen",
     "Settings",
     "Soap",
     "Store",
@@ -84,25 +105,43 @@ __all__ = [
     "Tracing",
     "WebSocket",
     "cautions",
+    "exposed",
+    "files",
     "load",
     "zone_of",
 ]
 
 
-def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
-    """The configuration, from the file at `path` and from `environ`, which overrides it.
+def files(path: Path | None, environ: Mapping[str, str]) -> list[Path]:
+    """Return the paths of all files that `load` reads tables from, the main file first."""
+    return includes.files_of(sources.find(path, environ), environ)
 
-    Without `path`, the file that OCPP_BRIDGE_CONFIG names, else conf/bridge.toml under the working directory if it is
-    there, else the built-in defaults. Raises ConfigurationError, with every complaint, if any part cannot be used.
+
+def load(path: Path | None, environ: Mapping[str, str], seen: Seen | None = None) -> Settings:
+    """Return the configuration in the file, the files that it includes, and the environment.
+
+    Args:
+        path: The file. None takes the file that OCPP_BRIDGE_CONFIG names, else conf/bridge.toml under the working
+            directory if that file exists, else the built-in defaults.
+        environ: Environment variables, which override the file.
+        seen: If given, compares the file with its earlier content, to detect a truncated or emptied file.
+
+    Raises:
+        ConfigurationError: Part of the configuration cannot be used. Holds every complaint.
     """
     found = sources.find(path, environ)
-    tree = sources.with_defaults({} if found is None else sources.read(found))
     complaints = Complaints(sources.name_of(found))
+    read = includes.read(found, environ, complaints)
+    if seen is not None:
+        # A file that was cut off may also cause other complaints, which would only mislead.
+        complaints.stop()
+        seen.look(read.contents, read.tree, complaints)
+        complaints.stop()
+    tree = sources.with_defaults(read.tree)
     sources.override(tree, environ, complaints)
     check_once(tree, complaints)
     settings = read_table(Settings, tree, (), complaints)
     check(settings, complaints)
     settings = msgspec.structs.replace(settings, packs=packs.read(settings.gateway.quirks, complaints))
-    if complaints.found:
-        raise ConfigurationError(complaints.found)
+    complaints.stop()
     return settings

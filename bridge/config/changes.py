@@ -1,4 +1,4 @@
-"""What differs between two configurations and cannot be taken over by a bridge that runs."""
+"""Find the changed keys of a configuration that a running bridge cannot apply."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from bridge.config.complaints import dotted
 from bridge.config.listeners import places
 from bridge.config.records import Settings, Table
 
-# Taken over at a reload. Of listeners, their certificates too, but not whether they have any.
-_READ_AGAIN = frozenset({"routes", "central_systems", "charge_points", "packs"})
-_LISTENERS_READ_AGAIN = frozenset({"peers", "callback_networks"})
+# Keys that a reload applies. A reload also applies new certificates of a listener, but cannot switch TLS on or off.
+_READ_AGAIN = frozenset({"routes", "central_systems", "charge_points", "events", "packs", "policies"})
+_KEYS_READ_AGAIN = frozenset({("gateway", "move_when")})
+_LISTENERS_READ_AGAIN = frozenset({"peers", "callback_networks", "token", "tokens"})
 
 
 def needs_restart(old: Settings, new: Settings) -> list[str]:
-    """The keys, as a person writes them, whose new value a running bridge does not have yet."""
+    """Return the keys, as written in the file, whose new values in `new` take effect only after a restart."""
     return [dotted(path) for path in (*_tables(old, new), *_listeners(old, new))]
 
 
@@ -25,7 +26,8 @@ def _tables(old: Settings, new: Settings) -> Iterator[KeyPath]:
     for name in Settings.__struct_fields__:
         one, other = getattr(old, name), getattr(new, name)
         if name not in _READ_AGAIN and isinstance(one, Table) and not hasattr(one, "listen"):
-            yield from ((name, key) for key in one.__struct_fields__ if getattr(one, key) != getattr(other, key))
+            changed = (key for key in one.__struct_fields__ if getattr(one, key) != getattr(other, key))
+            yield from ((name, key) for key in changed if (name, key) not in _KEYS_READ_AGAIN)
 
 
 def _listeners(old: Settings, new: Settings) -> Iterator[KeyPath]:

@@ -1,4 +1,4 @@
-"""The files of quirk packs, each for one kind of Charge Point. Complaints name the file and the key in it."""
+"""Read the files of quirk packs, each for one kind of Charge Point. A complaint names the file and its key."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bridge.errors import ConfigurationError
 
 
 def read(named: Sequence[str], complaints: Complaints) -> tuple[Pack, ...]:
-    """The packs in the files, and in the folders of files, in the order that they are named in; a folder's by name."""
+    """Return the packs in the files and folders `named`, in that order. The files of a folder are sorted by name."""
     packs = []
     for index, name in enumerate(named):
         try:
@@ -31,7 +31,7 @@ def _files(name: str) -> Iterator[Path]:
         raise ValueError("no name")
     path = Path(name)
     if not path.is_dir():
-        path.stat()  # or say why not
+        path.stat()  # raises OSError if there is no such file
         yield path
         return
     yield from sorted(file for file in path.iterdir() if file.suffix == ".toml")
@@ -40,7 +40,7 @@ def _files(name: str) -> Iterator[Path]:
 def _read(path: Path, complaints: Complaints) -> Pack:
     own = Complaints(sources.name_of(path))
     try:
-        pack = read_table(Pack, sources.read(path), (), own)
+        pack = read_table(Pack, sources.parsed(path, sources.content(path)), (), own)
     except ConfigurationError as error:
         complaints.add_all(error.complaints)
         return Pack(evidence="")

@@ -1,12 +1,13 @@
-"""From raw values to records: every key known, every value of its type and within its bounds.
+"""Convert raw values to records, and check that keys are known and values have the right type and bounds.
 
-What is wrong is complained about, and the default put in its place, so that one reading finds everything. The files of
-secrets are read here.
+An invalid value causes a complaint and is replaced by the default, so that one pass finds all faults. This module also
+reads the files of secrets.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
@@ -17,23 +18,42 @@ from msgspec import Meta
 from bridge.config.complaints import Complaints, describe, quote, unknown_key
 from bridge.config.complaints import Path as KeyPath
 from bridge.config.listeners import is_listener, path_of
-from bridge.config.records import Listen, Network, Secret, Table
-from bridge.config.shapes import Hint, choices, fields, file_key, is_table, keys, listed, named, origin, present
+from bridge.config.records import Content, Listen, Network, ReplayBoot, Secret, SecretFile, Table
+from bridge.config.shapes import (
+    Hint,
+    choices,
+    fields,
+    file_key,
+    is_table,
+    keys,
+    listed,
+    named,
+    origin,
+    present,
+    without_file,
+)
 from bridge.config.sources import Override, reason
 
 T = TypeVar("T", bound=Table)
 
-_MOST_OF_A_SECRET = 65536  # octets; more is a file named by mistake
+_MOST_OF_A_SECRET = 65536  # octets; a larger file was named by mistake
 _ABSENT = object()
 _NOUNS: dict[object, str] = {str: "text", int: "an integer", float: "a number", bool: "true or false"}
 
 
 class _Unfit(Exception):
-    """The value is not what its key takes. Says what it takes instead."""
+    """A value is invalid for its key. The text says which values the key takes."""
 
 
 def read_table(table: type[T], raw: object, path: KeyPath, complaints: Complaints) -> T:
-    """The record for the raw table at `path`. Keys that are missing or unfit have their default."""
+    """Return the record for the raw table at `path`. Missing and invalid keys have their defaults.
+
+    Args:
+        table: Class of the record.
+        raw: The raw table.
+        path: Path of the table, for complaints.
+        complaints: Receives the complaints.
+    """
     if not isinstance(raw, dict):
         complaints.add(path, f"expected a table, got {_kind(raw)}")
         raw = {}
@@ -49,15 +69,16 @@ def _field(field: msgspec.structs.FieldInfo, raw: Mapping[str, object], path: Ke
     hint = present(field.type)
     if hint is Secret:
         return _secret(field.name, raw, path, complaints)
-    value = _value(hint, raw[field.name], (*path, field.name), complaints) if field.name in raw else _ABSENT
+    key = field.encode_name
+    value = _value(hint, raw[key], (*path, key), complaints) if key in raw else _ABSENT
     if value is _ABSENT and field.required:
-        complaints.add((*path, field.name), "missing")
-        return ""  # every required key is text; nothing is ever made of this one
+        complaints.add((*path, key), "missing")
+        return ""  # fits any type: because of the complaint, the record is never used
     return value
 
 
 def _value(hint: Hint, raw: object, path: KeyPath, complaints: Complaints) -> Any:
-    """What the key holds; `_ABSENT` if it is unfit."""
+    """Return the converted value of a key, `_ABSENT` if the value is invalid."""
     if is_table(hint):
         return read_table(hint, raw, path, complaints)
     if (holds := named(hint)) is not None:
@@ -71,10 +92,13 @@ def _value(hint: Hint, raw: object, path: KeyPath, complaints: Complaints) -> An
         return _ABSENT
 
 
-def _names(holds: type[T], raw: object, path: KeyPath, complaints: Complaints) -> dict[str, T]:
+def _names(holds: Any, raw: object, path: KeyPath, complaints: Complaints) -> dict[str, Any]:
     if not isinstance(raw, dict):
-        complaints.add(path, f"expected a table of tables, got {_kind(raw)}")
+        complaints.add(path, f"expected a table{'' if holds is Secret else ' of tables'}, got {_kind(raw)}")
         return {}
+    if holds is Secret:
+        found = {name: _secret(name, raw, path, complaints) for name in dict.fromkeys(map(without_file, raw))}
+        return {name: secret for name, secret in found.items() if secret is not None}
     return {name: read_table(holds, value, (*path, name), complaints) for name, value in raw.items()}
 
 
@@ -91,7 +115,7 @@ def _entries(holds: Hint, raw: object, path: KeyPath, complaints: Complaints) ->
 
 
 def _listeners(holds: type[T], raw: object, path: KeyPath, complaints: Complaints) -> Any:
-    """One table, or a list of them."""
+    """Return the records of one table or of a list of tables."""
     tables = raw if isinstance(raw, list) else [raw]
     if not tables:
         complaints.add(path, "is empty: there is at least one")
@@ -101,12 +125,15 @@ def _listeners(holds: type[T], raw: object, path: KeyPath, complaints: Complaint
 
 
 def _kind(raw: object) -> str:
-    """What stands where a table or list belongs. Not its value: a whole secret may stand one level too high."""
+    """Return the kind of a value that is in place of a table or list.
+
+    A complaint must not show the value itself, because a secret may be one level too high.
+    """
     return "text" if isinstance(raw, str | Override) else describe(raw)
 
 
 def _leaf(hint: Hint, raw: object) -> Any:
-    """One value. Raises _Unfit."""
+    """Return the converted value of a key that holds neither a table nor a list. Raises _Unfit."""
     text = raw.text if isinstance(raw, Override) else raw
     if isinstance(raw, Override) and not _is_unicode(raw.text):
         raise _Unfit("not UTF-8")
@@ -114,13 +141,19 @@ def _leaf(hint: Hint, raw: object) -> Any:
         return _listen(text)
     if hint == Network:
         return _network(text)
+    if hint is SecretFile:
+        return _named_secret(raw)
+    if hint == ReplayBoot:
+        return _replay_boot(text)
+    if hint == Content:
+        return _content(text)
     if words := choices(hint):
         return _choice(words, text)
     return _plain(hint, text, from_text=isinstance(raw, Override))
 
 
 def _is_unicode(text: str) -> bool:
-    """The environment's octets that are not UTF-8 come as lone surrogates, which nothing else takes."""
+    """Return whether `text` has no lone surrogates, which os.environ puts in place of octets that are not UTF-8."""
     return not any("\ud800" <= char <= "\udfff" for char in text)
 
 
@@ -138,6 +171,25 @@ def _network(raw: object) -> IPv4Network | IPv6Network:
         raise _Unfit(f"expected a network such as 10.1.0.0/16, its host bits zero, got {describe(raw)}") from None
 
 
+def _replay_boot(raw: object) -> bool | str:
+    words: dict[object, bool | str] = {"auto": "auto", "true": True, "false": False}
+    if isinstance(raw, bool):
+        return raw
+    if isinstance(raw, str) and raw in words:
+        return words[raw]
+    raise _Unfit(f'expected "auto", true or false, got {describe(raw)}')
+
+
+def _content(raw: object) -> Content:
+    """Return the content of a message: a table, or JSON in an environment variable."""
+    if isinstance(raw, str):
+        with suppress(msgspec.MsgspecError, RecursionError):
+            raw = msgspec.json.decode(raw)
+    if not isinstance(raw, dict):
+        raise _Unfit(f"expected a table, got {_kind(raw)}")
+    return raw
+
+
 def _text(raw: object) -> str:
     if not isinstance(raw, str):
         raise _Unfit(f"expected text, got {describe(raw)}")
@@ -151,7 +203,7 @@ def _choice(words: tuple[str, ...], raw: object) -> str:
 
 
 def _plain(hint: Hint, raw: object, *, from_text: bool) -> Any:
-    """Text, a number or a truth value. The environment's are spelled as text, the file's are what they are."""
+    """Return a text, a number or a truth value. With `from_text`, numbers and truth values are given as text."""
     plain = get_args(hint)[0] if origin(hint) is Annotated else hint
     if plain is bool and from_text and isinstance(raw, str):
         raw = {"true": True, "false": False}.get(raw.lower(), raw)
@@ -172,36 +224,47 @@ def _bounded(hint: Hint, value: Any, raw: object) -> Any:
 
 
 def _secret(name: str, raw: Mapping[str, object], path: KeyPath, complaints: Complaints) -> Secret | None:
-    """The secret under its own key or in the file that its other key names; an empty file name is none.
+    """Return the secret under its own key, or from the file under its other key; None if there is neither.
 
-    An empty secret is refused: it is what an unset variable leaves, and it would open the door.
+    An empty file name counts as none. An empty secret is refused: it is probably the value of an unset variable, and an
+    empty password would match it.
     """
     beside = raw.get(file_key(name), "")
     key = name if name in raw else file_key(name)
     try:
         if name in raw and beside != "" and beside != Override(""):
             raise _Unfit(f"{file_key(name)} is given too, one of the two is enough")
-        value = _secret_value(raw[name]) if name in raw else _secret_file(beside)
-        if value == b"":
+        secret = _secret_value(raw[name]) if name in raw else _secret_file(beside)
+        if secret is not None and secret.reveal() == b"":
             raise _Unfit("is empty")
     except _Unfit as unfit:
         complaints.add((*path, key), str(unfit))
         return None
-    return None if value is None else Secret(value)
+    return secret
 
 
-def _secret_value(raw: object) -> bytes:
+def _secret_value(raw: object) -> Secret:
     text = raw.text if isinstance(raw, Override) else raw
     if not isinstance(text, str):
         raise _Unfit("expected text")
     try:
-        # The octets of the environment as they are: os.environ holds those that are not UTF-8 as surrogates.
-        return text.encode("utf-8", "surrogateescape")
+        # os.environ holds octets that are not UTF-8 as surrogates: restore the original octets.
+        return Secret(text.encode("utf-8", "surrogateescape"), None if isinstance(raw, Override) else "")
     except UnicodeEncodeError:
         raise _Unfit("not UTF-8") from None
 
 
-def _secret_file(raw: object) -> bytes | None:
+def _named_secret(raw: object) -> SecretFile:
+    """Return the secret in the file that `raw` names. Raises _Unfit."""
+    secret = _secret_file(raw)
+    if secret is None:
+        raise _Unfit("expected the name of a file")
+    if secret.reveal() == b"":
+        raise _Unfit("the file is empty")
+    return SecretFile(secret.reveal(), secret.file)
+
+
+def _secret_file(raw: object) -> Secret | None:
     name = raw.text if isinstance(raw, Override) else raw
     if name == "":
         return None
@@ -214,9 +277,9 @@ def _secret_file(raw: object) -> bytes | None:
         raise _Unfit(f"the file cannot be read: {reason(error)}") from None
     if len(value) > _MOST_OF_A_SECRET:
         raise _Unfit(f"the file is larger than {_MOST_OF_A_SECRET} octets")
-    return _without_newline(value)
+    return Secret(_without_newline(value), name)
 
 
 def _without_newline(value: bytes) -> bytes:
-    """Editors end a file with a newline, which is no part of the secret."""
+    """Return `value` without a final newline, which editors add and which is no part of the secret."""
     return value.removesuffix(b"\n").removesuffix(b"\r") if value.endswith(b"\r\n") else value.removesuffix(b"\n")

@@ -1,64 +1,74 @@
-"""What the records look like from outside: which keys a table has, and what each key holds.
+"""Look up the keys of a table, and the type of each key.
 
-The reader and the environment both walk the records through this room, so that neither lists a key.
+The reader of the file and the reader of the environment both use these functions, so that neither lists the keys again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from types import UnionType
+from collections.abc import Iterator, Mapping
+from functools import cache
+from types import MappingProxyType, UnionType
 from typing import Any, Literal, NamedTuple, TypeGuard, Union, get_args, get_origin
 
 import msgspec
 
-from bridge.config.records import Pack, Secret, Table
+from bridge.config.records import Content, Pack, Secret, Table
 
-# A type as it is annotated: a class, Annotated, Literal, a union.
+_FILE = "_file"
+# A type annotation: a class, Annotated, Literal or a union.
 Hint = Any
 
 
 def origin(hint: Hint) -> Any:
-    """What the type is made from: dict, tuple, Annotated, Literal; None for a plain class."""
+    """Return the origin of a type annotation: dict, tuple, Annotated or Literal; None for a plain class."""
     return get_origin(hint)
 
 
 class Key(NamedTuple):
-    """A key of a table: the field it fills, and what the key itself holds."""
+    """A key of a table: the key of the record's field, and the type of the key's own value."""
 
     field: str
     holds: Hint
 
 
-def keys(table: type[Table]) -> dict[str, Key]:
-    """The keys of a table, in the order of its fields. A secret has two."""
-    return dict(_keys(table))
+@cache
+def keys(table: type[Table]) -> Mapping[str, Key]:
+    """Return the keys of a table, in the order of its fields. A secret has two keys."""
+    return MappingProxyType(dict(_keys(table)))
 
 
 def _keys(table: type[Table]) -> Iterator[tuple[str, Key]]:
     for field in fields(table):
         hint = present(field.type)
-        yield field.name, Key(field.name, hint)
+        yield field.encode_name, Key(field.encode_name, hint)
         if hint is Secret:
             yield file_key(field.name), Key(field.name, str)
 
 
-def fields(table: type[Table]) -> list[msgspec.structs.FieldInfo]:
-    """The fields that keys of the same file fill. Packs have files of their own."""
-    return [field for field in msgspec.structs.fields(table) if listed(present(field.type)) is not Pack]
+@cache
+def fields(table: type[Table]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    """Return the fields of a table that have keys in the same file. Packs have files of their own."""
+    return tuple([field for field in msgspec.structs.fields(table) if listed(present(field.type)) is not Pack])
 
 
 def file_key(secret: str) -> str:
-    """The key that names the file which holds the secret."""
-    return f"{secret}_file"
+    """Return the key that holds the path of the file with the secret."""
+    return secret + _FILE
+
+
+def without_file(key: str) -> str:
+    """Return the name of the secret of which `key` is one of the two keys."""
+    return key.removesuffix(_FILE)
 
 
 def other_key(key: str, field: str) -> str:
-    """Of a secret's two keys, the one that is not `key`."""
+    """Return the other one of the two keys of the secret `field`."""
     return file_key(field) if key == field else field
 
 
+@cache
 def present(hint: Hint) -> Hint:
-    """The type without the None that says a key may be absent."""
+    """Return the type without None, which stands for an absent key."""
     if origin(hint) not in (Union, UnionType):
         return hint
     members = [member for member in get_args(hint) if member is not type(None)]
@@ -66,20 +76,22 @@ def present(hint: Hint) -> Hint:
 
 
 def is_table(hint: Hint) -> TypeGuard[type[Table]]:
-    """Whether this is a table with known keys."""
+    """Return whether the type is a table with known keys."""
     return isinstance(hint, type) and issubclass(hint, Table)
 
 
+@cache
 def named(hint: Hint) -> Hint | None:
-    """What a table with names of the operator's choice holds under each; None if this is no such table."""
-    return get_args(hint)[1] if origin(hint) is dict else None
+    """Return the type of the values in a table whose keys the operator chooses; None for any other type."""
+    return get_args(hint)[1] if origin(hint) is dict and hint != Content else None
 
 
+@cache
 def listed(hint: Hint) -> Hint | None:
-    """What a list holds; None if this is no list."""
+    """Return the type of a list's entries; None if the type is no list."""
     return get_args(hint)[0] if origin(hint) is tuple else None
 
 
 def choices(hint: Hint) -> tuple[str, ...]:
-    """The words to choose from; none if this is not a choice."""
+    """Return the words of a Literal; empty for any other type."""
     return get_args(hint) if origin(hint) is Literal else ()

@@ -1,7 +1,7 @@
-"""Where the configuration comes from: the file and the environment, joined into one tree of raw values.
+"""Read the file and the environment, and join both into one tree of raw values.
 
-The environment's values are marked `Override`: they are text whatever the key holds, and complaints about them name
-the variable. This room reads the file and knows the records' shape; what the values mean is for `reading`.
+Values from the environment are marked `Override`: they are text for every type of key, and complaints about them name
+the variable. The module `reading` converts the values.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bridge.config.complaints import Complaints, quote, unknown_key
 from bridge.config.complaints import Path as KeyPath
 from bridge.config.listeners import is_listener
 from bridge.config.records import Secret, Settings
-from bridge.config.shapes import Hint, is_table, keys, listed, named, other_key
+from bridge.config.shapes import Hint, is_table, keys, listed, named, other_key, without_file
 from bridge.errors import Complaint, ConfigurationError
 
 PATH_VARIABLE = "OCPP_BRIDGE_CONFIG"
@@ -38,7 +38,10 @@ class Override:
 
 
 def find(path: Path | None, environ: Mapping[str, str]) -> Path | None:
-    """The file to read: the one that is named, else the one in the usual place if it is there, else none."""
+    """Return the file to read: `path`, else the file that the environment names, else the default file if it exists.
+
+    Returns None if there is none.
+    """
     if path is not None:
         return path
     if environ.get(PATH_VARIABLE):
@@ -47,20 +50,26 @@ def find(path: Path | None, environ: Mapping[str, str]) -> Path | None:
 
 
 def name_of(path: Path | None) -> str:
-    """What complaints call the file. Without one, only the environment can be at fault."""
+    """Return the name of the file for complaints. Without a file, only the environment can be at fault."""
     if path is None:
         return "environment"
     return str(path) if str(path).isprintable() else quote(str(path))
 
 
-def read(path: Path) -> dict[str, Any]:
-    """The file as TOML has it. Raises ConfigurationError if it cannot be read or is not TOML."""
+def content(path: Path) -> bytes:
+    """Return the octets of the file. Raises ConfigurationError if the file cannot be read."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise _unusable(path, f"{_position(error.object, error.start)}: not UTF-8") from None
+        return path.read_bytes()
     except (OSError, ValueError) as error:
         raise _unusable(path, f"cannot be read: {reason(error)}") from None
+
+
+def parsed(path: Path, octets: bytes) -> dict[str, Any]:
+    """Return the parsed content of the file. Raises ConfigurationError if the content is not TOML."""
+    try:
+        text = octets.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _unusable(path, f"{_position(error.object, error.start)}: not UTF-8") from None
     return _parse(path, text)
 
 
@@ -72,7 +81,7 @@ def _parse(path: Path, text: str) -> dict[str, Any]:
     except RecursionError:
         raise _unusable(path, "is nested too deeply") from None
     except ValueError:
-        # tomllib lets through what Python says about an integer of thousands of digits or a date that is none.
+        # tomllib passes on Python's ValueError for an integer of thousands of digits or an invalid date.
         raise _unusable(path, "holds a number or date that is out of range") from None
 
 
@@ -89,18 +98,21 @@ def _syntax(message: str, text: str) -> str:
 
 
 def _position(content: bytes, offset: int | None) -> str:
-    """Line and column of an octet of the file; of its end without `offset`."""
+    """Return line and column of the octet at `offset`; for None, of the end of the file."""
     lines = content[:offset].split(b"\n")
     return f"line {len(lines)}, column {len(lines[-1].decode(errors='replace')) + 1}"
 
 
 def reason(error: OSError | ValueError) -> str:
-    """Why a file cannot be read, without its name: what stands where a file's name belongs may be the secret itself."""
+    """Return why a file cannot be read, without its name: an operator may have pasted the secret in place of a name."""
     return (isinstance(error, OSError) and error.strerror) or "not a usable path"
 
 
 def with_defaults(tree: dict[str, Any]) -> dict[str, Any]:
-    """The tree, with the built-in Central System and route if it has neither; half of them would be a guess."""
+    """Return the tree, with the built-in Central System and route if it has neither.
+
+    If the tree has one of the two, the built-in other one would be a guess.
+    """
     if "central_systems" in tree or "routes" in tree:
         return {"central_systems": {}, "routes": []} | tree
     defaults = Settings()
@@ -111,14 +123,20 @@ def with_defaults(tree: dict[str, Any]) -> dict[str, Any]:
 
 
 def override(tree: dict[str, Any], environ: Mapping[str, str], complaints: Complaints) -> None:
-    """Put every `OCPP_BRIDGE__...` of the environment into the tree, and complain about those that fit nowhere."""
+    """Put every variable `OCPP_BRIDGE__...` into the tree.
+
+    Args:
+        tree: The raw values of the file, which are changed in place.
+        environ: Environment variables.
+        complaints: Receives complaints about variables that belong to no key.
+    """
     for name in sorted(environ, key=_numerically):
         if name.startswith(PREFIX):
             _Placing(name, complaints).place(tree, Settings, Override(environ[name]))
 
 
 def _numerically(name: str) -> list[tuple[int, str]]:
-    """Sort ROUTES__2 before ROUTES__10: a route can only follow the one before it."""
+    """Return a sort key that puts ROUTES__2 before ROUTES__10: a route can only be added after the one before it."""
     return [(len(step) if step.isdecimal() else 0, step) for step in name.split(_NESTS)]
 
 
@@ -127,11 +145,11 @@ def _has_keys(hint: Hint) -> bool:
 
 
 class _Misfit(Exception):
-    """The variable's name leads nowhere."""
+    """The name of a variable belongs to no key."""
 
 
 class _Placing:
-    """One variable on its way down the tree. `done` of its steps have been taken."""
+    """Puts the value of a variable into the tree. `_done` counts the steps of the name that were followed so far."""
 
     def __init__(self, name: str, complaints: Complaints) -> None:
         self._name = name
@@ -147,7 +165,7 @@ class _Placing:
 
     def _descend(self, node: Any, hint: Hint, value: Override) -> None:
         path: KeyPath = ()
-        # If the file has something else here than it ought to, that is complained about when it is read.
+        # The loop ends early if the file holds another type here. `reading` complains about that.
         while isinstance(node, dict if listed(hint) is None else list):
             key, holds = self._step(node, hint)
             path = (*path, key)
@@ -158,7 +176,11 @@ class _Placing:
             node, hint = self._entered(node, key, holds)
 
     def _entered(self, node: Any, key: str | int, holds: Hint) -> tuple[Any, Hint]:
-        """What the next step starts from: below the key, and of listeners in the only one, unless a number follows."""
+        """Return the node and type for the next step.
+
+        That is the value of the key. If the value is a listener's table and no index follows in the name, the node is
+        the table of the only listener.
+        """
         below = self._below(node, key, holds)
         if not is_listener(listed(holds)):
             return below, holds
@@ -173,7 +195,7 @@ class _Placing:
         return below, listed(holds)
 
     def _below(self, node: Any, key: str | int, holds: Hint) -> Any:
-        """The table or list under the key, made if the file has none."""
+        """Return the table or list under the key. Make an empty one if the file has none."""
         if not _has_keys(holds):
             raise _Misfit(f"unknown key, {self._prefix().removesuffix(_NESTS)} has none below it")
         if key not in node and isinstance(node, dict):
@@ -205,13 +227,19 @@ class _Placing:
         if _has_keys(holds):
             raise _Misfit("is a table, a variable sets one key of it")
         node[path[-1]] = value
-        # The first of several listeners may turn out to be the only one, and the reverse.
+        # A listener with index 0 may turn out to be the only one, whose path has no index, and the reverse.
         for spelled in {path, (*path[:1], *path[2:]) if path[1:2] == (0,) else (*path[:1], 0, *path[1:])}:
             self._complaints.overridden(spelled, self._name)
         self._displace(node, table, path[-1])
 
     def _displace(self, node: Any, table: Hint, key: Any) -> None:
-        """A secret from the environment replaces the file's, whichever of its two keys each of them uses."""
+        """Remove the file's value of a secret that the environment sets, even if the two use different keys."""
+        if named(table) is Secret:
+            same = [name for name in node if without_file(name).lower() == without_file(key).lower()]
+            for name in same:
+                if not isinstance(node[name], Override):
+                    del node[name]
+            return
         known = keys(table)
         field = known[key].field
         other = other_key(key, field)

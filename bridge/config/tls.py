@@ -1,4 +1,7 @@
-"""What cannot work in a table of TLS. Complaints never hold a file's name: the key itself may stand there."""
+"""Check the TLS tables of listeners and clients.
+
+A complaint never holds the name of a file, because an operator may have pasted the key there.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,13 @@ from bridge.config.records import TLS, ClientTLS, Settings
 
 
 def check_tls(path: KeyPath, tls: TLS, complaints: Complaints) -> None:
-    """Complain about a listener's."""
+    """Complain about the TLS table of a listener.
+
+    Args:
+        path: Path of the table, for complaints.
+        tls: The table.
+        complaints: Receives the complaints.
+    """
     for key, name in (("certificate", tls.certificate), ("key", tls.key), ("client_ca", tls.client_ca)):
         if name or key != "client_ca":
             check_exists((*path, key), name, "file", complaints)
@@ -21,8 +30,22 @@ def check_tls(path: KeyPath, tls: TLS, complaints: Complaints) -> None:
     _check_ciphers(path, tls.ciphers, ssl.PROTOCOL_TLS_SERVER, complaints)
 
 
-def check_client_tls(path: KeyPath, tls: ClientTLS | None, url: str, complaints: Complaints) -> None:
-    """Complain about that of connections to `url`; "" is an address that is learnt."""
+def check_client_tls(
+    path: KeyPath,
+    tls: ClientTLS | None,
+    url: str,
+    complaints: Complaints,
+    secure: tuple[str, ...] = ("https:", "wss:"),
+) -> None:
+    """Complain about the TLS table of connections to `url`. An empty `url` is learnt later.
+
+    Args:
+        path: Path of the table, for complaints.
+        tls: The table; None causes no complaint.
+        url: URL that the bridge connects to.
+        complaints: Receives the complaints.
+        secure: The schemes of URLs that TLS is used for.
+    """
     if tls is None:
         return
     for key, name in (("ca", tls.ca), ("certificate", tls.certificate), ("key", tls.key)):
@@ -30,19 +53,23 @@ def check_client_tls(path: KeyPath, tls: ClientTLS | None, url: str, complaints:
             check_exists((*path, key), name, "file", complaints)
     if bool(tls.certificate) != bool(tls.key):
         complaints.add((*path, "key" if tls.certificate else "certificate"), "missing: the two belong together")
-    if url and not url.lower().startswith(("https:", "wss:")):
-        complaints.add(path, "is of no use: the address does not begin with https:// or wss://")
+    if url and not url.lower().startswith(secure):
+        wanted = " or ".join(f"{scheme}//" for scheme in secure)
+        complaints.add(path, f"is of no use: the address does not begin with {wanted}")
     _check_ciphers(path, tls.ciphers, ssl.PROTOCOL_TLS_CLIENT, complaints)
 
 
 def client_tables(settings: Settings) -> Iterator[tuple[str, ClientTLS]]:
-    """All tables of TLS for connections that the bridge makes, with their keys."""
+    """Return all TLS tables of connections that the bridge opens, each with its key."""
     for name, system in settings.central_systems.items():
         if system.tls is not None:
             yield dotted(("central_systems", name, "tls")), system.tls
     for identity, charge_point in settings.charge_points.items():
         if charge_point.tls is not None:
             yield dotted(("charge_points", identity, "tls")), charge_point.tls
+    for index, receiver in enumerate(settings.events):
+        if receiver.tls is not None:
+            yield dotted(("events", index, "tls")), receiver.tls
 
 
 def _check_ciphers(path: KeyPath, ciphers: str, protocol: int, complaints: Complaints) -> None:
@@ -54,11 +81,18 @@ def _check_ciphers(path: KeyPath, ciphers: str, protocol: int, complaints: Compl
 
 
 def check_exists(path: KeyPath, name: str, kind: str, complaints: Complaints) -> None:
-    """Complain if `name` is no `kind`, "file" or "folder"."""
+    """Complain if a file or folder does not exist.
+
+    Args:
+        path: Path of the key, for complaints.
+        name: Path of the file or folder.
+        kind: "file" or "folder".
+        complaints: Receives the complaint.
+    """
     try:
         exists = Path(name).exists() and Path(name).is_dir() == (kind == "folder")
     except (OSError, ValueError):
         exists = False
     if not exists:
-        # Without its name: a key pasted where the name of its file belongs stays unseen.
+        # The complaint leaves out the name: an operator may have pasted the key itself.
         complaints.add(path, f"there is no such {kind}")

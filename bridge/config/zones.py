@@ -1,4 +1,4 @@
-"""What a time stamp without a zone may be taken for: UTC, an offset, or a time zone by its name."""
+"""Parse the time zone that is assumed for timestamps without one: UTC, an offset, or the name of a zone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _OFFSET = re.compile(r"([+-])([01][0-9]|2[0-3]):([0-5][0-9])")
 
 
 def zone_of(text: str) -> tzinfo:
-    """`UTC`, `+01:00`, or a name of the machine's time zone database. Raises ValueError."""
+    """Return the zone for `UTC`, `+01:00`, or a name in the machine's time zone database. Raises ValueError."""
     if text == "UTC":
         return UTC
     match = _OFFSET.fullmatch(text)

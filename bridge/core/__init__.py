@@ -1,11 +1,11 @@
 """Every decision about a message, and nothing else: no clock, no socket, no codec, no log.
 
-Time enters with each event, chance and fresh ids through two functions given at the start. A day of traffic replays in
-a test. Nothing here knows SOAP from JSON: a Side says the little that differs.
+Each event carries its time. Two functions, given at the start, supply random numbers and fresh ids. So a test replays
+a day of traffic. No code here distinguishes SOAP from JSON: a Side describes the few differences.
 
     routes     which Central System a Charge Point belongs to      addresses  where a Charge Point may be called back
-    events     what happened                                       commands   what is to be done about it
+    events     inputs of a Session                                 commands   outputs of a Session
     lanes      the Calls of one direction                          session    the rules
-    memory     what is remembered beyond the Calls in progress     triggers   what stands in for a TriggerMessage
+    memory     records that outlive a restart                      triggers   messages sent again for a TriggerMessage
     connectors where a transaction is open                         late       answers after the deadline
 """

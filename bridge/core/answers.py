@@ -1,13 +1,17 @@
-"""An answer on its way back: what it comes to, and under which name it is told."""
+"""Answers to the sender of a Call: the outcome, the UniqueId, and whether the sender gets the answer at all."""
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from bridge.core.commands import Outcome
+from bridge.core.links import Side
+from bridge.ocpp.actions import TRANSACTION_RELATED, Party
 from bridge.ocpp.rpc import Answer, CallError, CallResult, Unanswered
 
 
 def outcome_of(answer: Answer) -> Outcome:
-    """How its Call ended."""
+    """Return the outcome of the Call that `answer` ends."""
     match answer:
         case CallResult():
             return Outcome.RESULT
@@ -18,16 +22,32 @@ def outcome_of(answer: Answer) -> Outcome:
 
 
 def readdressed(answer: Answer, unique_id: str) -> Answer:
-    """The answer under the UniqueId that its Call had where it came from."""
+    """Return the answer under `unique_id`, the UniqueId that the sender gave its Call."""
     match answer:
-        case CallResult(payload=payload, losses=losses):
-            return CallResult(unique_id=unique_id, payload=payload, losses=losses)
+        case CallResult(payload=payload, losses=losses, verbatim=verbatim):
+            return CallResult(unique_id=unique_id, payload=payload, losses=losses, verbatim=verbatim)
         case CallError(code=code, description=description, details=details):
             return CallError(unique_id=unique_id, code=code, description=description, details=details)
-        case Unanswered(reason=reason):
-            return Unanswered(unique_id=unique_id, reason=reason)
+        case Unanswered():
+            return structs.replace(answer, unique_id=unique_id)
 
 
-def told_again(answer: Answer) -> Answer:
-    """The answer as it is told once more: what reading it cost has been told."""
-    return CallResult(unique_id=answer.unique_id, payload=answer.payload) if isinstance(answer, CallResult) else answer
+def without_losses(answer: Answer) -> Answer:
+    """Return the answer for a repetition, without losses: they were reported with the first copy."""
+    if not isinstance(answer, CallResult):
+        return answer
+    return CallResult(unique_id=answer.unique_id, payload=answer.payload, verbatim=answer.verbatim)
+
+
+def is_kept_back(sender: Party, side: Side, action: str) -> bool:
+    """Return whether the sender of a Call should get no answer, rather than an error for the failed link.
+
+    OCPP-J cannot say that the link failed and not the message. A Charge Point that gets a CALLERROR may discard a
+    message that bills energy (DESIGN section 1, promise 1).
+
+    Args:
+        sender: The party that sent the Call.
+        side: The properties of the sender's transport.
+        action: The action of the Call.
+    """
+    return sender is Party.CHARGE_POINT and side.carries_answers and action in TRANSACTION_RELATED

@@ -1,4 +1,4 @@
-"""What a Session can want done. The gateway does it, in this order, and knows no better."""
+"""Commands: the outputs of a Session. The gateway executes them in their order and decides nothing itself."""
 
 from __future__ import annotations
 
@@ -8,19 +8,22 @@ from msgspec import Struct
 
 from bridge.core.memory import Record
 from bridge.ocpp.actions import Party
-from bridge.ocpp.rpc import Answer, Call
+from bridge.ocpp.messages import Request, Response
+from bridge.ocpp.rpc import Answer, Call, Unanswered
+from bridge.ocpp.wire import Octets, Wires
 
 
 class OpenLink(Struct, frozen=True, kw_only=True):
-    """Dial `party`. LinkUp or LinkDown follows."""
+    """Connect to `party`. The event LinkUp or LinkDown follows."""
 
     party: Party
 
 
 class CloseLink(Struct, frozen=True, kw_only=True):
-    """Hang up on `party`. Nothing follows: the Session already counts the Link as down.
+    """Close the connection to `party`. No event follows: the Session already counts the Link as down.
 
-    `try_again`: it is not at fault, and shall come back later.
+    Attributes:
+        try_again: Whether the party is not at fault and should connect again later.
     """
 
     party: Party
@@ -29,51 +32,87 @@ class CloseLink(Struct, frozen=True, kw_only=True):
 
 
 class SendCall(Struct, frozen=True, kw_only=True):
-    """Send `call` to `party`, under the UniqueId that it has. An answer after `deadline` is of no use."""
+    """Send `call` to `party`, under the UniqueId that `call` has.
+
+    Attributes:
+        deadline: The time by which the sender of the Call gets its answer.
+        give_up: The time until which a POST may go on. A later answer is of no use.
+    """
 
     party: Party
     call: Call
     deadline: float
+    give_up: float
+
+
+class Wake(Struct, frozen=True, kw_only=True):
+    """Ask the route's `wake_url` to wake the Charge Point: a command cannot be delivered. No event follows."""
 
 
 class SendAnswer(Struct, frozen=True, kw_only=True):
-    """Answer what `party` sent under `key`."""
+    """Send `answer` for the Call that `party` sent under `key`. `wires` are those of the Call."""
 
     party: Party
     key: str
     answer: Answer
+    wires: Wires | None = None
 
 
 class SetTimer(Struct, frozen=True, kw_only=True):
-    """Send TimerFired at `at`. There is one timer: a new time replaces the old one."""
+    """Send the event TimerFired at the time `at`. There is one timer: a new time replaces the old one."""
 
     at: float
 
 
+class Exchange(Struct, frozen=True, kw_only=True):
+    """A request of a Charge Point and the response of its Central System, with the transactionIds that the latter uses.
+
+    Attributes:
+        own: Whether the bridge itself sent the request, in the Charge Point's name.
+    """
+
+    request: Request
+    response: Response
+    own: bool = False
+
+
 class Keep(Struct, frozen=True, kw_only=True):
-    """Put `records` where a power cut does not reach them. Kept with the same `key` follows."""
+    """Write `records` to disk, so that they survive a power cut. The event Kept with the same `key` follows.
+
+    Attributes:
+        exchange: The answered Call that the records follow from, None for a Call that is not sent yet.
+    """
 
     key: str
     records: tuple[Record, ...]
+    exchange: Exchange | None = None
 
 
 class Note(Struct, frozen=True, kw_only=True):
-    """Put `records` away some time soon. Nothing follows."""
+    """Store `records` some time soon. No event follows."""
 
     records: tuple[Record, ...]
 
 
 class Drop(Struct, frozen=True, kw_only=True):
-    """Say that an answer from `party` goes nowhere, and why. `frame` is what it came in, if it was to be passed on."""
+    """Report that an answer from `party` is not passed on.
+
+    Attributes:
+        unique_id: The UniqueId of the answer.
+        reason: Why the answer is not passed on.
+        came: The octets that the answer came in, None if nobody records them.
+        kept: Whether the answer is kept for a repetition.
+    """
 
     party: Party
     unique_id: str
     reason: str
-    frame: bytes = b""
+    came: Octets | None = None
+    kept: bool = False
 
 
 class Outcome(StrEnum):
-    """How a Call ended, for logs and metrics."""
+    """The outcome of a Call, for logs and metrics."""
 
     RESULT = "result"
     ERROR = "error"
@@ -81,13 +120,24 @@ class Outcome(StrEnum):
     REFUSED = "refused"
     REPEATED = "repeated"
     ABANDONED = "abandoned"
+    RETRANSMITTED = "retransmitted"
 
 
 class Report(Struct, frozen=True, kw_only=True):
-    """A Call has ended: the record from which logs, metrics and traces are written. Times as in the events.
+    """Report the end of a Call. Logs, metrics and traces are written from this record.
 
-    `hop_id` is the UniqueId towards the other party, None if it was never sent; `answer` is what `sender` was told,
-    None if it was told nothing.
+    Attributes:
+        sender: The party that sent the Call.
+        call: The Call, under the sender's UniqueId.
+        outcome: How the Call ended.
+        arrived: When the Call arrived, on the clock of the events.
+        ended: When the Call ended, on the clock of the events.
+        hop_id: The UniqueId towards the other party, None if the Call was never sent.
+        sent: When the Call was sent to the other party, None if it never was.
+        answer: The answer that `sender` got, None if it got none.
+        own: Whether the bridge itself sent the Call.
+        operator: Whether an operator sent the Call in the Central System's place.
+        failed: The link failure that ended the Call, if one did.
     """
 
     sender: Party
@@ -98,8 +148,9 @@ class Report(Struct, frozen=True, kw_only=True):
     hop_id: str | None = None
     sent: float | None = None
     answer: Answer | None = None
-    own: bool = False  # a Call of the bridge itself
-    operator: bool = False  # a person's Call, in the place of the Central System
+    own: bool = False
+    operator: bool = False
+    failed: Unanswered | None = None
 
 
-Command = OpenLink | CloseLink | SendCall | SendAnswer | SetTimer | Keep | Note | Drop | Report
+Command = OpenLink | CloseLink | SendCall | Wake | SendAnswer | SetTimer | Keep | Note | Drop | Report

@@ -1,13 +1,13 @@
-"""What is known of a Charge Point's connectors, from the messages that pass: where a transaction is open or just ended.
+"""State of each connector of a Charge Point, with its open or just ended transaction, learnt from the messages.
 
-It tells apart what OCPP 1.5 calls Occupied. Two rules of it are ours, where messages leave open what is so:
+The state decides which status of OCPP 1.6 stands for Occupied of OCPP 1.5. Two rules are the bridge's own, because the
+specification leaves the case open:
 
 A StartTransaction whose idTag the Central System does not accept opens no transaction: the Charge Point stops it or
-holds its energy back (OCPP 1.6 edition 2, 3.5.4), and what such an answer has for a transactionId is often 0, again and
-again.
+holds its energy back (OCPP 1.6 edition 2, 3.5.4), and the transactionId of such answers is often 0 each time.
 
-A StopTransaction whose transactionId stands for several connectors says of none of them that it is over there: the
-next message about each does.
+A StopTransaction whose transactionId is open at several connectors ends the transaction at none of them: the next
+message about each connector decides.
 """
 
 from __future__ import annotations
@@ -29,15 +29,22 @@ from bridge.ocpp.messages import (
     StopTransactionResponse,
 )
 
-# A connector that says so has no vehicle, nor a transaction that was open there, whatever messages were missed before.
+# A connector with such a status has no vehicle and no open transaction, whatever messages were missed before.
 _WITHOUT_VEHICLE = frozenset({ChargePointStatus.Available, ChargePointStatus.Reserved, ChargePointStatus.Unavailable})
 _TELLING = frozenset({StartTransactionRequest, StatusNotificationRequest, StopTransactionRequest})
-# Far more than a Charge Point has; fewer than a hostile one can make up.
+# Far more connectors than a Charge Point has, and a bound on those that a hostile one makes up.
 _MOST = 256
 
 
-class Connector(Struct, frozen=True, kw_only=True):
-    """The last known state of a connector. `ended`: its last transaction was stopped, and it was not free since."""
+class ConnectorState(Struct, frozen=True, kw_only=True):
+    """The last known state of a connector.
+
+    Attributes:
+        number: The connectorId.
+        status: The last status, None if it is not known.
+        transaction_id: The open transaction, None if none is open.
+        ended: Whether the last transaction was stopped and the connector was not free since.
+    """
 
     number: int
     status: str | None = None
@@ -46,17 +53,22 @@ class Connector(Struct, frozen=True, kw_only=True):
 
 
 class Connectors:
-    """Each of them by its number, `limit` at most: the one that was not heard of for the longest goes, one with an open
-    transaction only where all have one."""
+    """The state of each connector, by connectorId.
 
-    def __init__(self, known: Iterable[Connector], limit: int = _MOST) -> None:
+    Args:
+        known: The stored state.
+        limit: The most connectors that are kept. The one without messages for the longest time is removed, among those
+            without an open transaction if there are any.
+    """
+
+    def __init__(self, known: Iterable[ConnectorState], limit: int = _MOST) -> None:
         self._limit = limit
-        self.by_number: dict[int, Connector] = {}
+        self.by_number: dict[int, ConnectorState] = {}
         for record in known:
             self._put(record)
 
-    def see(self, request: Request | Any, response: Response | Any | None) -> Connector | None:
-        """Learn from a Call and its CallResult; the record that changed, if one did."""
+    def see(self, request: Request | Any, response: Response | Any | None) -> ConnectorState | None:
+        """Learn from a Call and its CallResult. Return the record that changed, None if none did."""
         if type(request) not in _TELLING:
             return None
         match request, response:
@@ -69,30 +81,60 @@ class Connectors:
             case StatusNotificationRequest(connectorId=number, status=status), _ if status in _WITHOUT_VEHICLE:
                 return self._now(number, status=status.value, transaction_id=None, ended=False)
             case StatusNotificationRequest(connectorId=number, status=status), _:
-                # Preparing: the next driver is there.
+                # Preparing means that the next driver has come.
                 ended = self.of(number).ended and status is not ChargePointStatus.Preparing
                 return self._now(number, status=status.value, ended=ended)
         return None
 
-    def of(self, number: int) -> Connector:
-        """The connector, known or not."""
-        return self.by_number.get(number, Connector(number=number))
+    def of(self, number: int) -> ConnectorState:
+        """Return the state of connector `number`; an empty one if it is not known."""
+        return self.by_number.get(number, ConnectorState(number=number))
 
     def _of(self, transaction_id: int) -> int | None:
-        """The one connector with that transaction."""
+        """Return the connectorId of `transaction_id`, None if no connector or more than one has it."""
         found = [c.number for c in self.by_number.values() if c.transaction_id == transaction_id]
         return found[0] if len(found) == 1 else None
 
-    def _now(self, number: int, **changes: Any) -> Connector | None:
+    def _now(self, number: int, **changes: Any) -> ConnectorState | None:
         before = self.of(number)
         after = msgspec.structs.replace(before, **changes)
         self._put(after)
         return None if after == before else after
 
-    def _put(self, record: Connector) -> None:
-        """As the one that was heard of last."""
+    def _put(self, record: ConnectorState) -> None:
+        """Store `record` as the newest one."""
         self.by_number.pop(record.number, None)
         self.by_number[record.number] = record
         if len(self.by_number) > self._limit:
             idle = (number for number, one in self.by_number.items() if one.transaction_id is None)
             del self.by_number[next(idle, next(iter(self.by_number)))]
+
+
+class LastStatus(Struct, frozen=True, kw_only=True):
+    """The last StatusNotification of a connector, sent by the Charge Point or by the bridge in its name."""
+
+    request: StatusNotificationRequest
+
+
+class LastStatuses:
+    """The last StatusNotification of each connector, for the `limit` connectors with the newest ones."""
+
+    def __init__(self, known: Iterable[LastStatus], limit: int = _MOST) -> None:
+        self._limit = limit
+        self._by_number = {record.request.connectorId: record.request for record in known}
+
+    def see(self, request: object) -> LastStatus | None:
+        """Keep `request` if it is a StatusNotification. Return the new record, None if nothing changed."""
+        if not isinstance(request, StatusNotificationRequest):
+            return None
+        if self._by_number.get(request.connectorId) == request:
+            return None
+        self._by_number.pop(request.connectorId, None)
+        self._by_number[request.connectorId] = request
+        if len(self._by_number) > self._limit:
+            del self._by_number[next(iter(self._by_number))]
+        return LastStatus(request=request)
+
+    def requests(self) -> list[StatusNotificationRequest]:
+        """Return the StatusNotifications, in the order of the connectorIds."""
+        return [self._by_number[number] for number in sorted(self._by_number)]

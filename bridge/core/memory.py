@@ -1,9 +1,9 @@
-"""What a Session remembers beyond the Calls in progress, and across restarts: answers given, ids renamed.
+"""Records of a Session that outlive a restart of the bridge, and the aliases of transactionIds.
 
-What it knows of the connectors is a module of its own. All of it is bounded, whoever is out to fill it.
+The number of records is bounded, so that a hostile peer cannot fill the memory.
 
-Pure records and rules. Whoever runs the Session puts the records away (commands Keep and Note) and hands them back at
-the start.
+This module is pure. The gateway stores the records (commands Keep and Note) and passes them to the Session at the
+start.
 """
 
 from __future__ import annotations
@@ -11,117 +11,44 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
-from bridge.core.connectors import Connector
-from bridge.ocpp.messages import (
-    BootNotificationRequest,
-    MeterValuesRequest,
-    RemoteStartTransactionRequest,
-    RemoteStopTransactionRequest,
-    Response,
-    SetChargingProfileRequest,
-    StartTransactionRequest,
-    StartTransactionResponse,
-    StopTransactionRequest,
-    StopTransactionResponse,
-)
+from bridge.core.authorizations import Authorizations, Authorized
+from bridge.core.boots import Booted
+from bridge.core.connectors import Connectors, ConnectorState, LastStatus, LastStatuses
+from bridge.core.repetitions import Answered, Asked, Repetitions
+from bridge.core.silence import Presence
+from bridge.core.transaction_ids import WITH_IDS, with_ids
+from bridge.core.transactions import SILENT, KnownTransaction, Transactions
+from bridge.ocpp.messages import BootNotificationRequest
 
 _MAX_INT = 2**31 - 1
-_TRANSACTIONS = frozenset({StartTransactionRequest, StopTransactionRequest})
-# Whatever has a transactionId in it.
-WITH_IDS = frozenset(
-    {
-        MeterValuesRequest,
-        RemoteStartTransactionRequest,
-        RemoteStopTransactionRequest,
-        SetChargingProfileRequest,
-        StartTransactionResponse,
-        StopTransactionRequest,
-    }
-)
-# How many of them are names for others: a transaction every five minutes, for ten years.
+# Number of ids of 32 bits that are reserved as aliases: enough for a transaction every five minutes, for ten years.
 _NAMES = 2**20
-# As long, and as many, as the store keeps them: a Charge Point that is silent for longer has lost its queue or is gone.
-_LONGEST = 7 * 24 * 3600.0
+# The store keeps the same number of records.
 _MOST = 1000
 
 
-class Answered(Struct, frozen=True, kw_only=True):
-    """A StartTransaction or StopTransaction that its Central System has answered, so that a retry is not sent twice.
-
-    `age`: seconds since then, when it was handed to the Session.
-    """
-
-    fingerprint: str
-    answer: StartTransactionResponse | StopTransactionResponse
-    age: float = 0.0
-
-
 class Alias(Struct, frozen=True, kw_only=True):
-    """A transactionId beyond 32 bits, and what it is called towards SOAP."""
+    """A transactionId beyond 32 bits, and its alias towards a SOAP Charge Point."""
 
     transaction_id: int
     alias: int
 
 
-Record = Answered | Alias | Connector
-
-
-def fingerprint(payload: object) -> str | None:
-    """What makes two of a Charge Point's messages the same one, sent twice (rule 68). None: retries do not matter.
-
-    The identity, connector, idTag, time stamp and meter value; a StopTransaction's transactionId stands for its
-    connector.
-    """
-    if type(payload) not in _TRANSACTIONS:
-        return None
-    match payload:
-        case StartTransactionRequest(connectorId=where, idTag=tag, timestamp=when, meterStart=meter):
-            parts: tuple[Any, ...] = ("Start", where, tag, when, meter)
-        case StopTransactionRequest(transactionId=where, idTag=tag, timestamp=when, meterStop=meter):
-            parts = ("Stop", where, tag, when, meter)
-        case _:
-            return None
-    return msgspec.json.encode(parts).decode()
-
-
-class Retries:
-    """The answers that were given, newest last, `limit` at most and none for more than 7 days (DESIGN section 5)."""
-
-    def __init__(self, answered: Iterable[Answered], limit: int = _MOST) -> None:
-        self._limit = limit
-        self._began: float | None = None  # the first event: what was given before, was so many seconds before that
-        self._answers = {record.fingerprint: (record.answer, -record.age) for record in answered}
-
-    def answer_to(self, mark: str | None, at: float) -> Response | None:
-        """The answer that the same message got before."""
-        known = None if mark is None else self._answers.get(mark)
-        return None if known is None or self._since_beginning(at) - known[1] > _LONGEST else known[0]
-
-    def add(self, record: Answered, at: float) -> None:
-        """Remember an answer that is given now; those that are too old are forgotten, and the oldest of too many."""
-        now = self._since_beginning(at)
-        self._answers.pop(record.fingerprint, None)
-        self._answers[record.fingerprint] = (record.answer, now)
-        oldest = next(iter(self._answers))
-        while len(self._answers) > self._limit or now - self._answers[oldest][1] > _LONGEST:
-            del self._answers[oldest]
-            oldest = next(iter(self._answers))
-
-    def _since_beginning(self, at: float) -> float:
-        if self._began is None:
-            self._began = at
-        return at - self._began
+Record = Answered | Asked | Alias | Authorized | Booted | ConnectorState | LastStatus | Presence | KnownTransaction
 
 
 class Aliases:
-    """transactionIds beyond 32 bits, under names that SOAP can carry (rule 61). The same id has one name for ever.
+    """Aliases of 32 bits for transactionIds beyond 32 bits, which SOAP cannot carry (rule 61).
 
-    Names are given from the top down: Central Systems count from the bottom up. An id that lies where the names do is
-    put down under itself, so that it is nobody else's name; if it is one already, it gets another. The `limit` newest
-    are known; a name that is forgotten is not given again.
+    An id keeps its alias for ever. Aliases are given from the highest number down, because Central Systems count from
+    the lowest up. An id that lies in the range of the aliases becomes its own alias, so that no other id gets it; if
+    it is the alias of another id already, it gets a new alias. A forgotten alias is not given again.
+
+    Args:
+        known: The stored aliases, the oldest first.
+        limit: The most aliases that are kept; the oldest is removed.
     """
 
     def __init__(self, known: Iterable[Alias], limit: int = _MOST) -> None:
@@ -131,19 +58,32 @@ class Aliases:
         given = (alias for transaction_id, alias in self._alias_of.items() if alias != transaction_id)
         self._next = min(given, default=_MAX_INT + 1) - 1
 
-    def outward(self, payload: Any) -> tuple[Any, list[Alias]]:
-        """The payload for a party that knows 32 bits, and the names that it made necessary."""
+    def outward(self, payload: Any, *, told: bool = False) -> tuple[Any, list[Alias]]:
+        """Return the payload for a party that knows only 32 bits, and the new aliases in it.
+
+        Args:
+            payload: The payload.
+            told: Whether a number of 32 bits in it is one that the party was told, an alias perhaps.
+        """
         made: list[Alias] = []
         if type(payload) not in WITH_IDS:
             return payload, made
-        return _with_ids(payload, lambda wide: self._name(wide, made)), made
+        return with_ids(payload, lambda wide: wide if told and _fits(wide) else self._name(wide, made)), made
 
     def inward(self, payload: Any) -> Any:
-        """The payload with the ids that the names stand for."""
-        return _with_ids(payload, lambda alias: self._id_of.get(alias, alias)) if self._id_of else payload
+        """Return the payload with the ids that its aliases stand for."""
+        return with_ids(payload, lambda alias: self._id_of.get(alias, alias)) if self._id_of else payload
+
+    def spare(self, made: list[Alias]) -> int:
+        """Return a number that names no transaction, and add its record to `made`."""
+        number = self._free()
+        self._alias_of[number], self._id_of[number] = number, number
+        made.append(Alias(transaction_id=number, alias=number))
+        self._forget()
+        return number
 
     def _name(self, transaction_id: int, made: list[Alias]) -> int:
-        fits = -(2**31) <= transaction_id <= _MAX_INT
+        fits = _fits(transaction_id)
         if fits and transaction_id <= _MAX_INT - _NAMES:
             return transaction_id
         if transaction_id not in self._alias_of:
@@ -165,32 +105,60 @@ class Aliases:
         return self._next + 1
 
 
-def _with_ids(payload: Any, rename: Any) -> Any:
-    """`payload` with its transactionId renamed, wherever OCPP 1.6 has one."""
-    match payload:
-        case SetChargingProfileRequest(csChargingProfiles=profile):
-            return _replaced(payload, "csChargingProfiles", _renamed(profile, rename))
-        case RemoteStartTransactionRequest(chargingProfile=profile) if profile is not None:
-            return _replaced(payload, "chargingProfile", _renamed(profile, rename))
-        case _:
-            return _renamed(payload, rename)
+def _fits(transaction_id: int) -> bool:
+    return -(2**31) <= transaction_id <= _MAX_INT
 
 
-def _renamed(record: Any, rename: Any) -> Any:
-    current = getattr(record, "transactionId", None)
-    return record if current is None else _replaced(record, "transactionId", rename(current))
+class SessionMemory(Struct, kw_only=True):
+    """The stored records of a Charge Point, which a Session gets at its start.
 
-
-def _replaced(record: Any, name: str, value: Any) -> Any:
-    return record if getattr(record, name) == value else msgspec.structs.replace(record, **{name: value})
-
-
-class Memory(Struct, kw_only=True):
-    """All of it, as it is handed to a Session."""
+    Attributes:
+        boot: The last BootNotification.
+        introduce: Whether the Central System has not received that BootNotification, because the Charge Point was moved
+            to it.
+        older_version: Whether the last message of the Charge Point was one of OCPP 1.5 or 1.2.
+    """
 
     answered: tuple[Answered, ...] = ()
+    asked: tuple[Asked, ...] = ()
     aliases: tuple[Alias, ...] = ()
-    connectors: tuple[Connector, ...] = ()
-    # Of its last BootNotification: the request, and the seconds between heartbeats that the answer gave.
+    transactions: tuple[KnownTransaction, ...] = ()
+    connectors: tuple[ConnectorState, ...] = ()
+    statuses: tuple[LastStatus, ...] = ()
+    authorizations: tuple[Authorized, ...] = ()
+    presence: Presence = Presence()
     boot: BootNotificationRequest | None = None
-    heartbeat: int | None = None
+    introduce: bool = False
+    older_version: bool = False
+
+
+class ChargePointRecords:
+    """The records of one Charge Point that do not depend on its Central System.
+
+    All Sessions of the Charge Point share them: the Session with the Central System of its route, and the Sessions with
+    Central Systems that it was moved away from.
+
+    Args:
+        memory: The stored records.
+        central_system: The name of the Central System of the route.
+    """
+
+    __slots__ = ("aliases", "authorizations", "connectors", "repetitions", "statuses", "transactions")
+
+    def __init__(self, memory: SessionMemory, central_system: str) -> None:
+        self.connectors = Connectors(memory.connectors)
+        self.statuses = LastStatuses(memory.statuses)
+        self.repetitions = Repetitions(memory.answered, memory.asked)
+        self.aliases = Aliases(memory.aliases)
+        self.authorizations = Authorizations(memory.authorizations)
+        self.transactions = Transactions(memory.transactions, central_system)
+
+    def open_transactions(self, at: float) -> int:
+        """Return the number of transactions that are open (design/central-systems.md M2).
+
+        A StartTransaction without an answer counts: it may have begun one.
+
+        Args:
+            at: The time now, on the clock of the events, in seconds.
+        """
+        return len(self.transactions.open(at)) + len(self.repetitions.starts_asked(at, SILENT))

@@ -1,37 +1,58 @@
-"""Which Central System a Charge Point belongs to. The first Route whose pattern fits its identity decides."""
+"""Routes: the Central System of each Charge Point. The first Route whose pattern matches the identity decides."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from fnmatch import translate
+from typing import Protocol
 
 from msgspec import Struct
 
 from bridge.errors import UnknownIdentity
 
 
-class Route(Struct, frozen=True, kw_only=True):
-    """`charge_point` is a glob; `listed_only` admits only identities that the configuration names;
-    `central_system_identity` is a template of what they are called there (`NL*{identity}`)."""
+class RouteRule(Struct, frozen=True, kw_only=True):
+    """A line of the route table. docs/configure.md describes each setting.
+
+    Attributes:
+        charge_point: A glob for identities.
+        listed_only: Whether only listed identities are admitted.
+        central_system_identity: A template for the identity at the Central System (`NL*{identity}`).
+    """
 
     charge_point: str
     central_system: str
     strict: bool = False
     emulate_trigger: bool = False
+    infer_status: bool = True
     listed_only: bool = False
     central_system_identity: str = ""
+    heartbeat_max: int | None = None
+    command_timeout: float | None = None
+    wake_url: str = ""
 
 
-class Routes:
-    """The route table. Identities are matched case-insensitively (DESIGN section 5)."""
+class Listed(Protocol):
+    """Tells which Charge Points are listed."""
 
-    def __init__(self, routes: Sequence[Route], listed: Collection[str] = ()) -> None:
+    def __contains__(self, identity: str, /) -> bool: ...
+
+
+class RouteTable:
+    """The route table. The letter case of identities does not count (DESIGN section 5).
+
+    Args:
+        routes: The Routes, in their order.
+        listed: The Charge Points with settings of their own. It is asked about casefolded identities.
+    """
+
+    def __init__(self, routes: Sequence[RouteRule], listed: Listed = frozenset[str]()) -> None:
         self._routes = [(re.compile(translate(route.charge_point.casefold())), route) for route in routes]
-        self._listed = frozenset(identity.casefold() for identity in listed)
+        self._listed = listed
 
-    def find(self, identity: str) -> Route:
-        """The Route of `identity`. Raises UnknownIdentity: no match is a refusal, never a default."""
+    def find(self, identity: str) -> RouteRule:
+        """Return the Route of `identity`. Raises UnknownIdentity if none matches: there is no default Route."""
         folded = identity.casefold()
         for pattern, route in self._routes:
             if pattern.match(folded):
@@ -39,3 +60,8 @@ class Routes:
                     break
                 return route
         raise UnknownIdentity(identity)
+
+    def would_find(self, identity: str) -> bool:
+        """Return whether a Route would take `identity` if it were listed."""
+        folded = identity.casefold()
+        return any(pattern.match(folded) for pattern, _ in self._routes)

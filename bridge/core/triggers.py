@@ -1,11 +1,11 @@
-"""What a Charge Point said last, for a Central System that asks for it with a TriggerMessage its version does not have.
+"""Last messages of a Charge Point, sent again for a TriggerMessage that the Charge Point's OCPP version does not have.
 
-OCPP 1.6 edition 2, 5.17: a TriggerMessage asks the Charge Point for a message of its own. OCPP 1.5 and 1.2 have no such
-request. Where the route says so (`emulate_trigger`), it is answered Accepted and what was last said is sent again.
-Nothing in it is changed: a StatusNotification has the time at which its status began to hold, MeterValues that at which
-they were read, so that who asked sees how old they are. With no such message at hand the answer stays NotImplemented.
+OCPP 1.6 edition 2, 5.17: a TriggerMessage asks the Charge Point for a message. OCPP 1.5 and 1.2 have no such request.
+With `emulate_trigger` in the route, the bridge answers Accepted and sends the last such message again, unchanged. The
+message shows its age: a StatusNotification has the time at which its status began to hold, MeterValues have the time
+of the reading. Without such a message the answer stays NotImplemented.
 
-After a restart only the last BootNotification is at hand; the rest as the Charge Point says it again.
+After a restart only the last BootNotification is known, until the Charge Point sends the other messages again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from bridge.ocpp.enums import MessageTrigger, TriggerMessageStatus
-from bridge.ocpp.losses import Loss, Reason
+from bridge.ocpp.losses import Loss, LossReason
 from bridge.ocpp.messages import (
     BootNotificationRequest,
     DiagnosticsStatusNotificationRequest,
@@ -29,7 +29,7 @@ from bridge.ocpp.messages import (
 from bridge.ocpp.rpc import CallResult
 
 _Key = tuple[MessageTrigger, int | None]
-# By what is asked for: the message, and whether there is one for each connector.
+# For each request, the name that a TriggerMessage has for it, and whether there is one message for each connector.
 _TRIGGERED: dict[type[Request], tuple[MessageTrigger, bool]] = {
     BootNotificationRequest: (MessageTrigger.BootNotification, False),
     DiagnosticsStatusNotificationRequest: (MessageTrigger.DiagnosticsStatusNotification, False),
@@ -41,7 +41,12 @@ _TRIGGERED: dict[type[Request], tuple[MessageTrigger, bool]] = {
 
 
 class LastSaid:
-    """The last message of each kind, and of each connector where it is about one; `limit` at most, the newest."""
+    """The last message of each kind, and of each connector for messages about a connector.
+
+    Args:
+        said: Messages that are known at the start, the oldest first.
+        limit: The most messages that are kept; the oldest is removed.
+    """
 
     def __init__(self, said: Iterable[Request] = (), limit: int = 64) -> None:
         self._limit = limit
@@ -50,7 +55,7 @@ class LastSaid:
             self.see(request)
 
     def see(self, request: Request) -> None:
-        """The Charge Point says `request`. What cannot be asked for is not kept."""
+        """Keep `request` of the Charge Point, if a TriggerMessage can ask for it."""
         triggered = _TRIGGERED.get(type(request))
         if triggered is None:
             return
@@ -62,8 +67,11 @@ class LastSaid:
             del self._last[next(iter(self._last))]
 
     def asked_for(self, trigger: TriggerMessageRequest) -> list[Request]:
-        """What to send again, the lowest connector first. Without a connectorId that is the message of each; of what
-        is about no connector, a connectorId says nothing (5.17)."""
+        """Return the messages to send again, the lowest connector first.
+
+        Without a connectorId the message of each connector is returned. For a message that is not about a connector,
+        the connectorId is ignored (5.17).
+        """
         kind = trigger.requestedMessage
         found = {connector: request for (what, connector), request in self._last.items() if what is kind}
         if trigger.connectorId is not None:
@@ -72,10 +80,10 @@ class LastSaid:
 
 
 def said_again(request: Request) -> Loss:
-    """What marks a repetition: it is the bridge that says it, not the Charge Point."""
-    return Loss(message=type(request).__name__, path="", reason=Reason.SAID_AGAIN)
+    """Return the Loss that says that the bridge, not the Charge Point, sent `request` again."""
+    return Loss(message=type(request).__name__, path="", reason=LossReason.SAID_AGAIN)
 
 
 def accepted(unique_id: str) -> CallResult:
-    """How a TriggerMessage is answered when there is something to send again."""
+    """Return the Accepted answer to a TriggerMessage, for messages that are sent again."""
     return CallResult(unique_id=unique_id, payload=TriggerMessageResponse(status=TriggerMessageStatus.Accepted))

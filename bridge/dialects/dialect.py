@@ -1,4 +1,4 @@
-"""A Dialect: the rules of one OCPP version by PDU, and what stands in for messages that it cannot carry."""
+"""A Dialect: the rules of one OCPP version by PDU, and the answers to messages that the version cannot express."""
 
 from __future__ import annotations
 
@@ -11,37 +11,29 @@ from bridge.dialects.known import Known
 from bridge.dialects.rules import At, Rule
 from bridge.errors import ErrorCode, MessageError
 from bridge.ocpp.actions import ACTIONS
-from bridge.ocpp.losses import Loss, Reason
+from bridge.ocpp.losses import Loss, Losses, LossReason
 from bridge.ocpp.messages import Request, Response
 
 Plain = dict[str, Any]
-# From a request to the answer that is given in its place; None if the request can be sent.
+# Takes a request. Returns the answer that the bridge gives in place of the peer, or None if the request can be sent.
 StandIn = Callable[[Any], Response | None]
 
 
-class AnsweredHere(MessageError):
-    """A message that says nothing in the other form: `answer` answers it, and nothing is sent on.
-
-    A MessageError, so that who does not know better refuses it.
-    """
-
-    def __init__(self, answer: Response, description: str, path: str) -> None:
-        super().__init__(ErrorCode.OccurenceConstraintViolation, description, path)
-        self.answer = answer
-
-
 class Instead(Struct, frozen=True, kw_only=True):
-    """What is given in the place of a message that cannot be carried; nothing is sent on."""
+    """The bridge's own answer to a Call that cannot be sent to the peer, and the Losses to report."""
 
     answer: Response | MessageError
     losses: tuple[Loss, ...] = ()
 
 
 class Dialect(Struct, frozen=True, kw_only=True):
-    """One version of OCPP-S. Without tables: 1.6 itself.
+    """The conversion between one version of OCPP-S and 1.6. The Dialect of 1.6 has no tables.
 
-    upgrades     PDU -> rules, from this version to 1.6        stand_ins   action -> what answers in its place
-    downgrades   PDU -> rules, from 1.6 to this version
+    Attributes:
+        version: The version of OCPP.
+        upgrades: The rules of each PDU, from this version to 1.6.
+        downgrades: The rules of each PDU, from 1.6 to this version.
+        stand_ins: The function that answers in place of the peer, by action.
     """
 
     version: str
@@ -50,24 +42,33 @@ class Dialect(Struct, frozen=True, kw_only=True):
     stand_ins: Mapping[str, StandIn] = {}
 
     def upgrade(self, message: str, data: Plain, known: Known | None = None) -> tuple[Plain, tuple[Loss, ...]]:
-        """The PDU `message` of this version in the form of 1.6, leaves as text; and the Losses.
+        """Convert a PDU of this version to the form of 1.6.
 
-        Raises AnsweredHere for a message without content. Whether the outcome is valid is not looked at.
+        Meter values of any form are accepted, see `bridge.ocpp.readings`. The result is not validated.
+
+        Args:
+            message: The name of the PDU.
+            data: The PDU with text for leaves.
+            known: The state of the connectors, which decides what Occupied means.
+
+        Returns:
+            The PDU in the form of 1.6, and the Losses.
         """
         return _applied(self.upgrades.get(message), message, data, known or Known())
 
     def downgrade(self, message: str, data: Plain) -> tuple[Plain, tuple[Loss, ...]]:
-        """The valid PDU `message` of 1.6 in the form of this version, and the Losses.
+        """Convert the valid PDU `message` of 1.6 to the form of this version. Returns the PDU and the Losses.
 
-        Raises MessageError (NotSupported) for a value that `instead` answers.
+        Raises MessageError (NotSupported) for a value that this version lacks; `instead` answers such a Call before.
         """
         return _applied(self.downgrades.get(message), message, data, Known())
 
     def instead(self, action: str, request: Request | None) -> Instead | None:
-        """What stands in for a Call towards a peer of this version (soap-wire 5.2 and 5.3); None: it can be sent.
+        """Return the bridge's own answer to a Call that this version lacks, or None if the Call can be sent.
 
-        A fitting answer where 1.6 has one, else the MessageError NotSupported. `request` is None for an action that
-        1.6 over SOAP does not have: the 11 of the security extensions have no SOAP form in any version.
+        soap-wire 5.2 and 5.3: the answer is a response of 1.6 if one fits, otherwise the MessageError NotSupported.
+        `request` is None for an action without a SOAP form: the 11 actions of the security extensions have no SOAP form
+        in any version.
         """
         if request is None or action not in ACTIONS:
             text = f"OCPP {self.version} over SOAP has no {action}"
@@ -76,14 +77,16 @@ class Dialect(Struct, frozen=True, kw_only=True):
         answer = None if stand_in is None else stand_in(request)
         if answer is None:
             return None
-        return Instead(answer=answer, losses=(Loss(message=f"{action}Request", path="", reason=Reason.ANSWERED_HERE),))
+        return Instead(
+            answer=answer, losses=(Loss(message=f"{action}Request", path="", reason=LossReason.ANSWERED_HERE),)
+        )
 
 
 def _applied(rules: Sequence[Rule] | None, message: str, data: Plain, known: Known) -> tuple[Plain, tuple[Loss, ...]]:
     if not rules:
         return data, ()
-    losses: list[Loss] = []
+    losses = Losses()
     record = dict(data)
     for rule in rules:
         rule(record, At(message=message, losses=losses, known=known))
-    return record, tuple(losses)
+    return record, losses.all()

@@ -1,4 +1,4 @@
-"""What is known of a Charge Point's connectors: what it takes to tell apart what OCPP 1.5 calls Occupied."""
+"""The state of a Charge Point's connectors, from which the bridge infers what Occupied of OCPP 1.5 means."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from bridge.ocpp.enums import ChargePointStatus
 
 
 class Known(Struct, frozen=True, kw_only=True):
-    """What a Dialect is told of one Charge Point; who keeps track of it is the Session.
+    """The state of one Charge Point that a Dialect needs. The Session keeps it.
 
-    charging    the connectors with an open transaction
-    finishing   those whose transaction has ended, and which have not said since that they are free
-    now         the time, in the model's spelling; for answers of OCPP 1.2 that leave it out
+    Attributes:
+        charging: The connectors with an open transaction.
+        finishing: The connectors whose transaction has ended and which have not reported a free status since then.
+        now: The time in the spelling of the model, for answers of OCPP 1.2 without a time.
     """
 
     charging: frozenset[int] = frozenset()
@@ -20,9 +21,10 @@ class Known(Struct, frozen=True, kw_only=True):
     now: str | None = None
 
     def occupied(self, connector: int | None) -> ChargePointStatus:
-        """What an Occupied connector does (soap-wire 5.1, StatusNotification.status):
+        """Return the status of 1.6 for Occupied on `connector` (soap-wire 5.1, StatusNotification.status).
 
-        a transaction is open on it -> Charging; else one has just ended there -> Finishing; else Preparing.
+        The status is Charging with an open transaction, Finishing when a transaction has just ended, otherwise
+        Preparing.
         """
         if connector in self.charging:
             return ChargePointStatus.Charging

@@ -1,16 +1,18 @@
-"""OCPP 1.2: what it has differently from 1.5, and what it does not have at all (soap-wire.md section 5)."""
+"""OCPP 1.2: the differences from 1.5, and the actions that 1.2 lacks (soap-wire.md section 5)."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from bridge.dialects.dialect import Dialect
-from bridge.dialects.meters import from_12, something, to_12
+from bridge.dialects.meters import as_in_16, to_12
 from bridge.dialects.ocpp15 import OCCUPIED, OCPP15, answered
 from bridge.dialects.rules import At, Record, dropped, each, renamed, respelled, word
 from bridge.ocpp.enums import CancelReservationStatus, DataTransferStatus, ReservationStatus, UpdateStatus
-from bridge.ocpp.losses import Reason
+from bridge.ocpp.leaves import How, Unfit, read_leaf
+from bridge.ocpp.losses import LossReason
 from bridge.ocpp.messages import (
+    BootNotificationResponse,
     CancelReservationResponse,
     DataTransferResponse,
     GetConfigurationRequest,
@@ -21,27 +23,42 @@ from bridge.ocpp.messages import (
     Response,
     SendLocalListResponse,
 )
-from bridge.ocpp.shapes import plain
+from bridge.ocpp.shapes import plain, shape_of
 
-# Seconds; what a Charge Point that is accepted without being told an interval is given. Three of them are the time
-# after which the bridge takes a Charge Point of unknown interval for gone.
+# The interval in seconds for a Charge Point that is accepted without an interval. The bridge takes a Charge Point with
+# an unknown interval for disconnected after three of these intervals.
 _HEARTBEAT = "300"
 
 
 def _assumed(record: Record, at: At) -> None:
-    """In 1.2 the time and the interval may be missing (rule 103), and 1.6 needs both.
+    """Fill in the time and the interval, which 1.2 may leave out (rule 103) and 1.6 requires.
 
-    OCPP 1.6 edition 2, 4.2: with interval 0 a Charge Point that is not accepted chooses itself when to try again.
+    An unreadable value is treated as a missing one. A Charge Point that is not accepted gets the interval 0, and so
+    chooses the time of the next BootNotification itself (OCPP 1.6 edition 2, 4.2).
     """
-    if not word(record.get("currentTime")) and at.known.now is not None:
+    if at.known.now is not None and (reason := _missing(record, "currentTime", LossReason.ASSUMED_TIME)) is not None:
         record["currentTime"] = at.known.now
-        at.lose("currentTime", Reason.ASSUMED_TIME)
-    if not word(record.get("heartbeatInterval")):
+        at.lose("currentTime", reason)
+    if (reason := _missing(record, "heartbeatInterval", LossReason.ASSUMED_INTERVAL)) is not None:
         record["heartbeatInterval"] = _HEARTBEAT if word(record.get("status")) == "accepted" else "0"
-        at.lose("heartbeatInterval", Reason.ASSUMED_INTERVAL)
+        at.lose("heartbeatInterval", reason)
 
 
-# No code of 1.2 says "something else". A wrong one sends a technician to the wrong part; the status still says Faulted.
+_ANSWER = shape_of(BootNotificationResponse).fields
+_ASSUMED = {"currentTime": _ANSWER["currentTime"], "heartbeatInterval": _ANSWER["interval"]}
+_HOW = How(typed=False, day_alone=True)
+
+
+def _missing(record: Record, name: str, absent: LossReason) -> LossReason | None:
+    """Return why the field `name` has no usable value: `absent` for an empty one. Returns None for a usable value."""
+    value = record.get(name)
+    if not word(value):
+        return absent
+    return LossReason.UNREADABLE if isinstance(read_leaf(value, _ASSUMED[name], _HOW, lambda _: None), Unfit) else None
+
+
+# No error code of 1.2 means another error. A wrong code sends a technician to the wrong part, so the code is NoError.
+# The status still says Faulted.
 _ERRORS = dict.fromkeys(
     [
         *("GroundFailure", "InternalError", "LocalListConflict", "OtherError"),
@@ -52,7 +69,7 @@ _ERRORS = dict.fromkeys(
 
 
 def _configuration(request: GetConfigurationRequest) -> Response:
-    """No key is known. An answer, not an error: many Central Systems ask after each boot (soap-wire 5.2)."""
+    """Answer that every key is unknown, not with an error: many Central Systems ask after each boot (soap-wire 5.2)."""
     return GetConfigurationResponse(unknownKey=request.key or None)
 
 
@@ -63,9 +80,9 @@ def _readings(request: Any) -> Response | None:
 
 _UPGRADES = {
     **OCPP15.upgrades,
+    "MeterValuesRequest": (as_in_16("1.2"),),
+    "StopTransactionRequest": (as_in_16("1.2"),),
     "BootNotificationResponse": (_assumed, renamed("heartbeatInterval", "interval")),
-    "MeterValuesRequest": (each("values", from_12), renamed("values", "meterValue"), something),
-    "StopTransactionRequest": (),
 }
 
 _DOWNGRADES = {
@@ -77,9 +94,9 @@ _DOWNGRADES = {
     ),
     "StartTransactionRequest": (dropped("reservationId"),),
     "StatusNotificationRequest": (
-        respelled("status", {**OCCUPIED, "Reserved": "Occupied"}, Reason.COLLAPSED),
+        respelled("status", {**OCCUPIED, "Reserved": "Occupied"}, LossReason.COLLAPSED),
         respelled("errorCode", {"EVCommunicationError": "Mode3Error"}),
-        respelled("errorCode", _ERRORS, Reason.COLLAPSED),
+        respelled("errorCode", _ERRORS, LossReason.COLLAPSED),
         dropped("info", "timestamp", "vendorId", "vendorErrorCode"),
     ),
     "StopTransactionRequest": (dropped("reason", "transactionData"),),
@@ -90,7 +107,7 @@ _STAND_INS = {
     "CancelReservation": answered(CancelReservationResponse(status=CancelReservationStatus.Rejected)),
     "DataTransfer": answered(DataTransferResponse(status=DataTransferStatus.Rejected)),
     "GetConfiguration": _configuration,
-    # OCPP 1.6 edition 2, 5.10: -1 says that the Charge Point has no local list.
+    # OCPP 1.6 edition 2, 5.10: listVersion -1 means that the Charge Point has no local list.
     "GetLocalListVersion": answered(GetLocalListVersionResponse(listVersion=-1)),
     "MeterValues": _readings,
     "ReserveNow": answered(ReserveNowResponse(status=ReservationStatus.Rejected)),

@@ -1,11 +1,12 @@
-"""OCPP 1.5, held against 1.6: the tables of soap-wire.md section 5, row by row."""
+"""OCPP 1.5: the differences from 1.6, in the rows of the tables in soap-wire.md section 5."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from bridge.dialects.configuration import KEYS_TO_16, KEYS_TO_OLDER
 from bridge.dialects.dialect import Dialect, StandIn
-from bridge.dialects.meters import FROM_15, TO_15, flattened, grouped, something
+from bridge.dialects.meters import TO_15, as_in_16, grouped
 from bridge.dialects.rules import At, Record, dropped, each, number, only, renamed, respelled, word
 from bridge.ocpp.enums import (
     ChargingProfileStatus,
@@ -13,7 +14,7 @@ from bridge.ocpp.enums import (
     GetCompositeScheduleStatus,
     TriggerMessageStatus,
 )
-from bridge.ocpp.losses import Reason
+from bridge.ocpp.losses import LossReason
 from bridge.ocpp.messages import (
     ClearChargingProfileResponse,
     DiagnosticsStatusNotificationResponse,
@@ -31,80 +32,82 @@ FIRMWARE = frozenset({"Downloaded", "DownloadFailed", "InstallationFailed", "Ins
 
 
 def told_apart(record: Record, at: At) -> None:
-    """soap-wire 5.1: Occupied says less than any status of 1.6; `Known.occupied` is the rule.
+    """Replace Occupied by a status of 1.6, which has no such general status (soap-wire 5.1; `Known.occupied`).
 
-    Of the whole Charge Point 1.6 says Available, Unavailable or Faulted only (rule 81).
+    In 1.6 the whole Charge Point (connector 0) has only the statuses Available, Unavailable and Faulted (rule 81).
     """
     status, connector = word(record.get("status")), number(record.get("connectorId"))
     if connector == 0 and status in ("occupied", "reserved"):
         record["status"] = "Available"
-        at.lose("status", Reason.CONNECTOR_ZERO)
+        at.lose("status", LossReason.CONNECTOR_ZERO)
     elif status == "occupied":
         record["status"] = at.known.occupied(connector).value
-        at.lose("status", Reason.OCCUPIED)
+        at.lose("status", LossReason.OCCUPIED)
 
 
 def answered(answer: Response) -> StandIn:
-    """The same answer to every such request."""
+    """Return a stand-in that gives `answer` to every request."""
     return lambda request: answer
 
 
 def unless(words: frozenset[str], answer: Response) -> StandIn:
-    """soap-wire 5.3: a status without an old value is swallowed."""
+    """Return a stand-in that gives `answer` to a status outside `words`, which 1.5 lacks (soap-wire 5.3)."""
     return lambda request: None if request.status in words else answer
 
 
 def _readings(request: Any) -> Response | None:
-    """soap-wire 5.3: MeterValues of which nothing is left are swallowed."""
+    """Answer MeterValues in which no sample is left after the conversion (soap-wire 5.3); otherwise return None."""
     left, _ = OCPP15.downgrade("MeterValuesRequest", plain(request))
     return None if "values" in left else MeterValuesResponse()
 
 
 _UPGRADES = {
+    **KEYS_TO_16,
     "BootNotificationResponse": (renamed("heartbeatInterval", "interval"),),
-    "MeterValuesRequest": (each("values", *FROM_15), renamed("values", "meterValue"), something),
+    "MeterValuesRequest": (as_in_16("1.5"),),
     "SendLocalListRequest": (
-        dropped("hash", reason=Reason.UNKNOWN_FIELD),
+        dropped("hash", reason=LossReason.UNKNOWN_FIELD),
         renamed("localAuthorisationList", "localAuthorizationList"),
     ),
     "SendLocalListResponse": (
-        dropped("hash", reason=Reason.UNKNOWN_FIELD),
-        respelled("status", {"HashError": "Failed"}, Reason.COLLAPSED),
+        dropped("hash", reason=LossReason.UNKNOWN_FIELD),
+        respelled("status", {"HashError": "Failed"}, LossReason.COLLAPSED),
     ),
     "StatusNotificationRequest": (
         told_apart,
         respelled("errorCode", {"Mode3Error": "EVCommunicationError"}),
     ),
-    "StopTransactionRequest": (each("transactionData", each("values", *FROM_15)), flattened),
+    "StopTransactionRequest": (as_in_16("1.5"),),
     "UnlockConnectorResponse": (respelled("status", {"Accepted": "Unlocked", "Rejected": "UnlockFailed"}),),
 }
 
 OCCUPIED = dict.fromkeys(("Preparing", "Charging", "SuspendedEV", "SuspendedEVSE", "Finishing"), "Occupied")
 
 _DOWNGRADES = {
+    **KEYS_TO_OLDER,
     "BootNotificationResponse": (
-        # Pending does not exist; the interval stays, as the time to try again (rule 74).
-        respelled("status", {"Pending": "Rejected"}, Reason.COLLAPSED),
+        # Pending does not exist in 1.5. The interval stays: it is the time until the next BootNotification (rule 74).
+        respelled("status", {"Pending": "Rejected"}, LossReason.COLLAPSED),
         renamed("interval", "heartbeatInterval"),
     ),
-    "ChangeConfigurationResponse": (respelled("status", {"RebootRequired": "Accepted"}, Reason.COLLAPSED),),
+    "ChangeConfigurationResponse": (respelled("status", {"RebootRequired": "Accepted"}, LossReason.COLLAPSED),),
     "DiagnosticsStatusNotificationRequest": (only("status", DIAGNOSTICS),),
     "FirmwareStatusNotificationRequest": (only("status", FIRMWARE),),
     "MeterValuesRequest": (each("meterValue", *TO_15), renamed("meterValue", "values")),
     "RemoteStartTransactionRequest": (dropped("chargingProfile"),),
     "SendLocalListRequest": (renamed("localAuthorizationList", "localAuthorisationList"),),
     "StatusNotificationRequest": (
-        respelled("status", OCCUPIED, Reason.COLLAPSED),
+        respelled("status", OCCUPIED, LossReason.COLLAPSED),
         respelled("errorCode", {"EVCommunicationError": "Mode3Error"}),
         respelled(
             "errorCode",
             {"InternalError": "OtherError", "LocalListConflict": "OtherError", "OverVoltage": "OtherError"},
-            Reason.COLLAPSED,
+            LossReason.COLLAPSED,
         ),
     ),
     "StopTransactionRequest": (dropped("reason"), each("transactionData", *TO_15), grouped),
     "UnlockConnectorResponse": (
-        respelled("status", {"NotSupported": "Rejected"}, Reason.COLLAPSED),
+        respelled("status", {"NotSupported": "Rejected"}, LossReason.COLLAPSED),
         respelled("status", {"Unlocked": "Accepted", "UnlockFailed": "Rejected"}),
     ),
 }

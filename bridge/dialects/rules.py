@@ -1,7 +1,7 @@
-"""The few kinds of difference between two versions. A table of them, by PDU, is all that a Dialect is.
+"""The kinds of difference between two versions. A Dialect is a table of rules of these kinds, by PDU.
 
-A rule changes one record of plain data in place; the record is a copy that the Dialect made. The rules of a record run
-in their order: where renaming comes last, every path is in the names of what was read.
+A rule changes one record of plain data in place; the record is the Dialect's own copy. The rules of a record run in
+order. Renaming comes last where possible, so that every path of a Loss has the names of the version that was read.
 """
 
 from __future__ import annotations
@@ -15,39 +15,47 @@ from msgspec.structs import replace
 
 from bridge.dialects.known import Known
 from bridge.errors import ErrorCode, MessageError
-from bridge.ocpp.losses import Loss, Reason
+from bridge.ocpp.losses import Losses, LossReason
 
 Record = dict[str, Any]
 _INTEGER = re.compile(r"\s*[+-]?[0-9]{1,10}\s*\Z")
 
 
 class At(Struct, frozen=True, kw_only=True):
-    """Where a rule is at work: in which PDU, where in it, with what knowledge; and where it tells its Losses."""
+    """The place in a PDU to which a rule is applied.
+
+    Attributes:
+        message: The name of the PDU.
+        losses: Collects the Losses.
+        known: The state of the Charge Point.
+        path: The path of the record in the PDU; empty for the PDU itself.
+    """
 
     message: str
-    losses: list[Loss]
+    losses: Losses
     known: Known = Known()
     path: str = ""
 
-    def lose(self, name: str, reason: Reason) -> None:
-        """`name` is that of a field here; "" for the whole record."""
-        self.losses.append(Loss(message=self.message, path=self.of(name), reason=reason))
+    def lose(self, name: str, reason: LossReason) -> None:
+        """Report a Loss of the field `name` of this record; "" stands for the whole record."""
+        self.losses.add(self.message, self.of(name), reason)
 
     def of(self, name: str) -> str:
-        """The path of the field `name` of the record here."""
+        """Return the path of the field `name` of this record."""
         return ".".join(filter(None, (self.path, name)))
 
     def inside(self, name: str) -> At:
-        """The record in the field `name`."""
+        """Return the place of the record in the field `name`."""
         return replace(self, path=self.of(name))
 
 
-# False: this record cannot be said at all, and has told so. Only an item of a list may be left out.
+# A rule returns False to leave out a record that the other version cannot express. The rule has then reported the
+# Loss. Only a record in a list may be left out.
 Rule = Callable[[Record, At], bool | None]
 
 
 def renamed(old: str, new: str) -> Rule:
-    """The field has another name. Nothing is lost."""
+    """Return a rule that renames a field. Nothing is lost."""
 
     def rule(record: Record, at: At) -> None:
         if old in record:
@@ -56,8 +64,14 @@ def renamed(old: str, new: str) -> Rule:
     return rule
 
 
-def respelled(name: str, spellings: Mapping[str, str], reason: Reason | None = None) -> Rule:
-    """Words of an enumeration have another spelling; with `reason`, the new one says less or something else."""
+def respelled(name: str, spellings: Mapping[str, str], reason: LossReason | None = None) -> Rule:
+    """Return a rule that replaces enumeration values.
+
+    Args:
+        name: The field.
+        spellings: The new value for each old value.
+        reason: The reason of the Loss when the new value says less or something else; None for the same meaning.
+    """
     folded = {old.lower(): new for old, new in spellings.items()}
 
     def rule(record: Record, at: At) -> None:
@@ -70,8 +84,8 @@ def respelled(name: str, spellings: Mapping[str, str], reason: Reason | None = N
     return rule
 
 
-def dropped(*names: str, reason: Reason = Reason.NOT_IN_VERSION) -> Rule:
-    """The fields do not exist on the other side."""
+def dropped(*names: str, reason: LossReason = LossReason.NOT_IN_VERSION) -> Rule:
+    """Return a rule that drops the fields `names`, which the other version lacks."""
 
     def rule(record: Record, at: At) -> None:
         for name in names:
@@ -82,7 +96,7 @@ def dropped(*names: str, reason: Reason = Reason.NOT_IN_VERSION) -> Rule:
 
 
 def each(name: str, *rules: Rule) -> Rule:
-    """The rules for each record of a list. A list of which nothing is left is absent."""
+    """Return a rule that applies `rules` to each record of the list `name`. A list that loses all items is removed."""
 
     def rule(record: Record, at: At) -> None:
         items = record.get(name)
@@ -98,7 +112,7 @@ def each(name: str, *rules: Rule) -> Rule:
 
 
 def having(name: str) -> Rule:
-    """The record says nothing without this field."""
+    """Return a rule that leaves out a record without the field `name`, because the record then says nothing."""
 
     def rule(record: Record, at: At) -> bool:
         return name in record
@@ -107,7 +121,10 @@ def having(name: str) -> Rule:
 
 
 def only(name: str, words: Collection[str]) -> Rule:
-    """The other words of the enumeration cannot be said: MessageError. `Dialect.instead` answers them beforehand."""
+    """Return a rule that raises MessageError for a value of `name` that is not in `words`.
+
+    The older version lacks the other values. `Dialect.instead` answers a Call with such a value beforehand.
+    """
 
     def rule(record: Record, at: At) -> None:
         if record.get(name) not in words:
@@ -118,10 +135,10 @@ def only(name: str, words: Collection[str]) -> Rule:
 
 
 def number(value: Any) -> int | None:
-    """What the text of a 32-bit integer means; None for any other."""
+    """Return the number in the text of an integer of at most 10 digits, or None for any other value."""
     return int(value) if isinstance(value, str) and _INTEGER.match(value) else None
 
 
 def word(value: Any) -> str:
-    """A word as it is compared: in lower case, white space around it forgiven (quirks 29 and 37)."""
+    """Return a word in the form for comparison: lower case, without white space around it (quirks 29 and 37)."""
     return value.strip().lower() if isinstance(value, str) else ""

@@ -1,4 +1,4 @@
-"""The versions of OCPP-S that the bridge speaks."""
+"""The Dialect of each version of OCPP-S that the bridge speaks."""
 
 from __future__ import annotations
 

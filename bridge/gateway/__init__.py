@@ -1,14 +1,11 @@
-"""The hands: what carries out the decisions of `core` through the transports, and decides nothing itself.
+"""The gateway: carries out the decisions of `core` through the transports. It makes no decision about a message itself.
 
-gateway      everything put together, its start and its end
-doors        who comes in, and how                  placement  where a Charge Point belongs
-sessions     the table: one Conductor a Charge Point
-conductor    feeds a Session events, does what it commands
-ways         how a party is reached: a WebSocket dialled or accepted, or POSTs
-keeping      what is put into the store, and taken out of it
+admission       admits or refuses SOAP messages and WebSocket handshakes
+placement       finds the Central System, the name and the settings of a Charge Point
+sessions        the table of Sessions: one SessionRunner per Charge Point
+session_runner  passes events to a Session and carries out the Session's commands
+transports      reach a party: a WebSocket that was dialled or accepted, or HTTP POSTs
+persistence     writes records to the store and reads them
+
+`bridge.app` creates all parts, starts and stops them.
 """
-
-from bridge.gateway.doorplates import CENTRAL_SYSTEM_SERVICE, CHARGE_POINT_SERVICE
-from bridge.gateway.gateway import Gateway
-
-__all__ = ["CENTRAL_SYSTEM_SERVICE", "CHARGE_POINT_SERVICE", "Gateway"]

@@ -1,5 +1,4 @@
-"""One Charge Point as it is known: by its Session, by what was kept of it, or by both; and its sides, as the API tells
-them."""
+"""One Charge Point as the API shows it, from its Session, from its stored record, or from both."""
 
 from __future__ import annotations
 
@@ -13,94 +12,163 @@ from bridge.admin import facts
 from bridge.admin.facts import Addresses
 from bridge.config import Settings
 from bridge.core.links import Status
+from bridge.core.state import NEVER_SEEN, Observation, State
 from bridge.errors import MessageError, UnknownIdentity
 from bridge.gateway.audit import Audit
-from bridge.gateway.conductor import Conductor
-from bridge.gateway.keeping import Keeping
+from bridge.gateway.call_counters import CallCounters
+from bridge.gateway.health import Outages, is_unreachable, transport_of
+from bridge.gateway.persistence import Persistence, silence_of
 from bridge.gateway.placement import Placement, Placements
+from bridge.gateway.session_runner import SessionRunner
 from bridge.gateway.sessions import Sessions
-from bridge.gateway.tally import Tally
-from bridge.gateway.vitals import Outages, transport_of
-from bridge.gateway.ways import PostedWay, WebSocketWay
+from bridge.gateway.states import ChargePointStates
+from bridge.gateway.transports import JSON_VERSION
 from bridge.ocpp.actions import Party
-from bridge.ocpp.manners import PLAIN
+from bridge.ocpp.device_profile import PLAIN
 from bridge.ocpp.messages import BootNotificationRequest
 from bridge.store.records import ChargePointRecord
 
 CHARGE_POINT, CENTRAL_SYSTEM = Party.CHARGE_POINT, Party.CENTRAL_SYSTEM
-_STATES: dict[Status, facts.State] = {Status.UP: "up", Status.OPENING: "connecting", Status.DOWN: "down"}
-# Seconds, and heartbeats: who is silent for longer is stale.
-_SILENT, _HEARTBEATS = 900.0, 3
 _NO_SESSION = "it has not been heard of since the bridge was started, or since it was moved"
 _boot = msgspec.json.Decoder(BootNotificationRequest)
 
 
-class Ground(Struct, frozen=True, kw_only=True):
-    """What the overview looks at."""
+class ViewSources(Struct, frozen=True, kw_only=True):
+    """The sources of the views. `clock` returns unix seconds, `loop_clock` those of the event loop."""
 
+    clock: Callable[[], float]
+    loop_clock: Callable[[], float]
     settings: Callable[[], Settings]
     placements: Callable[[], Placements]
     addresses: Callable[[], Addresses]
     sessions: Sessions
-    keeping: Keeping
-    tally: Tally
+    persistence: Persistence
+    states: ChargePointStates
+    call_counters: CallCounters
     outages: Outages
     audit: Audit
 
 
-class Known:
-    """One Charge Point: its Session, or what was kept of it, or both; at the moment when it is asked for."""
+class KnownChargePoints:
+    """One Charge Point at the moment of a request.
 
-    __slots__ = ("_ground", "conductor", "record")
+    Attributes:
+        runner: The SessionRunner, None without a Session.
+        record: The stored record, None without one.
+        listed: The identity in the configuration, None if the configuration does not name the Charge Point.
+    """
 
-    def __init__(self, ground: Ground, conductor: Conductor | None, record: ChargePointRecord | None) -> None:
+    __slots__ = ("_ground", "listed", "record", "runner")
+
+    def __init__(
+        self,
+        ground: ViewSources,
+        runner: SessionRunner | None,
+        record: ChargePointRecord | None,
+        listed: str | None = None,
+    ) -> None:
         self._ground = ground
-        self.conductor = conductor
+        self.runner = runner
         self.record = record
+        self.listed = listed
+
+    @classmethod
+    def of(cls, ground: ViewSources, identity: str) -> KnownChargePoints:
+        """Return what is known of the Charge Point `identity`, which may be nothing."""
+        listed = ground.placements().listed.get(identity)
+        spelling = None if listed is None else listed.identity
+        return cls(ground, ground.sessions.get(identity), ground.persistence.record_of(identity), spelling)
+
+    @property
+    def is_there(self) -> bool:
+        """Return whether the Charge Point has a Session or a record, or is listed."""
+        return self.was_seen or self.listed is not None
+
+    @property
+    def was_seen(self) -> bool:
+        """Return whether the Charge Point was ever heard of."""
+        return self.runner is not None or self.record is not None
 
     @property
     def identity(self) -> str:
-        if self.conductor is not None:
-            return self.conductor.identity
-        assert self.record is not None
-        return self.record.identity
+        if self.runner is not None:
+            return self.runner.identity
+        if self.record is not None:
+            return self.record.identity
+        assert self.listed is not None
+        return self.listed
 
     @property
-    def transport(self) -> facts.Transport:
-        if self.conductor is not None:
-            return "soap" if transport_of(self.conductor, CHARGE_POINT) == "soap" else "json"
-        assert self.record is not None
-        return self.record.transport
+    def transport(self) -> facts.Transport | None:
+        """Return what the Charge Point speaks, None if it was never heard of."""
+        if self.runner is not None:
+            return "soap" if transport_of(self.runner, CHARGE_POINT) == "soap" else "json"
+        return None if self.record is None else self.record.transport
 
-    def state(self, party: Party) -> facts.State:
-        return "down" if self.conductor is None else _STATES[self.conductor.session.links[party].status]
+    @property
+    def state(self) -> State:
+        """Return the state of the Charge Point, which is known."""
+        if self._ground.states.of(self.identity) is None:  # the configuration has listed it a moment ago
+            self._ground.states.update(self.identity)
+        state = self._ground.states.of(self.identity)
+        assert state is not None
+        return state
+
+    def link(self, party: Party) -> facts.LinkStatus:
+        """Return whether the link to `party` is open."""
+        up = self.runner is not None and self.runner.session.links[party].status is Status.UP
+        return "up" if up else "down"
+
+    def observed(self) -> Observation | None:
+        """Return what decides the state of the Charge Point; None if it is not known."""
+        transport = self.transport
+        if transport is None:
+            return NEVER_SEEN if self.is_there else None
+        if self.runner is not None:
+            silence, reachable = self.runner.session.silence, not is_unreachable(self.runner)
+        else:
+            assert self.record is not None
+            silence = silence_of(self.record)
+            # A JSON Charge Point without a Session is down, whatever its Central System does.
+            reachable = transport == "json" or self._ground.placements().route_of(self.identity) is not None
+        seen = self.last_seen()
+        return Observation(
+            transport=transport,
+            silent=0.0 if seen is None else self._ground.clock() - seen,
+            interval=silence.interval,
+            allowed=silence.allowed(),
+            connected=self.link(CHARGE_POINT) == "up",
+            reachable=reachable,
+        )
 
     @property
     def placement(self) -> Placement | None:
-        """None if no Route takes it any more."""
-        if self.conductor is not None:
-            return self.conductor.placement
+        """Return the Placement, or None if no Route takes the Charge Point any more."""
+        if self.runner is not None:
+            return self.runner.placement
         try:
             return self._ground.placements().of(self.identity)
         except UnknownIdentity:
             return None
 
-    def last_seen(self, now: float, loop_now: float) -> float | None:
-        """Unix seconds."""
+    def last_seen(self) -> float | None:
+        """Return when the Charge Point was last heard of, in unix seconds, or None."""
         kept = None if self.record is None or not self.record.last_seen else self.record.last_seen
-        heard = None if self.conductor is None else self.conductor.session.last_heard
+        heard = None if self.runner is None else self.runner.last_heard
         if heard is None:
             return kept
-        return max(kept or 0.0, now - (loop_now - heard))
+        return max(kept or 0.0, self._ground.clock() - (self._ground.loop_clock() - heard))
+
+    @property
+    def accepted(self) -> bool:
+        """Return whether a Central System has ever accepted a BootNotification of the Charge Point."""
+        return self.record is not None and self.record.accepted
 
     @property
     def heartbeat(self) -> int | None:
-        kept = None if self.record is None else self.record.interval
-        return kept if self.conductor is None else self.conductor.session.heartbeat or kept
-
-    def stale(self, now: float, loop_now: float) -> bool:
-        seen, interval = self.last_seen(now, loop_now), self.heartbeat
-        return seen is None or now - seen > (_HEARTBEATS * interval if interval and interval > 0 else _SILENT)
+        """Return the seconds between Heartbeats, None if not known."""
+        kept = None if self.record is None else silence_of(self.record).interval
+        return kept if self.runner is None else self.runner.session.heartbeat or kept
 
     @property
     def boot(self) -> BootNotificationRequest | None:
@@ -112,75 +180,66 @@ class Known:
             return None
 
 
-def version(known: Known) -> str:
-    """OCPP's, or what is passed on unread."""
-    way = None if known.conductor is None else known.conductor.ways.get(CHARGE_POINT)
-    match way:
-        case PostedWay():
-            return way.soap.version
-        case WebSocketWay():
-            return _spoken(way)
-    return "1.6" if known.record is None else known.record.version
+def version(known: KnownChargePoints) -> str:
+    """Return the OCPP version of the Charge Point, or the subprotocol of messages that are passed on unread."""
+    transport = None if known.runner is None else known.runner.transports.get(CHARGE_POINT)
+    if transport is not None:
+        return transport.version
+    return JSON_VERSION if known.record is None else known.record.version
 
 
-def _spoken(way: WebSocketWay) -> str:
-    subprotocol = way.subprotocol
-    return "1.6" if subprotocol.lower() in ("", "ocpp1.6") else subprotocol
-
-
-def central_side(known: Known, placement: Placement) -> facts.CentralSide:
-    """The way to its Central System."""
-    way = None if known.conductor is None else known.conductor.ways.get(CENTRAL_SYSTEM)
-    link = None if known.conductor is None else known.conductor.session.links[CENTRAL_SYSTEM]
+def central_side(known: KnownChargePoints, placement: Placement) -> facts.CentralSide:
+    """Return the protocol and the state of the link to the Central System."""
+    transport = None if known.runner is None else known.runner.transports.get(CENTRAL_SYSTEM)
+    link = None if known.runner is None else known.runner.session.links[CENTRAL_SYSTEM]
     reason = _NO_SESSION if link is None else link.reason
-    state = known.state(CENTRAL_SYSTEM)
+    state = known.link(CENTRAL_SYSTEM)
     return facts.CentralSide(
         transport="json" if placement.speaks_json else "soap",
-        version=_spoken(way) if isinstance(way, WebSocketWay) else placement.system.protocol[4:7],
+        version=placement.system.protocol[4:7] if transport is None else transport.version,
         state=state,
         failures=0 if link is None else link.failures,
         reason=None if state == "up" else reason or None,
     )
 
 
-def address(known: Known) -> str | None:
-    """Where it is: the peer of its WebSocket, or where it is called back."""
-    way = None if known.conductor is None else known.conductor.ways.get(CHARGE_POINT)
-    if isinstance(way, WebSocketWay):
-        return way.peer if known.state(CHARGE_POINT) == "up" else None
+def address(known: KnownChargePoints) -> str | None:
+    """Return the address of the Charge Point: the peer of its WebSocket, or its callback address. None if not known."""
+    if known.runner is not None and known.runner.charge_point.speaks_json:
+        transport = known.runner.transports.get(CHARGE_POINT)
+        return None if transport is None or known.link(CHARGE_POINT) != "up" else transport.peer
     return callback(known).url
 
 
-def callback(known: Known) -> facts.Callback:
-    """Where it is called back, if it speaks SOAP."""
-    if known.conductor is None:
+def callback(known: KnownChargePoints) -> facts.Callback:
+    """Return the callback address of a SOAP Charge Point, and its source."""
+    if known.runner is None:
         url = None if known.record is None else known.record.callback_url
         return facts.Callback(url=url, source="learnt" if url else "none")
-    way = known.conductor.ways.get(CHARGE_POINT)
-    if not isinstance(way, PostedWay):
+    held = known.runner.charge_point.callback
+    if held is None:
         return facts.Callback()
-    to = way.address.to
-    if to is None:
-        return facts.Callback(reason=way.address.why_not or None)
-    learnt: Literal["guessed", "learnt"] = "guessed" if to.guessed else "learnt"
-    return facts.Callback(url=to.url, source="configured" if way.address.fixed else learnt)
+    if held.to is None:
+        return facts.Callback(reason=held.why_not or None)
+    learnt: Literal["guessed", "learnt"] = "guessed" if held.to.guessed else "learnt"
+    return facts.Callback(url=held.to.url, source="configured" if held.fixed else learnt)
 
 
-def connectors(conductor: Conductor) -> list[facts.Connector]:
-    """By number."""
-    known = sorted(conductor.session.connectors.by_number.values(), key=lambda connector: connector.number)
+def connectors(runner: SessionRunner) -> list[facts.Connector]:
+    """Return the connectors, sorted by number."""
+    known = sorted(runner.session.connectors.by_number.values(), key=lambda connector: connector.number)
     return [
         facts.Connector(number=each.number, status=each.status, transaction_id=each.transaction_id) for each in known
     ]
 
 
-def charging(conductor: Conductor) -> int:
-    """How many of its transactions have not ended."""
-    return sum(each.transaction_id is not None for each in conductor.session.connectors.by_number.values())
+def charging(runner: SessionRunner) -> int:
+    """Return the number of the Charge Point's transactions that have not ended."""
+    return sum(each.transaction_id is not None for each in runner.session.connectors.by_number.values())
 
 
-def manners(conductor: Conductor) -> dict[str, str]:
-    """How it is treated, where that is not as all are."""
-    held = conductor.manners()
+def profile(runner: SessionRunner) -> dict[str, str]:
+    """Return the settings of the DeviceProfile that differ from the default."""
+    held = runner.profile()
     names = (name for name in held.__struct_fields__ if getattr(held, name) != getattr(PLAIN, name))
     return {name: str(getattr(held, name)) for name in names}

@@ -1,4 +1,4 @@
-"""What a ChangeConfiguration and its answer say of AuthorizationKey, whether or not anybody has opened them. Pure."""
+"""Read AuthorizationKey from a ChangeConfiguration and its answer, in decoded or undecoded payloads. Pure."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Status(Struct):
 
 
 def new_key(payload: object) -> str | None:
-    """The value of AuthorizationKey, if that is what a ChangeConfiguration sets."""
+    """Return the value of AuthorizationKey if `payload` is a ChangeConfiguration that sets it, else None."""
     setting: ChangeConfigurationRequest | _Setting | None = None
     if isinstance(payload, ChangeConfigurationRequest):
         setting = payload
@@ -41,15 +41,18 @@ def new_key(payload: object) -> str | None:
 
 
 def is_taken(answer: object) -> Taken:
-    """What the answer says of that; None was never told."""
+    """Return whether the Charge Point has taken the key, by its answer. None stands for a missing answer."""
     if answer is None or isinstance(answer, Unanswered):
         return "unknown"
     return _TAKEN.get(_status(answer), "no")
 
 
 def readings(value: str) -> tuple[bytes, ...]:
-    """What the new password may be: the octets that `value` spells (OCPP-J 1.6 section 6.2.2), or its characters, as
-    many Charge Points take it. The likelier one first."""
+    """Return the passwords that `value` may stand for, the more probable one first.
+
+    They are the octets that its hexadecimal digits spell (OCPP-J 1.6 section 6.2.2), and its characters as many Charge
+    Points take them.
+    """
     text = value.encode("utf-8", "surrogatepass")
     if not _HEX.fullmatch(value):
         return (text,)

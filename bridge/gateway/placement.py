@@ -1,36 +1,59 @@
-"""Where a Charge Point belongs and what it is called there: its Route, and what the configuration says of it alone."""
+"""Find the Route of a Charge Point, its Central System, its name there and its own settings in the configuration."""
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from bridge import identity as identities
-from bridge import paths
+from bridge.access import paths
 from bridge.access.rules import Rule
 from bridge.config import CentralSystem, ChargePoint, ClientTLS, Limits, Pack, Quirks, Secret, Settings
 from bridge.core import addresses
-from bridge.core.addresses import Callback
-from bridge.core.links import Terms
-from bridge.core.routes import Route, Routes
-from bridge.errors import UnknownIdentity
+from bridge.core.addresses import CallbackTarget
+from bridge.core.links import SessionTerms
+from bridge.core.routes import RouteRule, RouteTable
+from bridge.errors import BridgeError, ErrorCode, UnknownIdentity
 from bridge.gateway.limits import frame_bounds
-from bridge.gateway.quirks import fitting, manners_of
+from bridge.gateway.listed import ListedChargePoints, filled
+from bridge.gateway.outgoing import header_fields
+from bridge.gateway.quirks import fitting, profile_of
 from bridge.gateway.rules import rule_of
-from bridge.ocpp.manners import Boot, Manners
-from bridge.ocppj.client import Target
+from bridge.net.json_client import Target
+from bridge.ocpp import identity as identities
+from bridge.ocpp.device_profile import Boot, DeviceProfile
 
+_OCPP12 = "ocpp1.2s"
+_OCPP16 = ("ocpp1.6j", "ocpp1.6s")
 ContextOf = Callable[[ClientTLS | None], ssl.SSLContext | None]
 
 
 class Placement(Struct, frozen=True, kw_only=True):
-    """`name` is the Charge Point's identity towards its Central System. `quirks` are its Route's, `packs` those that
-    may fit it, `otherwise` what holds where neither says anything."""
+    """The Central System and the settings of one Charge Point.
+
+    Attributes:
+        identity: The identity as it was first written.
+        name: The identity towards the Central System.
+        central_system: The name of the Central System.
+        system: The configuration of the Central System.
+        own: The configuration of the Charge Point.
+        strict: Whether the Route's tolerance is strict.
+        terms: The settings of the Session.
+        wake_url: The URL that wakes the Charge Point, "" for none.
+        rule: The authentication that is required.
+        quirks: The quirks of the Route.
+        packs: The packs that may match the Charge Point.
+        otherwise: The quirks that apply where neither Route nor packs set a key.
+        tls: The TLS context towards the Central System.
+        callback_tls: The TLS context towards the Charge Point's callback address.
+        limits: The limits of the configuration.
+        listed: Whether the Charge Point has settings of its own.
+    """
 
     identity: str
     name: str
@@ -38,38 +61,69 @@ class Placement(Struct, frozen=True, kw_only=True):
     system: CentralSystem
     own: ChargePoint
     strict: bool
-    terms: Terms
+    terms: SessionTerms
+    wake_url: str = ""
     rule: Rule = Rule(identity="")
     quirks: Quirks = Quirks()
     packs: tuple[Pack, ...] = ()
     otherwise: Quirks = Quirks()
-    # How TLS is spoken with the Central System, and with the Charge Point where it is called back.
     tls: ssl.SSLContext | None = None
     callback_tls: ssl.SSLContext | None = None
     limits: Limits = Limits()
-    listed: bool = False  # under [charge_points]
+    listed: bool = False
 
-    def manners(self, boot: Boot | None) -> Manners:
-        """How it is treated, once it has said `boot` of itself."""
-        return manners_of([self.quirks, *(pack.set for pack in fitting(self.packs, boot)), self.otherwise])
+    def profile(self, boot: Boot | None) -> DeviceProfile:
+        """Return the DeviceProfile of the Charge Point.
+
+        `boot` is from its last BootNotification, None before the first.
+        """
+        return profile_of([self.quirks, *(pack.set for pack in fitting(self.packs, boot)), self.otherwise])
 
     @property
     def speaks_json(self) -> bool:
-        """Whether its Central System does."""
+        """Return whether the Central System speaks JSON."""
         return self.system.protocol == "ocpp1.6j"
 
+    def check_version(self, version: str) -> None:
+        """Raise BridgeError (NotSupported) if the Central System cannot serve a Charge Point of OCPP `version`."""
+        check_version(self.system, version)
+
     @property
-    def pinned(self) -> Callback | None:
-        """The callback address that the operator configured."""
+    def pinned(self) -> CallbackTarget | None:
+        """Return the callback address in the configuration, or None."""
         return addresses.pinned(self.own.callback_url) if self.own.callback_url else None
 
-    def target(self, **handshake: Any) -> Target:
-        """What to dial, for a Central System that speaks JSON."""
+    @property
+    def url(self) -> str:
+        """Return the URL to POST to, for a Central System that speaks SOAP."""
+        return identities.in_url(self.system.url, self.name)
+
+    @property
+    def password(self) -> bytes | None:
+        """Return the Charge Point's own password towards its Central System, or None."""
         password = self.own.central_system_password
+        return None if password is None else password.reveal()
+
+    def fields(self, password: bytes | None, shown: str) -> tuple[tuple[str, str], ...]:
+        """Return the header fields of a request to the Central System.
+
+        Args:
+            password: The Charge Point's own password, which may have changed since it was configured; None for none.
+            shown: The Authorization header of the Charge Point, "" for none.
+        """
+        return header_fields(self.name, self.system, password, shown)
+
+    def target(self, fields: tuple[tuple[str, str], ...] = (), **handshake: Any) -> Target:
+        """Return the target to dial for a JSON Central System.
+
+        Args:
+            fields: The header fields of the handshake.
+            handshake: More attributes of the Target.
+        """
         return Target(
             url=self.system.url,
             identity=self.name,
-            password=None if password is None else password.reveal(),
+            fields=fields,
             ping_interval=self.system.ping_interval or None,
             tls=self.tls if self.system.url.lower().startswith("wss:") else None,
             bounds=frame_bounds(self.limits),
@@ -77,41 +131,61 @@ class Placement(Struct, frozen=True, kw_only=True):
         )
 
 
+def check_version(system: CentralSystem, version: str) -> None:
+    """Raise BridgeError (NotSupported) if `system` cannot serve a Charge Point of OCPP `version`, "" for JSON.
+
+    A Central System of OCPP 1.2 serves only Charge Points of 1.2: what 1.2 lacks is too much to translate.
+    """
+    if system.protocol == _OCPP12 and version != "1.2":
+        spoken = f"OCPP {version} over SOAP" if version else "OCPP-J"
+        text = f"its Central System speaks OCPP 1.2, and serves no Charge Point that speaks {spoken}"
+        raise BridgeError(ErrorCode.NotSupported, text)
+
+
 class Placements:
-    """All that the configuration says about who belongs where. `moved_to` tells the Central System that an operator
-    chose for a Charge Point instead, if one did."""
+    """Finds the Placement of each Charge Point.
+
+    Args:
+        settings: The configuration.
+        context_of: Returns the TLS context of a TLS table.
+        moved_to: Returns the Central System that an operator chose for an identity, or None.
+        provisioned: The settings of Charge Points that operators gave, by identity in normal form.
+
+    Attributes:
+        listed: The Charge Points with settings of their own. It changes while the bridge runs.
+    """
 
     def __init__(
         self,
         settings: Settings,
         context_of: ContextOf = lambda tls: None,
         moved_to: Callable[[str], str | None] = lambda identity: None,
+        provisioned: Mapping[str, ChargePoint] = MappingProxyType({}),
     ) -> None:
         self._context_of = context_of
         self._moved_to = moved_to
         settings = _in_normal_form(settings)
         self._settings = settings
-        self._own = {identity.casefold(): own for identity, own in settings.charge_points.items()}
-        self._routes = Routes([_route(route) for route in settings.routes], settings.charge_points)
-        # Of Routes that are alike to the core, the first is found.
+        self.listed = ListedChargePoints(settings.charge_points, provisioned)
+        self._routes = RouteTable([_route(route) for route in settings.routes], self.listed)
         self._otherwise = Quirks(connection_per_call=settings.soap[0].connection_per_call)
         self._terms = {
-            (name, emulates): _terms(settings, system, emulates)
-            for name, system in settings.central_systems.items()
-            for emulates in (False, True)
+            (name, route): _terms(settings, name, route)
+            for name in settings.central_systems
+            for route in dict.fromkeys(map(_route, settings.routes))
         }
+        # Several Routes may be equal as RouteRules. The order is reversed so that the first of them is kept.
         self._quirks = {_route(route): _quirks(route) for route in reversed(settings.routes)}
         self._told = {_route(route): route for route in reversed(settings.routes)}
-        self._tokens = frozenset(own.token for own in settings.charge_points.values() if own.token is not None)
-        # Who is configured by name was first written there (quirk 40).
-        self._spellings = {identity.casefold(): identity for identity in settings.charge_points}
-        named = {key: own.central_system_identity for key, own in settings.charge_points.items()}
-        self._renamed = {_filled(name, key).casefold(): key for key, name in named.items() if name}
         self._templates = [route.central_system_identity for route in settings.routes]
 
+    def lists(self, identity: str) -> bool:
+        """Return whether the Charge Point has settings of its own."""
+        return identity in self.listed
+
     def named(self, name: str) -> Placement:
-        """That of the Charge Point that its Central System calls `name`. Raises UnknownIdentity."""
-        for identity in filter(None, (self._renamed.get(name.casefold()), *self._unnamed(name), name)):
+        """Return the Placement of the Charge Point that its Central System calls `name`. Raises UnknownIdentity."""
+        for identity in filter(None, (self.listed.identity_of(name), *self._unnamed(name), name)):
             with suppress(UnknownIdentity):
                 placement = self.of(identity)
                 if placement.name.casefold() == name.casefold():
@@ -119,13 +193,13 @@ class Placements:
         raise UnknownIdentity(name)
 
     def may_be_token(self, text: str) -> bool:
-        """Whether this is a Charge Point's token, or a misspelt one, which then stands where an identity belongs."""
-        if not self._tokens or text.casefold() in self._own:
+        """Return whether `text`, in the place of an identity, is a Charge Point's token or may be a misspelt token."""
+        if not self.listed.has_tokens or text in self.listed:
             return False
-        return Secret(text.encode("utf-8", "replace")) in self._tokens or paths.may_be_token(text)
+        return self.listed.is_token(Secret(text.encode("utf-8", "replace"))) or paths.may_be_token(text)
 
     def _unnamed(self, name: str) -> Iterator[str]:
-        """What the Routes' templates may have made `name` of."""
+        """Yield each identity from which the template of a Route makes `name`."""
         for template in self._templates:
             before, placeholder, after = template.partition("{identity}")
             identity = _between(before.casefold(), name, after.casefold()) if placeholder else None
@@ -133,23 +207,37 @@ class Placements:
                 yield identity
 
     def of(self, identity: str) -> Placement:
-        """The Charge Point's. Raises UnknownIdentity if no Route takes it."""
+        """Return the Placement of a Charge Point. Raises UnknownIdentity if no Route takes it."""
+        return self._placed(identity, None)
+
+    def at(self, identity: str, central_system: str) -> Placement | None:
+        """Return the Placement of a Charge Point at a Central System, by name; None if that is not configured."""
+        if central_system not in self._settings.central_systems:
+            return None
+        try:
+            return self._placed(identity, central_system)
+        except UnknownIdentity:
+            return None
+
+    def _placed(self, identity: str, central_system: str | None) -> Placement:
         route = self._routes.find(identity)
-        identity = self._spellings.get(identity.casefold(), identity)
-        own = self._own.get(identity.casefold(), ChargePoint())
-        central_system = self._chosen(identity, route.central_system)
+        listed = self.listed.get(identity)
+        # The spelling in the settings counts as the first spelling of a Charge Point (quirk 40).
+        identity, own = (identity, ChargePoint()) if listed is None else (listed.identity, listed.own)
+        central_system = central_system or self._chosen(identity, route.central_system)
         system = self._settings.central_systems[central_system]
         template = own.central_system_identity or route.central_system_identity
         return Placement(
             identity=identity,
-            name=_filled(template, identity) if template else identity,
+            name=filled(template, identity) if template else identity,
             central_system=central_system,
             system=system,
             own=own,
             strict=route.strict,
-            terms=self._terms[central_system, route.emulate_trigger],
+            terms=self._terms[central_system, route],
+            wake_url=route.wake_url,
             limits=self._settings.limits,
-            listed=identity.casefold() in self._own,
+            listed=listed is not None,
             rule=rule_of(identity, own, self._told[route]),
             quirks=self._quirks[route],
             packs=self._settings.packs,
@@ -159,20 +247,31 @@ class Placements:
         )
 
     def _chosen(self, identity: str, otherwise: str) -> str:
-        """A Central System that is gone from the configuration is nobody's choice any more."""
+        """Return the Central System that an operator chose; `otherwise` if there is none or it is not configured."""
         chosen = self._moved_to(identity)
         return otherwise if chosen is None or chosen not in self._settings.central_systems else chosen
 
+    def routed(self, identity: str) -> str | None:
+        """Return the name of the Central System of a Charge Point's Route, whatever operators chose, or None."""
+        try:
+            return self._routes.find(identity).central_system
+        except UnknownIdentity:
+            return None
+
     def route_of(self, identity: str) -> str | None:
-        """The glob of the Route that takes it, None if none does."""
+        """Return the glob of the Route that takes the Charge Point, or None."""
         try:
             return self._routes.find(identity).charge_point
         except UnknownIdentity:
             return None
 
+    def would_route(self, identity: str) -> bool:
+        """Return whether a Route would take the Charge Point if it had settings of its own."""
+        return self._routes.would_find(identity)
+
 
 def _in_normal_form(settings: Settings) -> Settings:
-    """Identities as those that come in are kept."""
+    """Return `settings` with all identities in the normal form in which identities of messages are kept."""
     return msgspec.structs.replace(
         settings,
         charge_points={identities.normal(identity): own for identity, own in settings.charge_points.items()},
@@ -183,23 +282,28 @@ def _in_normal_form(settings: Settings) -> Settings:
     )
 
 
-def _terms(settings: Settings, system: CentralSystem, emulates: bool) -> Terms:
-    return Terms(
+def _terms(settings: Settings, name: str, route: RouteRule) -> SessionTerms:
+    system = settings.central_systems[name]
+    return SessionTerms(
         call_timeout=settings.gateway.call_timeout,
+        command_timeout=route.command_timeout,
+        late_answers=settings.gateway.late_answers,
         reconnect_min=system.reconnect_min,
         reconnect_max=system.reconnect_max,
         replay_boot=system.replay_boot,
-        emulate_trigger=emulates,
+        emulate_trigger=route.emulate_trigger,
+        infer_status=route.infer_status and not route.strict and system.protocol in _OCPP16,
+        heartbeat_max=route.heartbeat_max,
+        wakes=bool(route.wake_url),
+        central_system=name,
     )
 
 
-def _filled(template: str, identity: str) -> str:
-    return template.replace("{identity}", identity)
-
-
 def _between(before: str, name: str, after: str) -> str | None:
-    """What stands in `name` between the two, which are casefolded. A casefolded text may be longer (ß), character for
-    character, up to three times."""
+    """Return the text in `name` between `before` and `after`, which are casefolded. Returns None without a match.
+
+    Casefolding can make a text longer (ß), at most three times, character for character.
+    """
     starts = range(len(before) // 3, min(len(before), len(name)) + 1)
     ends = range(len(after) // 3, min(len(after), len(name)) + 1)
     start = next((start for start in starts if name[:start].casefold() == before), None)
@@ -211,12 +315,16 @@ def _quirks(route: Quirks) -> Quirks:
     return Quirks(**{name: getattr(route, name) for name in Quirks.__struct_fields__})
 
 
-def _route(route: Any) -> Route:
-    return Route(
+def _route(route: Any) -> RouteRule:
+    return RouteRule(
         charge_point=route.charge_point,
         central_system=route.central_system,
         strict=route.tolerance == "strict",
         emulate_trigger=route.emulate_trigger,
+        infer_status=route.infer_status,
         listed_only=route.accept == "listed",
         central_system_identity=route.central_system_identity,
+        heartbeat_max=route.heartbeat_max,
+        command_timeout=route.command_timeout,
+        wake_url=route.wake_url,
     )

@@ -1,16 +1,16 @@
-"""What the configuration asks of who wants in: the Rule of a Charge Point, and that of a Central System that POSTs."""
+"""Build Rules from the configuration: for a Charge Point, and for a Central System that POSTs commands."""
 
 from __future__ import annotations
 
-from bridge import identity as identities
 from bridge.access import passwords
 from bridge.access.passwords import Expected
 from bridge.access.rules import Asks, Rule
 from bridge.config import CentralSystem, ChargePoint, Route, Secret
+from bridge.ocpp import identity as identities
 
 
 def rule_of(identity: str, own: ChargePoint, route: Route) -> Rule:
-    """A Charge Point's one way in."""
+    """Return the Rule of a Charge Point, with the only authentication that it may use."""
     asks: Asks = "none"
     if route.authentication != "auto":
         asks = route.authentication
@@ -28,11 +28,14 @@ def rule_of(identity: str, own: ChargePoint, route: Route) -> Rule:
 
 
 def rules_of_central_system(name: str, system: CentralSystem) -> tuple[Rule, ...]:
-    """What a Central System that sends commands over SOAP has to show, all of it. Whatever user Basic has will do."""
+    """Return the Rules of a Central System that sends commands over SOAP, all of which apply.
+
+    The user of HTTP Basic does not matter.
+    """
     identity = f"central system {name}"
     rules = []
     if system.networks:
-        rules.append(Rule(identity=identity, asks="network", networks=system.networks))
+        rules.append(Rule(identity=identity, asks="network", networks=system.networks, any_user=True))
     if system.password is not None:
         expected = _expected(system.password)
         rules.append(Rule(identity=identity, asks="basic", passwords=expected, any_user=True))

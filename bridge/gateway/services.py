@@ -1,4 +1,4 @@
-"""The services that are spoken, from their WSDLs: those that we serve, and the clients of those that others do."""
+"""Create the SOAP services and clients from the WSDLs."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from bridge.config import Settings
 from bridge.dialects.versions import DIALECTS
 from bridge.errors import Complaint, ConfigurationError
 from bridge.gateway import limits
-from bridge.gateway.doorplates import CENTRAL_SYSTEM_SERVICE, CHARGE_POINT_SERVICE
+from bridge.gateway.public_addresses import CENTRAL_SYSTEM_SERVICE, CHARGE_POINT_SERVICE
 from bridge.gateway.sessions import Clients, mint
-from bridge.ocpps.client import SoapClient
+from bridge.net.soap_client import SoapClient
 from bridge.ocpps.service import SoapService
 from bridge.ocpps.wsdl import Service, default_folder, folder_name, load
 
@@ -18,7 +18,13 @@ Services = dict[str, Service]
 
 
 def clients_of(settings: Settings, central_system: Services, charge_point: Services) -> Clients:
-    """Who POSTs, by what is spoken."""
+    """Return the SOAP clients.
+
+    Args:
+        settings: The configuration.
+        central_system: The CentralSystemService of each version.
+        charge_point: The ChargePointService of each version.
+    """
     soap, public_url = settings.soap[0], settings.soap[0].public_url.rstrip("/")
 
     def client(service: Service, version: str, sent_from: str) -> SoapClient:
@@ -37,18 +43,21 @@ def clients_of(settings: Settings, central_system: Services, charge_point: Servi
         },
         central_system={
             protocol: client(central_system[version], version, CHARGE_POINT_SERVICE)
-            for protocol, version in (("ocpp1.6s", "1.6"), ("ocpp1.5s", "1.5"))
+            for protocol, version in (("ocpp1.6s", "1.6"), ("ocpp1.5s", "1.5"), ("ocpp1.2s", "1.2"))
         },
     )
 
 
 def served(services: Services) -> dict[str, SoapService]:
-    """Each ready to answer."""
+    """Return the SOAP service of each version."""
     return {version: SoapService(service, mint, DIALECTS[version]) for version, service in services.items()}
 
 
 def load_services(configured: str) -> tuple[Services, Services]:
-    """CentralSystemService and ChargePointService of every version, from the folder that is configured, or ours."""
+    """Return the CentralSystemService and the ChargePointService of each version.
+
+    `configured` is a folder with WSDLs, "" for the bridge's own.
+    """
     folders = {version: _wsdl_folder(configured, version) for version in DIALECTS}
     central_system = {version: load(folder / "CentralSystemService.wsdl") for version, folder in folders.items()}
     charge_point = {version: load(folder / "ChargePointService.wsdl") for version, folder in folders.items()}
@@ -56,8 +65,14 @@ def load_services(configured: str) -> tuple[Services, Services]:
 
 
 def _wsdl_folder(configured: str, version: str) -> Path:
-    """The folder of one version's WSDLs: the official ones where the operator put them, in `ocpp16` and the like or,
-    for 1.6, in the folder itself; ours for what is not there. Raises ConfigurationError if no 1.6 is there."""
+    """Return the folder with the WSDLs of one version.
+
+    In the configured folder, official WSDLs may be in a folder `ocpp16` and the like or, for 1.6, in the folder itself.
+    The bridge's own WSDLs are used for other versions that the configured folder lacks.
+
+    Raises:
+        ConfigurationError: The configured folder lacks 1.6.
+    """
     name = folder_name(version)
     ours = default_folder() / name
     if not configured:

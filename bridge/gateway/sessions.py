@@ -1,54 +1,74 @@
-"""The session table: one Conductor per Charge Point, made when it is first heard of, for whichever leg it needs."""
+"""The session table: one SessionRunner per Charge Point.
+
+A SessionRunner is created when the bridge first needs one for the Charge Point, by SOAP or by JSON.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from functools import partial
+from typing import Protocol
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from bridge.core import addresses
-from bridge.core.addresses import Callback, Network, Refusal
-from bridge.core.links import Side
+from bridge.core.addresses import CallbackTarget, Learning
+from bridge.core.callback import CallbackAddress
+from bridge.core.destinations import Destinations
+from bridge.core.links import SessionTerms, Side
+from bridge.core.memory import ChargePointRecords, SessionMemory
+from bridge.core.policies import PolicyTable
 from bridge.core.session import Session
+from bridge.core.transactions import SILENT, KnownTransaction
 from bridge.errors import Unavailable, Why
 from bridge.gateway.authorization_key import AuthorizationKeys
-from bridge.gateway.conductor import Conductor, Traffic
-from bridge.gateway.keeping import Keeping
+from bridge.gateway.former_sessions import FormerRunner, FormerSessions
+from bridge.gateway.health import SessionCounts
 from bridge.gateway.limits import frame_bounds
+from bridge.gateway.persistence import Persistence
 from bridge.gateway.placement import Placement
-from bridge.gateway.ways import REPLACED, Address, DialledWay, PostedWay, WebSocketWay
-from bridge.observing import Observer
+from bridge.gateway.session_runner import CallLimits, RunnerParts, SessionRunner
+from bridge.gateway.transports import (
+    NORMAL,
+    REPLACED,
+    DialledTransport,
+    LatePosts,
+    SoapTransport,
+    WebSocketTransport,
+)
+from bridge.net.json_channel import ChannelTerms
+from bridge.net.soap_client import SoapClient
+from bridge.net.tasks import Tasks
+from bridge.net.websocket import WebSocketConnection
 from bridge.ocpp.actions import Party
-from bridge.ocpp.manners import Boot
+from bridge.ocpp.device_profile import Boot
 from bridge.ocpp.messages import BootNotificationRequest
-from bridge.ocppj.bounds import Bounded
-from bridge.ocppj.link import Terms as LinkTerms
-from bridge.ocpps.client import SoapClient
+from bridge.ocpp.rpc import Answer
+from bridge.ocpp.wire import Wires
 from bridge.ocpps.envelope import Addressing
 from bridge.store.records import ChargePointRecord
-from bridge.tasks import Tasks
+from bridge.watching.audience import Audience
+from bridge.watching.facts import CallbackChanged, ChargePointRemoved
 
 CHARGE_POINT, CENTRAL_SYSTEM = Party.CHARGE_POINT, Party.CENTRAL_SYSTEM
 _SOAP_CHARGE_POINT = Side(dialable=False, carries_answers=False, narrow_ids=True)
-# How many handshakes with one Central System are under way at once.
+# The most handshakes with one Central System at the same time.
 _HANDSHAKES = 32
-_NOT_HEARD = "it has not said yet where it can be called back (wsa:From)"
+# The most Charge Points that are examined to find one that may be removed. It takes about a millisecond.
+_LOOKED_AT = 1000
 
 
 def mint() -> str:
-    """A UniqueId: 36 characters, all that OCPP-J 1.6 section 4.1.4 allows. A UUID of version 4, made without the detour
-    over its octets: every message needs three."""
+    """Return a new UniqueId of 36 characters, the most that OCPP-J 1.6 section 4.1.4 allows.
+
+    It is a UUID of version 4. Its text is made directly, without a `uuid.UUID`, because every message needs three
+    UniqueIds.
+    """
     bits = f"{random.getrandbits(128):032x}"
     return f"{bits[:8]}-{bits[8:12]}-4{bits[13:16]}-a{bits[17:20]}-{bits[20:]}"
-
-
-def _replaces(learnt: Callback, known: Address) -> bool:
-    """A guess takes the place of a guess only: of a Charge Point that has another IP address than before."""
-    if known.fixed:
-        return False
-    return not learnt.guessed or known.to is None or known.to.guessed
 
 
 def _said(boot: BootNotificationRequest) -> Boot:
@@ -56,241 +76,453 @@ def _said(boot: BootNotificationRequest) -> Boot:
 
 
 class Clients(Struct, frozen=True, kw_only=True):
-    """Who POSTs: to Charge Points by the OCPP version that they speak, and to Central Systems by their protocol."""
+    """The SOAP clients.
+
+    Attributes:
+        charge_point: The clients that POST to Charge Points, by the OCPP version of the Charge Point.
+        central_system: The clients that POST to Central Systems, by the protocol of the Central System.
+    """
 
     charge_point: Mapping[str, SoapClient]
     central_system: Mapping[str, SoapClient]
 
     def all(self) -> tuple[SoapClient, ...]:
-        """Each of them."""
+        """Return all clients."""
         return (*self.charge_point.values(), *self.central_system.values())
 
 
+class Callbacks(Protocol):
+    """The operator's rules for the callback addresses of Charge Points."""
+
+    def learning(self, name: str, peer: str) -> Learning:
+        """Return how to learn a callback address from the IP address `peer` at the listener `name`."""
+
+    def limited(self, callback: CallbackTarget) -> CallbackTarget:
+        """Return `callback`, which was learnt before, restricted to what the operator admits now."""
+
+    def destinations(self, callback: CallbackTarget) -> Destinations:
+        """Return the IP addresses to which a connection to `callback` may lead, once its host is resolved."""
+
+
+def _anywhere(callback: CallbackTarget) -> Destinations:
+    """Return the destinations of a Central System, whose address the operator configured."""
+    return Destinations(networks=callback.networks)
+
+
 class Sessions:
-    """The table. Identities are matched case-insensitively, and kept as they were first written. `networks` says where
-    callback addresses may lead that were learnt before, now."""
+    """The table of SessionRunners. Identities are matched case-insensitively and kept as they were first written.
+
+    Args:
+        clients: The SOAP clients.
+        tasks: Owns the tasks of the Sessions.
+        traffic: The limits on Calls in progress, which all SessionRunners share.
+        persistence: The records of the Charge Points.
+        audience: Receives the facts.
+        keys: The passwords of Charge Points and towards Central Systems.
+        callbacks: Restricts callback addresses, those that were learnt before included, to what the operator admits
+            now.
+        reply: Answers the SOAP request with a key.
+        wake: Requests `wake_url` for an identity.
+        is_listed: Returns whether the configuration names the Charge Point.
+        placed_at: Returns the Placement of an identity at a Central System by name; None if that is not configured.
+        drain_for: Seconds for which a Central System that a Charge Point was moved away from keeps its transactions.
+        given_up: Called with an identity, a Central System and its transactions that have not ended there in time.
+        policies: The policies of new Sessions. Assign the attribute to replace them.
+    """
 
     def __init__(
         self,
         clients: Clients,
         tasks: Tasks,
-        traffic: Traffic,
-        keeping: Keeping,
-        observer: Observer,
+        traffic: CallLimits,
+        persistence: Persistence,
+        audience: Audience,
         keys: AuthorizationKeys,
-        networks: Callable[[], tuple[Network, ...]],
+        callbacks: Callbacks,
+        reply: Callable[[str, Answer], None],
+        wake: Callable[[str, str], None],
+        is_listed: Callable[[str], bool],
+        *,
+        placed_at: Callable[[str, str], Placement | None],
+        drain_for: float,
+        given_up: Callable[[str, str, Sequence[KnownTransaction]], None],
+        policies: PolicyTable,
     ) -> None:
+        self.policies = policies
+        self._placed_at = placed_at
+        self._drain_for = drain_for
+        self._given_up = given_up
+        self._reply = reply
+        self._wake = wake
+        self._is_listed = is_listed
         self._clients = clients
-        self._networks = networks
+        self._callbacks = callbacks
         self._tasks = tasks
         self._traffic = traffic
-        self._keeping = keeping
-        self._observer = observer
+        self._persistence = persistence
+        self._audience = audience
         self._keys = keys
-        self._table: dict[str, Conductor] = {}
-        self._by_name: dict[str, Conductor] = {}
+        self._table: dict[str, SessionRunner] = {}
+        self.counts = SessionCounts()
+        # The records of Charge Points that were moved and have no Session at their new Central System yet.
+        self._left: dict[str, ChargePointRecords] = {}
+        self._by_name: dict[str, SessionRunner] = {}
         self._gates: dict[str, asyncio.Semaphore] = {}
+        self.late_posts = LatePosts()
 
-    def __iter__(self) -> Iterator[Conductor]:
+    def __iter__(self) -> Iterator[SessionRunner]:
         return iter(self._table.values())
 
     def __len__(self) -> int:
         return len(self._table)
 
-    def get(self, identity: str) -> Conductor | None:
-        """The Charge Point's Conductor, if it has one."""
+    def get(self, identity: str) -> SessionRunner | None:
+        """Return the SessionRunner of the Charge Point, or None."""
         return self._table.get(identity.casefold())
 
+    def is_new(self, placement: Placement) -> bool:
+        """Return whether the Charge Point is not listed and is not known yet. Anybody can invent such an identity."""
+        identity = placement.identity
+        return not placement.listed and self.get(identity) is None and self._persistence.record_of(identity) is None
+
     def check_room(self, placement: Placement) -> None:
-        """Raises Unavailable for one more stranger than there may be: identities cost nothing to invent."""
+        """Make room for a new Charge Point if the limit is reached.
+
+        The Charge Point that was heard of longest ago is removed, among those that are not listed, that no operator has
+        moved and whose BootNotification no Central System has accepted.
+
+        Raises:
+            Unavailable: No Charge Point may be removed.
+        """
         most = placement.limits.charge_points
-        if len(self._table) >= most and not placement.listed and self.get(placement.identity) is None:
-            raise Unavailable(f"{most} Charge Points are known already (limits.charge_points)", why=Why.BUSY)
+        if max(len(self._table), self._persistence.count) < most or not self.is_new(placement):
+            return
+        while max(len(self._table), self._persistence.count) >= most:
+            if not self._remove_stranger(_LOOKED_AT):
+                raise Unavailable(f"{most} Charge Points are known already (limits.charge_points)", why=Why.BUSY)
+
+    def trim(self, most: int) -> None:
+        """Remove Charge Points from the store until at most `most` are left, before any message is served.
+
+        Only the Charge Points that `check_room` may remove are removed.
+        """
+        while self._persistence.count > most and self._remove_stranger(self._persistence.count):
+            pass
+
+    def _remove_stranger(self, among: int) -> bool:
+        identity = self._persistence.stranger(self._is_listed, among)
+        if identity is None:
+            return False
+        self.remove(identity, "too many Charge Points are known (limits.charge_points)")
+        return True
+
+    def remove(self, identity: str, reason: str) -> Future[bool]:
+        """Disconnect a Charge Point and delete all that is known of it. Its next message makes it known again.
+
+        Calls in flight end on their present route.
+
+        Returns: A future that is done when the store is. It is True if the disk has the change.
+        """
+        runner = self.get(identity)
+        if runner is not None:
+            self.forget(runner)
+            runner.disconnect(reason)
+            self._tasks.spawn(runner.retire(), name=f"retiring {runner.identity}")
+        self._left.pop(identity.casefold(), None)
+        self._audience.see(ChargePointRemoved(identity))
+        return self._persistence.remove(identity)
 
     def spelling(self, identity: str) -> str:
-        """The identity as it was first written, before the last start too."""
-        record = self._keeping.record_of(identity)
+        """Return the identity as it was first written, also before the last restart."""
+        record = self._persistence.record_of(identity)
         return identity if record is None else record.identity
 
-    def named_by_soap(self, name: str) -> Conductor | None:
-        """The one that its Central System, which speaks SOAP, calls `name`."""
+    def named_by_soap(self, name: str) -> SessionRunner | None:
+        """Return the SessionRunner of the Charge Point that a SOAP Central System calls `name`, or None."""
         return self._by_name.get(name.casefold())
 
-    def forget(self, conductor: Conductor) -> None:
-        """It has moved away: the next message makes a new one."""
-        self._table.pop(conductor.identity.casefold(), None)
-        self._by_name.pop(conductor.placement.name.casefold(), None)
+    def forget(self, runner: SessionRunner) -> None:
+        """Remove `runner` from the table, because its Charge Point has moved.
 
-    def soap(self, placement: Placement, version: str) -> Conductor:
-        """For a SOAP Charge Point that speaks OCPP `version`: the one it has, or a new one."""
+        The next message creates a new SessionRunner.
+        """
+        self._table.pop(runner.identity.casefold(), None)
+        self._left[runner.identity.casefold()] = runner.session.records
+        self.counts.end(runner)
+        self._by_name.pop(runner.placement.name.casefold(), None)
+
+    def soap(self, placement: Placement, version: str) -> SessionRunner:
+        """Return the SessionRunner of a SOAP Charge Point that speaks OCPP `version`, a new one if it has none."""
         known = self.get(placement.identity)
-        if known is not None and isinstance(known.ways.get(CHARGE_POINT), PostedWay):
+        if known is not None and not known.charge_point.speaks_json:
             return known
-        conductor = self._new(placement, _SOAP_CHARGE_POINT)
+        runner = self._new(placement, _SOAP_CHARGE_POINT)
         pinned = placement.pinned
-        learnt = self._keeping.callback_of(placement.identity, self._networks())
-        address = Address(to=pinned or learnt, why_not=_NOT_HEARD, fixed=pinned is not None)
-        conductor.ways[CHARGE_POINT] = self._posted(
-            conductor, CHARGE_POINT, address, self._clients.charge_point[version], placement.identity
+        kept = self._persistence.callback_of(placement.identity)
+        learnt = None if kept is None else self._callbacks.limited(kept)
+        runner.charge_point.callback = callback = CallbackAddress(pinned or learnt, version, fixed=pinned is not None)
+        runner.transports[CHARGE_POINT] = self._posted(
+            runner, CHARGE_POINT, callback, self._clients.charge_point, placement.identity
         )
-        if address.to is None:
-            conductor.no_way(CHARGE_POINT, _NOT_HEARD)
+        if callback.to is None:
+            runner.no_way(CHARGE_POINT, callback.why_not)
         else:
-            conductor.link_up(CHARGE_POINT)
-        return conductor
+            runner.link_up(CHARGE_POINT)
+        self.counts.update(runner)
+        return runner
 
-    def json(self, placement: Placement) -> Conductor:
-        """For a JSON Charge Point: the one it has, or a new one. It is not connected yet."""
+    def json(self, placement: Placement) -> SessionRunner:
+        """Return the SessionRunner of a JSON Charge Point, a new one if it has none.
+
+        Its WebSocket is not connected yet.
+        """
         known = self.get(placement.identity)
-        if known is not None and not isinstance(known.ways.get(CHARGE_POINT), PostedWay):
+        if known is not None and known.charge_point.speaks_json:
             return known
-        return self._new(placement, WebSocketWay.side)
+        return self._new(placement, WebSocketTransport.side)
 
-    def _new(self, placement: Placement, side: Side) -> Conductor:
+    def open_transactions(self, identity: str) -> int:
+        """Return the number of open transactions of a Charge Point, whether or not it has a Session."""
+        runner, at = self.get(identity), asyncio.get_running_loop().time()
+        if runner is not None:
+            return runner.session.open_transactions(at)
+        left = self._left.get(identity.casefold())
+        if left is not None:
+            return left.open_transactions(at)
+        known = self._persistence.record_of(identity)
+        if known is None or self._persistence.silent_for(known) > SILENT:
+            return 0
+        return ChargePointRecords(self._persistence.memory_of(identity, ""), "").open_transactions(at)
+
+    def open_by_central_system(self, names: Iterable[str]) -> dict[str, int]:
+        """Return the number of open transactions of Charge Points with a Session, by Central System.
+
+        Args:
+            names: The names of the Central Systems.
+        """
+        at, found = asyncio.get_running_loop().time(), dict.fromkeys(names, 0)
+        for runner in self:
+            for row in runner.session.transactions.open(at):
+                if row.central_system in found:
+                    found[row.central_system] += 1
+        return found
+
+    def _new(self, placement: Placement, side: Side) -> SessionRunner:
         relays = side.carries_answers and placement.speaks_json
-        central_side = WebSocketWay.side if relays else (DialledWay if placement.speaks_json else PostedWay).side
-        memory = self._keeping.memory_of(placement.identity)
-        session = Session(
-            {CHARGE_POINT: side, CENTRAL_SYSTEM: central_side},
-            placement.terms,
+        central_side = (
+            WebSocketTransport.side if relays else (DialledTransport if placement.speaks_json else SoapTransport).side
+        )
+        memory = self._persistence.memory_of(placement.identity, placement.central_system)
+        folded = placement.identity.casefold()
+        known = self.get(placement.identity)
+        records = self._left.pop(folded, None) if known is None else known.session.records
+        session = self._session({CHARGE_POINT: side, CENTRAL_SYSTEM: central_side}, placement.terms, memory, records)
+        runner = SessionRunner(*self._parts(placement, session))
+        session.transactions.move(placement.central_system)
+        runner.elsewhere = elsewhere = FormerSessions(runner, self._begin_former)
+        if (former := self.get(placement.identity)) is not None:  # the Charge Point has changed its transport
+            self.counts.end(former)
+            self._tasks.spawn(former.retire(), name=f"retiring {former.identity}")
+        if memory.boot is not None:
+            runner.met(_said(memory.boot))
+        self._table[placement.identity.casefold()] = runner
+        if not placement.speaks_json:
+            self._by_name[placement.name.casefold()] = runner
+        if not relays:
+            self._add_central_system(runner)
+        self.counts.begin(runner)
+        runner.on_standing = partial(self.counts.update, runner)
+        loop = asyncio.get_running_loop()
+        loop.call_soon(elsewhere.resume, loop.time())  # when the Charge Point's transport is there
+        return runner
+
+    def _session(
+        self,
+        sides: dict[Party, Side],
+        terms: SessionTerms,
+        memory: SessionMemory,
+        records: ChargePointRecords | None,
+    ) -> Session:
+        return Session(
+            sides,
+            terms,
             mint=mint,
             chance=random.random,
             memory=memory,
+            records=records,
+            wires=Wires if self._audience.records else lambda: None,
         )
-        conductor = Conductor(placement, session, self._traffic, self._keeping, self._observer)
-        if (former := self.get(placement.identity)) is not None:  # it spoke SOAP before and JSON now, or the reverse
-            self._tasks.spawn(former.retire(), name=f"retiring {former.identity}")
-        if memory.boot is not None:
-            conductor.met(_said(memory.boot))
-        self._table[placement.identity.casefold()] = conductor
-        if not placement.speaks_json:
-            self._by_name[placement.name.casefold()] = conductor
-        if not relays:
-            self._add_central_system(conductor)
-        return conductor
 
-    def _add_central_system(self, conductor: Conductor) -> None:
-        placement = conductor.placement
+    def _parts(self, placement: Placement, session: Session) -> RunnerParts:
+        return placement, session, self._traffic, self._persistence, self._audience, self._wake, self.policies
+
+    def _begin_former(self, present: SessionRunner, central_system: str) -> FormerRunner | None:
+        """Return a FormerRunner for a Central System that the Charge Point was moved away from."""
+        placement = self._placed_at(present.identity, central_system)
+        if placement is None:
+            return None
+        near = Side(dialable=False, carries_answers=False, narrow_ids=present.session.sides[CHARGE_POINT].narrow_ids)
+        far = (DialledTransport if placement.speaks_json else SoapTransport).side
+        terms = structs.replace(placement.terms, emulate_trigger=False, infer_status=False, wakes=False, former=True)
+        memory = self._persistence.memory_of(present.identity, central_system)
+        memory.introduce = False  # it knows the Charge Point, which must not seem to have started anew
+        session = self._session({CHARGE_POINT: near, CENTRAL_SYSTEM: far}, terms, memory, present.session.records)
+        runner = FormerRunner(
+            self._parts(placement, session), present, self._tasks, mint, self._drain_for, self._former_ended
+        )
+        runner.charge_point.shown = present.charge_point.shown
+        if not placement.speaks_json:
+            self._by_name.setdefault(placement.name.casefold(), runner)
+        self._add_central_system(runner)
+        return runner
+
+    def _former_ended(self, former: FormerRunner, given_up: Sequence[KnownTransaction]) -> None:
+        name = former.placement.name.casefold()
+        if self._by_name.get(name) is former:
+            del self._by_name[name]
+        self._given_up(former.identity, former.placement.central_system, given_up)
+
+    def _add_central_system(self, runner: SessionRunner) -> None:
+        placement = runner.placement
         if placement.speaks_json:
             gate = self._gates.setdefault(placement.central_system, asyncio.Semaphore(_HANDSHAKES))
-            conductor.ways[CENTRAL_SYSTEM] = DialledWay(
-                lambda: self._keys.target(placement),
-                conductor,
+            runner.transports[CENTRAL_SYSTEM] = DialledTransport(
+                lambda: self._keys.target(placement, runner.charge_point.shown),
+                runner,
                 strict=placement.strict,
+                html_escaped=placement.system.html_escaped,
                 tasks=self._tasks,
                 gate=gate,
-                manners=conductor.manners,
+                profile=runner.profile,
                 denied=lambda: self._keys.denied(placement),
             )
             return
-        address = Address(to=addresses.pinned(placement.system.url), fixed=True)
-        soap = self._clients.central_system[placement.system.protocol]
-        conductor.ways[CENTRAL_SYSTEM] = self._posted(conductor, CENTRAL_SYSTEM, address, soap, placement.name)
-        conductor.link_up(CENTRAL_SYSTEM)
+        client = self._clients.central_system[placement.system.protocol]
+        address = CallbackAddress(addresses.pinned(placement.url), client.version, fixed=True)
+        clients = {client.version: client}
+        runner.transports[CENTRAL_SYSTEM] = self._posted(runner, CENTRAL_SYSTEM, address, clients, placement.name)
+        runner.link_up(CENTRAL_SYSTEM)
 
     def _posted(
-        self, conductor: Conductor, party: Party, address: Address, soap: SoapClient, identity: str
-    ) -> PostedWay:
-        return PostedWay(
+        self,
+        runner: SessionRunner,
+        party: Party,
+        callback: CallbackAddress,
+        clients: Mapping[str, SoapClient],
+        identity: str,
+    ) -> SoapTransport:
+        return SoapTransport(
             party,
-            address,
-            conductor,
+            callback,
+            runner,
             identity=identity,
-            strict=conductor.placement.strict,
-            soap=soap,
+            strict=runner.placement.strict,
+            clients=clients,
             tasks=self._tasks,
-            manners=conductor.manners if party is CHARGE_POINT else conductor.towards_central_system,
-            tls=conductor.placement.callback_tls if party is CHARGE_POINT else conductor.placement.tls,
+            late=self.late_posts,
+            reply=self._reply,
+            profile=runner.profile if party is CHARGE_POINT else runner.towards_central_system,
+            tls=runner.placement.callback_tls if party is CHARGE_POINT else runner.placement.tls,
+            destinations=self._callbacks.destinations if party is CHARGE_POINT else _anywhere,
+            fields=tuple if party is CHARGE_POINT else partial(self._fields, runner),
         )
 
-    def spoke(self, conductor: Conductor, version: str, sent_to: str) -> None:
-        """In which OCPP version the Charge Point's latest message was written, and to which address of ours: it is
-        called back in the same, and from there."""
-        way = conductor.ways[CHARGE_POINT]
-        assert isinstance(way, PostedWay)
-        soap = self._clients.charge_point[version]
-        if way.sent_from == sent_to and way.soap is soap:
+    def _fields(self, runner: SessionRunner) -> tuple[tuple[str, str], ...]:
+        return self._keys.fields(runner.placement, runner.charge_point.shown)
+
+    def spoke(self, runner: SessionRunner, version: str, sent_to: str) -> None:
+        """Take the OCPP version of the Charge Point's latest message, and the bridge's address to which it was sent.
+
+        Commands to the Charge Point use the same version and give the same address as their sender.
+        """
+        callback = runner.charge_point.callback
+        assert callback is not None
+        if callback.sent_to == sent_to and callback.version == version:
             return
-        way.soap, way.sent_from = soap, sent_to
-        self._keeping.heard(conductor.identity, "soap", version)
+        callback.version, callback.sent_to = version, sent_to
+        self._persistence.heard(runner.identity, "soap", version)
 
-    def learn(
-        self,
-        conductor: Conductor,
-        addressing: Addressing,
-        peer: str,
-        listener: str,
-        networks: Callable[[str], tuple[Network, ...]],
-    ) -> None:
-        """Where the Charge Point's latest message says that it can be called back; `networks` are those of a
-        listener. It says the same again and again."""
-        way = conductor.ways[CHARGE_POINT]
-        assert isinstance(way, PostedWay)
-        said = (addressing.sent_from, addressing.reply_to, peer, listener)
-        if said != way.said:
-            way.said = said
-            learnt = addresses.learn(addressing.sent_from, addressing.reply_to, peer, networks(listener))
-            self._learnt(conductor, way, learnt)
-        if way.address.to is not None:
-            conductor.link_up(CHARGE_POINT)
+    def learn(self, runner: SessionRunner, addressing: Addressing, peer: str, listener: str) -> None:
+        """Learn the callback address from the Charge Point's latest message, which came through `listener`.
 
-    def _learnt(self, conductor: Conductor, way: PostedWay, learnt: Callback | Refusal | None) -> None:
-        if isinstance(learnt, Refusal):
-            reason = f"its callback address was not accepted: {learnt.reason}"
-            if not way.address.fixed and way.address.to is None and way.address.why_not != reason:
-                way.address = Address(to=None, why_not=reason)
-                conductor.callback_refused(learnt.reason)
-                conductor.no_way(CHARGE_POINT, reason)
-        elif learnt is not None and _replaces(learnt, way.address):
-            changed = way.address.to != learnt
-            way.address = Address(to=learnt)
-            if changed:
-                self._keeping.heard(conductor.placement.identity, "soap", callback=learnt)
+        Most messages repeat the same address, which is then not examined again.
+        """
+        callback = runner.charge_point.callback
+        assert callback is not None
+        if callback.is_new(addressing.sent_from, addressing.reply_to, peer, listener):
+            change = callback.learn(self._callbacks.learning(listener, peer))
+            if change.refused:
+                runner.callback_refused(change.refused)
+                runner.no_way(CHARGE_POINT, callback.why_not)
+            if change.before and callback.to is not None:
+                self._audience.see(CallbackChanged(runner.identity, change.before, callback.to.url, peer))
+            if change.learnt is not None:
+                self._persistence.heard(runner.placement.identity, "soap", callback=change.learnt)
+        if callback.to is not None:
+            runner.link_up(CHARGE_POINT)
 
     def limit_callbacks(self) -> None:
-        """The operator may admit fewer callback addresses by now: it holds for those that are known, too."""
-        for conductor in self:
-            way = conductor.ways.get(CHARGE_POINT)
-            if not isinstance(way, PostedWay):
-                continue
-            way.said = None  # what it says again may be admitted now
-            if way.address.to is not None and not way.address.fixed:
-                way.address = Address(to=way.address.to.limited(self._networks()))
+        """Apply the operator's present rules for callback addresses to the addresses that are known already."""
+        for runner in self:
+            if (callback := runner.charge_point.callback) is not None:
+                callback.limit(None if callback.to is None else self._callbacks.limited(callback.to))
 
-    async def connect(self, conductor: Conductor, near: Bounded, far: Bounded | None) -> None:
-        """A JSON Charge Point's WebSocket, and its Central System's where that is one, for as long as it lasts."""
-        strict = conductor.placement.strict
+    async def connect(self, runner: SessionRunner, near: WebSocketConnection, far: WebSocketConnection | None) -> None:
+        """Carry the traffic of a JSON Charge Point's WebSocket until the WebSocket ends.
+
+        Args:
+            runner: The SessionRunner of the Charge Point.
+            near: The WebSocket of the Charge Point.
+            far: The WebSocket of its Central System, None for a Central System that speaks SOAP.
+        """
+        strict = runner.placement.strict
         relay = far is not None
-        bounds = frame_bounds(conductor.placement.limits)
-        terms = LinkTerms(
+        bounds = frame_bounds(runner.placement.limits)
+        terms = ChannelTerms(
             peer=CHARGE_POINT,
             strict=strict,
             relay=relay,
-            manners=conductor.manners,
-            booted=conductor.met,
-            tap=conductor.tap(CHARGE_POINT),
+            profile=runner.profile,
+            booted=runner.met,
+            records=runner.records,
             bounds=bounds,
-            pace=conductor.pace.take,
+            pace=runner.pace.take,
         )
-        near_way = WebSocketWay(near, CHARGE_POINT, conductor, terms)
-        if CHARGE_POINT in conductor.ways:
-            conductor.replace(REPLACED, "replaced by a newer connection of the same Charge Point")
+        near_way = WebSocketTransport(near, CHARGE_POINT, runner, terms)
+        if CHARGE_POINT in runner.transports:
+            runner.replace(REPLACED, "replaced by a newer connection of the same Charge Point")
         if far is not None:
-            far_terms = LinkTerms(peer=CENTRAL_SYSTEM, relay=True, tap=conductor.tap(CENTRAL_SYSTEM), bounds=bounds)
-            far_way = WebSocketWay(far, CENTRAL_SYSTEM, conductor, far_terms)
-            conductor.ways[CENTRAL_SYSTEM] = far_way
-            self._tasks.spawn(far_way.run(), name=f"central system of {conductor.identity}")
-            conductor.link_up(CENTRAL_SYSTEM)
-        conductor.ways[CHARGE_POINT] = near_way
-        conductor.link_up(CHARGE_POINT)
-        self._keeping.heard(conductor.placement.identity, "json")
+            far_terms = ChannelTerms(
+                peer=CENTRAL_SYSTEM,
+                relay=True,
+                html_escaped=runner.placement.system.html_escaped,
+                records=runner.records,
+                bounds=bounds,
+            )
+            far_way = WebSocketTransport(far, CENTRAL_SYSTEM, runner, far_terms)
+            runner.transports[CENTRAL_SYSTEM] = far_way
+            self._tasks.spawn(far_way.run(), name=f"central system of {runner.identity}")
+            runner.link_up(CENTRAL_SYSTEM)
+        runner.transports[CHARGE_POINT] = near_way
+        runner.link_up(CHARGE_POINT)
+        self._persistence.heard(runner.placement.identity, "json")
+        runner.alive()
+        near.on_control = runner.alive
         await near_way.run()
+        near.on_control = None  # breaks the reference cycle, which would wait for the garbage collector
 
-    def hang_up(self, connection: Bounded) -> None:
-        """A connection that was made for nothing."""
-        self._tasks.spawn(connection.close(), name="hanging up")
+    def hang_up(self, connection: WebSocketConnection) -> None:
+        """Close a connection that is not needed."""
+        connection.close(NORMAL, "")
 
-    def resume(self, placement: Placement, record: ChargePointRecord, ago: float) -> None:
-        """A SOAP Charge Point that was heard of `ago` seconds before the bridge was started again."""
-        conductor = self.soap(placement, record.version if record.version in self._clients.charge_point else "1.6")
-        conductor.resume(asyncio.get_running_loop().time() - ago)
+    def resume(self, placement: Placement, record: ChargePointRecord, ago: float, *, at_once: bool = False) -> None:
+        """Continue the Session of a SOAP Charge Point after a restart of the bridge, or after the Charge Point moved.
+
+        Args:
+            placement: Its Central System and settings now.
+            record: The stored record of the Charge Point.
+            ago: Seconds since its last message.
+            at_once: True dials its Central System without a pause.
+        """
+        runner = self.soap(placement, record.version if record.version in self._clients.charge_point else "1.6")
+        runner.resume(asyncio.get_running_loop().time() - ago, at_once=at_once)

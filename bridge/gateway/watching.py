@@ -1,21 +1,46 @@
-"""Those who watch the traffic and need a start of their own."""
+"""Create the watchers that must be started."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 from bridge.config import Settings, Tracing
-from bridge.gateway.vitals import Places
-from bridge.observing import Observer
+from bridge.gateway.health import SpokenProtocols
+from bridge.gateway.sessions import mint
+from bridge.outgoing_events import Outbox
+from bridge.outgoing_events.derivation import EventMaker
 from bridge.recorder import Recorder
-from bridge.spans import Spans, open_spans
+from bridge.watching.spans import Spans, open_spans
 
 
-def spans_of(tracing: Tracing, places: Places) -> list[Spans]:
-    """None or one. Raises ConfigurationError if what makes them is not installed."""
+def spans_of(tracing: Tracing, places: SpokenProtocols) -> list[Spans]:
+    """Return the watcher that exports spans, or none if tracing is off.
+
+    Raises:
+        ConfigurationError: The package that exports spans is not installed.
+    """
     return [open_spans(tracing.endpoint, tracing.service_name, places)] if tracing.endpoint else []
 
 
-def recorder_of(settings: Settings) -> tuple[Recorder, list[Observer]]:
-    """The recorder, and who is to be told of the traffic for it: nobody, if nothing is to be recorded."""
+def outbox_of(settings: Settings, central_system_of: Callable[[str], str]) -> Outbox:
+    """Return the watcher that sends events to other systems. It has no receivers yet.
+
+    Args:
+        settings: The configuration.
+        central_system_of: Returns the name of a Charge Point's Central System, "" without a Session.
+    """
+    maker = EventMaker(
+        clock=time.time,
+        mint=mint,
+        central_system_of=central_system_of,
+        mask_id_tags=settings.recorder.mask_id_tags,
+    )
+    return Outbox(settings.store.url, maker)
+
+
+def recorder_of(settings: Settings) -> tuple[Recorder, list[Recorder]]:
+    """Return the recorder, and the watchers for it: none if recording is off."""
     asked = settings.recorder
     recorder = Recorder(
         settings.store.url,

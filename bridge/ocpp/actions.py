@@ -1,4 +1,4 @@
-"""The 28 actions of OCPP 1.6: one record each. Who may send what, and what it carries, is written here only."""
+"""The 28 actions of OCPP 1.6, with the parties that may send each action and its PDUs. Written here only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bridge.ocpp.messages import Request, Response
 
 
 class Party(StrEnum):
-    """Who sends a Call. The values are those of the metrics' label `from`."""
+    """A party that sends Calls. The values are those of the label `from` of the metrics."""
 
     CHARGE_POINT = "charge_point"
     CENTRAL_SYSTEM = "central_system"
@@ -33,7 +33,15 @@ class Profile(StrEnum):
 
 
 class Action(Struct, frozen=True, kw_only=True):
-    """One action: its name (case-sensitive, OCPP-J 1.6 section 4.2.1), its two PDUs, who may send it, its profile."""
+    """An action of OCPP 1.6.
+
+    Attributes:
+        name: The name, which is case-sensitive (OCPP-J 1.6 section 4.2.1).
+        request: The record of the request PDU.
+        response: The record of the response PDU.
+        senders: The parties that may send the action.
+        profile: The feature profile.
+    """
 
     name: str
     request: type[Request]
@@ -74,7 +82,7 @@ _FROM_CENTRAL_SYSTEM = {
     Profile.REMOTE_TRIGGER: ("TriggerMessage",),
 }
 
-# The messages of the security white paper (section 1.4) exist in JSON only: known, but not to a SOAP peer (rule 30).
+# The messages of the security white paper (section 1.4) exist only in JSON. A SOAP peer does not know them (rule 30).
 SECURITY_EXTENSIONS = frozenset(
     {
         "CertificateSigned",
@@ -91,7 +99,7 @@ SECURITY_EXTENSIONS = frozenset(
     }
 )
 
-# OCPP 1.6 edition 2, section 3.7: what a Charge Point must queue while offline, and deliver in order (rule 65).
+# OCPP 1.6 edition 2, section 3.7: a Charge Point queues these messages while offline and sends them in order (rule 65).
 TRANSACTION_RELATED = frozenset({"StartTransaction", "StopTransaction", "MeterValues"})
 
 

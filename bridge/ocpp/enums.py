@@ -1,6 +1,6 @@
-"""The enumerations of OCPP 1.6 (edition 2, section 7), each value spelled as on both wires.
+"""The enumerations of OCPP 1.6 (edition 2, section 7). Each value has the spelling of both wires.
 
-The order is that of the WSDLs. A test holds every one of them to the WSDL and to the official JSON schema.
+The order is that of the WSDLs. A test compares each enumeration with the WSDL and with the official JSON schema.
 """
 
 from enum import StrEnum
@@ -267,10 +267,9 @@ class UnitOfMeasure(StrEnum):
     V = "V"
     K = "K"
     Percent = "Percent"
-    # JSON only: the misspelling that the official schema also takes (OCPP-J errata 2.1), and one that the `ocpp`
-    # package adds. `JSON_ONLY_UNITS` says what becomes of them towards SOAP.
+    # Only in JSON: the misspelling that the official schema accepts too (OCPP-J errata 2.1). `JSON_ONLY_UNITS` has the
+    # spelling for SOAP.
     Celcius = "Celcius"
-    Hertz = "Hertz"
 
 
 class UnlockStatus(StrEnum):
@@ -296,8 +295,5 @@ class ValueFormat(StrEnum):
     SignedData = "SignedData"
 
 
-# What a unit that only JSON knows becomes towards SOAP: the same unit in the WSDL's spelling, or nothing (rule 60).
-JSON_ONLY_UNITS: dict[UnitOfMeasure, UnitOfMeasure | None] = {
-    UnitOfMeasure.Celcius: UnitOfMeasure.Celsius,
-    UnitOfMeasure.Hertz: None,
-}
+# The spelling in the WSDL of each unit that only JSON has (rule 60).
+JSON_ONLY_UNITS: dict[UnitOfMeasure, UnitOfMeasure] = {UnitOfMeasure.Celcius: UnitOfMeasure.Celsius}

@@ -1,7 +1,7 @@
 """The 56 PDUs of OCPP 1.6 (edition 2, section 6): a request and a response for each of the 28 actions.
 
-Written once. Both codecs, the tests' generators and the console's forms are derived from these records. Fields stand
-in the WSDL's order; tests hold each record to the WSDL and to the official JSON schema.
+Both codecs, the generators of the tests and the forms of the console are derived from these records. The fields have
+the order of the WSDL. Tests compare each record with the WSDL and with the official JSON schema.
 """
 
 from __future__ import annotations
@@ -57,11 +57,11 @@ from bridge.ocpp.types import (
 
 
 class Request(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """What a Call carries."""
+    """The payload of a Call."""
 
 
 class Response(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """What a CallResult carries."""
+    """The payload of a CallResult."""
 
 
 class AuthorizeRequest(Request, frozen=True, kw_only=True):

@@ -1,10 +1,11 @@
-"""What a record of the model looks like from outside, derived from it: names, order, lists, kinds of leaves.
+"""The structure of the model's records, derived from the records: names, order, lists, kinds of leaves.
 
-A Shape is what the tolerance rules walk, so that no rule names a message and no message names a rule.
+The rules of tolerance use Shapes, so that no rule names a message and no message names a rule.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
 from enum import StrEnum, auto
 from functools import cache
@@ -12,14 +13,16 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct, inspect
+from msgspec.structs import replace
 
-# In plain data: the text of an element that has attributes beside it, as the meter values of OCPP 1.5 have.
+# The key in plain data for the text of an element with attributes, such as the meter values of OCPP 1.5.
 TEXT = "#text"
+_ANY_LENGTH = 2**63  # characters
 
 
-# An idTag that is cut is another driver's.
+# A truncated idTag would identify another driver.
 _ID_TOKENS = frozenset({"idTag", "parentIdTag"})
-# A setting under a name that is cut is another setting, and one that is cut another value; so are a vendor's messages.
+# A truncated name would name another setting or message, and a truncated value would set another value.
 _NAMES = frozenset(
     {
         *(("ChangeConfigurationRequest", "key"), ("ChangeConfigurationRequest", "value")),
@@ -30,7 +33,7 @@ _NAMES = frozenset(
 
 
 class Kind(StrEnum):
-    """How a leaf is written."""
+    """The kind of a leaf's value."""
 
     TEXT = auto()
     LONG_TEXT = auto()  # text without a limit: opaque to OCPP (DataTransfer.data, sampledValue.value, location)
@@ -42,23 +45,36 @@ class Kind(StrEnum):
 
 
 class Field(Struct, frozen=True, kw_only=True):
-    """One field. Exactly one of `kind` (a leaf) and `shape` (a record) is given."""
+    """A field of a record. Exactly one of `kind` (a leaf) and `shape` (a record) is set."""
 
     name: str
     required: bool
     many: bool
     kind: Kind | None = None
     shape: Shape | None = None
-    spellings: dict[str, str] = {}  # of an enumeration: lower case -> as the specification writes it
-    limit: int | None = None  # of a text: the most characters
-    names: bool = False  # a text that names something: cut, it would name something else
+    spellings: dict[str, str] = {}  # for an enumeration: the value of the specification, by its lower case
+    limit: int | None = None  # for a text: the most characters
+    is_narrow: bool = False  # an integer of 32 bits
+    names: bool = False  # a text that is a name: a truncated name would stand for something else
+    # The texts that need no conversion: non-empty texts of at most `fits` characters, and the values of an enumeration.
+    fits: int = 0
+    words: frozenset[str] = frozenset()
 
 
 class Shape(Struct, frozen=True, kw_only=True):
-    """The fields of a record, in the WSDL's order."""
+    """The structure of a record.
+
+    Attributes:
+        name: The name of the record.
+        fields: The fields in the order of the WSDL, by name.
+        folded: The fields by their names in lower case.
+        required: The names of the required fields.
+    """
 
     name: str
     fields: dict[str, Field]
+    folded: dict[str, Field]
+    required: tuple[str, ...]
 
 
 _KINDS: dict[type[inspect.Type], Kind] = {
@@ -70,10 +86,28 @@ _KINDS: dict[type[inspect.Type], Kind] = {
 
 @cache
 def shape_of(record: type[Struct]) -> Shape:
-    """The Shape of one of the model's records."""
+    """Return the Shape of a record of the model."""
     info = inspect.type_info(record)
     assert isinstance(info, inspect.StructType)
-    return Shape(name=record.__name__, fields={field.encode_name: _field(record, field) for field in info.fields})
+    return shape_with(record.__name__, {field.encode_name: _field(record, field) for field in info.fields})
+
+
+def shape_with(name: str, fields: dict[str, Field]) -> Shape:
+    """Return the Shape of a record with the name `name` and the fields `fields`."""
+    return Shape(
+        name=name,
+        fields=fields,
+        folded={name.lower(): field for name, field in fields.items()},
+        required=tuple(name for name, field in fields.items() if field.required),
+    )
+
+
+def fields_within(shape: Shape) -> Iterator[Field]:
+    """Yield the fields of a record and of all records inside it."""
+    for field in shape.fields.values():
+        yield field
+        if field.shape is not None:
+            yield from fields_within(field.shape)
 
 
 def _field(record: type[Struct], field: inspect.Field) -> Field:
@@ -82,7 +116,11 @@ def _field(record: type[Struct], field: inspect.Field) -> Field:
     item = described.item_type if isinstance(described, inspect.VarTupleType) else described
     name = field.encode_name
     names = name in _ID_TOKENS or (record.__name__, name) in _NAMES
-    return Field(name=name, required=field.required, many=many, names=names, **_item(_bare(item)))
+    made = Field(name=name, required=field.required, many=many, names=names, **_item(_bare(item)))
+    if many:
+        return made
+    fits = made.limit or _ANY_LENGTH if made.kind in (Kind.TEXT, Kind.LONG_TEXT) else 0
+    return replace(made, fits=fits, words=frozenset(made.spellings.values()))
 
 
 def _item(item: inspect.Type) -> dict[str, Any]:
@@ -95,11 +133,13 @@ def _item(item: inspect.Type) -> dict[str, Any]:
             return {"kind": Kind.TIMESTAMP}
         case inspect.StrType(max_length=limit):
             return {"kind": Kind.LONG_TEXT if limit is None else Kind.TEXT, "limit": limit}
+        case inspect.IntType(le=int()):
+            return {"kind": Kind.INTEGER, "is_narrow": True}
     return {"kind": _KINDS[type(item)]}
 
 
 def _present(described: inspect.Type) -> inspect.Type:
-    """The type without the `| None` that says that the field may be absent."""
+    """Return the type without `| None`, which marks an optional field."""
     described = _bare(described)
     if isinstance(described, inspect.UnionType):
         described = next(part for part in described.types if not isinstance(part, inspect.NoneType))
@@ -111,7 +151,7 @@ def _bare(described: inspect.Type) -> inspect.Type:
 
 
 def plain(record: Struct) -> dict[str, Any]:
-    """A record as dicts, tuples, text, int, bool and Decimal: the form in which the codecs and dialects meet."""
+    """Return a record as dicts, tuples, text, int, bool and Decimal, the form that codecs and dialects share."""
     data = msgspec.to_builtins(record, builtin_types=(Decimal,))
     assert isinstance(data, dict)
     return data

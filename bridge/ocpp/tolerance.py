@@ -1,223 +1,466 @@
-"""Tolerant in: what real peers write differently from the specification, brought into the form that the model takes.
+"""Tolerance: convert messages of real peers, which deviate from the specification, to valid data of the model.
 
-One walk over plain data (dicts, lists, leaves) with a Shape beside it. XML brings all leaves as text, JSON brings them
-typed; each has its own reader per Kind of leaf. Whatever is lost or assumed on the way becomes a Loss. What cannot be
-forgiven is left as it is: `validation` then says what is wrong with it.
+The code walks once through plain data (dicts, lists, leaves) along a Shape, the same way for both wires. Each value
+that is dropped, altered or assumed is a Loss. An optional value at fault is dropped alone. A required value at fault
+drops the smallest optional part around it. Without such a part, the value stays, and `validation` reports the error.
+
+In a request of a Central System, absence has a meaning. So only unknown fields and empty values are dropped there. Any
+other fault refuses the request, and the Central System receives the error at once.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta, tzinfo
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from functools import cache, partial
+from typing import Any, TypeVar
 
 import msgspec
+from msgspec import Struct
 
-from bridge.ocpp.losses import Loss, Reason
-from bridge.ocpp.manners import PLAIN, Manners, Overlong
-from bridge.ocpp.shapes import Field, Kind, Shape
+from bridge.errors import ErrorCode, MessageError
+from bridge.ocpp.device_profile import PLAIN, DeviceProfile, Overlong, UnknownValues
+from bridge.ocpp.leaves import How, LeafFault, Unfit, read_leaf, source_of
+from bridge.ocpp.losses import FieldsLost, Loss, LossReason, filled
+from bridge.ocpp.messages import MeterValuesRequest
+from bridge.ocpp.readings import FACTORS, QUALIFIERS, Repeated, sixteen
+from bridge.ocpp.shapes import Field, Kind, Shape, shape_of
+from bridge.ocpp.types import SampledValue
+from bridge.ocpp.validation import record_of
 
-Lose = Callable[[Reason], None]
-Leaf = Callable[[Any, Field, Lose], Any]
-# Fields whose empty text means something: a configuration key that is set to nothing (quirk 26).
-_MEANINGFUL_WHEN_EMPTY = frozenset({("KeyValue", "value")})
-
-_DROPPED = object()
-
-_DATE_TIME = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]+)?([Zz]|[+-][0-9]{2}:?[0-9]{2})?\Z"
-)
-_INTEGER = re.compile(r"([+-]?[0-9]{1,40})(?:\.0*)?\Z")
-_DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?\Z")
-_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
-
-
-def mend(
-    data: Mapping[str, Any], shape: Shape, message: str, leaves: Mapping[Kind, Leaf], manners: Manners = PLAIN
-) -> Mended:
-    """`data` of the PDU `message` in the model's spelling, and the Losses. Raises nothing."""
-    losses: list[Loss] = []
-    return _Walk(message, leaves, losses, manners).record(data, shape, ""), tuple(losses)
-
-
+R = TypeVar("R", bound=Struct)
 Mended = tuple[dict[str, Any], tuple[Loss, ...]]
+
+# The fields in which an empty text has a meaning: a configuration key with an empty value (quirk 26).
+_MEANINGFUL_WHEN_EMPTY = frozenset({("KeyValue", "value")})
+# The requests in which an absent part has a larger effect than an empty one. Without the part, they delete a driver,
+# clear every profile or start without a limit. The Central System must have intended that.
+_ABSENCE_MATTERS = frozenset(
+    {
+        *("ClearChargingProfileRequest", "RemoteStartTransactionRequest"),
+        *("SendLocalListRequest", "SetChargingProfileRequest"),
+    }
+)
+# The lists that change their meaning without one of their items: each period lasts until the next begins (C 7.14).
+_WHOLE_LISTS = frozenset({"chargingSchedulePeriod"})
+# The value that replaces a value which OCPP 1.6 does not have, where the enumeration has such a value.
+_OTHERS = {
+    ("SampledValue", "context"): "Other",
+    ("StopTransactionRequest", "reason"): "Other",
+    ("StatusNotificationRequest", "errorCode"): "OtherError",
+}
+_VENDOR_CODE_LIMIT = 50
+# The qualifiers that change the meaning of a value. A context only gives the reason of the reading.
+_MEANING = tuple(name for name in QUALIFIERS if name != "context")
+_NEUTRAL = frozenset({"", "none", "null"})
+_METER_VALUES = frozenset({"MeterValue", "SampledValue"})
+_TEXTS = frozenset({Kind.TEXT, Kind.LONG_TEXT})
+_CONTAINERS = frozenset({dict, list, Repeated})
+# The error text for a Central System's request, for reasons other than a value that does not fit.
+_REFUSED: Mapping[LossReason | None, str] = {
+    LossReason.EMPTY_OPTIONAL: "empty; in this request it has to have a value, or to be left out",
+    LossReason.INCOMPLETE: "required, and missing",
+}
+
+
+class ToleranceReading(Struct, frozen=True, kw_only=True):
+    """The settings for reading a message.
+
+    Attributes:
+        typed: Values have types, as in JSON.
+        command: The message is a request of a Central System.
+        profile: The settings for the Charge Point.
+    """
+
+    typed: bool
+    command: bool = False
+    profile: DeviceProfile = PLAIN
+
+
+class Passed(str):
+    """A value outside its enumeration that is passed unchanged (`unknown_values = "pass"`)."""
+
+    __slots__ = ()
+
+
+_ABSENT = object()
+
+
+def mend(data: Mapping[str, Any], shape: Shape, message: str, reading: ToleranceReading) -> Mended:
+    """Convert `data` of the PDU `message` to valid data as far as possible. Returns the data and the Losses.
+
+    Args:
+        data: Plain data of the wire.
+        shape: The Shape of the PDU.
+        message: The name of the PDU.
+        reading: The settings for reading the message.
+
+    Raises:
+        MessageError: A part of a Central System's request would have to be dropped.
+    """
+    walk = _Walk(message, reading)
+    return walk.message(data, shape), walk.lose.losses.all()
+
+
+def accepted(mended: Mapping[str, Any], record: type[R]) -> R:
+    """Return the record that `mended` describes. Raises MessageError for invalid data.
+
+    A MeterValuesRequest may have no value; `nothing_left` detects that.
+    """
+    if record is MeterValuesRequest and mended.get("meterValue") == []:
+        whole = record_of({**mended, "meterValue": _ANY_READINGS}, record)
+        return msgspec.structs.replace(whole, meterValue=())
+    try:
+        return record_of(mended, record)
+    except MessageError:  # a Passed value may be the reason
+        words: list[tuple[list[str | int], Passed]] = []
+        clean = _without_passed(mended, shape_of(record), [], words)
+        if not words:
+            raise
+    made = record_of(clean, record)
+    for path, word in words:
+        _put(made, path, word)
+    return made
+
+
+_ANY_READINGS = [{"timestamp": "2000-01-01T00:00:00Z", "sampledValue": [{"value": ""}]}]
+
+
+def absence_matters(message: str) -> bool:
+    """Return True if an empty part of `message` must not be taken for an absent one."""
+    return message in _ABSENCE_MATTERS
+
+
+def nothing_left(payload: object) -> bool:
+    """Return True for a MeterValues without a value. The bridge answers it, because no peer accepts such a message."""
+    return isinstance(payload, MeterValuesRequest) and not payload.meterValue
+
+
+def _without_passed(data: Any, shape: Shape, path: list[str | int], words: list[tuple[list[str | int], Passed]]) -> Any:
+    """Return `data` with any valid value in place of each Passed value. The Passed values are appended to `words`."""
+    clean: dict[str, Any] = {}
+    for name, value in data.items():
+        field = shape.fields[name]
+        clean[name] = value
+        if isinstance(value, Passed):
+            words.append(([*path, name], value))
+            clean[name] = next(iter(field.spellings.values()))
+        elif field.shape is not None and isinstance(value, Mapping):
+            clean[name] = _without_passed(value, field.shape, [*path, name], words)
+        elif field.shape is not None and field.many and isinstance(value, list):
+            clean[name] = [
+                _without_passed(item, field.shape, [*path, name, at], words) if isinstance(item, Mapping) else item
+                for at, item in enumerate(value)
+            ]
+    return clean
+
+
+def _put(record: Any, path: list[str | int], word: str) -> None:
+    for step in path[:-1]:
+        record = record[step] if isinstance(step, int) else getattr(record, step)
+    msgspec.structs.force_setattr(record, str(path[-1]), str(word))
 
 
 class _Walk:
-    """One pass over one message."""
+    """The conversion of one message."""
 
-    def __init__(self, message: str, leaves: Mapping[Kind, Leaf], losses: list[Loss], manners: Manners) -> None:
+    def __init__(self, message: str, reading: ToleranceReading) -> None:
+        self.lose = FieldsLost(message)
+        self._losses, self._indexes = self.lose.losses, self.lose.indexes
         self._message = message
-        self._leaves = leaves
-        self._losses = losses
-        self._overlong = manners.overlong
-        self._zone = None if manners.assumed_zone is UTC else manners.assumed_zone
+        self._typed, self._command = reading.typed, reading.command
+        self._profile = reading.profile
+        self._how = How(
+            typed=reading.typed,
+            zone=reading.profile.assumed_zone,
+            day_alone=message.endswith("Response"),
+            exact=reading.command,
+        )
+        # True if the value in the place of meter values was not understood.
+        self._strange = False
+        # True if an enumeration value became Other or OtherError.
+        self._has_other = False
+        # True while a signed sampled value is read.
+        self._is_signed = False
 
-    def record(self, data: Mapping[str, Any], shape: Shape, path: str) -> dict[str, Any]:
-        mended: dict[str, Any] = {}
-        for name, value in data.items():
-            field = shape.fields.get(name)
-            if field is None:
-                self._lose(_at(path, name), Reason.UNKNOWN_FIELD)
-            elif value is None and not field.required:
-                pass  # OCPP knows no null: the field is absent, and nothing is lost (rule 64)
-            elif isinstance(value, str) and (not value or value.isspace()) and self._says_nothing(value, field, shape):
-                self._lose(_at(path, name), Reason.EMPTY_OPTIONAL)
-            elif field.many and isinstance(value, list | tuple):
-                mended[name] = [self._item(item, field, path, f"{name}[{at}]") for at, item in enumerate(value)]
-            elif (item := self._item(value, field, path, name)) is not _DROPPED:
-                mended[name] = item
+    def message(self, data: Mapping[str, Any], shape: Shape) -> dict[str, Any]:
+        """Return the converted message."""
+        mended, _ = self.record(sixteen(data, self._message, "1.6", self.lose), shape, "")
+        if self._message == "MeterValuesRequest" and not mended.get("meterValue"):
+            mended.pop("meterValue", None)
+            if not self._strange:
+                mended["meterValue"] = []
+                self.lose("meterValue", LossReason.NO_READINGS)
+        if self._message == "StartTransactionResponse":
+            self._assume_status(mended)
         return mended
 
-    def _says_nothing(self, blank: str, field: Field, shape: Shape) -> bool:
-        """Whether an optional element is there but says nothing (quirks 24 to 26). JSON says what it means."""
-        if field.required or field.many or self._leaves is not FROM_TEXT:
-            return False
-        is_text = field.kind in (Kind.TEXT, Kind.LONG_TEXT)
-        return not (is_text and blank) and (shape.name, field.name) not in _MEANINGFUL_WHEN_EMPTY
+    def record(self, data: Mapping[str, Any], shape: Shape, path: str) -> tuple[dict[str, Any], LeafFault | None]:
+        """Return what is left of a record, and the first fault in it that cannot be dropped alone, if any."""
+        mended: dict[str, Any] = {}
+        fault: LeafFault | None = None
+        is_sample = shape.name == "SampledValue"
+        self._is_signed = is_sample and _is_signed(data)
+        strange = False
+        fields, prefix = shape.fields, f"{path}." if path else ""
+        for name, value in data.items():
+            field = fields.get(name)
+            if type(value) is str and field is not None and (0 < len(value) <= field.fits or value in field.words):
+                mended[name] = value  # the text needs no conversion
+                continue
+            place = prefix + name
+            if field is None and shape.name in _METER_VALUES:
+                field = self._misnamed(name, data, shape, place)
+            if field is None:
+                strange = True
+                if type(value) in _CONTAINERS and value and not path:
+                    self._strange = True
+                if is_sample and fault is None and not self._is_signed and _misleads(name, value, data):
+                    fault = self._fault(LossReason.MISLEADING, place, value)
+                self.lose(place, LossReason.UNKNOWN_FIELD, len(value) if type(value) is Repeated else 1)
+                continue
+            found = self._field(value, field, shape, place)
+            if type(found) is LeafFault:
+                if field.required or (is_sample and not self._is_signed):
+                    fault = fault or found
+                    found = found.value
+                else:
+                    found = self._dropped(found)
+            if found is not _ABSENT:
+                mended[field.name] = found
+        if shape.name == "StatusNotificationRequest":
+            self._keep_error_code(data, mended)
+        for name in shape.required:
+            if name not in mended:
+                self._strange = self._strange or (strange and bool(path))
+                reason = LossReason.INCOMPLETE if data else LossReason.EMPTY_OPTIONAL
+                fault = fault or self._fault(reason, prefix + name, None)
+                break
+        if fault is not None:
+            fault = LeafFault(fault.reason, fault.path, fault.indexes, mended)
+        return mended, fault
 
-    def _item(self, value: Any, field: Field, path: str, name: str) -> Any:
+    def _misnamed(self, name: str, data: Mapping[str, Any], shape: Shape, place: str) -> Field | None:
+        """Return the field of a meter value that `name` stands for in other letter case, or None.
+
+        The field must be absent under its own name. Qualifiers matter, because they decide what a value means.
+        """
+        meant = shape.folded.get(name.lower())
+        if meant is None or meant.name in data:
+            return None
+        self.lose(place, LossReason.MISNAMED)
+        return meant
+
+    def _field(self, value: Any, field: Field, shape: Shape, place: str) -> Any:
+        """Return the value of the field, _ABSENT, or a LeafFault."""
+        if field.many:
+            return self._list(value, field, place)
+        mark = self._losses.mark()
+        if value is None and not self._typed and not self._minds_absence():
+            return _ABSENT  # xsi:nil means absent (soap-wire section 6)
+        if _is_empty(value, field) and not (value == "" and (shape.name, field.name) in _MEANINGFUL_WHEN_EMPTY):
+            return self._fault(LossReason.EMPTY_OPTIONAL, place, value) if field.required else self._empty(place)
+        if isinstance(value, list | tuple) and len(value) == 1 and field.kind not in _TEXTS:
+            value = value[0]
+            self.lose(place, LossReason.CONVERTED)
+        found = self._one(value, field, shape, place)
+        if type(found) is LeafFault and found.reason is not None:
+            self._losses.back_to(mark)
+        return found
+
+    def _list(self, value: Any, field: Field, place: str) -> Any:
+        items = [*value] if isinstance(value, list | tuple) else [value]
+        if not isinstance(value, list | tuple):
+            if _is_nothing(value):
+                items = []
+            else:
+                self.lose(place, LossReason.CONVERTED)
+        if not items:
+            if field.required:
+                return self._fault(LossReason.EMPTY_OPTIONAL, place, items)
+            # SOAP has no empty list beside an absent one. The SOAP encoder reports that Loss.
+            return items if value == [] and not self._minds_absence() else self._empty(place)
+        left: list[Any] = []
+        fault: LeafFault | None = None
+        where, indexes, is_text, may_drop = f"{place}[]", self._indexes, field.kind in _TEXTS, not self._is_whole(field)
+        again: dict[LossReason, int] = {}  # for items that are no records: the number after the first, by reason
+        indexes.append(0)
+        for at, item in enumerate(items):
+            indexes[-1] = at
+            if may_drop and field.shape is not None and (type(item) is not dict or not item):
+                reason = LossReason.EMPTY_OPTIONAL if _is_nothing(item) else LossReason.UNREADABLE
+                if reason in again:
+                    again[reason] += 1
+                else:
+                    again[reason] = 0
+                    self.lose(where, reason)
+                continue
+            mark = self._losses.mark()
+            if (item is None) if is_text else (not item if type(item) is dict else _is_nothing(item)):
+                found: Any = self._fault(LossReason.EMPTY_OPTIONAL, where, item)
+            else:
+                found = self._one(item, field, None, where)
+            if type(found) is LeafFault:
+                if may_drop:
+                    if found.reason is not None:
+                        self._losses.back_to(mark)
+                    found = self._dropped(found)
+                else:
+                    fault = fault or found
+                    found = found.value
+            if found is not _ABSENT:
+                left.append(found)
+        for reason, count in again.items():
+            self._strange = self._strange or reason is LossReason.UNREADABLE
+            if count:
+                self.lose(where, reason, count)
+        indexes.pop()
+        if fault is not None:
+            return LeafFault(fault.reason, fault.path, fault.indexes, left)
+        if left:
+            return left
+        return self._fault(None, place, left) if field.required else _ABSENT
+
+    def _one(self, value: Any, field: Field, shape: Shape | None, place: str) -> Any:
+        """Return one record or leaf. `shape` is that of the record around it, None for an item of a list."""
         if field.shape is not None:
-            return self.record(value, field.shape, _at(path, name)) if isinstance(value, Mapping) else value
-        if field.limit is not None and isinstance(value, str) and len(value) > field.limit:
-            return self._shortened(value, field, _at(path, name))
-        assert field.kind is not None
-        read = self._leaves.get(field.kind)
-        if read is None:
-            return value
-        if self._zone is not None and field.kind is Kind.TIMESTAMP:
-            value = self._zoned(value, self._zone, _at(path, name))
-        return read(value, field, lambda reason: self._lose(_at(path, name), reason))
+            if type(value) is not dict:
+                self._strange = True
+                return self._fault(LossReason.UNREADABLE, place, value)
+            mended, fault = self.record(value, field.shape, place)
+            return mended if fault is None else fault
+        found = read_leaf(value, field, self._how, partial(self.lose, place))
+        if type(found) is Unfit:
+            if field.kind is Kind.ENUMERATION:
+                return self._unknown(value, shape, field, place)
+            return self._fault(LossReason.UNREADABLE, place, found.value)
+        if field.limit is not None and len(found) > field.limit:
+            return self._shortened(found, field, shape, place)
+        return found
 
-    def _shortened(self, value: str, field: Field, path: str) -> Any:
-        """Rule 112a: over-long texts of real devices need a policy. What cannot be left out is cut."""
-        if field.names or self._overlong is Overlong.REFUSE:
+    def _unknown(self, value: Any, shape: Shape | None, field: Field, place: str) -> Any:
+        """Return the replacement of a value outside its enumeration, or a LeafFault."""
+        policy = self._profile.unknown_values
+        if self._command:
+            return self._fault(LossReason.UNKNOWN_VALUE, place, value)
+        if policy is UnknownValues.REFUSE:
             return value
-        if self._overlong is Overlong.DROP and not field.required and not field.many:
-            self._lose(path, Reason.OVERLONG)
-            return _DROPPED
-        self._lose(path, Reason.TRUNCATED)
+        other = None if shape is None or self._is_signed else _OTHERS.get((shape.name, field.name))
+        if policy is UnknownValues.PASS and isinstance(value, str) and (other is not None or not field.required):
+            return Passed(value)
+        if other is None:
+            return self._fault(LossReason.UNKNOWN_VALUE, place, value)
+        self._has_other = True
+        self.lose(place, LossReason.UNKNOWN_AS_OTHER)
+        return other
+
+    def _shortened(self, value: str, field: Field, shape: Shape | None, place: str) -> Any:
+        """Apply the policy for over-long texts (rule 112a). A text that cannot be left out is truncated."""
+        if self._profile.overlong is Overlong.ANY:
+            self.lose(place, LossReason.TRUNCATED)
+            return value[: field.limit]
+        if field.names:
+            # A truncated idTag would be another driver's. A vendor's message is useless without its name.
+            is_driver = field.name in ("idTag", "parentIdTag")
+            return self._fault(LossReason.UNREADABLE, place, value) if is_driver else value
+        if self._profile.overlong is Overlong.REFUSE:
+            return value
+        if self._profile.overlong is Overlong.DROP and not field.required and not field.many:
+            self.lose(place, LossReason.OVERLONG)
+            return _ABSENT
+        self.lose(place, LossReason.TRUNCATED)
         return value[: field.limit]
 
-    def _zoned(self, value: Any, zone: tzinfo, path: str) -> Any:
-        """A time stamp without a zone, with that of `zone` there and then."""
-        match = _DATE_TIME.match(value.strip()) if isinstance(value, str) else None
-        if match is None or match[4]:
-            return value
-        try:
-            there = datetime.fromisoformat(f"{match[1]}T{'00:00:00' if match[2].startswith('24') else match[2]}")
-            minutes = int((there.replace(tzinfo=zone).utcoffset() or timedelta()).total_seconds()) // 60
-        except (ValueError, OverflowError):
-            return value
-        self._lose(path, Reason.ASSUMED_ZONE)
-        return f"{match[0]}{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
+    def _keep_error_code(self, data: Mapping[str, Any], mended: dict[str, Any]) -> None:
+        """Put an errorCode that became OtherError into vendorErrorCode, if that field is absent."""
+        if self._has_other:
+            said = next((value for name, value in data.items() if name.lower() == "errorcode"), None)
+            if isinstance(said, int | Decimal):
+                said = source_of(said)
+            if isinstance(said, str) and "vendorErrorCode" not in mended:
+                mended["vendorErrorCode"] = said.strip()[:_VENDOR_CODE_LIMIT]
 
-    def _lose(self, path: str, reason: Reason) -> None:
-        self._losses.append(Loss(message=self._message, path=path, reason=reason))
+    def _assume_status(self, mended: dict[str, Any]) -> None:
+        """Set the status that C 6.46 requires. The Session replaces it by that of the last Authorize.conf, if known."""
+        info = mended.get("idTagInfo")
+        info = {} if _is_nothing(info) else info
+        if isinstance(info, dict) and _is_nothing(info.get("status")) and "transactionId" in mended:
+            mended["idTagInfo"] = {**info, "status": "Invalid"}
+            self.lose("idTagInfo.status", LossReason.ASSUMED_STATUS)
 
+    def _is_whole(self, field: Field) -> bool:
+        """Return True if no item of the list may be dropped."""
+        return self._command or field.name in _WHOLE_LISTS
 
-def _at(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
+    def _minds_absence(self) -> bool:
+        return self._command and absence_matters(self._message)
 
+    def _empty(self, place: str) -> Any:
+        if self._minds_absence():
+            where = filled(place, self._indexes)
+            raise MessageError(ErrorCode.PropertyConstraintViolation, _REFUSED[LossReason.EMPTY_OPTIONAL], where)
+        self.lose(place, LossReason.EMPTY_OPTIONAL)
+        return _ABSENT
 
-def _enumeration(value: Any, field: Field, lose: Lose) -> Any:
-    return field.spellings.get(value.strip().lower(), value) if isinstance(value, str) else value
+    def _dropped(self, fault: LeafFault) -> Any:
+        if self._command:
+            text = _REFUSED.get(fault.reason, "no value that this field can have")
+            raise MessageError(ErrorCode.PropertyConstraintViolation, text, filled(fault.path, fault.indexes))
+        if fault.reason is not None:
+            self._losses.add(self._message, fault.path, fault.reason, 1, fault.indexes)
+        return _ABSENT
 
-
-def _timestamp(value: Any, field: Field, lose: Lose) -> Any:
-    """The same point in time in UTC, every fraction digit kept. OCPP 1.6 edition 2, 3.14; rule 80 for the lenience."""
-    match = _DATE_TIME.match(value.strip()) if isinstance(value, str) else None
-    if match is None:
-        return value
-    date, time, fraction, zone = match.groups(default="")
-    if not zone:
-        lose(Reason.ASSUMED_ZONE)
-    if zone in ("", "Z", "z") and not time.startswith("24"):
-        return f"{date}T{time}{fraction}Z"
-    return _shifted(date, time, fraction, zone) or value
-
-
-def _shifted(date: str, time: str, fraction: str, zone: str) -> str | None:
-    """The time in UTC, or None if there is no such day or hour. XML Schema calls midnight's end 24:00:00, too."""
-    next_day = time == "24:00:00" and not fraction.strip(".0")
-    try:
-        moment = datetime.fromisoformat(f"{date}T{'00:00:00' if next_day else time}").replace(tzinfo=UTC)
-        moment += timedelta(days=next_day) - _offset(zone)
-    except (ValueError, OverflowError):
-        return None
-    return f"{moment:%Y-%m-%dT%H:%M:%S}".rjust(19, "0") + f"{fraction}Z"
+    def _fault(self, reason: LossReason | None, place: str, value: Any) -> LeafFault:
+        return LeafFault(reason, place, tuple(self._indexes), value)
 
 
-def _offset(zone: str) -> timedelta:
-    if zone in ("", "Z", "z"):
-        return timedelta()
-    hours, minutes = int(zone[1:3]), int(zone[-2:])
-    if hours > 23 or minutes > 59:  # RFC 3339 section 5.6
-        raise ValueError("there is no such zone")
-    offset = timedelta(hours=hours, minutes=minutes)
-    return -offset if zone[0] == "-" else offset
+def _is_nothing(value: Any) -> bool:
+    """Return True for a value that is empty in the place of a record or a list."""
+    return value is None or value in ({}, [], ()) or (isinstance(value, str) and not value.strip())
 
 
-def _one_digit(number: Decimal, lose: Lose) -> Decimal:
-    """OCPP-S: DecimalOne, rule 61. Rounded half to even, as the nearest value that both wires can carry."""
-    if abs(number) >= 10**12 or number == (rounded := round(number, 1)):
-        return number
-    lose(Reason.ROUNDED)
-    return rounded
+def _is_empty(value: Any, field: Field) -> bool:
+    """Return True for a field that is present but empty (quirks 24 to 26).
 
-
-def _decimal_of_text(value: Any, field: Field, lose: Lose) -> Any:
-    match = _DECIMAL.match(value.strip()) if isinstance(value, str) else None
-    return value if match is None else _one_digit(Decimal(match[0]), lose)
-
-
-def _integer_of_text(value: Any, field: Field, lose: Lose) -> Any:
-    match = _INTEGER.match(value.strip()) if isinstance(value, str) else None
-    return value if match is None else int(match[1])
-
-
-def _boolean_of_text(value: Any, field: Field, lose: Lose) -> Any:
-    return _BOOLEANS.get(value.strip().lower(), value) if isinstance(value, str) else value
-
-
-def _decimal_of_json(value: Any, field: Field, lose: Lose) -> Any:
-    if isinstance(value, str):  # "16.0"
-        return _decimal_of_text(value, field, lose)
-    return _one_digit(Decimal(value), lose) if type(value) in (int, Decimal) else value
-
-
-def _integer_of_json(value: Any, field: Field, lose: Lose) -> Any:
-    """300.0 is the integer 300 (the first official JSON schemas said number, OCPP-J errata 2.4 and 2.5)."""
-    if isinstance(value, Decimal) and abs(value) < 2**63 and value == value.to_integral_value():
-        return int(value)
-    return value
-
-
-def _text_of_json(value: Any, field: Field, lose: Lose) -> Any:
-    """Peers put numbers and objects where opaque text belongs; their source text is what SOAP can carry.
-
-    A null where a text is required says nothing, and is no text either.
+    White space is a text, but neither a number nor a time. A required text may be empty.
     """
-    if isinstance(value, str) or value is None:
-        return value
-    lose(Reason.NOT_TEXT)
-    return msgspec.json.Encoder(decimal_format="number").encode(value).decode()
+    if field.kind in _TEXTS and isinstance(value, str):
+        return not value and not field.required
+    return _is_nothing(value)
 
 
-# How leaves are read that come as text (XML), and those that come typed (JSON). Kinds not named stay as they are.
-FROM_TEXT: Mapping[Kind, Leaf] = {
-    Kind.ENUMERATION: _enumeration,
-    Kind.TIMESTAMP: _timestamp,
-    Kind.INTEGER: _integer_of_text,
-    Kind.DECIMAL: _decimal_of_text,
-    Kind.BOOLEAN: _boolean_of_text,
-}
-FROM_JSON: Mapping[Kind, Leaf] = {
-    Kind.ENUMERATION: _enumeration,
-    Kind.TIMESTAMP: _timestamp,
-    Kind.INTEGER: _integer_of_json,
-    Kind.DECIMAL: _decimal_of_json,
-    Kind.LONG_TEXT: _text_of_json,
-}
+def _is_signed(sample: Mapping[str, Any]) -> bool:
+    """Return True for a signed value, which holds its own qualifiers and is useless after a change."""
+    for name in sample:
+        if name.lower() == "format":
+            said = sample[name]
+            return isinstance(said, str) and said.strip().lower() == "signeddata"
+    return False
+
+
+def _misleads(name: str, value: Any, sample: Mapping[str, Any]) -> bool:
+    """Return True if an unknown part of a sampled value may change the meaning of the value.
+
+    Such a part is a valid value of an absent qualifier (`unti="W"`), or a factor.
+    """
+    if isinstance(value, Mapping):
+        return any(_misleads(inner, within, sample) for inner, within in value.items())
+    if isinstance(value, list | tuple):
+        return any(_misleads(name, item, sample) for item in value)
+    said, folded = str(value).strip().lower(), name.lower()
+    if folded in FACTORS:
+        # A multiplier is an exponent in OCPP 2 and a factor elsewhere. Neither changes the value with these numbers.
+        return said not in _NEUTRAL | ({"0"} if folded in ("multiplier", "exponent") else {"1"})
+    meant = _qualified_by().get(said)
+    return meant is not None and not meant <= {key.lower() for key in sample}
+
+
+@cache
+def _qualified_by() -> dict[str, frozenset[str]]:
+    """Return the names of the qualifiers that have each value, by the value in lower case."""
+    found: dict[str, set[str]] = {}
+    shape = shape_of(SampledValue)
+    for name in _MEANING:
+        for word in shape.fields[name].spellings:
+            found.setdefault(word, set()).add(name)
+    return {word: frozenset(names) for word, names in found.items()}

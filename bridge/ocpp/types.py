@@ -1,8 +1,8 @@
-"""What the messages are made of: scalars with their limits, and the records that messages share.
+"""The parts of messages: scalars with their limits, and the records that messages share.
 
-Fields stand in the order of the WSDL, because OCPP-S needs it (every type there is an xs:sequence, rule 58) and OCPP-J
-does not care; their names are those of both wires, so nothing converts between spellings. An object that exists is
-valid: lengths, ranges, enumerations, time stamps and the one fraction digit are checked when it is decoded.
+Fields have the order of the WSDL, because OCPP-S requires an order (every type there is an xs:sequence, rule 58) and
+OCPP-J does not. The names are those of both wires, so that no name is converted. An object that exists is valid:
+lengths, ranges, enumerations, times and the one fraction digit are checked when the object is decoded.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from bridge.ocpp.enums import (
 
 T = TypeVar("T")
 
-# OCPP 1.6 edition 2, 7.15 to 7.19 and 7.28 (IdToken). Lengths count characters, on both wires.
+# OCPP 1.6 edition 2, 7.15 to 7.19 and 7.28 (IdToken). A length is the number of characters, on both wires.
 String20 = Annotated[str, Meta(max_length=20)]
 String25 = Annotated[str, Meta(max_length=25)]
 String50 = Annotated[str, Meta(max_length=50)]
@@ -36,16 +36,16 @@ String255 = Annotated[str, Meta(max_length=255)]
 String500 = Annotated[str, Meta(max_length=500)]
 IdToken = Annotated[str, Meta(max_length=20)]
 
-# The WSDLs say xs:int, which is signed and 32 bits; JSON's integer has no bounds (rule 61).
+# The WSDLs have xs:int, a signed number of 32 bits. An integer of JSON has no limits (rule 61).
 Int = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
-# The one number that a Central System mints, and that some mint beyond 32 bits.
+# The only number that a Central System chooses. Some Central Systems choose numbers beyond 32 bits.
 TransactionId = int
 
 NonEmpty = Annotated[tuple[T, ...], Meta(min_length=1)]
 
-# A point in time in UTC with `Z`, and as many fraction digits as its sender wrote. The codecs bring other spellings
-# that their wire allows into this one (OCPP 1.6 edition 2, 3.14 and 3.15). Only days that exist: the last alternative
-# is 29 February of leap years.
+# A point in time in UTC with `Z`, with the fraction digits of its sender. The codecs convert other spellings that their
+# wire allows to this one (OCPP 1.6 edition 2, 3.14 and 3.15). The pattern matches only days that exist. Its last
+# alternative is 29 February of leap years.
 _DAY = (
     r"(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
     r"|02-(?:0[1-9]|1[0-9]|2[0-8]))"
@@ -54,12 +54,12 @@ _DAY = (
 _TIME = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]+)?"
 Timestamp = Annotated[str, Meta(pattern=rf"\A(?!0000){_DAY}T{_TIME}Z\Z")]
 
-# The WSDL's DecimalOne: at most one fraction digit; the schemas' multipleOf 0.1 (rule 61). `one_digit` checks it.
+# The WSDL's DecimalOne: at most one fraction digit; the schemas have multipleOf 0.1 (rule 61). `one_digit` checks it.
 DecimalOne = Decimal
 
 
 def one_digit(value: Decimal) -> None:
-    """Raise ValueError unless `value` is a multiple of 0.1 that a device could mean (below 10**12 either way)."""
+    """Raise ValueError unless `value` is a multiple of 0.1 between -10**12 and 10**12, as a device may send."""
     if not value.is_finite() or abs(value) >= 10**12:
         raise ValueError("Expected `decimal` of a size that a Charge Point knows")
     if value != round(value, 1):
@@ -67,11 +67,11 @@ def one_digit(value: Decimal) -> None:
 
 
 class Part(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """A record inside a message."""
+    """The base class of records inside a message."""
 
 
 class IdTagInfo(Part, frozen=True, kw_only=True):
-    """OCPP 1.6 edition 2, 7.27."""
+    """The authorization of an idTag (OCPP 1.6 edition 2, 7.27)."""
 
     status: AuthorizationStatus
     expiryDate: Timestamp | None = None
@@ -79,7 +79,7 @@ class IdTagInfo(Part, frozen=True, kw_only=True):
 
 
 class SampledValue(Part, frozen=True, kw_only=True):
-    """OCPP 1.6 edition 2, 7.43. An absent field means its default there; it is never filled in (rule 86)."""
+    """A measured value (OCPP 1.6 edition 2, 7.43). An absent field has its default, never filled in (rule 86)."""
 
     value: str
     context: ReadingContext | None = None
@@ -91,14 +91,14 @@ class SampledValue(Part, frozen=True, kw_only=True):
 
 
 class MeterValue(Part, frozen=True, kw_only=True):
-    """OCPP 1.6 edition 2, 7.33."""
+    """The sampled values of one point in time (OCPP 1.6 edition 2, 7.33)."""
 
     timestamp: Timestamp
     sampledValue: NonEmpty[SampledValue]
 
 
 class KeyValue(Part, frozen=True, kw_only=True):
-    """OCPP 1.6 edition 2, 7.29."""
+    """A configuration key and its value (OCPP 1.6 edition 2, 7.29)."""
 
     key: String50
     readonly: bool
@@ -106,14 +106,14 @@ class KeyValue(Part, frozen=True, kw_only=True):
 
 
 class AuthorizationData(Part, frozen=True, kw_only=True):
-    """OCPP 1.6 edition 2, 7.1. Without idTagInfo in a Differential update: delete the entry."""
+    """An entry of the local list (OCPP 1.6 edition 2, 7.1). Without idTagInfo, a Differential update deletes it."""
 
     idTag: IdToken
     idTagInfo: IdTagInfo | None = None
 
 
 class ChargingSchedulePeriod(Part, frozen=True, kw_only=True):
-    """OCPP 1.6 edition 2, 7.14. `limit` in A or W, by the schedule's chargingRateUnit."""
+    """A period of a charging schedule (OCPP 1.6 edition 2, 7.14). `limit` is in A or W, by chargingRateUnit."""
 
     startPeriod: Int
     limit: DecimalOne
@@ -124,7 +124,7 @@ class ChargingSchedulePeriod(Part, frozen=True, kw_only=True):
 
 
 class ChargingSchedule(Part, frozen=True, kw_only=True):
-    """OCPP 1.6 edition 2, 7.13. `duration` in seconds."""
+    """A charging schedule (OCPP 1.6 edition 2, 7.13). `duration` is in seconds."""
 
     duration: Int | None = None
     startSchedule: Timestamp | None = None
@@ -138,7 +138,7 @@ class ChargingSchedule(Part, frozen=True, kw_only=True):
 
 
 class ChargingProfile(Part, frozen=True, kw_only=True):
-    """OCPP 1.6 edition 2, 7.8."""
+    """A charging profile (OCPP 1.6 edition 2, 7.8)."""
 
     chargingProfileId: Int
     transactionId: TransactionId | None = None

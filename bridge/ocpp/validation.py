@@ -1,6 +1,6 @@
-"""Strict: JSON to plain data, and plain data to a record of the model, or the error that OCPP-J has for what is wrong.
+"""Convert JSON to plain data and plain data to a record of the model, strictly: every deviation is an error of OCPP-J.
 
-Bounded: what is decoded here can be compared, rounded and encoded again without an exception.
+The values are bounded, so that they can be compared, rounded and encoded again without an exception.
 """
 
 from __future__ import annotations
@@ -8,20 +8,20 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
-from itertools import chain
 from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from bridge.errors import ErrorCode, MessageError
+from bridge.ocpp.json_bounds import is_deeper
 from bridge.ocpp.losses import Loss
 
 R = TypeVar("R", bound=Struct)
 
 _PATH = re.compile(r"(?P<text>.*?)(?: - at `(?P<key>key in )?\$\.?(?P<path>[^`]*)`)?\Z", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(?P<name>\w+)`")
-# OCPP-J 1.6 table 7, in the words of msgspec. The first that fits decides.
+# The error codes of OCPP-J 1.6 table 7 for the error texts of msgspec. The first pattern that matches decides.
 _CODES: tuple[tuple[re.Pattern[str], ErrorCode], ...] = (
     (_MISSING, ErrorCode.ProtocolError),
     (re.compile(r"Object contains unknown field"), ErrorCode.FormationViolation),
@@ -30,13 +30,13 @@ _CODES: tuple[tuple[re.Pattern[str], ErrorCode], ...] = (
 )
 
 
-# Rule 114: numbers and nesting have bounds; those of libxml2 are a depth of 256. No OCPP message comes near them.
+# Rule 114: numbers and nesting have limits. libxml2 has a depth of 256. No OCPP message comes near these limits.
 _LARGEST_EXPONENT = 999
 _DEEPEST = 100
 
 
 def record_of(data: Mapping[str, Any], record: type[R]) -> R:
-    """The record that `data` describes; its decimals are Decimals. Raises MessageError with code, path and reason."""
+    """Return the record that `data` describes, with Decimals. Raises MessageError with code, path and reason."""
     try:
         return msgspec.convert(data, record, builtin_types=(Decimal,))
     except msgspec.ValidationError as error:
@@ -44,16 +44,15 @@ def record_of(data: Mapping[str, Any], record: type[R]) -> R:
 
 
 def json_value(source: bytes | str | msgspec.Raw) -> Any:
-    """Any JSON value, its numbers with the digits they were written with. Raises MessageError."""
+    """Return the JSON value in `source`. Numbers keep their digits. Raises MessageError."""
+    if is_deeper(bytes(source) if isinstance(source, msgspec.Raw) else source, _DEEPEST):
+        raise MessageError(ErrorCode.FormationViolation, f"JSON that is nested deeper than {_DEEPEST}")
     try:
-        value = _json.decode(source)
+        return _json.decode(source)
     except msgspec.ValidationError as error:
         raise message_error(error) from error
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise MessageError(ErrorCode.FormationViolation, f"not JSON: {error}") from error
-    if _is_deep(value):
-        raise MessageError(ErrorCode.FormationViolation, f"JSON that is nested deeper than {_DEEPEST}")
-    return value
 
 
 def _number(text: str) -> Decimal:
@@ -66,24 +65,11 @@ def _number(text: str) -> Decimal:
     return number
 
 
-def _is_deep(value: Any) -> bool:
-    level = [value]
-    for _ in range(_DEEPEST):
-        level = [*chain.from_iterable(map(_inside, level))]
-        if not level:
-            return False
-    return True
-
-
-def _inside(value: Any) -> list[Any]:
-    return [*value.values()] if isinstance(value, dict) else value if isinstance(value, list) else []
-
-
 _json = msgspec.json.Decoder(float_hook=_number)
 
 
 def message_error(error: msgspec.ValidationError) -> MessageError:
-    """msgspec's complaint as the error of OCPP-J 1.6 table 7."""
+    """Return msgspec's error as the error of OCPP-J 1.6 table 7."""
     match = _PATH.match(str(error))
     assert match is not None
     text, path = match["text"], match["path"] or ""
@@ -95,7 +81,7 @@ def message_error(error: msgspec.ValidationError) -> MessageError:
     return MessageError(code, text, path)
 
 
-def refuse_losses(losses: tuple[Loss, ...]) -> None:
-    """`tolerance = "strict"` refuses instead of losing. Raises MessageError for the first Loss, if there is one."""
+def refuse_losses(losses: tuple[Loss, ...], code: ErrorCode = ErrorCode.PropertyConstraintViolation) -> None:
+    """Raise MessageError for the first Loss, if any: `tolerance = "strict"` refuses a message with a Loss."""
     for loss in losses:
-        raise MessageError(ErrorCode.PropertyConstraintViolation, f"{loss.reason} (refused: strict)", loss.path)
+        raise MessageError(code, f"{loss.reason} (refused: strict)", loss.path)

@@ -1,37 +1,46 @@
-"""What went over a wire, byte for byte: for who records it. No decision is ever made of it."""
+"""The octets of a message as they were on a wire, for the recorder. No decision depends on them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from msgspec import Struct
 
+from bridge.ocpp.losses import Loss
+
 Transport = Literal["soap", "json"]
-Kind = Literal["call", "result", "error", "other"]
 
 
-class End(NamedTuple):
-    """Of which Charge Point, and which of the two ends of its way: `near` is its own, not the Central System's."""
+class Octets(Struct, frozen=True, array_like=True, gc=False):
+    """A message as it was on a wire: an envelope or a frame.
 
-    identity: str
-    near: bool
+    Attributes:
+        transport: The transport of the message.
+        at: The time when the message was received or sent, in unix seconds.
+        data: The octets that were received or sent.
+    """
+
+    transport: Transport
+    at: float
+    data: bytes
 
 
-SEEN = 0
-"""What a Sighting begins with, so that it can be told from other notes."""
-Sighting = tuple[int, End, float, bool, Transport, Kind, str, str | None, bytes]
-"""SEEN and `end`; when, by the Tap's `clock`; whether the bridge received it; how it came, and what it is; the UniqueId
-of the hop, "" where none could be read; the Action, if the bridge received a frame that says it; and the bytes, a
-frame or an envelope. It is no more than a tuple: up to four are made for an exchange."""
+class Wires(Struct, gc=False):
+    """The octets of one Call on both wires.
 
+    The Call holds this record, and each transport adds the octets that it sends. The answer to a SOAP request may be
+    written after the Call has ended.
 
-class Tap(Struct, frozen=True):
-    """Who is told of all bytes to and from one `end`, in their order, but for what one JSON party says to the other:
-    such messages hold the frames that they came in, and what is sent on differs by its name alone. To `tell` costs next
-    to nothing; of what nothing else will be observed, `settle` says so."""
+    Attributes:
+        received: The request that the bridge received.
+        sent: The request that the bridge sent.
+        answer_received: The answer that the bridge received.
+        answer_sent: The answer that the bridge sent.
+        losses: The Losses of writing the request and the answer.
+    """
 
-    end: End
-    clock: Callable[[], float]
-    tell: Callable[[Sighting], object]
-    settle: Callable[[], object]
+    received: Octets | None = None
+    sent: Octets | None = None
+    answer_received: Octets | None = None
+    answer_sent: Octets | None = None
+    losses: tuple[Loss, ...] = ()

@@ -1,1 +1,1 @@
-"""OCPP-J: JSON over WebSocket. The codec is pure; the transports around it only move text. Knows nothing of SOAP."""
+"""OCPP-J: frames to Calls and answers, and back. No module here does I/O or uses SOAP."""

@@ -1,7 +1,7 @@
 """OCPP-J frames: text to Call, CallResult, CallError and back (OCPP-J 1.6 section 4.2). Pure.
 
-A frame is read in two steps, because an answer does not say which action it answers: `read_frame` gives its envelope,
-`decode_call` or `decode_result` its payload.
+A frame is read in two steps, because an answer does not name the action that it answers: `read_frame` reads the frame,
+`decode_call` or `decode_result` the payload.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from bridge.errors import ErrorCode, MessageError, Why
-from bridge.limits.depth import is_deeper
 from bridge.ocpp.actions import ACTIONS, SECURITY_EXTENSIONS, Action, Party
-from bridge.ocpp.losses import Loss, Reason
-from bridge.ocpp.manners import BOOT_FIELDS, PLAIN, Boot, Manners
-from bridge.ocpp.messages import MeterValuesRequest, StopTransactionRequest
+from bridge.ocpp.device_profile import BOOT_FIELDS, PLAIN, Boot, DeviceProfile, for_soap
+from bridge.ocpp.json_bounds import has_more_members, is_deeper
+from bridge.ocpp.losses import Loss, Losses, LossReason, merged
+from bridge.ocpp.messages import BootNotificationResponse, MeterValuesRequest, Request, StopTransactionRequest
 from bridge.ocpp.rpc import UNOPENED, Answer, Call, CallError, CallResult, Unanswered
-from bridge.ocpp.shapes import plain, shape_of
-from bridge.ocpp.tolerance import FROM_JSON, mend
-from bridge.ocpp.validation import json_value, message_error, record_of
+from bridge.ocpp.shapes import Kind, fields_within, plain, shape_of
+from bridge.ocpp.tolerance import ToleranceReading, absence_matters, accepted, mend
+from bridge.ocpp.validation import json_value, message_error, record_of, refuse_losses
+from bridge.ocpp.wire import Wires
 
 P = TypeVar("P", bound=Struct)
 
@@ -33,14 +34,18 @@ MAX_UNIQUE_ID = 36
 
 # The deepest message of OCPP 1.6 has ten levels.
 _DEPTH = 32
+_MEMBERS = 20_000
 
 _CALL, _CALL_RESULT, _CALL_ERROR = 2, 3, 4
 _SALVAGED_ID = re.compile(r'\s*\[\s*2\s*,\s*"([^"\\]{1,36})"')
+# A frame that was meant to be an answer, and the UniqueId in it, if that can be read.
+_BROKEN_ANSWER = re.compile(r'\s*\[\s*[,\s]*[34]\b\s*(?:,\s*"([^"\\]{1,36})")?')
 _encoder = msgspec.json.Encoder(decimal_format="number")
-# Where temperatures stand, and how their unit is spelled.
+# The field with the temperatures, for each request that has one, and the spellings of their unit.
 _READINGS: dict[type[Any], str] = {MeterValuesRequest: "meterValue", StopTransactionRequest: "transactionData"}
 _TEMPERATURES = frozenset({"Celsius", "Celcius"})
 _sorted = msgspec.json.Encoder(decimal_format="number", order="sorted")
+_LISTS = (b"[]", b"[ ", b"[\n", b"[\r", b"[\t")
 _raw_list = msgspec.json.Decoder(list[Raw])
 _UniqueId = Annotated[str, Meta(min_length=1, max_length=MAX_UNIQUE_ID)]
 
@@ -61,7 +66,7 @@ class ResultFrame(Struct, frozen=True, array_like=True, tag=_CALL_RESULT, forbid
 
 
 class ErrorFrame(Struct, frozen=True):
-    """`[4, unique_id, code, description, details]`, tolerant of what peers put there."""
+    """`[4, unique_id, code, description, details]`, read with tolerance for the deviations of peers."""
 
     error: CallError
 
@@ -71,26 +76,38 @@ class ErrorFrame(Struct, frozen=True):
 
 
 class IgnoredFrame(Struct, frozen=True):
-    """OCPP-J 1.6 section 4.1.3: an unknown message type SHALL be ignored."""
+    """A frame of an unknown message type. OCPP-J 1.6 section 4.1.3: it SHALL be ignored."""
 
     reason: str
 
 
 Frame = CallFrame | ResultFrame | ErrorFrame | IgnoredFrame
-# A frame that is just as OCPP-J 1.6 section 4.2 has it, as nearly all are.
+# Decodes frames that follow OCPP-J 1.6 section 4.2 exactly, as nearly all do.
 _exact: msgspec.json.Decoder[CallFrame | ResultFrame] = msgspec.json.Decoder(CallFrame | ResultFrame)
 
 
 class FrameError(MessageError):
-    """Not a frame. `unique_id` is the Call's, where it could be made out, so that its sender can be answered."""
+    """The text is not a frame. `unique_id` is that of a Call, if it could be read, so that the Call can be answered."""
 
     def __init__(self, description: str, unique_id: str | None, *, why: Why = Why.MALFORMED) -> None:
         super().__init__(ErrorCode.FormationViolation, description, why=why)
         self.unique_id = unique_id
 
 
-def read_frame(text: str | bytes, depth: int = _DEPTH) -> Frame:
-    """The frame in `text`, its payload still raw; nested `depth` deep at most. Raises FrameError."""
+def read_frame(text: str | bytes, depth: int = _DEPTH, members: int = _MEMBERS) -> Frame:
+    """Return the frame in `text`, with its payload still raw.
+
+    Args:
+        text: The content of one WebSocket message.
+        depth: The deepest nesting of objects and lists.
+        members: The most members and items of objects and lists in total.
+
+    Raises:
+        FrameError: If the text is not a frame, or exceeds a limit.
+    """
+    if len(text) > members and has_more_members(text, members):  # each member takes at least one character
+        description = f"more than {members} members of objects and lists (limits.json_members)"
+        raise FrameError(description, _salvage(text), why=Why.TOO_LARGE)
     if is_deeper(text, depth):
         description = f"more than {depth} objects and lists lie within each other (limits.json_depth)"
         raise FrameError(description, _salvage(text), why=Why.TOO_DEEP)
@@ -116,14 +133,23 @@ def _read_tolerantly(text: str | bytes) -> Frame:
 
 
 def _salvage(text: str | bytes) -> str | None:
-    """The UniqueId of a Call that is broken further on."""
+    """Return the UniqueId of a Call that is broken after its UniqueId, None if it cannot be read."""
     head = text[:200].decode("utf-8", "replace") if isinstance(text, bytes) else text[:200]
     match = _SALVAGED_ID.match(head)
     return match[1] if match else None
 
 
+def answered_by(data: bytes) -> str | None:
+    """Return the UniqueId of the Call that a broken frame was meant to answer.
+
+    Returns: "" if the UniqueId cannot be read, None if the frame was not meant to be an answer.
+    """
+    match = _BROKEN_ANSWER.match(data[:200].decode("utf-8", "replace"))
+    return None if match is None else match[1] or ""
+
+
 def _value(raw: Raw) -> Any:
-    """Any JSON value, its numbers with the digits they were written with; None for what cannot be read."""
+    """Return any JSON value, with the written digits of its numbers; None if it cannot be read."""
     try:
         return json_value(raw)
     except MessageError:
@@ -131,7 +157,7 @@ def _value(raw: Raw) -> Any:
 
 
 def _unique_id(parts: list[Raw]) -> str:
-    """OCPP-J 1.6 section 4.1.4. Raises FrameError for what cannot name a Call; numbers are taken as their digits."""
+    """Return the UniqueId (OCPP-J 1.6 section 4.1.4), a number as its digits. Raises FrameError if there is none."""
     unique_id = _value(parts[1]) if len(parts) > 1 else None
     if isinstance(unique_id, int | Decimal) and not isinstance(unique_id, bool):
         unique_id = bytes(parts[1]).decode().strip()
@@ -142,7 +168,7 @@ def _unique_id(parts: list[Raw]) -> str:
 
 def _read_call(parts: list[Raw]) -> CallFrame:
     unique_id = _unique_id(parts)
-    # OCPP-J 1.6 section 4.2.3: a CALLERROR says so when "the unique id is too long".
+    # OCPP-J 1.6 section 4.2.3: a CALLERROR is the answer when "the unique id is too long".
     if len(unique_id) > MAX_UNIQUE_ID:
         raise FrameError(f"the UniqueId has more than {MAX_UNIQUE_ID} characters", unique_id)
     action = _value(parts[2]) if len(parts) > 2 else None
@@ -153,12 +179,15 @@ def _read_call(parts: list[Raw]) -> CallFrame:
 
 
 def _read_result(parts: list[Raw]) -> ResultFrame:
-    # OCPP-J 1.6 section 4.2.2: 3 elements. A missing payload is an empty one, more than one is the first.
+    # OCPP-J 1.6 section 4.2.2: 3 elements. A missing payload counts as empty; elements after the payload are ignored.
     return ResultFrame(_unique_id(parts), parts[2] if len(parts) > 2 else Raw(b"{}"))
 
 
 def _read_error(parts: list[Raw]) -> ErrorFrame:
-    """OCPP-J 1.6 section 4.2.3: 5 elements; peers leave out the last ones, or make the details a text (rule 17)."""
+    """Return a CALLERROR frame.
+
+    OCPP-J 1.6 section 4.2.3 demands 5 elements. Peers leave out the last ones, or send the details as a text (rule 17).
+    """
     code, description, details = [_value(part) for part in parts[2:5]] + [None] * (5 - max(2, min(len(parts), 5)))
     if not isinstance(details, dict):
         details = {} if details in (None, "", []) else {"details": details}
@@ -171,11 +200,24 @@ def _read_error(parts: list[Raw]) -> ErrorFrame:
     return ErrorFrame(error)
 
 
-def decode_call(frame: CallFrame, sender: Party, *, strict: bool, manners: Manners = PLAIN) -> Call:
-    """The Call in `frame`. Raises MessageError with the code that OCPP-J has for what is wrong with it."""
+def decode_call(
+    frame: CallFrame, sender: Party, *, strict: bool, profile: DeviceProfile = PLAIN, wires: Wires | None = None
+) -> Call:
+    """Return the Call in a frame.
+
+    Args:
+        frame: The frame.
+        sender: The party that sent it.
+        strict: Whether deviations from OCPP are refused.
+        profile: The settings for the Charge Point.
+        wires: The octets that the Call carries, None if nobody records them.
+
+    Raises:
+        MessageError: If the Call is not valid, with the error code that OCPP-J has for the fault.
+    """
     action = _action(frame.action, sender)
-    payload, losses = _payload(frame.payload, action.request, strict, manners)
-    return Call(unique_id=frame.unique_id, action=action.name, payload=payload, losses=losses)
+    payload, losses = _payload(frame.payload, action.request, strict, sender, profile)
+    return Call(unique_id=frame.unique_id, action=action.name, payload=payload, losses=losses, wires=wires)
 
 
 def _action(name: str, sender: Party) -> Action:
@@ -189,9 +231,19 @@ def _action(name: str, sender: Party) -> Action:
     raise MessageError(ErrorCode.NotImplemented, f"no action is called {name!r}")
 
 
-def decode_result(frame: ResultFrame, action: str, *, strict: bool, manners: Manners = PLAIN) -> CallResult:
-    """The answer in `frame` to a Call of `action`. Raises MessageError."""
-    payload, losses = _payload(frame.payload, ACTIONS[action].response, strict, manners)
+def decode_result(frame: ResultFrame, action: str, *, strict: bool, profile: DeviceProfile = PLAIN) -> CallResult:
+    """Return the answer in a frame.
+
+    Args:
+        frame: The frame.
+        action: The action of the Call that is answered.
+        strict: Whether deviations from OCPP are refused.
+        profile: The settings for the Charge Point.
+
+    Raises:
+        MessageError: If the answer is not valid.
+    """
+    payload, losses = _payload(frame.payload, ACTIONS[action].response, strict, None, profile)
     return CallResult(unique_id=frame.unique_id, payload=payload, losses=losses)
 
 
@@ -200,8 +252,20 @@ def _decoder(record: type[P]) -> msgspec.json.Decoder[P]:
     return msgspec.json.Decoder(record)
 
 
-def _payload(raw: Raw, record: type[P], strict: bool, manners: Manners) -> tuple[P, tuple[Loss, ...]]:
-    """A valid payload is read in one step; only one that is not is looked at again with tolerance."""
+def _payload(
+    raw: Raw, record: type[P], strict: bool, asks: Party | None, profile: DeviceProfile
+) -> tuple[P, tuple[Loss, ...]]:
+    """Return the decoded payload and its losses.
+
+    A valid payload without empty fields is decoded in one step. Any other payload is read again with tolerance.
+
+    Args:
+        raw: The payload.
+        record: The class of the payload.
+        strict: Whether deviations from OCPP are refused.
+        asks: The sender of a request, None for an answer.
+        profile: The settings for the Charge Point.
+    """
     try:
         decoded = _decoder(record).decode(raw)
     except msgspec.ValidationError as error:
@@ -212,25 +276,85 @@ def _payload(raw: Raw, record: type[P], strict: bool, manners: Manners) -> tuple
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise MessageError(ErrorCode.FormationViolation, f"the payload is not JSON: {error}") from error
     else:
-        if strict and _sorted.encode(decoded) != _sorted.encode(json_value(raw)):
-            # msgspec takes a null for an absent field and a text for a decimal; the official schemas do not.
-            text = "a null, or a text where a number belongs (refused: strict)"
-            raise MessageError(ErrorCode.TypeConstraintViolation, text)
-        return decoded, ()
-    return _mended(json_value(raw), record, manners)
+        # msgspec accepts some payloads that are not exact. A search in the octets finds all of them, and some others.
+        odd = _odd_in(record)
+        if (not odd or not any(map(bytes(raw).__contains__, odd))) and (
+            not strict or _sorted.encode(decoded) == _sorted.encode(json_value(raw))
+        ):
+            return decoded, ()
+        if strict:
+            return _strictly(decoded, raw, _reading(asks, profile))
+    return _mended(json_value(raw), record, _reading(asks, profile))
 
 
-def _mended(data: Any, record: type[P], manners: Manners) -> tuple[P, tuple[Loss, ...]]:
+def _reading(asks: Party | None, profile: DeviceProfile) -> ToleranceReading:
+    """Return the settings for reading a payload that goes to a SOAP party: between two JSON parties none is read."""
+    return ToleranceReading(typed=True, command=asks is Party.CENTRAL_SYSTEM, profile=for_soap(profile))
+
+
+@cache
+def _odd_in(record: type[Struct]) -> tuple[bytes, ...]:
+    """Return octets of which a payload has at least one if msgspec accepts it although it is not exact.
+
+    Such a payload has an empty field, or a text in place of a number.
+    """
+    every = [*fields_within(shape_of(record))]
+    if any(field.kind is Kind.DECIMAL for field in every):
+        return (b"",)  # msgspec accepts a text for a decimal, so any payload may have one
+    optional = [field for field in every if not field.required]
+    texts = [field for field in optional if field.kind in (Kind.TEXT, Kind.LONG_TEXT) and not field.many]
+    # The SOAP codec reports the loss of an empty list, except in records where an absent list has another meaning.
+    lists = [field for field in optional if field.many and absence_matters(record.__name__)]
+    # An empty list may be written with white space in it; then the octets are those of any list with white space.
+    return (*([b"null"] if optional else []), *([b'""'] if texts else []), *(_LISTS if lists else []))
+
+
+def _strictly(decoded: P, raw: Raw, reading: ToleranceReading) -> tuple[P, tuple[Loss, ...]]:
+    """Return the payload and its losses.
+
+    Args:
+        decoded: The payload, as msgspec decoded it.
+        raw: The JSON of the payload.
+        reading: The settings for reading it.
+
+    Raises:
+        MessageError: If `raw` is not valid, or is a request with losses.
+    """
+    data = json_value(raw)
+    mended, losses = _mended(data, type(decoded), reading)
+    is_valid = _sorted.encode(decoded) == _sorted.encode(data)
+    if not is_valid or isinstance(decoded, Request):
+        refuse_losses(losses, ErrorCode.PropertyConstraintViolation if is_valid else ErrorCode.TypeConstraintViolation)
+    if not is_valid:
+        # msgspec accepts a null for an absent field and a text for a decimal; the official schemas do not.
+        text = "a null, or a text where a number belongs (refused: strict)"
+        raise MessageError(ErrorCode.TypeConstraintViolation, text)
+    return mended, losses
+
+
+def _mended(data: Any, record: type[P], reading: ToleranceReading) -> tuple[P, tuple[Loss, ...]]:
     # OCPP-J 1.6 section 4.2.1: an empty payload may also be null.
     data = {} if data is None else data
     if not isinstance(data, dict):
         raise MessageError(ErrorCode.FormationViolation, "the payload is not a JSON object")
-    mended, losses = mend(data, shape_of(record), record.__name__, FROM_JSON, manners)
-    return record_of(mended, record), losses
+    data, renamed = _with_interval(data, record)
+    mended, losses = mend(data, shape_of(record), record.__name__, reading)
+    return accepted(mended, record), merged(renamed, losses)
+
+
+def _with_interval(data: dict[str, Any], record: type[Struct]) -> tuple[dict[str, Any], tuple[Loss, ...]]:
+    """Rename heartbeatInterval of a BootNotification.conf to interval, if there is no interval.
+
+    OCPP-J 1.6 section 4.2.2 itself has an example with heartbeatInterval.
+    """
+    if record is not BootNotificationResponse or "interval" in data or "heartbeatInterval" not in data:
+        return data, ()
+    named = {"interval" if name == "heartbeatInterval" else name: value for name, value in data.items()}
+    return named, (Loss(message=record.__name__, path="heartbeatInterval", reason=LossReason.OLDER_NAME),)
 
 
 def boot_of(frame: CallFrame) -> Boot | None:
-    """What a Charge Point says of itself, if `frame` is its BootNotification, whether or not that is valid."""
+    """Return the vendor, model and other fields of a BootNotification, valid or not; None for any other Call."""
     data = _value(frame.payload) if frame.action == "BootNotification" else None
     if not isinstance(data, dict):
         return None
@@ -239,26 +363,30 @@ def boot_of(frame: CallFrame) -> Boot | None:
 
 
 def respelled(call: Call, celsius: str) -> tuple[Call, tuple[Loss, ...]]:
-    """`call` with the unit of temperatures spelled as `celsius` says: the first official schemas know only Celcius."""
+    """Return `call` with the unit of temperatures spelled as `celsius`, and the losses.
+
+    The first official schemas allow only the spelling "Celcius".
+    """
     name = _READINGS.get(type(call.payload))
     readings = None if name is None else getattr(call.payload, name)
     if name is None or not readings:
         return call, ()
-    losses: list[Loss] = []
+    losses = Losses()
     data = plain(call.payload)
     for index, reading in enumerate(data[name]):
         for number, sample in enumerate(reading["sampledValue"]):
             if sample.get("unit") in _TEMPERATURES - {celsius}:
                 sample["unit"] = celsius
                 path = f"{name}[{index}].sampledValue[{number}].unit"
-                losses.append(Loss(message=type(call.payload).__name__, path=path, reason=Reason.RESPELLED_UNIT))
-    if not losses:
+                losses.add(type(call.payload).__name__, path, LossReason.RESPELLED_UNIT)
+    lost = losses.all()
+    if not lost:
         return call, ()
-    return msgspec.structs.replace(call, payload=record_of(data, type(call.payload))), tuple(losses)
+    return msgspec.structs.replace(call, payload=record_of(data, type(call.payload))), lost
 
 
 def encode(message: Call | Answer) -> bytes:
-    """The frame for `message`, in UTF-8, without white space."""
+    """Return the frame for `message`, in UTF-8, without white space."""
     match message:
         case Call():
             return _encoder.encode((_CALL, message.unique_id, message.action, _content(message.payload)))
@@ -275,5 +403,5 @@ def _content(payload: Struct) -> Struct | Raw:
 
 
 def _encode_error(error: CallError) -> bytes:
-    # OCPP-J 1.6 section 4.2.3: a description that is not there is "", details that are not there are {}.
+    # OCPP-J 1.6 section 4.2.3: an absent description is "", absent details are {}.
     return _encoder.encode((_CALL_ERROR, error.unique_id, error.code, error.description, error.details))

@@ -1,7 +1,7 @@
-"""OCPP-S: SOAP over HTTP. Knows nothing of JSON or WebSocket.
+"""OCPP-S: SOAP envelopes to Calls and answers, and back. No module here does I/O or uses JSON.
 
 xml        bytes to elements, safely         envelope   Envelope, Header with Addressing, Fault
-wsdl       what the services look like       codec      elements to Calls and answers, and back
-service    the services, on Spyne            spyne_on_new_pythons   what Spyne needs from 3.12 on
-server     the listener, on aiohttp          client     POSTs to the other party, on aiohttp
+wsdl       operations and types of a WSDL    codec      elements to Calls and answers, and back
+service    the services, on Spyne            spyne_on_new_pythons   changes for Spyne on Python 3.12 and later
+replies    the HTTP responses                headers    the checks of a strict route
 """

@@ -1,9 +1,11 @@
-"""OCPP-S bodies: elements to Calls and answers, and back. Pure, driven by two tables: the WSDL (names, order, lists)
-and the model's records. No line here knows a message; what an older version says differently is its Dialect's.
+"""The codec of OCPP-S bodies: elements to Calls and answers, and back. It does no I/O.
 
-In: element -> plain data, by the WSDL (`forgiving`) -> dialect -> tolerance -> record. Out: record -> plain data ->
-dialect -> element, in WSDL order (`markup`). What is just as the WSDL says takes the quick way: `exact` in, `straight`
-out.
+Two tables drive the codec: the WSDL (names, order, lists) and the model's records. No line here names a message, and
+the Dialect of an older version holds its differences.
+
+Reading: element -> plain data, by the WSDL (`forgiving`) -> dialect -> tolerance -> record. Writing: record -> plain
+data -> dialect -> element, in WSDL order (`markup`). A body that is exactly as the WSDL says is read by `exact` and
+written by `straight`, which are faster.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from contextlib import suppress
 from functools import cached_property
 from typing import Any, TypeVar
 
+import msgspec
 from lxml import etree
 from msgspec import Struct
 
@@ -21,46 +24,54 @@ from bridge.dialects.known import Known
 from bridge.dialects.versions import OCPP16
 from bridge.errors import ErrorCode, MessageError
 from bridge.ocpp.actions import ACTIONS
-from bridge.ocpp.losses import Loss
-from bridge.ocpp.manners import BOOT_FIELDS, PLAIN, Boot, Manners
+from bridge.ocpp.device_profile import BOOT_FIELDS, PLAIN, Boot, DeviceProfile, Overlong
+from bridge.ocpp.losses import FieldsLost, Loss, Losses, LossReason, merged
 from bridge.ocpp.messages import BootNotificationResponse, Request, Response
-from bridge.ocpp.rpc import Call, CallError, CallResult
+from bridge.ocpp.readings import FIELDS
+from bridge.ocpp.rpc import Call, CallError, CallResult, Verbatim
 from bridge.ocpp.shapes import plain, shape_of
-from bridge.ocpp.tolerance import FROM_TEXT, mend
-from bridge.ocpp.validation import record_of, refuse_losses
-from bridge.ocpps import exact, forgiving, straight
-from bridge.ocpps.envelope import Envelope, read_fault
-from bridge.ocpps.exact import Odd
-from bridge.ocpps.markup import Form, Lose, Writing
+from bridge.ocpp.tolerance import ToleranceReading, absence_matters, accepted, mend
+from bridge.ocpp.validation import refuse_losses
+from bridge.ocpp.wire import Wires
+from bridge.ocpps import exact, forgiving, straight, verbatim
+from bridge.ocpps.envelope import PREFIX, Envelope, read_fault
+from bridge.ocpps.exact import NotExact
+from bridge.ocpps.markup import Lose, MarkupForm, Writing
 from bridge.ocpps.wsdl import ComplexType, Element, Operation, Service
-from bridge.ocpps.xml import local_name, text_of
+from bridge.ocpps.xml import local_name, namespace, text_of
 
 R = TypeVar("R", bound=Struct)
 
+# Returns whether an element inside has an attribute. In OCPP, only the meter values of 1.5 have attributes.
+_has_attributes = etree.XPath("boolean(descendant::*/@*)")
+
 
 class Codec:
-    """The codec of one service, in the version that `dialect` says. `write_*` give the element for a Body, and what was
-    lost in making it."""
+    """The codec of one service in one OCPP version.
+
+    `write_call` and `write_result` return the element for a Body, and what could not be written in it.
+    """
 
     def __init__(self, service: Service, dialect: Dialect = OCPP16) -> None:
         self.service = service
         self.dialect = dialect
-        self._exact: dict[str, exact.Plan] = {}
-        self._forgiving: dict[str, forgiving.Plan] = {}
-        self._straight: dict[str, straight.Plan | None] = {}
-        self._forms: dict[str, Form] = {}
+        self._takes_commands = service.name == "ChargePointService"
+        self._exact: dict[Any, exact.ExactPlan] = {}  # by the qualified name
+        self._forgiving: dict[str, forgiving.ForgivingPlan] = {}
+        self._forms: dict[str, MarkupForm] = {}
         self._by_request = {op.request.name: op for op in service.operations.values()}
         self._by_tag: Mapping[Any, Operation] = {
             f"{{{service.namespace}}}{name}": op for name, op in self._by_request.items()
         }
 
-    # In.
+    # Reading.
 
     def operation_of(self, body: etree._Element) -> Operation:
-        """The operation whose request `body` is. Raises MessageError (NotImplemented)."""
+        """Return the operation of the request `body`. Raises MessageError (NotImplemented)."""
         operation = self._by_tag.get(body.tag) or self._by_request.get(local_name(body))
         if operation is None:
-            text = f"the {self.service.name} has no request <{local_name(body)}>"
+            foreign = "" if self._is_own(body) else f" of the namespace {namespace(body)!r}"
+            text = f"the {self.service.name} has no request <{local_name(body)}>{foreign}"
             raise MessageError(ErrorCode.NotImplemented, text)
         return operation
 
@@ -71,14 +82,44 @@ class Codec:
         *,
         strict: bool,
         known: Known | None = None,
-        manners: Manners = PLAIN,
+        profile: DeviceProfile = PLAIN,
+        passes: bool = False,
+        wires: Wires | None = None,
     ) -> Call:
-        """The Call in `envelope`; `known` is what an older version leaves out. Raises MessageError; AnsweredHere, which
-        is one, for a request that is answered here and not sent on."""
+        """Return the Call in an envelope.
+
+        Args:
+            envelope: The envelope of a request.
+            unique_id: The UniqueId of the Call.
+            strict: Refuse a request that is not valid by the WSDL, or that loses something.
+            known: The values that an older version leaves out.
+            profile: The settings for the Charge Point.
+            passes: Whether the receiver speaks the same version: the body is passed on unchanged.
+            wires: The octets of the message for the recorder, which the Call carries.
+
+        Raises:
+            MessageError: The body is no request of this service, or is refused.
+        """
         operation = self.operation_of(envelope.body)
         record = ACTIONS[operation.name].request
-        payload, losses = self._read(envelope.body, operation.request, record, strict, known, manners, refuse=strict)
-        return Call(unique_id=unique_id, action=operation.name, payload=payload, losses=losses)
+        passes = passes and self._is_in_namespace(envelope.body)
+        payload, losses = self._read(
+            envelope.body, operation.request, record, strict, known, profile, refuse=strict, passes=passes
+        )
+        kept = verbatim.kept(envelope.body, self.dialect.version, payload) if passes else None
+        return Call(
+            unique_id=unique_id, action=operation.name, payload=payload, losses=losses, verbatim=kept, wires=wires
+        )
+
+    def _is_own(self, body: etree._Element) -> bool:
+        """Return whether `body` is in the namespace of this service, its trailing slash and letter case ignored."""
+        return namespace(body).rstrip("/").lower() == self.service.namespace.rstrip("/").lower()
+
+    def _is_senders(self, body: etree._Element) -> bool:
+        """Return whether `body` is in the namespace of the sender's service, trailing slash and letter case ignored."""
+        own = self.service.namespace.rstrip("/").lower()
+        other = own.replace("/cs/", "/cp/") if "/cs/" in own else own.replace("/cp/", "/cs/")
+        return namespace(body).rstrip("/").lower() == other
 
     def read_answer(
         self,
@@ -88,10 +129,25 @@ class Codec:
         *,
         strict: bool,
         known: Known | None = None,
-        manners: Manners = PLAIN,
+        profile: DeviceProfile = PLAIN,
+        passes: bool = False,
     ) -> CallResult | CallError:
-        """The answer in `envelope` to our Call of `action`. Raises MessageError for what is neither its response nor a
-        Fault; `strict`, for what is not valid. What a valid one loses is told, strict or not: it cannot be unasked."""
+        """Return the answer in an envelope.
+
+        A valid answer that loses something is never refused, strict or not: the other party has carried out the Call.
+
+        Args:
+            envelope: The envelope of the answer.
+            action: The action of the Call that is answered.
+            unique_id: The UniqueId of that Call.
+            strict: Refuse an answer that is not valid by the WSDL.
+            known: The values that an older version leaves out.
+            profile: The settings for the Charge Point.
+            passes: Whether the sender of the Call speaks the same version: the body is passed on unchanged.
+
+        Raises:
+            MessageError: The body is neither the response of `action` nor a Fault, or is refused.
+        """
         fault = read_fault(envelope.body)
         if fault is not None:
             return fault.as_error(unique_id)
@@ -100,8 +156,14 @@ class Codec:
             text = f"<{local_name(envelope.body)}> does not answer {action}"
             raise MessageError(ErrorCode.FormationViolation, text)
         record = ACTIONS[action].response
-        payload, losses = self._read(envelope.body, operation.response, record, strict, known, manners)
-        return CallResult(unique_id=unique_id, payload=payload, losses=losses)
+        passes = passes and self._is_in_namespace(envelope.body)
+        payload, losses = self._read(envelope.body, operation.response, record, strict, known, profile, passes=passes)
+        kept = verbatim.kept(envelope.body, self.dialect.version, payload) if passes else None
+        return CallResult(unique_id=unique_id, payload=payload, losses=losses, verbatim=kept)
+
+    def _is_in_namespace(self, body: etree._Element) -> bool:
+        """Return whether `body` is in the exact namespace of the service. Any other body is written anew."""
+        return namespace(body) == self.service.namespace
 
     def _operation(self, action: str) -> Operation:
         operation = self.service.operations.get(action)
@@ -117,16 +179,17 @@ class Codec:
         record: type[R],
         strict: bool,
         known: Known | None,
-        manners: Manners,
+        profile: DeviceProfile,
         *,
         refuse: bool = False,
+        passes: bool = False,
     ) -> tuple[R, tuple[Loss, ...]]:
         if strict:
             self._validate(body, element)
         try:
             return self._read_exact(body, element, record), ()
-        except Odd:
-            return self._read_forgiving(body, element, record, known, manners, refuse=refuse)
+        except NotExact:
+            return self._read_forgiving(body, element, record, known, profile, refuse=refuse, passes=passes)
 
     def _read_forgiving(
         self,
@@ -134,38 +197,58 @@ class Codec:
         element: Element,
         record: type[R],
         known: Known | None,
-        manners: Manners,
+        profile: DeviceProfile,
         *,
         refuse: bool,
+        passes: bool,
     ) -> tuple[R, tuple[Loss, ...]]:
-        lost: list[Loss] = []
-        data = forgiving.read(body, self._forgiving_plan(element), _recorder(record.__name__, lost))
+        if passes:  # texts of older versions may be longer than those of 1.6
+            profile = msgspec.structs.replace(profile, overlong=Overlong.ANY)
+        lost = FieldsLost(record.__name__)
+        if issubclass(record, Request) and self._is_senders(body):
+            lost("", LossReason.SENDERS_NAMESPACE)
+        data = forgiving.read(body, self._forgiving_plan(element, record), lost)
         upgraded, translated = self.dialect.upgrade(record.__name__, data, known)
-        mended, losses = mend(upgraded, shape_of(record), record.__name__, FROM_TEXT, manners)
-        losses = (*lost, *translated, *losses)
+        # A command that passes unchanged loses nothing, so no loss is a reason to refuse the command.
+        command = self._takes_commands and issubclass(record, Request) and not passes
+        reading = ToleranceReading(typed=False, command=command, profile=profile)
+        mended, losses = mend(upgraded, shape_of(record), record.__name__, reading)
+        if passes:
+            translated, losses = verbatim.of_shape(translated), verbatim.of_tolerance(losses, element)
+        losses = merged(lost.losses.all(), translated, losses)
         if refuse:
             refuse_losses(losses)
-        return record_of(mended, record), losses
+        return accepted(mended, record), losses
 
     def _read_exact(self, body: etree._Element, element: Element, record: type[R]) -> R:
-        """What needs neither tolerance nor a rule of the Dialect. Raises Odd for anything else."""
-        plan = self._exact.get(element.name)
+        """Return the record of a body that needs neither tolerance nor a rule of the Dialect.
+
+        Raises NotExact for any other body.
+        """
+        plan = self._exact.get(body.tag)
         if plan is None:
-            if record.__name__ in self.dialect.upgrades:
-                raise Odd
-            plan = self._exact[element.name] = exact.Plan(_complex(element), self.service.namespace)
+            if record.__name__ in self.dialect.upgrades or not self._is_in_namespace(body):
+                raise NotExact
+            plan = self._exact[body.tag] = exact.ExactPlan(_complex(element), self.service.namespace)
+        if _has_attributes(body):
+            raise NotExact
         return exact.record_of(exact.read(body, plan), record)
 
-    def _forgiving_plan(self, element: Element) -> forgiving.Plan:
-        if element.name not in self._forgiving:
-            self._forgiving[element.name] = forgiving.Plan(element)
-        return self._forgiving[element.name]
+    def _forgiving_plan(self, element: Element, record: type[Struct]) -> forgiving.ForgivingPlan:
+        plan = self._forgiving.get(element.name)
+        if plan is None:
+            if record.__name__ in FIELDS:
+                plan = forgiving.with_meter_values(element)
+            else:
+                plan = forgiving.ForgivingPlan(element, nil_is_none=absence_matters(record.__name__))
+            self._forgiving[element.name] = plan
+        return plan
 
     def _validate(self, body: etree._Element, element: Element) -> None:
-        """`tolerance = "strict"`: exactly what the WSDL says, order and namespaces included."""
+        """Raise MessageError unless `body` is valid by the WSDL, order and namespaces included."""
         if self._schema.validate(body):
             return
-        if not self._schema.validate(forgiving.collapsed(body, self._forgiving_plan(element))):
+        if not self._schema.validate(forgiving.collapsed(body, forgiving.ForgivingPlan(element))):
             error = self._schema.error_log.last_error
             raise MessageError(ErrorCode.FormationViolation, "not valid" if error is None else error.message)
 
@@ -173,61 +256,90 @@ class Codec:
     def _schema(self) -> etree.XMLSchema:
         return self.service.schema()
 
-    # Out.
+    # Writing.
 
-    def write_call(self, payload: Request, action: str, manners: Manners = PLAIN) -> tuple[bytes, tuple[Loss, ...]]:
-        """The request element of `action`. Raises MessageError for what SOAP, or this version of it, cannot carry."""
-        return self._write(payload, self._operation(action).request, manners)
+    def write_call(
+        self, payload: Request, action: str, profile: DeviceProfile = PLAIN, came: Verbatim | None = None
+    ) -> tuple[bytes, tuple[Loss, ...]]:
+        """Return the element of a request, and what could not be written in it.
 
-    def write_result(self, payload: Response, action: str, manners: Manners = PLAIN) -> tuple[bytes, tuple[Loss, ...]]:
-        """The response element of `action`. Raises MessageError for what SOAP, or this version of it, cannot carry."""
-        return self._write(payload, self._operation(action).response, manners)
+        Args:
+            payload: The request.
+            action: Its action.
+            profile: The settings for the Charge Point.
+            came: The body as it was received; it is passed on if it is in this version.
 
-    def _write(self, payload: Request | Response, element: Element, manners: Manners) -> tuple[bytes, tuple[Loss, ...]]:
-        if manners.fractions and not manners.heartbeat_interval:
-            try:
-                return self._write_straight(payload, element), ()
-            except Odd:
-                pass
-        return self._write_with_care(payload, element, manners)
+        Raises:
+            MessageError: SOAP, or this OCPP version, cannot carry the request.
+        """
+        return self._write(payload, self._operation(action).request, profile, came)
 
-    def _write_straight(self, payload: Request | Response, element: Element) -> bytes:
-        """What needs neither an escape nor a rule of the Dialect. Raises Odd for anything else."""
-        if element.name not in self._straight:
-            self._straight[element.name] = self._straight_plan(type(payload), element)
-        plan = self._straight[element.name]
-        if plan is None:
-            raise Odd
-        return straight.write(payload, plan)
+    def write_result(
+        self, payload: Response, action: str, profile: DeviceProfile = PLAIN, came: Verbatim | None = None
+    ) -> tuple[bytes, tuple[Loss, ...]]:
+        """Return the element of a response, and what could not be written in it.
 
-    def _straight_plan(self, record: type[Struct], element: Element) -> straight.Plan | None:
-        if record.__name__ in self.dialect.downgrades:
-            return None
-        with suppress(Odd):
-            return straight.Plan(element, record, self.service.namespace)
-        return None
+        Args:
+            payload: The response.
+            action: The action of the Call that is answered.
+            profile: The settings for the Charge Point.
+            came: The body as it was received; it is passed on if it is in this version.
+
+        Raises:
+            MessageError: SOAP, or this OCPP version, cannot carry the response.
+        """
+        return self._write(payload, self._operation(action).response, profile, came)
+
+    def _write(
+        self, payload: Request | Response, element: Element, profile: DeviceProfile, came: Verbatim | None
+    ) -> tuple[bytes, tuple[Loss, ...]]:
+        if came is not None and came.version == self.dialect.version:
+            body = verbatim.written(came, payload, self.dialect)
+            if body is not None:
+                name = type(payload).__name__
+                return (body, ()) if profile.fractions else verbatim.without_fractions(body, element, name)
+        losses: tuple[Loss, ...] = ()
+        try:
+            if not profile.fractions or profile.heartbeat_interval:
+                raise NotExact
+            body = straight.write(payload, self._straight[element.name])
+        except (KeyError, NotExact):
+            body, losses = self._write_with_care(payload, element, profile)
+        return (body if profile.prefix == PREFIX else _prefixed(body, profile.prefix)), losses
+
+    @cached_property
+    def _straight(self) -> Mapping[str, straight.StraightPlan]:
+        """The plans of `straight` for the elements that need no rule of the Dialect, by the element's name."""
+        plans: dict[str, straight.StraightPlan] = {}
+        for operation in self.service.operations.values():
+            action = ACTIONS[operation.name]
+            for element, record in ((operation.request, action.request), (operation.response, action.response)):
+                if record.__name__ not in self.dialect.downgrades:
+                    with suppress(NotExact):
+                        plans[element.name] = straight.StraightPlan(element, record, self.service.namespace)
+        return plans
 
     def _write_with_care(
-        self, payload: Request | Response, element: Element, manners: Manners
+        self, payload: Request | Response, element: Element, profile: DeviceProfile
     ) -> tuple[bytes, tuple[Loss, ...]]:
         message = type(payload).__name__
         data, translated = self.dialect.downgrade(message, plain(payload))
-        lost = [*translated]
-        writing = Writing(_recorder(message, lost), fractions=manners.fractions)
+        lost = Losses()
+        writing = Writing(_recorder(message, lost), fractions=profile.fractions)
         more = ""
-        if manners.heartbeat_interval and isinstance(payload, BootNotificationResponse):
+        if profile.heartbeat_interval and isinstance(payload, BootNotificationResponse):
             more = _heartbeat_interval(payload, element)
         body = writing.body(self._form(element), data, self.service.namespace, more)
-        return body, tuple(lost)
+        return body, merged(translated, lost.all())
 
-    def _form(self, element: Element) -> Form:
+    def _form(self, element: Element) -> MarkupForm:
         if element.name not in self._forms:
-            self._forms[element.name] = Form(element)
+            self._forms[element.name] = MarkupForm(element)
         return self._forms[element.name]
 
 
 def boot_of(body: etree._Element) -> Boot | None:
-    """What a Charge Point says of itself, if `body` is its BootNotification, whether or not that is valid."""
+    """Return the vendor, model and so on from a BootNotification, valid or not; None if `body` is another message."""
     if local_name(body) != "bootNotificationRequest":
         return None
     said: dict[str, str] = {}
@@ -239,8 +351,18 @@ def boot_of(body: etree._Element) -> Boot | None:
     return Boot(**said)
 
 
+def _prefixed(body: bytes, prefix: str) -> bytes:
+    """Return an element that the codec wrote, with `prefix` for the OCPP namespace (quirk 90).
+
+    To replace octets is safe: every "<" of a text is escaped, and the first element alone declares the namespace.
+    """
+    new = prefix.encode()
+    body = body.replace(b"<c:", b"<%s:" % new).replace(b"</c:", b"</%s:" % new)
+    return body.replace(b" xmlns:c=", b" xmlns:%s=" % new, 1)
+
+
 def _heartbeat_interval(payload: BootNotificationResponse, element: Element) -> str:
-    """Quirk 34: what OCPP 1.5 calls the interval, for Charge Points that never learnt the new name."""
+    """Return the interval under its name of OCPP 1.5, for Charge Points that read only that name (quirk 34)."""
     if any(field.name == "heartbeatInterval" for field in _complex(element).elements):
         return ""
     return f"<c:heartbeatInterval>{payload.interval}</c:heartbeatInterval>"
@@ -251,5 +373,5 @@ def _complex(element: Element) -> ComplexType:
     return element.type
 
 
-def _recorder(message: str, losses: list[Loss]) -> Lose:
-    return lambda path, reason: losses.append(Loss(message=message, path=path, reason=reason))
+def _recorder(message: str, losses: Losses) -> Lose:
+    return lambda path, reason: losses.add(message, path, reason)

@@ -1,8 +1,8 @@
-"""The quick way in, for a body that is exactly as the WSDL says: one walk over the elements, nothing looked at twice.
+"""The fast reader, for a body that is exactly as the WSDL says. It reads each element once.
 
-What is odd in any way (an unknown name, another namespace, a comment, blanks where a number belongs, an empty element,
-xsi:nil) is left to the way that forgives (`forgiving`), which gives the same for what is exact: a property test holds
-the two together. Most messages of a fleet are exact, and reading is most of what a message costs.
+Any other body (with an unknown name, another namespace, a comment, blanks in a number, an empty element, xsi:nil)
+raises NotExact, and `forgiving` reads it. A property test holds that `forgiving` reads an exact body to the same data.
+Most messages of a fleet are exact, and reading is most of what a message costs.
 """
 
 from __future__ import annotations
@@ -18,23 +18,28 @@ from bridge.ocpps.wsdl import ComplexType, Element
 
 R = TypeVar("R", bound=Struct)
 
-# More digits than that fit no xs:int.
+# A number of more digits may not fit into an xs:int.
 _MOST_DIGITS = 9
 
 
 Convert = Callable[[str], Any]
 Converted = Sequence[tuple[str, Convert]]
-Child = tuple[str, "Plan | None", Convert | None, bool]
+Child = tuple[str, "ExactPlan | None", Convert | None, bool]
 
 
-class Odd(Exception):
-    """Not exactly what the WSDL says."""
+class NotExact(Exception):
+    """A body is not exactly as the WSDL says, or a record cannot be written as `straight` writes."""
 
 
-class Plan:
-    """How to read one element, by the qualified name of each child: its name, the Plan of what is in it or else how
-    its text is read (None: as it is), and whether it is a list. `names` are those of the children of an element that
-    holds only texts, each once; None for any other. `converted` are the children whose text is not read as it is."""
+class ExactPlan:
+    """A plan for reading one element.
+
+    Attributes:
+        of_child: For the qualified name of each child: its name, the plan of an element with children, the function
+            that converts its text (None for a text that is kept), and whether the child is a list.
+        names: The names of the children, for an element that holds only texts, each once; None for any other element.
+        converted: The children whose text is converted, each with its function.
+    """
 
     __slots__ = ("converted", "names", "of_child")
 
@@ -57,37 +62,37 @@ class Plan:
         )
 
 
-def _plan(element: Element, namespace: str) -> Plan | None:
-    return Plan(element.type, namespace) if isinstance(element.type, ComplexType) else None
+def _plan(element: Element, namespace: str) -> ExactPlan | None:
+    return ExactPlan(element.type, namespace) if isinstance(element.type, ComplexType) else None
 
 
 def _has_attributes(element: Element) -> bool:
-    """As the meter values of OCPP 1.5: to be read the other way."""
+    """Return whether an element has attributes, as a meter value of OCPP 1.5: `forgiving` reads it."""
     return isinstance(element.type, ComplexType) and element.type.text is not None
 
 
-def read(node: etree._Element, plan: Plan) -> dict[str, Any]:
-    """What stands in `node`, leaves as text but for numbers and truth values. Raises Odd."""
+def read(node: etree._Element, plan: ExactPlan) -> dict[str, Any]:
+    """Return the data in an element, with integers and booleans converted, other leaves as text. Raises NotExact."""
     data = _parts(node, plan.of_child) if plan.names is None else _texts(node, plan.names, plan.converted)
     if not data and plan.of_child:
-        raise Odd  # empty, or nil
+        raise NotExact  # the element is empty, or nil
     return data
 
 
 def _texts(node: etree._Element, names: Mapping[Any, str], converted: Converted) -> dict[str, Any]:
-    """Of an element that holds only texts."""
+    """Return the data in an element that holds only texts."""
     data: dict[str, Any] = {}
     children = node[:]
     try:
         for child in children:
             text = child.text
             if not text or len(child):
-                raise Odd
+                raise NotExact
             data[names[child.tag]] = text
     except KeyError:
-        raise Odd from None
+        raise NotExact from None
     if len(data) < len(children):
-        raise Odd  # one of them twice
+        raise NotExact  # a child stands there twice
     for name, convert in converted:
         if name in data:
             data[name] = convert(data[name])
@@ -95,12 +100,12 @@ def _texts(node: etree._Element, names: Mapping[Any, str], converted: Converted)
 
 
 def _parts(node: etree._Element, known: Mapping[Any, Child]) -> dict[str, Any]:
-    """Of any other."""
+    """Return the data in an element that holds other elements or lists."""
     data: dict[str, Any] = {}
     for child in node[:]:
         found = known.get(child.tag)
         if found is None:
-            raise Odd
+            raise NotExact
         name, inner, convert, many = found
         value: Any
         if inner is not None:
@@ -108,7 +113,7 @@ def _parts(node: etree._Element, known: Mapping[Any, Child]) -> dict[str, Any]:
         else:
             value = child.text
             if not value or len(child):
-                raise Odd
+                raise NotExact
             if convert is not None:
                 value = convert(value)
         if many:
@@ -117,34 +122,34 @@ def _parts(node: etree._Element, known: Mapping[Any, Child]) -> dict[str, Any]:
             else:
                 data[name] = [value]
         elif name in data:
-            raise Odd
+            raise NotExact
         else:
             data[name] = value
     return data
 
 
 def record_of(data: Mapping[str, Any], record: type[R]) -> R:
-    """The record that `data` describes. Raises Odd."""
+    """Return the record for `data`. Raises NotExact."""
     try:
         return msgspec.convert(data, record)
     except msgspec.ValidationError:
-        raise Odd from None
+        raise NotExact from None
 
 
 def _integer(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or len(text) > _MOST_DIGITS:
-        raise Odd
+        raise NotExact
     return int(text)
 
 
 def _boolean(text: str) -> bool:
     if text not in ("true", "false"):
-        raise Odd
+        raise NotExact
     return text == "true"
 
 
 def _decimal(text: str) -> Any:
-    raise Odd  # may have to be rounded
+    raise NotExact  # `forgiving` rounds it where necessary
 
 
 _READ: Mapping[str, Convert | None] = {

@@ -1,7 +1,8 @@
-"""The way in that forgives: by local names, in any order and namespace, with whatever else stands there as a Loss.
+"""The tolerant reader: it reads a body by local names, in any order and namespace. Each unknown element is a Loss.
 
-Gives plain data, leaves as text. What the quick way (`exact`) has no place for comes here; for what is exact, both give
-the same.
+The result is plain data, with all leaves as text. This module reads the bodies that `exact` does not. It reads an exact
+body to the same data as `exact`. In each version, meter values may have the form of any version
+(`bridge.ocpp.readings`).
 """
 
 from __future__ import annotations
@@ -12,87 +13,291 @@ from typing import Any
 
 from lxml import etree
 
-from bridge.ocpp.losses import Reason
+from bridge.ocpp.losses import FieldsLost, LossReason
+from bridge.ocpp.readings import QUALIFIERS, Repeated
 from bridge.ocpp.shapes import TEXT
-from bridge.ocpps.markup import Lose
-from bridge.ocpps.wsdl import Element, SimpleType
+from bridge.ocpps.wsdl import ComplexType, Element, SimpleType
 from bridge.ocpps.xml import children, local_name, markup_of, text_of
 
 _NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
+# Namespaces of attributes that belong to XML, not to OCPP: xsi:type, xml:space, soap:encodingStyle.
+_OF_XML = (
+    "{http://www.w3.org/2001/XMLSchema-instance}",
+    "{http://www.w3.org/XML/1998/namespace}",
+    "{http://www.w3.org/2003/05/soap-envelope}",
+    "{http://schemas.xmlsoap.org/soap/envelope/}",
+)
+_METER_VALUES = ("meterValue", "values", "transactionData")
 
 
-class Plan:
-    """What may stand in an element: `fields`, by their names; or a text of the type `kind`, with `attributes` beside it
-    or None. `is_list`: it may stand more than once."""
+class ForgivingPlan:
+    """A plan for reading one element.
 
-    __slots__ = ("attributes", "fields", "is_list", "kind")
+    Attributes:
+        fields: The plan of each child element, by name.
+        kind: The type of the text in an element without children; None for an element with children.
+        attributes: The names of the attributes beside the text; None if there are none.
+        is_list: Whether the element may be repeated.
+        is_text: Whether the element is a text if it holds nothing else.
+        nil_is_none: Whether an element with xsi:nil is kept as None.
+        keeps: Whether unknown elements are kept in the data.
+        folded: The names of `fields`, by their lower case.
+        known: The names of `attributes`, by their lower case.
+        is_reading: Whether the element is a part of meter values, which may have the form of any version: `fields` may
+            be attributes as well.
+    """
 
-    def __init__(self, element: Element) -> None:
+    __slots__ = (
+        *("fields", "folded", "is_list", "is_reading", "is_text"),
+        *("attributes", "keeps", "kind", "known", "nil_is_none"),
+    )
+
+    def __init__(self, element: Element, *, nil_is_none: bool = False) -> None:
         kind = element.type
         self.is_list = element.is_list
-        self.fields: dict[str, Plan] = {}
+        self.nil_is_none = nil_is_none
+        self.is_reading = self.keeps = False
+        self.fields: dict[str, ForgivingPlan] = {}
+        self.folded: dict[str, str] = {}
+        self.known: dict[str, str] = {}
         self.kind: SimpleType | None = None
         self.attributes: frozenset[str] | None = None
         if isinstance(kind, SimpleType):
             self.kind = kind
         elif kind.text is not None:
             self.kind = kind.text
-            self.attributes = frozenset(attribute.name for attribute in kind.attributes)
+            self._have_attributes(kind)
         else:
-            self.fields = {inner.name: Plan(inner) for inner in kind.elements}
+            self.have({inner.name: ForgivingPlan(inner, nil_is_none=nil_is_none) for inner in kind.elements})
+        self.is_text = isinstance(kind, SimpleType) and not self.is_list
+
+    def _have_attributes(self, kind: ComplexType) -> None:
+        self.attributes = frozenset(attribute.name for attribute in kind.attributes)
+        self.known = {name.lower(): name for name in self.attributes}
+
+    def have(self, fields: dict[str, ForgivingPlan]) -> None:
+        """Add child elements to the plan."""
+        self.fields |= fields
+        self.folded |= {name.lower(): name for name in fields}
 
 
-def read(node: etree._Element, plan: Plan, lose: Lose, path: str = "") -> dict[str, Any]:
-    """By local names, in any order (rule 58, quirks 11 to 13). xsi:nil is absence (soap-wire section 6)."""
+def with_meter_values(element: Element) -> ForgivingPlan:
+    """Return the plan of a message with meter values, in the form of any version."""
+    plan = ForgivingPlan(element)
+    own = next((inner for inner in _elements(element) if inner.name in ("value", "sampledValue")), None)
+    group = _Group(None if own is None else own.type)
+    plan.have(dict.fromkeys(_METER_VALUES, group))
+    plan.keeps = True
+    return plan
+
+
+def _elements(element: Element) -> Iterator[Element]:
+    """Yield all elements inside an element, the outer before the inner."""
+    if isinstance(element.type, ComplexType):
+        yield from element.type.elements
+        for inner in element.type.elements:
+            yield from _elements(inner)
+
+
+_STRING = SimpleType(name="string", base="string")
+
+
+class _Reading(ForgivingPlan):
+    """The plan of a part of meter values."""
+
+    __slots__ = ()
+
+    def __init__(self, *, is_list: bool) -> None:
+        self.is_list, self.is_text, self.nil_is_none = is_list, False, False
+        self.is_reading = self.keeps = True
+        self.kind, self.attributes, self.fields, self.folded = None, None, {}, {}
+        self.known = self.folded
+
+
+class _Group(_Reading):
+    """The plan of the values of one point in time, or of an element that holds several such groups.
+
+    Args:
+        own: The type of a value in the WSDL.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, own: SimpleType | ComplexType | None) -> None:
+        super().__init__(is_list=True)
+        sample = _Sample(own, is_list=True)
+        self.have({"timestamp": _leaf(), "sampledValue": sample, "value": sample})
+        self.have(dict.fromkeys(_METER_VALUES, self))
+
+
+class _Sample(_Reading):
+    """The plan of one value: a text, with its unit, context and so on in attributes or in children."""
+
+    __slots__ = ("has_children",)
+
+    def __init__(self, own: SimpleType | ComplexType | None, *, is_list: bool) -> None:
+        super().__init__(is_list=is_list)
+        self.is_text = not is_list
+        if isinstance(own, ComplexType) and own.text is not None:
+            self._have_attributes(own)
+        self.has_children = isinstance(own, ComplexType) and own.text is None
+        inner = self if not is_list else _Sample(own, is_list=False)
+        self.have({"value": inner, **{name: _leaf() for name in QUALIFIERS}})
+
+
+def _leaf() -> ForgivingPlan:
+    return ForgivingPlan(Element(name="", type=_STRING, min_occurs=0, max_occurs=1))
+
+
+def read(node: etree._Element, plan: ForgivingPlan, lose: FieldsLost, path: str = "") -> dict[str, Any]:
+    """Return the data in an element, read by local names, in any order (rule 58, quirks 11 to 13).
+
+    An element with xsi:nil is absent (soap-wire section 6).
+
+    Args:
+        node: The element.
+        plan: The plan for reading it.
+        lose: Called with the path and the reason of each Loss.
+        path: The path of the element in the message, "" for the message itself.
+    """
     data: dict[str, Any] = {}
+    fields, prefix = plan.fields, f"{path}." if path else ""
+    again: dict[Any, int] = {}  # for the tag of each unknown element: the number of its repetitions
     for child in node.iterchildren("*"):
-        name = local_name(child)
-        field = plan.fields.get(name)
-        if field is None:
-            lose(_at(path, name), Reason.UNKNOWN_FIELD)
-        elif child.get(_NIL) in ("true", "1"):
+        tag: Any = child.tag
+        if tag in again:
+            again[tag] += 1
             continue
+        name = tag.rpartition("}")[2]
+        field = fields.get(name)
+        if field is None and plan.is_reading:
+            name, field = _named(name, plan, lose, prefix)
+        if field is None:
+            if plan.keeps:
+                _keep(data, name, _anything(child))
+            else:
+                again[tag] = 0
+                lose(prefix + name, LossReason.UNKNOWN_FIELD)
+        elif child.attrib and child.get(_NIL) in ("true", "1"):
+            if plan.nil_is_none:
+                data[name] = None
         elif field.is_list:
             items = data.setdefault(name, [])
-            items.append(_value(child, field, lose, path, f"{name}[{len(items)}]"))
+            lose.indexes.append(len(items))
+            items.append(_value(child, field, lose, f"{prefix}{name}[]"))
+            lose.indexes.pop()
+        elif field.is_text and not (len(child) or child.attrib or name in data):
+            data[name] = child.text or ""
         else:
             if name in data:
-                lose(_at(path, name), Reason.REPEATED)
-            data[name] = _value(child, field, lose, path, name)
+                lose(prefix + name, LossReason.REPEATED)
+            data[name] = _value(child, field, lose, prefix + name)
+    for tag, count in again.items():
+        if count:
+            lose(prefix + tag.rpartition("}")[2], LossReason.UNKNOWN_FIELD, count)
     return data
 
 
-def _at(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
+def _named(name: str, plan: ForgivingPlan, lose: FieldsLost, prefix: str) -> tuple[str, ForgivingPlan | None]:
+    """Return the name and the plan of the field `name`, letter case ignored; None as the plan if it is unknown."""
+    meant = plan.folded.get(name.lower())
+    if meant is None:
+        return name, None
+    lose(prefix + name, LossReason.MISNAMED)
+    return meant, plan.fields[meant]
 
 
-def _value(node: etree._Element, plan: Plan, lose: Lose, path: str, name: str) -> Any:
+def _anything(node: etree._Element) -> Any:
+    """Return the data in an unknown element, so that the tolerance can find out its meaning."""
+    data = {local_name(child): _anything(child) for child in children(node)}
+    data |= {_local(str(name)): str(value) for name, value in node.attrib.items()}
+    return {**data, TEXT: text_of(node)} if data else node.text or ""
+
+
+def _keep(data: dict[str, Any], name: str, unknown: Any) -> None:
+    """Add an unknown element to `data`. Several of one name become one flat list, in which `mend` counts each."""
+    if name not in data:
+        data[name] = unknown
+    elif isinstance(data[name], Repeated):
+        data[name].append(unknown)
+    else:
+        data[name] = Repeated([data[name], unknown])
+
+
+def _value(node: etree._Element, plan: ForgivingPlan, lose: FieldsLost, where: str) -> Any:
+    if isinstance(plan, _Sample):
+        return _sample(node, plan, lose, where)
     if plan.kind is None:
-        return read(node, plan, lose, _at(path, name))
-    text = _text(node, lose, path, name) if len(node) else node.text or ""
-    if plan.attributes is None:
-        return text
-    return {TEXT: text, **_attributes(node, plan.attributes, _at(path, name), lose)}
+        attributes = _attributes(node, plan, where, lose)
+        if plan.is_reading and attributes and attributes.keys() & plan.fields.keys():
+            lose(where, LossReason.SIBLING_SHAPE)
+        return {**read(node, plan, lose, where), **attributes}
+    text = _text(node, lose, where) if len(node) else node.text or ""
+    attributes = _attributes(node, plan, where, lose)
+    return text if plan.attributes is None else {TEXT: text, **attributes}
 
 
-def _text(node: etree._Element, lose: Lose, path: str, name: str) -> str:
+def _sample(node: etree._Element, plan: _Sample, lose: FieldsLost, where: str) -> Any:
+    """Return a sampled value, which is a text or has children."""
+    attributes = _attributes(node, plan, where, lose)
+    inside = children(node) if len(node) else []
+    is_record = bool(inside) and any(local_name(child).lower() in plan.folded for child in inside)
+    if is_record or (inside and plan.is_list and plan.has_children):
+        inner = read(node, plan, lose, where)
+        if not plan.has_children or not plan.is_list or attributes.keys() & plan.fields.keys():
+            lose(where, LossReason.SIBLING_SHAPE)
+        beside = "".join([node.text or "", *(child.tail or "" for child in node)]).strip()
+        return {**attributes, **inner, **({TEXT: beside} if beside and "value" not in inner else {})}
+    text = _text(node, lose, where) if inside else text_of(node)
+    if attributes and attributes.keys() & plan.fields.keys() - (plan.attributes or frozenset()):
+        lose(where, LossReason.SIBLING_SHAPE)
+    if plan.is_list and plan.has_children and not text.strip():
+        return attributes  # an empty sampledValue of 1.6
+    return {TEXT: text, **attributes} if attributes else text
+
+
+def _text(node: etree._Element, lose: FieldsLost, where: str) -> str:
     if not children(node):
         return text_of(node)
-    # Rule 92: some devices put XML elements where a text belongs. It is theirs; it is passed on as they wrote it.
-    lose(_at(path, name), Reason.MARKUP_AS_TEXT)
+    # Rule 92: some devices write XML elements where a text belongs. The bridge passes them on as a text.
+    lose(where, LossReason.MARKUP_AS_TEXT)
     return markup_of(node)
 
 
-def _attributes(node: etree._Element, known: frozenset[str], path: str, lose: Lose) -> dict[str, Any]:
-    """Those that the WSDL knows. Attributes with a namespace are not OCPP's."""
-    written = {str(name): str(value) for name, value in node.attrib.items() if not str(name).startswith("{")}
-    for name in sorted(written.keys() - known):
-        lose(f"{path}.{name}", Reason.UNKNOWN_FIELD)
-    return {name: value for name, value in written.items() if name in known}
+def _attributes(node: etree._Element, plan: ForgivingPlan, path: str, lose: FieldsLost) -> dict[str, Any]:
+    """Return the attributes of OCPP, by their local names, letter case ignored.
+
+    Of two that mean the same, the one with the exact name is read.
+    """
+    if not node.attrib:
+        return {}
+    known = plan.known
+    found: dict[str, Any] = {}
+    attributes: Any = node.items()
+    for name, value in sorted(attributes):
+        if name.startswith(_OF_XML):
+            continue
+        local = _local(name)
+        folded = local.lower()
+        meant = known.get(folded)
+        if name == meant:
+            found[name] = value
+        elif meant is None and plan.is_reading:
+            found.setdefault(local, value)
+        elif meant is None or meant in found or node.get(meant) is not None:
+            lose(f"{path}.{local}", LossReason.UNKNOWN_FIELD)
+        else:
+            found[meant] = value
+            lose(f"{path}.{local}", LossReason.MISNAMED)
+    return found
 
 
-def collapsed(body: etree._Element, plan: Plan) -> etree._Element:
-    """A copy without the blanks around numbers and times: XML Schema ignores them, libxml2 does not (quirk 37)."""
+def _local(name: str) -> str:
+    return name.rpartition("}")[2]
+
+
+def collapsed(body: etree._Element, plan: ForgivingPlan) -> etree._Element:
+    """Return a copy without blanks around numbers and times. XML Schema ignores them, libxml2 does not (quirk 37)."""
     copy = deepcopy(body)
     for node, kind in _simple(copy, plan):
         if kind.base != "string":
@@ -100,8 +305,8 @@ def collapsed(body: etree._Element, plan: Plan) -> etree._Element:
     return copy
 
 
-def _simple(node: etree._Element, plan: Plan) -> Iterator[tuple[etree._Element, SimpleType]]:
-    """The elements inside that hold one value of the WSDL and no attributes, with their types."""
+def _simple(node: etree._Element, plan: ForgivingPlan) -> Iterator[tuple[etree._Element, SimpleType]]:
+    """Yield the elements inside that hold one value of the WSDL and no attributes, each with its type."""
     for child in children(node):
         field = plan.fields.get(local_name(child))
         if field is None or field.attributes is not None:

@@ -1,6 +1,6 @@
-"""Records' plain data to the XML of a Body: strictly in the WSDL's order, as text, in one walk.
+"""The writer of Bodies: plain data of records to XML, strictly in the WSDL's order.
 
-Written without a tree of elements: there is nothing to look up in it, and making it is most of what writing costs.
+It writes text directly. A tree of elements has no use here, and would be most of the cost of writing.
 """
 
 from __future__ import annotations
@@ -12,20 +12,23 @@ from xml.sax.saxutils import escape
 
 from bridge.errors import ErrorCode, MessageError
 from bridge.ocpp.enums import JSON_ONLY_UNITS
-from bridge.ocpp.losses import Reason
+from bridge.ocpp.losses import LossReason
 from bridge.ocpp.shapes import TEXT
 from bridge.ocpps.wsdl import ComplexType, Element, SimpleType
 
-Lose = Callable[[str, Reason], None]
+Lose = Callable[[str, LossReason], None]
 
-_RESPELLED = {json_only.value: wsdl and wsdl.value for json_only, wsdl in JSON_ONLY_UNITS.items()}
-# A reader would take the first for white space, and ends an attribute at the second.
+_RESPELLED = {json_only.value: wsdl.value for json_only, wsdl in JSON_ONLY_UNITS.items()}
+# An XML parser normalises the white space of an attribute's value, and '"' ends the value.
 _ENTITIES = {"\r": "&#13;", '"': "&quot;", "\t": "&#9;", "\n": "&#10;"}
 
 
 def escaped(text: str) -> str:
-    """`text` as it stands in an element. Raises ValueError for what XML 1.0 section 2.2 has no place for: control
-    characters, and halves of surrogate pairs (rule 63)."""
+    """Return `text` as the content of an element.
+
+    Raises ValueError for a character that XML 1.0 section 2.2 does not allow: a control character, or half of a
+    surrogate pair (rule 63).
+    """
     if is_plain(text):
         return text
     if not all(map(allowed, text)):
@@ -34,18 +37,18 @@ def escaped(text: str) -> str:
 
 
 def is_plain(text: str) -> bool:
-    """Whether it stands in XML as it is, and no second look is needed."""
+    """Return whether `text` certainly needs no escape in XML. Some texts that need none are not recognised."""
     return text.isprintable() and "&" not in text and "<" not in text and ">" not in text
 
 
 def allowed(char: str) -> bool:
-    """XML 1.0 section 2.2, production 2."""
+    """Return whether XML allows a character (XML 1.0 section 2.2, production 2)."""
     code = ord(char)
     return char in "\t\n\r" or 0x20 <= code <= 0xD7FF or 0xE000 <= code <= 0xFFFD or code >= 0x10000
 
 
-class Form:
-    """How one element is written. Under its name in a namespace that has the prefix `c`."""
+class MarkupForm:
+    """A plan for writing one element, whose namespace has the prefix `c`."""
 
     __slots__ = ("attributes", "begin", "end", "fields", "is_list", "is_text", "kind", "name", "start", "words")
 
@@ -56,32 +59,48 @@ class Form:
         self.start = f"{self.begin}>"
         kind = element.type
         self.kind = kind if isinstance(kind, SimpleType) else None
-        # What is written as it is: the words of an enumeration, and any text that has none and is no time.
+        # Two kinds of values are written unchanged: words of an enumeration, and texts of a type that has no
+        # enumeration and is not dateTime.
         self.words = frozenset() if self.kind is None else frozenset(self.kind.enumeration)
         self.is_text = self.kind is not None and not self.words and self.kind.base in ("string", "anyURI")
-        self.fields = tuple(map(Form, kind.elements)) if isinstance(kind, ComplexType) else ()
+        self.fields = tuple(map(MarkupForm, kind.elements)) if isinstance(kind, ComplexType) else ()
         self.attributes: tuple[str, ...] | None = None
         if isinstance(kind, ComplexType) and kind.text is not None:
             self.attributes = tuple(item.name for item in kind.attributes)
 
 
 class Writing:
-    """One Body in the making. `lose` is told of each Loss; without `fractions`, times are cut to seconds (quirk 36)."""
+    """The state while one Body is written.
+
+    Args:
+        lose: Called with the path and the reason of each Loss.
+        fractions: Whether to write fractions of seconds; otherwise times are cut to seconds (quirk 36).
+    """
 
     def __init__(self, lose: Lose, *, fractions: bool) -> None:
         self._lose = lose
         self._fractions = fractions
         self._out: list[str] = []
 
-    def body(self, form: Form, data: Mapping[str, Any], namespace: str, more: str = "") -> bytes:
-        """The element, its namespace declared, with `more` as its last child. Raises MessageError."""
+    def body(self, form: MarkupForm, data: Mapping[str, Any], namespace: str, more: str = "") -> bytes:
+        """Return the octets of the element, which declares its namespace.
+
+        Args:
+            form: The plan for writing the element.
+            data: Its content.
+            namespace: Its namespace.
+            more: XML source to add as the last child, "" for none.
+
+        Raises:
+            MessageError: XML cannot carry a value.
+        """
         self._out.append(f'{form.begin} xmlns:c="{namespace}">')
         self._fields(form, data, "")
         self._out.append(more + form.end)
         return "".join(self._out).encode()
 
-    def _fields(self, form: Form, data: Mapping[str, Any], path: str) -> None:
-        """In the WSDL's order, whatever the record's (rule 58)."""
+    def _fields(self, form: MarkupForm, data: Mapping[str, Any], path: str) -> None:
+        """Write the child elements in the order of the WSDL, whatever the order of the data (rule 58)."""
         for field in form.fields:
             value = data.get(field.name)
             if value is None:
@@ -93,15 +112,14 @@ class Writing:
                     self._field(field, value, path, None)
                 continue
             if not value:
-                self._lose(_at(path, field, None), Reason.EMPTY_LIST)
+                self._lose(_at(path, field, None), LossReason.EMPTY_LIST)
             for index, item in enumerate(value):
                 self._field(field, item, path, index)
 
-    def _field(self, field: Form, value: Any, path: str, index: int | None) -> None:
+    def _field(self, field: MarkupForm, value: Any, path: str, index: int | None) -> None:
         if field.kind is not None:
             text = self._text(value, field.kind, path, field, index)
-            if text is not None:
-                self._out.append(field.start + self._escaped(text, path, field, index) + field.end)
+            self._out.append(field.start + self._escaped(text, path, field, index) + field.end)
         elif field.attributes is not None:
             named = "".join(f' {name}="{_quoted(value[name])}"' for name in field.attributes if name in value)
             self._out.append(f"{field.begin}{named}>{self._escaped(value[TEXT], path, field, index)}{field.end}")
@@ -110,15 +128,15 @@ class Writing:
             self._fields(field, value, _at(path, field, index))
             self._out.append(field.end)
 
-    def _escaped(self, text: str, path: str, field: Form, index: int | None) -> str:
+    def _escaped(self, text: str, path: str, field: MarkupForm, index: int | None) -> str:
         try:
             return escaped(text)
         except ValueError:
             said = "holds a character that XML cannot carry"
             raise MessageError(ErrorCode.PropertyConstraintViolation, said, _at(path, field, index)) from None
 
-    def _text(self, value: Any, kind: SimpleType, path: str, field: Form, index: int | None) -> str | None:
-        """The lexical form of XML Schema. None for a value that the WSDL has no word for."""
+    def _text(self, value: Any, kind: SimpleType, path: str, field: MarkupForm, index: int | None) -> str:
+        """Return a value in the lexical form of XML Schema."""
         if isinstance(value, bool):
             return "true" if value else "false"
         if isinstance(value, Decimal):
@@ -127,17 +145,15 @@ class Writing:
             return _int(value, _at(path, field, index))
         assert isinstance(value, str)
         if kind.base == "dateTime" and not self._fractions and "." in value:
-            self._lose(_at(path, field, index), Reason.FRACTION)
+            self._lose(_at(path, field, index), LossReason.FRACTION)
             return f"{value.partition('.')[0]}Z"
         if kind.enumeration and value not in kind.enumeration and value in _RESPELLED:
-            respelled = _RESPELLED[value]
-            reason = Reason.DROPPED_UNIT if respelled is None else Reason.RESPELLED_UNIT
-            self._lose(_at(path, field, index), reason)
-            return respelled
+            self._lose(_at(path, field, index), LossReason.RESPELLED_UNIT)
+            return _RESPELLED[value]
         return value
 
 
-def _at(path: str, field: Form, index: int | None) -> str:
+def _at(path: str, field: MarkupForm, index: int | None) -> str:
     here = f"{path}.{field.name}" if path else field.name
     return here if index is None else f"{here}[{index}]"
 

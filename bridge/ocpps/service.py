@@ -1,27 +1,27 @@
-"""The OCPP services on Spyne: one Application per WSDL, its operations and types built from it at the start.
+"""The OCPP services on Spyne: one Application per WSDL, with operations and types that are built from the WSDL.
 
-Spyne holds what a service is: the operations under their qualified names, each with its types, checked when it is made.
-A message takes its operation from there. Spyne's own way of a message (a context, an object for each element, a thread)
-is not taken: our codec reads and writes, and who answers says so when the answer is here, so that neither a thread nor
-a task waits for a Charge Point. Nothing outside this module knows Spyne.
+A Spyne server carries each admitted request: `generate_contexts`, `get_in_object` and `get_out_object` when the request
+arrives, `get_out_string` when its answer is known. The codec is the protocol of both directions. The answer arrives by
+a call of a function, so that neither a thread nor a task waits for a Charge Point. No other module uses Spyne, except
+`spyne_on_new_pythons`.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-import msgspec
-
-from bridge.dialects.dialect import AnsweredHere, Dialect
+from bridge.dialects.dialect import Dialect
 from bridge.dialects.known import Known
 from bridge.dialects.versions import OCPP16
 from bridge.errors import BridgeError, ErrorCode, MessageError
-from bridge.ocpp.losses import Loss, Reason
-from bridge.ocpp.manners import PLAIN, Manners
-from bridge.ocpp.rpc import Answer, Call, CallResult
-from bridge.ocpps import spyne_on_new_pythons  # noqa: F401  (before Spyne)
+from bridge.ocpp.device_profile import PLAIN, DeviceProfile
+from bridge.ocpp.large import is_large
+from bridge.ocpp.rpc import Answer, Call, CallResult, Unanswered
+from bridge.ocpp.wire import Wires
+from bridge.ocpps import headers, spyne_on_new_pythons  # noqa: F401  (before Spyne)
 from bridge.ocpps.codec import Codec
 from bridge.ocpps.envelope import Envelope
 from bridge.ocpps.replies import FAILED, Replies, Reply
@@ -40,19 +40,62 @@ from spyne import (
     Unicode,
     rpc,
 )
-from spyne.protocol.soap import Soap12
+from spyne.context import MethodContext
+from spyne.descriptor import BODY_STYLE_BARE
+from spyne.protocol import ProtocolBase
+from spyne.server import ServerBase
 
 logging.getLogger("spyne.util.appreg").setLevel(logging.CRITICAL + 1)
 
-Answered = Callable[[Answer], None]
-Handle = Callable[[Call, Answered], None]
-"""Takes a Call, and what to call with its one answer, now or later. Raises BridgeError."""
+Handle = Callable[[str, Call], None]
+"""Takes the key of a request and its Call. `PendingRequests` takes the answer, now or later. Raises BridgeError."""
 Tell = Callable[[Reply], None]
+# Takes a long computation, and the function to call with its result.
+Aside = Callable[[Callable[[], object], Callable[[object], None]], None]
 _log = logging.getLogger("bridge.ocpps")
 
 
-class Exchange:
-    """One message and how it is to be answered."""
+class PendingRequests:
+    """The SOAP requests whose Calls wait for their answer, by key.
+
+    A key is data, "CONNECTION/NUMBER": the connection of the request, and its number on that connection. So an answer
+    needs no reference to the request that it is for.
+    """
+
+    def __init__(self) -> None:
+        self._contexts: dict[str, SoapContext] = {}
+
+    def __len__(self) -> int:
+        return len(self._contexts)
+
+    def expect(self, key: str, context: SoapContext) -> None:
+        """Add a request, whose Call is being handled."""
+        self._contexts[key] = context
+
+    def forget(self, key: str) -> None:
+        """Remove a request that gets no answer, because its Call could not be handled."""
+        self._contexts.pop(key, None)
+
+    def answer(self, key: str, answer: Answer) -> None:
+        """Answer the request with this key. Do nothing if no such request waits."""
+        context = self._contexts.pop(key, None)
+        if context is not None:
+            context.answered(answer)
+
+    def close(self, reason: str) -> None:
+        """Answer all requests that wait as unanswered, for `reason`."""
+        for key in tuple(self._contexts):
+            self.answer(key, Unanswered(unique_id="", reason=reason))
+
+
+class SoapContext(MethodContext):  # type: ignore[misc]  # Spyne has no types
+    """Spyne's context of one request and its answer.
+
+    Setting an attribute calls no code of Spyne, and no event is fired: Spyne's own code for that costs more than twice
+    the rest of reading and writing a message.
+    """
+
+    __setattr__ = object.__setattr__
 
     def __init__(
         self,
@@ -61,113 +104,225 @@ class Exchange:
         strict: bool,
         handle: Handle,
         known: Known | None = None,
-        manners: Manners = PLAIN,
+        profile: DeviceProfile = PLAIN,
+        *,
+        passes: bool = False,
+        key: str = "",
+        pending: PendingRequests | None = None,
     ) -> None:
         self.envelope = envelope
+        self.key = key
+        self.pending = pending  # holds the request while its Call waits for the answer; None for a refusal
+        self.passes = passes  # the receiver speaks the same version: the body is passed on unchanged
         self.known = known
-        self.manners = manners
+        self.profile = profile
         self.unique_id = unique_id
+        self.wires: Wires | None = None  # the octets for the recorder, which the Call carries
         self.strict = strict
         self.handle = handle
-        self.service: SoapService | None = None  # who answers
-        self.tell: Tell | None = None  # until it is told
+        self.tell: Tell | None = None  # takes the one reply; None afterwards
+        # Runs long computations on a large message in a thread; None runs them at once.
+        self.aside: Aside | None = None
+        self.is_large = False  # the request is large
         self.call: Call | None = None
-        self.refusal: BridgeError | None = None  # why it did not become a Call
+        self.answer: Answer | None = None
+        self.answered: Callable[[Answer], None] = self._keep  # takes the one answer to the Call, now or later
+        self.refusal: BridgeError | None = None  # the error of the Fault, if the bridge refused the request
+        self.reply: Reply | None = None
+        # The attributes that Spyne reads and writes.
+        self.in_document: Envelope | None = None
+        self.in_body_doc = envelope.body
+        self.in_object: Any = None
+        self.out_object: Any = None
+        self.out_document: Reply | None = None
+        self.out_string: tuple[bytes] | None = None
+        self.method_request_string = ""
+        self.outprot_ctx = self.protocol = None
+        self.in_error: BridgeError | None = None
+        self.out_error: BridgeError | None = None
+        self.pusher_stack: list[object] = []
 
-    def answered(self, answer: Answer) -> None:
-        """The one answer to its Call, now or later."""
-        assert self.service is not None
-        self.service.answered(self, answer)
+    def fire_event(self, event: str, *args: object, **kwargs: object) -> None:
+        """Do nothing: no code listens to Spyne's events."""
+
+    def fail(self, error: BridgeError) -> None:
+        """Set the error of the Call's handler, unless the handler has given an answer before."""
+        if self.answer is None:
+            self.out_error = error
+
+    def _keep(self, answer: Answer) -> None:
+        if self.answer is None:
+            self.answer = answer
+
+
+class OcppProtocol(ProtocolBase):  # type: ignore[misc]
+    """The Spyne protocol of one service, in both directions.
+
+    Its methods set an error in the context and do not raise it: Spyne would log each exception with a traceback.
+    """
+
+    def __init__(self, codec: Codec, replies: Replies) -> None:
+        super().__init__()
+        self._codec = codec
+        self._replies = replies
+        namespace = codec.service.namespace
+        self._names = {name: f"{{{namespace}}}{one.request.name}" for name, one in codec.service.operations.items()}
+
+    def create_in_document(self, ctx: SoapContext, charset: str | None = None) -> None:
+        """Set the envelope, which the listener read to find the sender."""
+        ctx.in_document = ctx.envelope
+
+    def decompose_incoming_envelope(self, ctx: SoapContext, message: object) -> None:
+        """Set the Body of the envelope."""
+        ctx.in_body_doc = ctx.envelope.body
+
+    def generate_method_contexts(self, ctx: SoapContext) -> list[SoapContext]:
+        """Find the operation, and return the only context: no operation has auxiliary methods of Spyne."""
+        try:
+            operation = self._codec.operation_of(ctx.in_body_doc)
+        except MessageError as error:
+            ctx.in_error = error
+        else:
+            ctx.method_request_string = self._names[operation.name]
+            (ctx.descriptor,) = self.get_call_handles(ctx)
+        return [ctx]
+
+    def deserialize(self, ctx: SoapContext, message: object) -> None:
+        """Read the Call from the message, or set the error."""
+        if ctx.in_error is not None:
+            return
+        try:
+            if ctx.strict:
+                operation = self._codec.operation_of(ctx.in_body_doc)
+                headers.check_request(ctx.envelope, operation.request_action, self._codec.service.namespace)
+            ctx.call = self._codec.read_call(
+                ctx.envelope,
+                ctx.unique_id,
+                strict=ctx.strict,
+                known=ctx.known,
+                profile=ctx.profile,
+                passes=ctx.passes,
+                wires=ctx.wires,
+            )
+            # Spyne's method for a request without fields takes no argument.
+            ctx.in_object = ctx.call if ctx.descriptor.body_style is BODY_STYLE_BARE else ()
+        except MessageError as error:
+            ctx.in_error = error
+        except Exception:
+            _log.exception("a message could not be read")
+            ctx.in_error = BridgeError(ErrorCode.InternalError, FAILED)
+
+    def serialize(self, ctx: SoapContext, message: object) -> None:
+        """Write the answer, or the Fault."""
+        try:
+            ctx.reply = self._reply(ctx)
+        except Exception:  # a defect of the bridge, not of the party that answered
+            _log.exception("an answer could not be told")
+            ctx.reply = self.refuse(ctx, BridgeError(ErrorCode.InternalError, FAILED))
+        ctx.out_document = ctx.reply
+
+    def create_out_string(self, ctx: SoapContext, charset: str | None = None) -> None:
+        """Set the octets of the reply."""
+        assert ctx.reply is not None
+        ctx.out_string = (ctx.reply.body,)
+
+    def _reply(self, ctx: SoapContext) -> Reply:
+        error = ctx.in_error or ctx.out_error
+        if error is not None:
+            return self.refuse(ctx, error)
+        answer = ctx.answer
+        assert ctx.call is not None
+        assert answer is not None
+        if not isinstance(answer, CallResult):
+            return self._replies.failure(ctx.envelope, answer, None, ctx.profile)
+        try:
+            return self._replies.result(ctx.envelope, ctx.call.action, answer.payload, ctx.profile, answer.verbatim)
+        except MessageError as failure:
+            text = f"the Central System's answer cannot be written in SOAP: {failure.description}"
+            return self.refuse(ctx, BridgeError(ErrorCode.InternalError, text))
+
+    def refuse(self, ctx: SoapContext, error: BridgeError) -> Reply:
+        """Return the Fault for a request that the bridge refuses, before or after its operation."""
+        ctx.refusal = error
+        return self._replies.refusal(ctx.envelope, ctx.unique_id, error, ctx.profile)
 
 
 class SoapService:
-    """One service in one OCPP version, ready to answer. `mint` gives a fresh UUID."""
+    """One service in one OCPP version, which answers requests.
+
+    Args:
+        service: The service by its WSDL.
+        mint: Returns a fresh UUID.
+        dialect: The OCPP version.
+    """
 
     def __init__(self, service: Service, mint: Callable[[], str], dialect: Dialect = OCPP16) -> None:
         self.service = service
-        self._codec = Codec(service, dialect)
-        self._replies = Replies(self._codec, mint)
+        codec = Codec(service, dialect)
+        self._replies = Replies(codec, mint)
+        self._protocol = OcppProtocol(codec, self._replies)
         application = Application(
             [_service_class(service)],
             tns=service.namespace,
             name=service.name,
-            in_protocol=Soap12(),
-            out_protocol=Soap12(),
+            in_protocol=self._protocol,
+            out_protocol=OcppProtocol(codec, self._replies),
         )
-        methods = application.interface.service_method_map
-        self._run: dict[str, Callable[[Exchange], None]] = {
-            operation.name: methods[f"{{{service.namespace}}}{operation.request.name}"][0].function
-            for operation in service.operations.values()
-        }
+        self._server = ServerBase(application)
 
-    def answer(self, exchange: Exchange, tell: Tell) -> None:
-        """Tell the one reply to `exchange`, now or later. Its handler is called if the request can be read. Raises
-        nothing."""
-        exchange.service, exchange.tell = self, tell
-        try:
-            exchange.call = self._codec.read_call(
-                exchange.envelope,
-                exchange.unique_id,
-                strict=exchange.strict,
-                known=exchange.known,
-                manners=exchange.manners,
-            )
-        except MessageError as error:
-            here = isinstance(error, AnsweredHere) and not exchange.strict
-            _told(exchange, self._answered_here(exchange, error) if here else self.refuse(exchange, error))
-            return
-        try:
-            self._run[exchange.call.action](exchange)
-        except BridgeError as error:
-            _told(exchange, self.refuse(exchange, error))
-        except Exception:
-            _told(exchange, self._failed(exchange, "a Call could not be handled"))
+    def answer(self, exchange: SoapContext, tell: Tell) -> None:
+        """Read the request and call its handler, if the request can be read. Raises nothing.
 
-    def answered(self, exchange: Exchange, answer: Answer) -> None:
-        """The answer to its Call is here."""
-        try:
-            reply = self._reply(exchange, answer)
-        except Exception:  # it is nobody's fault but ours, least of all that of who answered
-            reply = self._failed(exchange, "an answer could not be told")
-        _told(exchange, reply)
+        Args:
+            exchange: The context of the request.
+            tell: Called with the one reply, now or later.
+        """
+        exchange.tell = tell
+        exchange._out_protocol = self._server.app.out_protocol
+        self._server.generate_contexts(exchange)
+        if exchange.is_large and exchange.aside is not None:
+            exchange.aside(partial(self._server.get_in_object, exchange), partial(self._proceed, exchange))
+        else:
+            self._server.get_in_object(exchange)
+            self._proceed(exchange)
 
-    def _reply(self, exchange: Exchange, answer: Answer) -> Reply:
-        assert exchange.call is not None
-        if not isinstance(answer, CallResult):
-            return self._replies.failure(exchange.envelope, answer, None, exchange.manners)
-        try:
-            return self._replies.result(exchange.envelope, exchange.call.action, answer.payload, exchange.manners)
-        except MessageError as error:
-            text = f"the Central System's answer cannot be written in SOAP: {error.description}"
-            return self.refuse(exchange, BridgeError(ErrorCode.InternalError, text))
+    def _proceed(self, exchange: SoapContext, _: object = None) -> None:
+        """Pass the Call to the handler, or finish with a Fault if the request could not be read."""
+        if exchange.in_error is None:
+            self._server.get_out_object(exchange)
+        exchange.answered = partial(self._answered, exchange)
+        if exchange.answer is not None or exchange.in_error is not None or exchange.out_error is not None:
+            self._finish(exchange)
 
-    def _failed(self, exchange: Exchange, what: str) -> Reply:
-        _log.exception(what)
-        return self.refuse(exchange, BridgeError(ErrorCode.InternalError, FAILED))
+    def _answered(self, exchange: SoapContext, answer: Answer) -> None:
+        """Take the answer to the Call, unless the reply is decided, and write the reply."""
+        if exchange.answer is None and exchange.out_error is None:
+            exchange.answer = answer
+            self._finish(exchange)
 
-    def _answered_here(self, exchange: Exchange, here: MessageError) -> Reply:
-        """It says nothing that the other side could hear, and is no fault of the sender's."""
-        assert isinstance(here, AnsweredHere)
-        action = self._codec.operation_of(exchange.envelope.body).name
-        reply = self._replies.result(exchange.envelope, action, here.answer, exchange.manners)
-        lost = Loss(message=f"{action}Request", path="", reason=Reason.ANSWERED_HERE)
-        return msgspec.structs.replace(reply, losses=(lost, *reply.losses))
+    def _finish(self, exchange: SoapContext) -> None:
+        answer, write = exchange.answer, partial(self._server.get_out_string, exchange)
+        if exchange.aside is not None and isinstance(answer, CallResult) and is_large(answer.payload):
+            exchange.aside(write, partial(_told, exchange))
+        else:
+            write()
+            _told(exchange)
 
-    def refuse(self, exchange: Exchange, error: BridgeError) -> Reply:
-        """The Fault for a request that does not come as far as its operation, or not back from it."""
-        exchange.refusal = error
-        return self._replies.refusal(exchange.envelope, exchange.unique_id, error, exchange.manners)
+    def refuse(self, exchange: SoapContext, error: BridgeError) -> Reply:
+        """Return the Fault for a message that is not admitted."""
+        return self._protocol.refuse(exchange, error)
 
-    def mismatch(self, exchange: Exchange) -> Reply:
-        """The Fault for a SOAP version that is not spoken."""
-        return self._replies.mismatch(exchange.envelope, exchange.unique_id, exchange.manners)
+    def mismatch(self, exchange: SoapContext) -> Reply:
+        """Return the Fault for a request in SOAP 1.1, where the route refuses SOAP 1.1."""
+        return self._replies.mismatch(exchange.envelope, exchange.unique_id, exchange.profile)
 
 
-def _told(exchange: Exchange, reply: Reply) -> None:
-    """Once, whatever happens."""
+def _told(exchange: SoapContext, _: object = None) -> None:
+    """Call `tell` with the reply, at the first call only."""
     tell, exchange.tell = exchange.tell, None
     if tell is not None:
-        tell(reply)
+        assert exchange.reply is not None
+        tell(exchange.reply)
 
 
 # From the WSDL to Spyne's types and operations.
@@ -181,18 +336,29 @@ def _service_class(service: Service) -> type[Any]:
 
 
 def _operation(operation: Operation, service: Service, types: dict[str, type[Any]]) -> Any:
-    def run(exchange: Exchange, request: None = None) -> None:
+    def run(exchange: SoapContext, call: Call | None = None) -> None:
+        """Pass the Call to the handler. The answer arrives later, so this method of Spyne's service returns nothing."""
         assert exchange.call is not None
-        exchange.handle(exchange.call, exchange.answered)
+        assert exchange.pending is not None
+        exchange.pending.expect(exchange.key, exchange)
+        try:
+            exchange.handle(exchange.key, exchange.call)
+        except BridgeError as error:
+            exchange.fail(error)
+        except Exception:
+            _log.exception("a Call could not be handled")
+            exchange.fail(BridgeError(ErrorCode.InternalError, FAILED))
+        if exchange.out_error is not None:
+            exchange.pending.forget(exchange.key)
 
-    def run_empty(exchange: Exchange) -> None:
+    def run_empty(exchange: SoapContext) -> None:
         run(exchange)
 
     run.__name__ = run_empty.__name__ = operation.name
     header = Unicode.customize()
     header.__type_name__, header.__namespace__ = operation.headers[0], service.namespace
     request = _spyne_type(operation.request, service, types)
-    # A request without a field is declared without an argument: Spyne refuses an empty bare one (trap 3).
+    # The method for a request without fields takes no argument: Spyne refuses an empty bare request (trap 3).
     has_fields = bool(request._type_info)
     declare = rpc(
         *([request] if has_fields else []),

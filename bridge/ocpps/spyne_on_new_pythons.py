@@ -1,7 +1,9 @@
-"""Lets Spyne 2.14, the newest release, be imported on Python 3.12 and 3.13. Import it before anything of Spyne.
+"""The import of Spyne 2.14, the newest release, on Python 3.12 and 3.13.
 
-Spyne carries an old copy of six, whose `moves` are served by an importer of a kind that Python 3.12 no longer asks, and
-it imports `cgi`, which Python 3.13 no longer has, for one function that its aiohttp-hosted half never calls.
+Import this module before any module of Spyne. It raises StartError if Spyne is not installed.
+
+Spyne contains an old copy of six. An importer of a kind that Python 3.12 no longer supports provides its `moves`. Spyne
+also imports `cgi`, which Python 3.13 no longer has, for one function that the bridge never calls.
 """
 
 from __future__ import annotations
@@ -16,11 +18,13 @@ from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_loader
 from types import ModuleType
 
+from bridge.errors import StartError
+
 _SIX = "spyne.util.six"
 
 
 class _SixMoves(MetaPathFinder, Loader):
-    """Asks Spyne's own six for its moved modules, in the way that today's import system asks."""
+    """An importer for the `moves` of Spyne's own six, with the interface of the current import system."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -34,12 +38,12 @@ class _SixMoves(MetaPathFinder, Loader):
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        """It has run already."""
+        """Do nothing: six has executed the module."""
 
 
 @contextmanager
 def _without_cgi() -> Iterator[None]:
-    """While Spyne is imported, `cgi` is an empty module: not there from 3.13 on, deprecated before."""
+    """Replace `cgi` by an empty module while Spyne is imported: Python 3.13 has none, and earlier ones deprecate it."""
     real = sys.modules.get("cgi")
     sys.modules["cgi"] = ModuleType("cgi")
     try:
@@ -53,10 +57,14 @@ def _without_cgi() -> Iterator[None]:
 def _import_spyne() -> None:
     sys.meta_path.insert(0, _SixMoves())
     with _without_cgi(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of deprecated escapes and modules, in code that is not ours to mend
-        for module in ("spyne", "spyne.protocol.soap", "spyne.server"):
-            import_module(module)
-    # Of a kind that is deprecated in 3.11, and asked in vain on every import later; ours serves its modules.
+        warnings.simplefilter("ignore")  # warnings about deprecated escapes and modules in Spyne
+        try:
+            for module in ("spyne", "spyne.protocol.soap", "spyne.server"):
+                import_module(module)
+        except ImportError as error:
+            text = f"the SOAP services need Spyne, which cannot be imported here: {error}"
+            raise StartError(text) from error
+    # Python 3.11 deprecates importers of this kind, and would ask it at every later import. _SixMoves replaces it.
     sys.meta_path.remove(sys.modules[_SIX]._importer)
 
 

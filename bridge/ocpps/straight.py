@@ -1,8 +1,8 @@
-"""The quick way out, for a record that says nothing out of the ordinary: one walk over its values, no dict between.
+"""The fast writer, for a record that XML can carry unchanged. It writes the values directly, without a dict.
 
-What the WSDL has no word for, what has to be escaped, an empty list, a number that is too large: all that is left to
-the way that knows what to do about it (`markup`), which gives the same for the rest: a property test holds the two
-together.
+Any other record raises NotExact, and `markup` writes it: one with a value that the WSDL's enumeration lacks, a text
+that needs an escape, an empty list, or a number that is too large. A property test holds that `markup` writes all other
+records to the same octets.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import astuple
 
 from bridge.ocpp.shapes import Shape, shape_of
-from bridge.ocpps.exact import Odd
+from bridge.ocpps.exact import NotExact
 from bridge.ocpps.markup import is_plain
 from bridge.ocpps.wsdl import ComplexType, Element, SimpleType
 
@@ -22,38 +22,51 @@ _TEXTS = frozenset({"string", "anyURI", "dateTime"})
 
 
 class Other(Protocol):
-    """Writes a value that is neither a word nor a text. What has to be looked at goes to `texts`, too. Raises Odd."""
+    """A function that writes a value which is neither a word of an enumeration nor a single text.
+
+    It adds each text to `texts` as well, where `write` looks for characters that need an escape. Raises NotExact.
+    """
 
     def __call__(self, value: Any, out: list[str], texts: list[str]) -> None: ...
 
 
-# The markup of each word of an enumeration; else the tags around a text; else what writes it.
+# A plan for writing a field: the markup of each word of an enumeration, the two tags around a text, or the function
+# that writes any other value.
 Field = tuple[Mapping[Any, str] | None, str, str, Other | None]
 
 
-class Plan:
-    """How the records of one type are written as `element`, in a namespace that has the prefix `c`."""
+class StraightPlan:
+    """A plan for writing the records of one type as `element`, whose namespace has the prefix `c`."""
 
     __slots__ = ("begin", "end", "fields", "record")
 
     def __init__(self, element: Element, record: type[Struct], namespace: str) -> None:
-        """Raises Odd for a record whose fields are not those of the element."""
+        """Make the plan for one type of record.
+
+        Args:
+            element: The element by the WSDL.
+            record: The type of the records.
+            namespace: The namespace of the element.
+
+        Raises:
+            NotExact: The fields of the record are not those of the element.
+        """
         self.record = record
         self.begin, self.end = f'<c:{element.name} xmlns:c="{namespace}">', f"</c:{element.name}>"
         self.fields = _fields(element, shape_of(record))
 
 
-def write(record: Struct, plan: Plan) -> bytes:
-    """The element of `record`, its namespace declared, in UTF-8. Raises Odd."""
+def write(record: Struct, plan: StraightPlan) -> bytes:
+    """Return the element of `record`, which declares its namespace, in UTF-8. Raises NotExact."""
     if type(record) is not plan.record:
-        raise Odd
+        raise NotExact
     out, texts = [plan.begin], list[str]()
     try:
         _write(record, plan.fields, out, texts)
     except KeyError:
-        raise Odd from None  # no word of the WSDL's
+        raise NotExact from None  # the WSDL's enumeration lacks the word
     if not is_plain("".join(texts)):
-        raise Odd
+        raise NotExact
     out.append(plan.end)
     return "".join(out).encode()
 
@@ -74,7 +87,7 @@ def _write(record: Struct, fields: Sequence[Field], out: list[str], texts: list[
 def _fields(element: Element, shape: Shape) -> tuple[Field, ...]:
     kind = element.type
     if not isinstance(kind, ComplexType) or [item.name for item in kind.elements] != [*shape.fields]:
-        raise Odd
+        raise NotExact
     return tuple(_field(item, shape.fields[item.name].shape) for item in kind.elements)
 
 
@@ -92,7 +105,7 @@ def _field(element: Element, shape: Shape | None) -> Field:
 
 
 class _Element:
-    """Its tags."""
+    """The two tags of an element."""
 
     __slots__ = ("_end", "_start")
 
@@ -101,7 +114,7 @@ class _Element:
 
 
 class _Number(_Element):
-    """A number or a truth value."""
+    """Writes a number or a boolean."""
 
     __slots__ = ()
 
@@ -113,7 +126,7 @@ class _Number(_Element):
         elif -(2**31) <= value < 2**31:
             text = str(value)
         else:
-            raise Odd
+            raise NotExact
         out += (self._start, text, self._end)
 
 
@@ -125,18 +138,18 @@ class _Texts(_Element):
     def __init__(self, start: str, end: str, kind: SimpleType) -> None:
         super().__init__(start, end)
         if kind.enumeration or kind.base not in _TEXTS:
-            raise Odd
+            raise NotExact
 
     def write(self, value: Any, out: list[str], texts: list[str]) -> None:
         if not value:
-            raise Odd
+            raise NotExact
         for item in value:
             texts.append(item)
             out += (self._start, item, self._end)
 
 
 class _Record(_Element):
-    """A record inside."""
+    """Writes a record inside another."""
 
     __slots__ = ("_fields",)
 
@@ -151,13 +164,13 @@ class _Record(_Element):
 
 
 class _Records(_Record):
-    """A list of them."""
+    """Writes a list of records."""
 
     __slots__ = ()
 
     def write(self, value: Any, out: list[str], texts: list[str]) -> None:
         if not value:
-            raise Odd
+            raise NotExact
         for item in value:
             out.append(self._start)
             _write(item, self._fields, out, texts)

@@ -1,9 +1,9 @@
-"""What a WSDL says, as frozen records: the operations of one service and the types of their messages.
+"""A WSDL as frozen records: the operations of one service and the types of their messages.
 
-The codec, the Spyne service and the tests read these records and know no message by name. Works on the documents in
-`wsdl/` and on the official ones alike. Reads only the subset of WSDL 1.1 and XML Schema that the OCPP services use,
-one service with one SOAP 1.2 document/literal port and types that are sequences, and refuses anything else instead of
-half understanding it. Knows nothing of messages on the wire, of HTTP or of Spyne.
+The codec, the Spyne service and the tests read these records and name no message. This module reads the documents in
+`wsdl/` and the official ones alike. It reads only the subset of WSDL 1.1 and XML Schema that the OCPP services use: one
+service with one SOAP 1.2 document/literal port, and types that are sequences. It refuses any other document. It does
+not use messages, HTTP or Spyne.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from types import MappingProxyType
 
 from lxml import etree
 
+from bridge import shipped
 from bridge.errors import Complaint, ConfigurationError
 
 _WSDL = "{http://schemas.xmlsoap.org/wsdl/}"
@@ -32,7 +33,7 @@ _BUILTIN = frozenset({"string", "int", "dateTime", "decimal", "boolean", "anyURI
 class SimpleType:
     """The type of a text: `base` is the local name of the built-in type below all restrictions.
 
-    A built-in type has its own name as `name`. Limits that are not given are None, or no enumeration.
+    The `name` of a built-in type is its own. A limit that is not given is None, or an empty enumeration.
     """
 
     name: str
@@ -54,7 +55,7 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """An element in the service's namespace. `max_occurs` is None where there is no bound."""
+    """An element in the service's namespace. `max_occurs` is None for "unbounded"."""
 
     name: str
     type: SimpleType | ComplexType
@@ -63,7 +64,7 @@ class Element:
 
     @property
     def is_list(self) -> bool:
-        """Whether it may stand more than once."""
+        """Whether the element may be repeated."""
         return self.max_occurs != 1
 
 
@@ -82,11 +83,19 @@ class ComplexType:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """An operation: the elements that stand in the Body of its request and response, and what stands around them.
+    """An operation of a service.
 
-    `request_action` and `response_action` are the values of wsa:Action (OCPP-S 1.6 section 3.4: the operation's name
-    after a slash, `Response` appended in answers; also where the WSDL does not say it, as that of OCPP 1.2).
-    `headers` are the local names of the elements that stand in the request's Header.
+    Attributes:
+        name: The name, which is the action of OCPP.
+        request: The element in the Body of the request.
+        response: The element in the Body of the response.
+        soap_action: The `action` parameter of the request's content type.
+        request_action: The wsa:Action of the request. OCPP-S 1.6 section 3.4: the operation's name after a slash; this
+            is also the value where the WSDL gives none, as that of OCPP 1.2.
+        response_action: The wsa:Action of the response: the same with `Response` appended.
+        response_actions: All values of wsa:Action that a response may have. Where the WSDL gives none, the value of
+            WS-Addressing 1.0 Metadata section 4.4.4 is among them, which SteVe writes.
+        headers: The local names of the elements in the request's Header.
     """
 
     name: str
@@ -95,15 +104,20 @@ class Operation:
     soap_action: str
     request_action: str
     response_action: str
+    response_actions: frozenset[str]
     headers: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service and its operations, by name, in the order of the WSDL's portType.
+    """A service and its operations. Two Services are equal if they describe the same, even by different documents.
 
-    `namespace` is that of all its elements and fault codes, `source` the document as it was read. Two Services are
-    equal when they describe the same, however their documents are written.
+    Attributes:
+        name: The name of the service.
+        namespace: The namespace of all its elements and fault codes.
+        operations: The operations by name, in the order of the WSDL's portType.
+        source: The document as it was read.
+        port: The name of the service's port.
     """
 
     name: str
@@ -113,25 +127,25 @@ class Service:
     port: str
 
     def describe(self, address: str) -> bytes:
-        """The WSDL with `address` as the place where the service is found. Raises ValueError if XML cannot hold it."""
+        """Return the WSDL with `address` as the URL of the service. Raises ValueError if XML cannot hold `address`."""
         root = _parse(self.source)
         for element in root.iter(f"{_SOAP}address"):
             element.set("location", address)
         return etree.tostring(root.getroottree(), xml_declaration=True, encoding="UTF-8")
 
     def schema(self) -> etree.XMLSchema:
-        """The WSDL's schema, to validate what stands in a Body. Compiled anew for each caller: keep it.
+        """Return the WSDL's schema, compiled anew at each call, to validate the content of a Body.
 
-        libxml2 does not trim white space around a dateTime, an int or a boolean as XML Schema has it: trim first.
+        XML Schema ignores white space around a dateTime, an int or a boolean, but libxml2 does not: remove it first.
         """
         return _compile(_schema(_parse(self.source)))
 
 
 def load(path: Path) -> Service:
-    """The service that the WSDL at `path` describes.
+    """Return the service that the WSDL at `path` describes.
 
-    Raises ConfigurationError, naming the file and what is wrong with it, when it cannot be read, is not XML, has a
-    DOCTYPE, or is not a WSDL of the kind that the OCPP services are.
+    Raises ConfigurationError, with the file and the reason, if the file cannot be read, is not XML, has a DOCTYPE, or
+    is not a WSDL of the kind that OCPP uses.
     """
     try:
         source = path.read_bytes()
@@ -146,26 +160,22 @@ def load(path: Path) -> Service:
 
 
 def default_folder() -> Path:
-    """The folder `wsdl`: inside the installed package, or at the top of a checkout. Raises ConfigurationError."""
-    package = Path(__file__).resolve().parents[1]
-    for folder in (package / "wsdl", package.parent / "wsdl"):
-        if folder.is_dir():
-            return folder
-    raise ConfigurationError([Complaint(source=str(package), key="", text="comes without its folder of WSDLs")])
+    """Return the folder `wsdl`, in the installed package or at the top of a checkout. Raises ConfigurationError."""
+    return shipped.folder("wsdl")
 
 
 def folder_of(version: str) -> Path:
-    """Where our WSDLs of one OCPP version are. Raises ConfigurationError."""
+    """Return the folder of the bridge's own WSDLs of one OCPP version. Raises ConfigurationError."""
     return default_folder() / folder_name(version)
 
 
 def folder_name(version: str) -> str:
-    """What the folder of one OCPP version's WSDLs is called, ours and the operator's."""
+    """Return the name of the folder of one OCPP version's WSDLs, for the bridge's own and the operator's alike."""
     return f"ocpp{version.replace('.', '')}"
 
 
 class _Unusable(Exception):
-    """Why the document cannot be used: where in it, in its own names, and what is wrong there."""
+    """The document cannot be used. `where` is the place at fault, in the document's own names; `text` is the reason."""
 
     def __init__(self, where: str, text: str) -> None:
         super().__init__(f"{where}: {text}")
@@ -197,7 +207,7 @@ def _service(source: bytes) -> Service:
     _need(_only(port, f"{_SOAP}address", f"service {name}"), "location", f"service {name}")
     binding = _named(root, "binding", _reference(port, "binding", namespace, f"service {name}"))
     port_type = _named(root, "portType", _reference(binding, "type", namespace, "binding"))
-    reader = _Operations(root, namespace, types, binding)
+    reader = _Operations(root, namespace, types, binding, _need(port_type, "name", "portType"))
     operations = [reader.read(element) for element in port_type.findall(f"{_WSDL}operation")]
     _compile(schema)
     return Service(
@@ -210,11 +220,14 @@ def _service(source: bytes) -> Service:
 
 
 class _Operations:
-    """Reads the operations of one binding: bodies through its messages, everything else from the binding itself."""
+    """Reads the operations of one binding: the bodies from its messages, all else from the binding itself."""
 
-    def __init__(self, root: etree._Element, namespace: str, types: _Types, binding: etree._Element) -> None:
+    def __init__(
+        self, root: etree._Element, namespace: str, types: _Types, binding: etree._Element, port_type: str
+    ) -> None:
         self._root = root
         self._namespace = namespace
+        self._port_type = port_type
         self._types = types
         soap = _only(binding, f"{_SOAP}binding", "binding")
         if soap.get("transport") != _HTTP_TRANSPORT:
@@ -231,17 +244,21 @@ class _Operations:
         soap = _only(bound, f"{_SOAP}operation", where)
         if soap.get("style", self._style) != "document":
             raise _Unusable(where, "is not of style document")
-        request, response = (_only(element, f"{_WSDL}{way}", where) for way in ("input", "output"))
-        for way in ("input", "output"):
-            body = _only(_only(bound, f"{_WSDL}{way}", where), f"{_SOAP}body", where)
+        request, response = (_only(element, f"{_WSDL}{transport}", where) for transport in ("input", "output"))
+        for transport in ("input", "output"):
+            body = _only(_only(bound, f"{_WSDL}{transport}", where), f"{_SOAP}body", where)
             self._literal(body, where)
+        own = f"/{name}Response"
+        default = f"{self._namespace.rstrip('/')}/{self._port_type}{own}"
+        said = _addressing(response)
         return Operation(
             name=name,
             request=self._types.element(self._part(request, None, where)),
             response=self._types.element(self._part(response, None, where)),
             soap_action=_need(soap, "soapAction", where),
             request_action=_addressing(request) or f"/{name}",
-            response_action=_addressing(response) or f"/{name}Response",
+            response_action=said or own,
+            response_actions=frozenset([own, default] if said is None else [said]),
             headers=tuple(self._headers(_only(bound, f"{_WSDL}input", where), where)),
         )
 
@@ -253,7 +270,7 @@ class _Operations:
         return names
 
     def _part(self, element: etree._Element, part: str | None, where: str) -> str:
-        """The name of the global element in a message: that of the part called `part`, or of the only one."""
+        """Return the name of the global element of a message's part: of the part called `part`, or of the only one."""
         name = _reference(element, "message", self._namespace, where)
         parts = _named(self._root, "message", name).findall(f"{_WSDL}part")
         chosen = [item for item in parts if part in (None, item.get("name"))]
@@ -268,7 +285,7 @@ class _Operations:
 
 
 class _Types:
-    """The schema's global elements and named types, each made into a record when it is first asked for."""
+    """The schema's global elements and named types. Each record is made at the first use."""
 
     def __init__(self, schema: etree._Element, namespace: str) -> None:
         if schema.get("targetNamespace") != namespace:
@@ -290,7 +307,7 @@ class _Types:
             home[name] = child
 
     def element(self, name: str) -> Element:
-        """The global element `name`."""
+        """Return the global element `name`."""
         if name not in self._elements:
             raise _Unusable("types", f"has no element {name}")
         return self._element(self._elements[name], "types")
@@ -310,7 +327,7 @@ class _Types:
         )
 
     def _type_of(self, element: etree._Element, where: str) -> SimpleType | ComplexType:
-        """The type that an element or attribute names, or holds."""
+        """Return the type that an element or attribute names or contains."""
         if element.get("type") is not None:
             return self._named(element, "type", where)
         return self._define(_single(element, where), where)
@@ -334,7 +351,7 @@ class _Types:
         return self._made[name]
 
     def _define(self, definition: etree._Element, name: str) -> SimpleType | ComplexType:
-        """The type called `name`. The records form a finite tree, so nothing may contain itself."""
+        """Return the type called `name`. A type must not contain itself, since the records form a finite tree."""
         if name in self._open:
             raise _Unusable(name, "contains itself")
         if len(self._open) == _DEEPEST:
@@ -367,7 +384,7 @@ class _Types:
         return ComplexType(name=name, elements=tuple(elements))
 
     def _restricted(self, restriction: etree._Element, name: str) -> SimpleType:
-        """A simple type: its base's limits, replaced by its own where it gives any."""
+        """Return a simple type, with the limits of its base where it has none of its own."""
         if restriction.tag != f"{_XSD}restriction":
             raise _Unusable(name, f"{_show(restriction)} is not supported here")
         base = self._named(restriction, "base", name)
@@ -388,7 +405,7 @@ class _Types:
         return SimpleType(name, base.base, max_length, fraction_digits, tuple(enumeration) or base.enumeration)
 
     def _extended(self, extension: etree._Element, name: str) -> ComplexType:
-        """A text with attributes."""
+        """Return the type of a text with attributes."""
         if extension.tag != f"{_XSD}extension":
             raise _Unusable(name, f"{_show(extension)} is not supported here")
         text = self._named(extension, "base", name)
@@ -417,8 +434,8 @@ def _schema(root: etree._Element) -> etree._Element:
 
 
 def _compile(schema: etree._Element) -> etree.XMLSchema:
-    # The prefixes in the schema's attribute values may be declared above it, where the copy that lxml compiles does not
-    # reach. Serialised alone, it carries them.
+    # Elements above the schema may declare the prefixes in its attribute values, and the copy that lxml compiles lacks
+    # those declarations. The serialised schema has them.
     alone = etree.fromstring(etree.tostring(schema, with_tail=False), _parser())
     try:
         return etree.XMLSchema(alone)
@@ -427,7 +444,7 @@ def _compile(schema: etree._Element) -> etree.XMLSchema:
 
 
 def _children(element: etree._Element) -> list[etree._Element]:
-    """The elements inside, without what is there for people only."""
+    """Return the child elements without xsd:annotation."""
     return [child for child in element.iterchildren("*") if child.tag != f"{_XSD}annotation"]
 
 
@@ -460,7 +477,7 @@ def _need(element: etree._Element, attribute: str, where: str) -> str:
 
 
 def _qname(element: etree._Element, attribute: str, where: str) -> tuple[str, str]:
-    """The namespace and local name that an attribute's value means; its prefix is resolved where it stands."""
+    """Return the namespace and local name of an attribute's value, with its prefix resolved in the element's scope."""
     prefix, colon, name = _need(element, attribute, where).strip().rpartition(":")
     namespace = element.nsmap.get(prefix if colon else None)
     if colon and namespace is None:
@@ -469,7 +486,7 @@ def _qname(element: etree._Element, attribute: str, where: str) -> tuple[str, st
 
 
 def _reference(element: etree._Element, attribute: str, expected: str, where: str) -> str:
-    """The local name of something in the WSDL's own namespace."""
+    """Return the local name in an attribute's value, whose namespace must be `expected`."""
     namespace, name = _qname(element, attribute, where)
     if namespace != expected:
         raise _Unusable(where, f"{attribute} {name} is not in the namespace {expected}")

@@ -1,4 +1,4 @@
-"""Bytes from a stranger to elements. Nothing in them makes the parser read, fetch or expand anything."""
+"""The parser of XML from untrusted peers. No document makes the parser read a file, fetch a URL or expand an entity."""
 
 from __future__ import annotations
 
@@ -15,37 +15,41 @@ from msgspec import Struct
 
 from bridge.errors import ErrorCode, MessageError, Why
 
-# Encodings in which every "<", "=" and "&" of the document is that octet: counting octets counts too many, never too
-# few. UTF-16 is told by its first octets.
+# Encodings in which each "<", "=" and "&" is written with that octet: the number of such octets is never below the
+# number of the characters. UTF-16 is recognised by its first octets.
 _COUNTABLE = re.compile(rb"utf-?8|utf-?16|us-ascii|ascii|iso-8859-\d+|latin-?1|windows-125\d|cp125\d", re.IGNORECASE)
 _ENCODING = re.compile(rb"<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([^\"']{0,40})")
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff", b"<\0", b"\0<")
-# Nothing that becomes a node is shorter than `&a;`, and a character takes an octet at least, in any encoding.
+# The least octets of a node: none is shorter than `&a;`, and in any encoding a character has one octet or more.
 _SHORTEST = 3
 
 
-# Nothing is read, fetched or expanded.
+# The parser reads no file, fetches no URL and expands no entity.
 _CLOSED: Any = {"resolve_entities": False, "load_dtd": False, "no_network": True, "huge_tree": False}
-# Making one costs as much as reading a small message.
+# All messages share one parser: making one costs as much as reading a small message.
 _PARSER = etree.XMLParser(**_CLOSED)
 
 
-class Bounds(Struct, frozen=True):
-    """How deep elements may lie within each other, and how many elements, attributes, comments and such there may be.
-    libxml2 itself limits the depth to 256."""
+class XmlBounds(Struct, frozen=True):
+    """The limits on a document.
+
+    Attributes:
+        depth: The most levels of elements. libxml2 itself limits them to 256.
+        nodes: The most elements, attributes, comments and so on.
+    """
 
     depth: int = 32
-    nodes: int = 20_000
+    nodes: int = 80_000
 
 
-PLAIN_BOUNDS = Bounds()
+PLAIN_BOUNDS = XmlBounds()
 
 
-def parse(data: bytes, bounds: Bounds = PLAIN_BOUNDS) -> etree._Element:
-    """The root element of the document `data`. Raises MessageError (FormationViolation).
+def parse(data: bytes, bounds: XmlBounds = PLAIN_BOUNDS) -> etree._Element:
+    """Return the root element of the document `data`. Raises MessageError (FormationViolation).
 
-    The caller has limited the size; libxml2 itself limits the length of a text (10 MB). A byte order mark and white
-    space before the declaration, which real devices send, are forgiven (quirk 20).
+    The caller limits the size; libxml2 itself limits the length of a text (10 MB). A byte order mark and white space
+    before the declaration, which real devices send, are ignored (quirk 20).
     """
     if data[:1] != b"<":
         data = data.removeprefix(BOM_UTF8).lstrip()
@@ -58,8 +62,8 @@ def parse(data: bytes, bounds: Bounds = PLAIN_BOUNDS) -> etree._Element:
         raise MessageError(ErrorCode.FormationViolation, f"not well-formed XML: {_first_line(error)}") from error
     if root is None:
         raise MessageError(ErrorCode.FormationViolation, "not well-formed XML: there is no element")
-    # SOAP 1.2 part 1, section 5: a message "MUST NOT contain a Document Type Declaration". Entities are not resolved
-    # above, and would otherwise silently vanish from the text (rule 114).
+    # SOAP 1.2 part 1, section 5: a message "MUST NOT contain a Document Type Declaration". The parser resolves no
+    # entities: they would silently vanish from the text (rule 114).
     if root.getroottree().docinfo.doctype:
         raise _doctype()
     if _deeper_than(bounds.depth)(root):
@@ -73,8 +77,10 @@ def _doctype() -> MessageError:
 
 
 def _surely_fewer(data: bytes, nodes: int) -> bool:
-    """Whether there can be no more than `nodes`, told from the octets alone. What can have more is counted one by one,
-    before any of them is kept: memory is what they would cost."""
+    """Return whether a document certainly has no more than `nodes` nodes, from a count of its octets alone.
+
+    The caller counts the nodes of any other document one by one before it makes a tree, which costs memory.
+    """
     declared = _ENCODING.match(data)
     countable = declared is None or _COUNTABLE.fullmatch(declared[1]) is not None
     known = data.startswith(_UTF_16) or (data.startswith(b"<") and not data.startswith(b"<\0"))
@@ -82,7 +88,7 @@ def _surely_fewer(data: bytes, nodes: int) -> bool:
 
 
 class _Count:
-    """Counts what would become a tree. Raises MessageError as soon as it is too much."""
+    """A target of lxml's parser that counts nodes and makes no tree. Raises MessageError at the first above `most`."""
 
     def __init__(self, most: int) -> None:
         self._most = self._left = most
@@ -100,7 +106,7 @@ class _Count:
         raise _doctype()
 
     def close(self) -> None:
-        """There is nothing to hand over."""
+        """Return nothing: there is no tree."""
 
     def _take(self, nodes: int) -> None:
         self._left -= nodes
@@ -111,34 +117,34 @@ class _Count:
 
 @cache
 def _deeper_than(depth: int) -> etree.XPath:
-    """Whether there is an element `depth` levels below the root."""
+    """Return an XPath that says whether there is an element `depth` levels below the root."""
     return etree.XPath(f"boolean({'/*' * (depth + 1)})")
 
 
 def local_name(element: etree._Element) -> str:
-    """The name without its namespace; "" for a comment or a processing instruction."""
+    """Return the name of an element without its namespace, "" for a comment or a processing instruction."""
     tag = element.tag
     return tag.rpartition("}")[2] if isinstance(tag, str) else ""
 
 
 def namespace(element: etree._Element) -> str:
-    """The namespace of an element, "" if it has none."""
+    """Return the namespace of an element, "" if it has none."""
     tag = element.tag
     return tag[1:].partition("}")[0] if isinstance(tag, str) and tag.startswith("{") else ""
 
 
 def children(element: etree._Element) -> list[etree._Element]:
-    """The child elements, without comments and processing instructions."""
+    """Return the child elements, without comments and processing instructions."""
     return list(element.iterchildren("*"))
 
 
 def text_of(element: etree._Element) -> str:
-    """All text in it and below, comments aside."""
+    """Return all text in an element and in the elements below, without comments."""
     return "".join(element.itertext(etree.Element, with_tail=True)) if len(element) else element.text or ""
 
 
 def markup_of(element: etree._Element) -> str:
-    """What stands in it, as XML source. A copy declares the namespaces that it uses, and none that is only in scope."""
+    """Return the content of an element as XML source, which declares only the namespaces that it uses."""
     inner = [etree.tostring(deepcopy(child), encoding="unicode") for child in element]
     return escape(element.text or "") + "".join(inner)
 

@@ -1,10 +1,9 @@
 """The messages in SQLite: one file beside the store's, or memory. Bounded by count, by age, and as a whole.
 
-It is written by one thread and read by others of the same process, and by nobody else while it is open: all share one
-connection. Losing it is no harm, so nothing here waits for the disk, nor makes the store wait that shares it
-(synchronous = OFF), and what takes a failed write back is in memory (journal_mode = MEMORY). The end of the process
-loses nothing; if it is killed, or the power is cut, in the middle of a write, the file may be broken, and then a fresh
-one is begun: a file that was not closed is checked when it is opened.
+One thread writes and others of the process read, all on one connection; no other process has the file while it is
+open. Its loss does no harm, so that no write waits for the disk (synchronous = OFF), and the journal is in memory. The
+end of the process loses nothing. A kill or a power cut in the middle of a write may break the file: a file that was not
+closed is checked when it is opened, and replaced if it is broken.
 """
 
 from __future__ import annotations
@@ -15,13 +14,15 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 
-from bridge.recorder.joined import Row
+from bridge.recorder import pruning
+from bridge.recorder.rows import Row
+from bridge.store.files import Identity, identity_of, make_private
+from bridge.store.schema import UnusableStore
 
 _VERSION = 2
 # A file that another version of the bridge has made is not read as if it were ours.
@@ -34,19 +35,17 @@ CREATE INDEX IF NOT EXISTS messages_of ON messages (folded);
 """
 _COLUMNS = len(Row.__args__)  # type: ignore[attr-defined]
 _LISTED = "id, at, action, outcome, sender, told"
-# Rows of one statement: for each statement the interpreter's lock is let go, and has to be waited for.
-_AT_ONCE = (128, 16, 1)
-# What is too old, or too much, is looked for every so many seconds, or rows or octets that were written, and goes in
-# parts: no transaction shall be long, but more must go than comes.
-_EVERY, _EVERY_ROWS, _EVERY_PART, _PART = 10.0, 5000, 50, 500
-_PLACES = f"({', '.join('?' * _COLUMNS)})"
-_INSERT = {
-    size: f"INSERT OR REPLACE INTO messages VALUES {', '.join([_PLACES] * size)}"  # noqa: S608
-    for size in _AT_ONCE
-}
+# Old messages are removed after so many seconds, or rows, and in parts: no transaction shall be long, but more must be
+# removed than is written.
+_EVERY, _EVERY_ROWS, _PART = 10.0, 5000, 500
+# One part of this many of the whole is written at once, and as much room is made beyond the need, because a look for
+# room takes a while.
+_PARTS = 20
+# The octets that are removed at once from a file that is too large. SQLite holds them in memory until then.
+_AT_MOST_OUT = 64_000_000
+_INSERT = f"INSERT OR REPLACE INTO messages VALUES ({', '.join('?' * _COLUMNS)})"  # noqa: S608
 _OLDEST = "SELECT id, at FROM messages ORDER BY id LIMIT ?"
 _PRUNE_OLD = f"DELETE FROM messages WHERE id IN (SELECT id FROM ({_OLDEST}) WHERE at < ?)"  # noqa: S608
-_PRUNE_MUCH = f"DELETE FROM messages WHERE id IN (SELECT id FROM ({_OLDEST}))"  # noqa: S608
 _PRUNE_MANY = """
 DELETE FROM messages WHERE folded = :folded AND id <= (
     SELECT id FROM messages WHERE folded = :folded ORDER BY id DESC LIMIT 1 OFFSET :most
@@ -58,23 +57,19 @@ _PATIENCE, _CHECKING = 5.0, 2.0
 _OPEN = 1
 
 
-class Unusable(Exception):
-    """There is something else in its place; the text says what."""
-
-
 class _Outdated(Exception):
-    """It is of an earlier version of the bridge, or nobody knows what is in it."""
+    """The file is of an earlier version of the bridge, or may be broken."""
 
 
 class Bounds(Struct, frozen=True, kw_only=True):
-    """How much is kept: messages of a Charge Point, seconds, octets of all."""
+    """The limits: messages of a Charge Point, seconds, octets of all."""
 
     messages: int
     age: float
     octets: int
 
 
-class Database:
+class MessageDatabase:
     """The file at `path`, None: memory. Not connected until `connect`; may be connected anew."""
 
     def __init__(self, path: Path | None, bounds: Bounds) -> None:
@@ -83,8 +78,10 @@ class Database:
         self._connection: sqlite3.Connection | None = None
         self._using = threading.Lock()
         self._written: dict[str, int] = {}
-        self._looked, self._rows, self._octets = 0.0, 0, 0  # when for too much, and what was written since
-        self._file: tuple[int, int] | None = None
+        self._looked, self._rows = 0.0, 0  # the last look for old messages, and the rows since
+        self.dropped = 0
+        """The messages that were removed because all together were too large, or that were too large themselves."""
+        self._file: Identity | None = None
 
     # Connections.
 
@@ -97,7 +94,7 @@ class Database:
             return self._connect(":memory:")
         self._path.parent.mkdir(parents=True, exist_ok=True)
         if self._path.exists() and not self._path.is_file():
-            raise Unusable("it is not a file")
+            raise UnusableStore("it is not a file")
         try:
             last = self._connect(self._path)
         except (sqlite3.DatabaseError, _Outdated) as error:
@@ -106,7 +103,7 @@ class Database:
                 raise
             self.put_aside()
             last = self._connect(self._path)
-        self._file = _file_at(self._path)
+        self._file = identity_of(self._path)
         return last
 
     def _connect(self, path: Path | str) -> int:
@@ -135,11 +132,52 @@ class Database:
         """The file is corrupt: it makes room for a fresh one."""
         self.close()
         assert self._path is not None
-        # Those of an earlier version.
+        # An earlier version had these files.
         for suffix in ("-wal", "-shm"):
             Path(f"{self._path}{suffix}").unlink(missing_ok=True)
         with suppress(FileNotFoundError):
             self._path.replace(f"{self._path}.corrupt")
+
+    def fit(self) -> None:
+        """Bring the file within what it may have: an earlier bridge may have been allowed more. It is written anew
+        beside itself, since SQLite gives nothing back of what it has. Raises OSError, sqlite3.Error or Unusable; then
+        all is as it was, but for messages that had to go."""
+        most = self._bounds.octets
+        if self._path is None or self._path.stat().st_size <= most:
+            return
+        while self._drop(most - most // _PARTS):
+            pass
+        part = Path(f"{self._path}.part")
+        part.unlink(missing_ok=True)
+        part.touch(mode=0o600)
+        try:
+            with self._using:
+                if self._connection is None:
+                    raise UnusableStore("it is not open")
+                self._connection.execute("PRAGMA application_id = 0")  # the new file is one that was closed
+                try:
+                    self._connection.execute("VACUUM INTO ?", (str(part),))
+                finally:
+                    self._connection.execute(f"PRAGMA application_id = {_OPEN}")
+            self.close()
+            part.replace(self._path)
+        finally:
+            part.unlink(missing_ok=True)
+        self.connect()
+
+    def _drop(self, most: int) -> bool:
+        """Take out a part of what is more than `most` octets. Whether there is more to take out."""
+        with self._using:
+            if self._connection is None:
+                raise UnusableStore("it is not open")
+            surplus = _octets(self._connection) - most
+            if surplus <= 0:
+                return False
+            self._connection.execute("BEGIN IMMEDIATE")
+            dropped = pruning.make_room(self._connection, min(surplus, max(most // _PARTS, _AT_MOST_OUT)))
+            self._connection.execute("COMMIT")
+            self.dropped += dropped
+            return dropped > 0
 
     # Writing.
 
@@ -153,15 +191,19 @@ class Database:
             if _is_corrupt(error) and self._path is not None:
                 self.put_aside()
             raise
-        if self._path is not None and _file_at(self._path) != self._file:
-            raise Unusable("it was removed, or another took its place")
+        if self._path is not None and identity_of(self._path) != self._file:
+            raise UnusableStore("it was removed, or another took its place")
 
     def _written_in_one(self, rows: Sequence[Row], now: float) -> None:
         if self._connection is None:
-            raise Unusable("it is not open")
+            raise UnusableStore("it is not open")
         self._connection.execute("BEGIN IMMEDIATE")
         try:
-            _insert(self._connection, rows)
+            fitting = [row for row in rows if pruning.size_of(len(row[-1])) <= self._bounds.octets // _PARTS]
+            self.dropped += len(rows) - len(fitting)
+            for some in _in_parts(fitting, self._bounds.octets // _PARTS):
+                self._make_room(self._connection, some)
+                self._connection.executemany(_INSERT, some)
             self._prune(self._connection, rows, now)
             self._connection.execute("COMMIT")
         except sqlite3.Error:
@@ -169,22 +211,22 @@ class Database:
                 self._connection.rollback()
             raise
 
+    def _make_room(self, writer: sqlite3.Connection, rows: Sequence[Row]) -> None:
+        """For `rows`, before they are written: the file never grows past what it may have."""
+        most = self._bounds.octets
+        surplus = _octets(writer) + sum([pruning.size_of(len(row[-1])) for row in rows]) - most
+        if surplus > 0:
+            self.dropped += pruning.make_room(writer, surplus + most // _PARTS)
+
     def _prune(self, writer: sqlite3.Connection, rows: Sequence[Row], now: float) -> None:
         for folded in self._due(rows):
             writer.execute(_PRUNE_MANY, {"folded": folded, "most": self._bounds.messages})
         self._rows += len(rows)
-        self._octets += sum(len(row[-1]) for row in rows)
-        if (
-            abs(now - self._looked) < min(_EVERY, self._bounds.age / 10)
-            and self._rows < _EVERY_ROWS
-            and self._octets < self._bounds.octets // _EVERY_PART
-        ):
+        if abs(now - self._looked) < min(_EVERY, self._bounds.age / 10) and self._rows < _EVERY_ROWS:
             return
         part = _PART + 2 * self._rows
-        self._looked, self._rows, self._octets = now, 0, 0
+        self._looked, self._rows = now, 0
         writer.execute(_PRUNE_OLD, (part, now - self._bounds.age))
-        if _octets(writer) > self._bounds.octets:
-            writer.execute(_PRUNE_MUCH, (part,))
 
     def _due(self, rows: Sequence[Row]) -> Iterator[str]:
         """The Charge Points whose messages are to be counted: at the first, and then every so often."""
@@ -204,7 +246,7 @@ class Database:
         return self._read(f"SELECT {_LISTED} FROM messages WHERE {where} ORDER BY id DESC LIMIT ?", [*values, limit])  # noqa: S608
 
     def whole(self, number: int) -> list[tuple[Any, ...]]:
-        """The same of one; nothing if it is not there. Raises sqlite3.Error."""
+        """Return the same of one message, in a list; an empty list if there is none. Raises sqlite3.Error."""
         return self._read(f"SELECT {_LISTED} FROM messages WHERE id = ?", [number])  # noqa: S608
 
     def _read(self, statement: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
@@ -212,13 +254,18 @@ class Database:
             return [] if self._connection is None else self._connection.execute(statement, values).fetchall()
 
 
-def _insert(writer: sqlite3.Connection, rows: Sequence[Row]) -> None:
-    done = 0
-    for size in _AT_ONCE:
-        while len(rows) - done >= size:
-            values = list(chain.from_iterable(rows[done : done + size]))
-            writer.execute(_INSERT[size], values)
-            done += size
+def _in_parts(rows: Sequence[Row], most: int) -> Iterator[list[Row]]:
+    """`rows` in their order, in parts of not much more than `most` octets."""
+    part: list[Row] = []
+    octets = 0
+    for row in rows:
+        part.append(row)
+        octets += pruning.size_of(len(row[-1]))
+        if octets >= most:
+            yield part
+            part, octets = [], 0
+    if part:
+        yield part
 
 
 def _octets(writer: sqlite3.Connection) -> int:
@@ -232,7 +279,7 @@ def _prepared(connection: sqlite3.Connection) -> int:
     if 0 < version < _VERSION:
         raise _Outdated
     if version > _VERSION:
-        raise Unusable(f"it is of another version of ocpp-bridge ({version})")
+        raise UnusableStore(f"it is of another version of ocpp-bridge ({version})")
     if _pragma(connection, "application_id") == _OPEN and not _is_sound(connection):
         raise _Outdated
     connection.execute(f"PRAGMA application_id = {_OPEN}")
@@ -242,7 +289,7 @@ def _prepared(connection: sqlite3.Connection) -> int:
 
 
 def _is_sound(connection: sqlite3.Connection) -> bool:
-    """Whether all can be read that was written; False too if that takes long."""
+    """Return whether the whole file can be read. False also if the check takes long."""
     deadline = time.monotonic() + _CHECKING
     connection.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
     try:
@@ -254,8 +301,8 @@ def _is_sound(connection: sqlite3.Connection) -> bool:
 
 
 def _opened(path: Path | str) -> sqlite3.Connection:
-    if isinstance(path, Path) and not path.exists():
-        path.touch(mode=0o600)  # what drivers and operators said is nobody else's business
+    if isinstance(path, Path):  # only its owner may read what drivers and operators said
+        make_private(path)
     # Transactions are begun and ended by hand (isolation_level), by one thread at a time (check_same_thread).
     connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
     # The process may write to the folder of its store, and to none where temporary files are. A message is some
@@ -275,14 +322,6 @@ def _pragma(connection: sqlite3.Connection, name: str) -> int:
 
 
 def _is_corrupt(error: Exception) -> bool:
-    """It cannot be read, nor will it ever be."""
+    """Return whether an error says that the file can never be read."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     return isinstance(error, _Outdated) or code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
-
-def _file_at(path: Path) -> tuple[int, int] | None:
-    """What tells this file from another of its name; None if there is none."""
-    with suppress(OSError):
-        status = path.stat()
-        return status.st_dev, status.st_ino
-    return None

@@ -62,11 +62,12 @@ class Half(Struct, frozen=True, kw_only=True):
 
 
 class Lost(Struct, frozen=True, kw_only=True):
-    """What the translation cost: the PDU's name, where in it, and the reason in words."""
+    """What the translation cost: the PDU's name, where in it first, the reason in words, and how often."""
 
     message: str
     path: str
     reason: str
+    count: int = 1
 
 
 class Timings(Struct, frozen=True, kw_only=True):

@@ -10,13 +10,24 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from bridge.ocpp.wire import Transport
-from bridge.recorder.joined import ANSWER_RECEIVED, ANSWER_SENT, IN_FRAME, RECEIVED, SENT, Kept, Told, instant
+from bridge.recorder import rows
 from bridge.recorder.messages import Form, Half, Lost, Message, Outcome, Recorded, Sender, Timings
+from bridge.recorder.rows import (
+    ANSWER_RECEIVED,
+    ANSWER_SENT,
+    IN_FRAME,
+    RECEIVED,
+    SENT,
+    Kept,
+    RecordedFact,
+    Told,
+    instant,
+)
 
 _decoder = msgspec.msgpack.Decoder(Told)
 _frames = msgspec.json.Decoder(tuple[int, str, str, msgspec.Raw])
 _PATTERN = frozenset("*?[")
-# How many fields of a message its summary has, and how long one may be.
+# The number of fields in the summary of a message, and the length of each.
 _FIELDS, _LENGTH = 4, 40
 
 
@@ -50,7 +61,7 @@ class Query(Struct, frozen=True, kw_only=True):
 
 
 def _globbed(glob: str | None) -> list[tuple[str, str | int | float | None]]:
-    """What is not a pattern is found by the index."""
+    """Return the condition for a glob. An identity without a pattern is found by the index."""
     if glob is None:
         return []
     folded = glob.casefold()
@@ -60,22 +71,29 @@ def _globbed(glob: str | None) -> list[tuple[str, str | int | float | None]]:
 
 
 def message(row: Sequence[Any]) -> Message:
-    """Of what the database lists."""
-    return of_told(row[0], row[1:5], _decoder.decode(row[5]))
+    """Return the Message of a row of the database."""
+    return _of_told(row[0], row[1:5], _decoder.decode(row[5]))
 
 
-def of_told(number: int, facts: Sequence[Any], told: Told) -> Message:
+def of_fact(number: int, at: float, fact: RecordedFact, *, id_tags: bool) -> Message:
+    """Return the Message of a Fact of the time `at`. `id_tags` says that idTags are masked."""
+    return _of_told(number, *rows.told_of(rows.noted(number, at, fact), id_tags=id_tags))
+
+
+def _of_told(number: int, facts: Sequence[Any], told: Told) -> Message:
     """`facts`: at, action, outcome, sender."""
-    return Message(**_facts(number, facts, told, _request(told)), losses=len(told.losses))
+    return Message(**_facts(number, facts, told, _request(told)), losses=sum([cost.count for cost in told.losses]))
 
 
 def recorded(row: Sequence[Any]) -> Recorded:
-    """The same, whole."""
+    """Return the whole message of a row of the database."""
     told = _decoder.decode(row[5])
     wires, request = told.wires, _request(told)
     return Recorded(
         **_facts(row[0], row[1:5], told, request),
-        losses=tuple(Lost(message=pdu, path=path, reason=reason) for pdu, path, reason in told.losses),
+        losses=tuple(
+            Lost(message=cost.message, path=cost.path, reason=cost.reason, count=cost.count) for cost in told.losses
+        ),
         request=Half(received=_form(wires[RECEIVED]), model=_model(request), sent=_form(wires[SENT])),
         response=Half(
             received=_form(wires[ANSWER_RECEIVED]), model=_model(told.response), sent=_form(wires[ANSWER_SENT])
@@ -157,7 +175,7 @@ def _plain(fields: Any) -> str:
 
 
 def _model(data: bytes | None) -> msgspec.Raw | str | None:
-    """As it is, with the digits that its numbers were written with."""
+    """Return JSON as it is, so that numbers keep their digits."""
     plain = _json(data)
     return plain if data is None or isinstance(plain, str) else msgspec.Raw(data)
 

@@ -1,6 +1,6 @@
-"""The one door to what was said: an Observer that records, and what is asked of it afterwards.
+"""The recorder: a watcher that records messages, and the queries of what it has recorded.
 
-On the path of a message it only takes down what will be written, for the thread of the Writer.
+On the path of a message it only puts a Fact into the queue of the Writer.
 """
 
 from __future__ import annotations
@@ -9,32 +9,29 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
-from bridge import explaining
-from bridge.core.commands import Drop, Report
-from bridge.errors import BridgeError, Why
-from bridge.observing import Observer
-from bridge.ocpp.actions import Party
-from bridge.ocpp.losses import Loss
-from bridge.ocpp.wire import End, Tap
-from bridge.recorder import begun, joined, notes, reading
-from bridge.recorder.database import Bounds, Database
-from bridge.recorder.joined import Joined
+from bridge.net.tasks import Threads
+from bridge.recorder import reading
+from bridge.recorder.database import Bounds, MessageDatabase
 from bridge.recorder.messages import Message, Page, Recorded
-from bridge.recorder.notes import Cost, Ending, TurnedAway
 from bridge.recorder.reading import Query
-from bridge.recorder.writer import Writer
+from bridge.recorder.rows import RecordedFact
+from bridge.recorder.writer import MessageWriter
+from bridge.store.files import database_beside
+from bridge.watching.facts import Fact
 
 _log = logging.getLogger("bridge.recorder")
+# Queries at once.
+_QUERIES = 2
 
-# Of what would lie in a file, this part may lie in memory.
+# A recorder in memory may have a tenth of what a file may have.
 _OF_MEMORY = 10
 
 
-class Recorder(Observer):
+class Recorder:
     """Records what it is told from `open` to `close`. `url` is the store's: of a file `X.db`, `X.messages.db` is beside
     it; `memory:` records in memory. Bounded by messages of a Charge Point, by seconds, and by octets in all."""
 
@@ -48,98 +45,61 @@ class Recorder(Observer):
         max_bytes: int = 1_000_000_000,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        path = path_beside(url)
+        path = database_beside(url, "messages")
         octets = max_bytes if path is not None else max_bytes // _OF_MEMORY
         bounds = Bounds(messages=messages_per_charge_point, age=max_age, octets=octets)
         self._path = path
-        self._database = Database(path, bounds)
+        self._database = MessageDatabase(path, bounds)
         self._id_tags = mask_id_tags
         self._clock = clock
-        self._writer = Writer(self._database, path, id_tags=mask_id_tags, clock=clock)
-        self._backlog = self._writer.backlog
+        self._writer = MessageWriter(self._database, path, id_tags=mask_id_tags, clock=clock)
+        self._threads = Threads(_QUERIES, name="queries of recorded messages")
         self.on_message: Callable[[Message], None] | None = None
         """Called in the event loop when a message has ended or was refused, with the id that it will be read by. To be
         set only while somebody listens: making the Message costs something."""
 
     def open(self) -> None:
-        """Begin to record, or say why not; it is tried again then."""
+        """Start to record. If the file cannot be opened, the log says why and it is tried again."""
         self._writer.open()
 
     def close(self) -> None:
-        """Write what waits, and end."""
+        """Write the rest of the queue and stop."""
         self._writer.close()
 
     @property
     def trouble(self) -> str | None:
-        """Why nothing is recorded, for a person; None if all is well."""
+        """The reason why nothing is recorded, for a person; None if all is well."""
         return self._writer.trouble
 
     @property
     def lost_messages(self) -> int:
-        """How many there was no time for, or no disk."""
-        return self._writer.lost + self._backlog.lost
+        """The number of messages that there was no time for, or no disk."""
+        return self._writer.lost + self._writer.unfit
+
+    @property
+    def dropped_messages(self) -> int:
+        """The number of messages that were removed early because all together were too large."""
+        return self._database.dropped
 
     @property
     def waiting(self) -> int:
-        """How many observations are not written yet."""
+        """The number of messages that are not written yet."""
         return self._writer.waiting
 
-    # The Observer. What is put is done by the thread, in this order.
+    # Facts.
 
-    def tap(self, identity: str, party: Party) -> Tap:
-        end = End(identity, party is Party.CHARGE_POINT)
-        return Tap(end, self._clock, self._backlog.append, self._backlog.look)
-
-    def lost(self, identity: str, losses: Sequence[Loss]) -> None:
-        if losses:
-            self._backlog.put(Cost(self._clock(), identity, tuple(losses)))
-
-    def exchanged(self, identity: str, report: Report) -> None:
-        ending = Ending(self._writer.number(), self._clock(), identity, report)
-        self._backlog.put(ending)
-        if self.on_message is not None:
-            self._tell(begun.of_end(notes.ended(ending)))
-
-    def dropped(self, identity: str, drop: Drop) -> None:
-        note = notes.dropped(self._writer.number(), self._clock(), identity, drop)
-        self._backlog.put(note)
-        if self.on_message is not None:
-            self._tell(begun.of_drop(note))
-
-    def refused(
-        self,
-        identity: str | None,
-        peer: str | None,
-        error: BridgeError,
-        unique_id: str | None = None,
-        by: Party | None = None,
-        data: bytes = b"",
-    ) -> None:
-        why = explaining.of_refusal(error.why, error.description)
-        self._turned_away(identity or "", by, unique_id or "", why, peer, data)
-
-    def handshake_refused(self, identity: str | None, peer: str, status: int, reason: str, why: Why) -> None:
-        text = explaining.of_refusal(why, f"the WebSocket was refused with HTTP {status}: {reason}")
-        self._turned_away(identity or "", None, "", text, peer, b"")
-
-    def _turned_away(
-        self, identity: str, by: Party | None, unique_id: str, why: str, peer: str | None, data: bytes
-    ) -> None:
-        number, now = self._writer.number(), self._clock()
-        note = TurnedAway(number, now, identity, by, unique_id, why, peer, data)
-        self._backlog.put(note)
-        if self.on_message is not None:
-            self._tell(begun.of_refusal(note))
-
-    def _tell(self, message: Joined) -> None:
-        assert self.on_message is not None
-        facts = (message.at, message.action, message.outcome, message.sender)
-        self.on_message(reading.of_told(message.number, facts, joined.told(message, id_tags=self._id_tags)))
+    def see(self, fact: Fact) -> None:
+        """Record a Fact if it has to do with messages."""
+        if isinstance(fact, RecordedFact):
+            number, at = self._writer.put(fact)
+            if self.on_message is not None:
+                with suppress(UnicodeEncodeError):  # it cannot be recorded either
+                    self.on_message(reading.of_fact(number, at, fact, id_tags=self._id_tags))
 
     # Reading, from the event loop.
 
     async def flush(self) -> None:
-        """Until all that was observed so far can be read, if it can be written."""
+        """Wait until all messages so far can be read, or cannot be written."""
         await asyncio.wrap_future(self._writer.flush())
 
     async def messages(
@@ -166,11 +126,11 @@ class Recorder(Observer):
             until=until,
             before=None if cursor is None else int(cursor),
         )
-        return await asyncio.to_thread(self._page, query, limit)
+        return await self._threads.run(lambda: self._page(query, limit))
 
     async def message(self, number: int) -> Recorded | None:
         """The one with this id, if it is still there."""
-        return await asyncio.to_thread(self._whole, number)
+        return await self._threads.run(lambda: self._whole(number))
 
     def _page(self, query: Query, limit: int) -> Page:
         rows = self._read(lambda: self._database.listed(*query.where(), limit + 1))
@@ -187,11 +147,3 @@ class Recorder(Observer):
         except sqlite3.Error as error:
             _log.error("%s cannot be read: %s", self._path, error)
             return []
-
-
-def path_beside(url: str) -> Path | None:
-    """Where messages are recorded if the store is at `url`; None: in memory."""
-    if url == "memory:":
-        return None
-    path = Path(url.removeprefix("sqlite:///"))
-    return path.with_name(f"{path.stem}.messages{path.suffix or '.db'}")

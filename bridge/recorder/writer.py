@@ -1,223 +1,267 @@
-"""The thread that joins, masks and writes what was taken down.
+"""Write messages that have ended, as rows, in the recorder's thread.
 
-It works in short slices, and rests between them as its Pace tells: the traffic goes first, and has the interpreter back
-before it misses it. Only for who waits, a reader or the end of the bridge, it hurries. What it cannot follow, or has no
-disk for, is lost, and counted.
+The traffic goes first: the thread makes rows in short slices and rests between them, the longer the busier the process
+is. A message that does not fit into the queue, or cannot be written, is lost as a whole and counted.
 """
 
 from __future__ import annotations
 
 import logging
-import sqlite3
-import threading
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future
 from itertools import count
 from pathlib import Path
 
-from bridge.limits.gate import Gate
-from bridge.recorder import joined
-from bridge.recorder.backlog import MOST, Backlog
-from bridge.recorder.clocks import Watch
-from bridge.recorder.database import Database, Unusable
-from bridge.recorder.joined import Joined, Row
-from bridge.recorder.joining import Joining
-from bridge.recorder.pace import HURRIED, PATIENT, Clocks, Pace
+from bridge.recorder import rows
+from bridge.recorder.database import MessageDatabase
+from bridge.recorder.rows import Noted, RecordedFact, Row
+from bridge.store.thread import EXPECTED, WriterThread, described
+from bridge.watching.repeat_limiter import RepeatLimiter
 
 _log = logging.getLogger("bridge.recorder")
 
-# Seconds: what is written together; until a disk that failed is tried again; until what is too old is looked for
-# though nothing is said; that `close` waits for a disk that does not answer.
-_LINGER, _RETRY, _IDLE, _CLOSE_PATIENCE = 0.25, 30.0, 600.0, 10.0
-# Seconds of processor time until it rests: it has the interpreter, and a message that comes waits for so long.
-_SLICE = 0.0008
-# Notes that are joined, and then rows that are written, at once.
-_FEW, _ROWS = 20, 128
+# The facts that may wait as they are. More of them are packed: thousands of messages with many objects each would make
+# the collection of garbage slow and the memory of the next message cold. A loop of its own does that in half the time.
+TOGETHER = 64
+# The octets that may wait, about: some ten thousand messages.
+MOST = 64_000_000
+# Messages of one transaction.
+_ROWS = 128
+# Seconds until the next attempt after a failure of the disk. Seconds to wait for the last octets of an ended Call.
+_RETRY, _GRACE = 30.0, 1.0
+# Seconds of processor time until the thread rests. It has the interpreter, so a message that comes waits for so long.
+# The shortest and the longest rest, in seconds.
+_SLICE, SHORTEST_REST, LONGEST_REST = 0.0008, 0.001, 0.128
+# Above this share of a core, used by the process or waited for, there is no time to spare.
+_BUSY = 0.8
+# On Linux, the nanoseconds for which the first thread, which has the event loop, ran and waited for a core.
+_SCHEDSTAT = Path("/proc/self/schedstat")
 _FAULT = "a message was not recorded: a fault of ocpp-bridge itself, please report it"
 
 
-class Writer:
-    """Writes to `database`, which it owns from `open` to `close`; `path` is its name, for the log. `backlog` is where
-    notes are put, `number` gives ids.
+def next_rest(rest: float, took: float, used: float) -> float:
+    """Return the next rest: twice as long while there is no time to spare, half as long while there is.
 
-    `lost` counts what could not be written; `trouble` says why nothing is, for a person.
+    Args:
+        rest: The seconds that the last rest was meant to take.
+        took: The seconds that it took.
+        used: The seconds of processor time that the process used in that time, or that the event loop waited for.
     """
+    return min(rest * 2, LONGEST_REST) if used > took * _BUSY else max(rest / 2, SHORTEST_REST)
 
-    def __init__(self, database: Database, path: Path | None, *, id_tags: bool, clock: Callable[[], float]) -> None:
+
+def waited(told: Path = _SCHEDSTAT) -> float:
+    """Return the seconds for which the event loop has waited for a core; 0.0 if the system does not tell."""
+    try:
+        return int(told.read_bytes().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0
+
+
+class MessageWriter(WriterThread[list[Row], None]):
+    """Writes to `database`, which it owns from `open` to `close`; `path` is its name, for the log."""
+
+    def __init__(
+        self, database: MessageDatabase, path: Path | None, *, id_tags: bool, clock: Callable[[], float]
+    ) -> None:
+        super().__init__("bridge.recorder", _RETRY)
         self._database = database
         self._path = path
         self._id_tags = id_tags
         self._clock = clock
-        self._hurry, self._wake = threading.Event(), threading.Event()
-        self.backlog = Backlog(self._wake, MOST)
-        self.number = count(1).__next__
-        self._joining = Joining(self.number)
-        self.lost = 0
-        self.trouble: str | None = None
-        self.running = False
-        self._closing = False
-        self._asked = self._served = 0  # flushes; of each sum only one thread is the writer
-        self._rows: list[tuple[Joined, Row]] = []
+        self._facts: deque[tuple[int, float, RecordedFact]] = deque()  # the last ones, each with number and time
+        self._queue: deque[Noted] = deque()  # those before them
+        self._octets = 0  # of the queue
+        self._unwhole: list[Noted] = []  # messages that lack their last octets
+        self._flushes: deque[tuple[int, Future[None]]] = deque()  # each with the number of the message it waits for
+        self._served: list[Future[None]] = []  # the flushes that are done when the batch is written
+        self._last = 0  # the number of the last message in the queue
+        self._in_hand = 0  # the number of messages in the batch
+        self._sleeps = False
         self._retry_at = 0.0
-        self._gate = Gate(time.monotonic)
-        self._said = 0  # of what there was no time for
-        self._thread = threading.Thread(target=self._run, name="bridge.recorder", daemon=True)
+        self._rest = SHORTEST_REST
+        self._gate = RepeatLimiter(time.monotonic)
+        self._said = 0  # the value of `unfit` that the log has told
+        self._number = count(1).__next__
+        self.unfit = 0
+        """The messages that did not fit, or could not be encoded."""
+        self.lost = 0
+        """The messages that could not be written."""
 
     def open(self) -> None:
-        """Begin to write, or say why not; it is tried again then."""
-        # Ids go on where they ended, also if the file was lost: a millisecond of a clock has room for a thousand.
-        first = int(self._clock() * 1000) * 1000
-        self.number = count(max(first, self._connected() + 1)).__next__
-        self._joining = Joining(self.number)
-        self.running = True
-        self._thread.start()
+        """Start to write. If the file cannot be opened, the log says why and the thread tries again."""
+        failure: Exception | None = None
+        last = 0
+        try:
+            last = self._database.connect()
+        except EXPECTED as error:
+            failure = error
+        # Ids grow, even if the file was lost: a millisecond has room for a thousand of them.
+        self._number = count(max(int(self._clock() * 1000) * 1000, last + 1)).__next__
+        self.start(failure)
 
-    def close(self) -> None:
-        """Write what waits, and end."""
-        if not self.running:
-            return
-        self.flush()
-        self.running, self._closing = False, True
-        self._wake.set()
-        self._thread.join(_CLOSE_PATIENCE)
-        if self._thread.is_alive():
+    def close(self) -> bool:
+        ended = super().close()
+        if not ended:
             _log.error("%s: the disk does not answer; what was not recorded is lost", self._path)
+        return ended
 
     @property
     def waiting(self) -> int:
-        """How many notes are not written yet."""
-        return len(self.backlog) + len(self._joining) + len(self._rows)
+        """The number of messages that are not written yet."""
+        return len(self._facts) + len(self._queue) + len(self._unwhole) + self._in_hand
+
+    # The event loop.
+
+    def put(self, fact: RecordedFact) -> tuple[int, float]:
+        """Put a message into the queue. It is lost if there is no room. Call this in the event loop only.
+
+        Returns: the id of the message and the time, in unix seconds.
+        """
+        self._last = number = self._number()
+        at = self._clock()
+        self._facts.append((number, at, fact))
+        if len(self._facts) >= TOGETHER:
+            self._pack()
+        if self._sleeps:
+            self._wake()
+        return number, at
+
+    def _pack(self) -> None:
+        with self._changed:
+            while self._facts:
+                try:
+                    noted = rows.noted(*self._facts.popleft())
+                except UnicodeEncodeError:  # half of a surrogate pair
+                    self.unfit += 1
+                    continue
+                if self._octets + noted.size > MOST:
+                    self.unfit += 1
+                    continue
+                self._octets += noted.size
+                self._queue.append(noted)
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._sleeps = False
+            self._changed.notify()
 
     def flush(self) -> Future[None]:
-        """Done when all that was put before can be read, if it can be written."""
+        """Return a future that is done when the messages in the queue can be read, or cannot be written."""
         written: Future[None] = Future()
-        if not self.running:
-            written.set_result(None)
-            return written
-        self._asked += 1
-        self.backlog.mark(written)
-        self._hurry.set()
-        self._wake.set()
+        with self._changed:
+            alive = self._thread.is_alive() and not self._closing
+            if not alive or (self._trouble is not None and time.monotonic() < self._retry_at):
+                written.set_result(None)
+                return written
+            self._flushes.append((self._last, written))
+            self._changed.notify()
         return written
 
     # The thread.
 
     def _run(self) -> None:
-        watch, last = Watch(), False
-        pace = Pace(watch.read())
-        while not last:
-            self._wake.wait(_LINGER if len(self._joining) else _IDLE)
-            pace.look(watch.read())
-            self._hurry.wait(_LINGER)
-            last = self._closing
-            # Before it is looked what there is: who puts something there afterwards sets them again.
-            self._wake.clear()
-            self._hurry.clear()
-            self.backlog.asleep()
-            while self._slice():
-                if not self._closing:
-                    self._rest(pace, watch.read())
-        watch.close()
-        self._database.close()
-
-    def _rest(self, pace: Pace, now: Clocks) -> None:
-        hurried = self._asked != self._served
-        seconds = pace.rest(now, HURRIED if hurried else PATIENT)
-        if hurried:
-            time.sleep(seconds)
-        else:
-            self._hurry.wait(seconds)
-
-    def _slice(self) -> bool:
-        """Work for a short while. Whether there is more to do."""
-        until = time.thread_time() + _SLICE
-        while time.thread_time() < until:
-            self._step()
-            if not len(self.backlog):
-                return False
-        return True
-
-    def _step(self) -> None:
-        """Join the next few notes, pack what is whole then, and write when that is enough, or all there is."""
-        now, waits = self._join()
         try:
-            self._pack(self._joining.done(now, at_once=waits is not None), whole=waits is None)
-            if waits is not None or len(self._rows) >= _ROWS or not len(self.backlog):
-                rows, self._rows = self._rows, []
-                self._write(rows)
-        except Exception:
-            _log.exception(_FAULT)
-        if waits is not None:
-            self._served += 1
-            if waits.set_running_or_notify_cancel():  # who waited may have given up
-                waits.set_result(None)
+            if self._trouble is None:
+                self._database.fit()
+        except EXPECTED as error:
+            _log.error("%s: the file stays larger than recorder.max_bytes: %s", self._path, described(error))
+        super()._run()
 
-    def _join(self) -> tuple[float, Future[None] | None]:
-        """Until when all that was put is joined, in unix seconds; and who waits for that."""
-        backlog, last = self.backlog, 0.0
-        for _ in range(min(_FEW, len(backlog))):
+    def _has_some(self) -> bool:
+        self._sleeps = True  # first, so that a message that is put after the look wakes the thread
+        if some := bool(self._facts or self._queue or self._unwhole):
+            self._sleeps = False
+        return some
+
+    def _is_asked(self) -> bool:
+        return len(self._flushes) > 0
+
+    def _take(self) -> list[Row]:
+        """Make the rows of the next messages. Those that lack octets wait, but are written at once for a flush, too."""
+        with self._changed:
+            asked = self._closing or bool(self._flushes)
+            packed = [self._queue.popleft() for _ in range(min(_ROWS, len(self._queue)))]
+            self._octets -= sum([noted.size for noted in packed])
+            loose = [self._facts.popleft() for _ in range(min(_ROWS - len(packed), len(self._facts)))]
+            left = self._queue[0].number if self._queue else self._facts[0][0] if self._facts else math.inf
+            while self._flushes and self._flushes[0][0] < left:
+                self._served.append(self._flushes.popleft()[1])
+        self._in_hand = len(packed) + len(loose)
+        unwhole, self._unwhole = self._unwhole, []
+        return self._rows_of([*unwhole, *packed, *loose], asked=asked)
+
+    def _rows_of(self, messages: list[Noted | tuple[int, float, RecordedFact]], *, asked: bool) -> list[Row]:
+        made: list[Row] = []
+        now, until = self._clock(), time.thread_time() + _SLICE
+        for one in messages:
             try:
-                note = backlog.take()
-            except IndexError:  # the rest could not be packed
-                break
-            if isinstance(note, Future):
-                return self._clock(), note
-            last = note.at or last
-            try:
-                self._joining.take(note)
-            except Exception:
-                _log.exception(_FAULT)
-        return last if len(backlog) else self._clock(), None
+                noted = one if isinstance(one, Noted) else rows.noted(*one)
+                lacks = not noted.is_whole and 0 <= now - noted.at < _GRACE
+                if lacks:
+                    self._unwhole.append(noted)
+                if asked or not lacks:
+                    made.append(rows.row_of(noted, id_tags=self._id_tags))
+            except Exception as error:
+                self.lost += 1
+                if not isinstance(error, UnicodeEncodeError):
+                    _log.exception(_FAULT)
+            if time.thread_time() >= until:
+                self._leave_room()
+                until = time.thread_time() + _SLICE
+        return made
 
-    def _pack(self, messages: Sequence[Joined], *, whole: bool) -> None:
-        """Make rows of them. `whole`: none comes again, and what they are made of can go."""
-        for message in messages:
-            self._rows.append((message, joined.row(message, joined.told(message, id_tags=self._id_tags))))
-            if whole:
-                message.wires = []
+    def _try(self, batch: list[Row]) -> None:
+        if self._stale:
+            self._database.connect()
+            self._stale = False
+        self._database.write(batch, self._clock())
 
-    def _write(self, rows: Sequence[tuple[Joined, Row]]) -> None:
+    def _leave_room(self) -> None:
+        """Rest as long as the traffic needs, or, if somebody waits, for a moment."""
+        hurried = self._closing or bool(self._served) or bool(self._flushes)
+        rest = SHORTEST_REST if hurried else self._rest
+        wall, used = time.monotonic(), time.process_time() + waited()
+        time.sleep(rest)
+        self._rest = next_rest(rest, time.monotonic() - wall, time.process_time() + waited() - used)
+
+    def _done(self, batch: list[Row], written: None) -> None:
         self._say_what_is_lost()
-        messages = [message for message, _ in rows]
-        if self.trouble is not None and (time.monotonic() < self._retry_at or not self._reconnected()):
-            self._miss(messages)
-            return
-        try:
-            self._database.write([row for _, row in rows], self._clock())
-        except (OSError, sqlite3.Error, Unusable) as error:
-            self._miss(messages)
-            self._fail(error)
+        was, self._trouble = self._trouble, None
+        if was is not None:
+            _log.warning("%s: messages are recorded again", self._path)
+        self._answer()
+
+    def _failed(self, batch: list[Row], error: Exception) -> None:
+        self.lost += len(batch)
+        self._unwhole = []
+        self._retry_at = time.monotonic() + self._retry
+        was, self._trouble = self._trouble, described(error)
+        if was is None:
+            surprise = None if isinstance(error, EXPECTED) else error
+            _log.error("%s: messages are not recorded: %s", self._path, self._trouble, exc_info=surprise)
+        self._answer()
+
+    def _answer(self) -> None:
+        self._in_hand = 0
+        served, self._served = self._served, []
+        for future in served:
+            if future.set_running_or_notify_cancel():  # False if the owner has cancelled it
+                future.set_result(None)
 
     def _say_what_is_lost(self) -> None:
-        lost = self.backlog.lost
+        lost = self.unfit
         if lost > self._said and self._gate.passes("lost") is not None:
             _log.warning("the traffic left no time to record all: %d messages more are lost", lost - self._said)
             self._said = lost
 
-    def _miss(self, messages: Sequence[Joined]) -> None:
-        for message in messages:
-            self.lost += not message.missed
-            message.missed = True
-
-    def _connected(self) -> int:
-        """The last id; 0 in trouble."""
-        try:
-            last = self._database.connect()
-        except (OSError, sqlite3.Error, Unusable) as error:
-            self._fail(error)
-            return 0
-        self.trouble = None
-        return last
-
-    def _reconnected(self) -> bool:
-        self._connected()
-        if self.trouble is None:
-            _log.warning("%s: messages are recorded again", self._path)
-        return self.trouble is None
-
-    def _fail(self, error: Exception) -> None:
-        self._retry_at = time.monotonic() + _RETRY
-        if self.trouble is None:
-            _log.error("%s: messages are not recorded: %s", self._path, error)
-        self.trouble = str(error)
+    def _ended(self) -> None:
+        while (self._facts or self._queue) and self._trouble is None:
+            self._write(self._take())
+        self.lost += len(self._facts) + len(self._queue)
+        self._served += [future for _, future in self._flushes]
+        self._answer()
+        self._database.close()

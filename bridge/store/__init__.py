@@ -1,14 +1,18 @@
-"""What survives a restart: a few records per Charge Point, and nothing that could be asked for again.
+"""The state that survives a restart: a few records per Charge Point, and nothing that the bridge could request again.
 
-This room knows no message, no session and no asyncio: it keeps Records and gives them back. Everybody else uses `Store`
-and the Records, and nothing below them, so that a store shared by a cluster can take their place.
+This package knows no OCPP message, no session and no asyncio: it stores Records and returns them. Other packages use
+only `Store` and the Records, so that a store which a cluster shares can replace the rest.
 
-    records    what is kept                             store      the one door
-    kept       what is in memory, bounded               writer     the thread that writes, and what it does in trouble
+    records    the kinds of Record                      store      Store, the interface of this package
+    kept       the Records in memory, bounded           writer     collects what waits to be written, in batches
+    thread     the thread that writes these batches
     database   one SQLite file                          rows       Records as rows
-    schema     the tables, and how older files grow into them
+    schema     the tables, and the migration of older files
+    files      a file as a whole: copied, moved aside   holders    finds the process that has a file locked
+    backup     copies or examines a store that another process has open
 """
 
+from bridge.store.backup import backup, examine
 from bridge.store.records import (
     AliasRecord,
     AnsweredRecord,
@@ -16,10 +20,14 @@ from bridge.store.records import (
     ChargePointRecord,
     ConnectorRecord,
     CredentialRecord,
-    Memory,
+    MoveRecord,
+    ProvisionedRecord,
+    RecognisedRecord,
     Record,
+    StoredMemory,
 )
-from bridge.store.store import Store
+from bridge.store.schema import Locked, NewerSchema, UnusableStore
+from bridge.store.store import Store, path_of
 
 __all__ = [
     "AliasRecord",
@@ -28,7 +36,16 @@ __all__ = [
     "ChargePointRecord",
     "ConnectorRecord",
     "CredentialRecord",
-    "Memory",
+    "Locked",
+    "MoveRecord",
+    "NewerSchema",
+    "ProvisionedRecord",
+    "RecognisedRecord",
     "Record",
     "Store",
+    "StoredMemory",
+    "UnusableStore",
+    "backup",
+    "examine",
+    "path_of",
 ]

@@ -1,25 +1,38 @@
-"""Records in memory, bounded. Pure; whoever shares one between threads guards it."""
+"""Records in memory, bounded. Pure. Code that shares an object between threads must lock it."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
 
-from bridge.store.records import KINDS, LONGEST, MOST, AnsweredRecord, Key, Kind, Record, key_of
+from bridge.store.records import (
+    AGEING,
+    KINDS,
+    MOST,
+    REMOVABLE,
+    AgeingRecord,
+    Key,
+    Kind,
+    Record,
+    is_too_old,
+    key_of,
+    successor,
+)
 
-# Of each kind apart, so that many answers do not push out the few aliases that a running transaction depends on.
+# The limit is per kind, so that many answers do not remove the few aliases on which a running transaction depends.
 LIMIT = 100_000
 
 
-class Kept:
-    """The latest record of each Key. Past a bound the one that was put longest ago goes.
+class KeptRecords:
+    """The latest record of each Key. Beyond a limit, the record that was put longest ago is removed.
 
-    The bounds: `limit` records of a kind, 1000 of a kind per Charge Point, answers not 7 days older than the newest.
+    The limits are `limit` records of a kind, 1000 records of a kind per Charge Point unless the kind is shared, and the
+    age KEPT_FOR. The age is measured when an ageing record is put.
     """
 
     def __init__(self, limit: int = LIMIT) -> None:
         self._limit = limit
-        # OrderedDict: taking the first of a dict again and again walks over all that was taken before.
+        # A dict would be slow here: finding its first item again and again passes over all items removed before.
         self._all: dict[Kind, OrderedDict[Key, Record]] = {kind: OrderedDict() for kind in KINDS}
         self._of: dict[tuple[Kind, str], OrderedDict[Key, Record]] = {}
 
@@ -27,45 +40,53 @@ class Kept:
         return sum(map(len, self._all.values()))
 
     def __iter__(self) -> Iterator[Record]:
-        """All records; of each kind, the one that was put longest ago first."""
+        """Yield all records; within each kind, the record that was put longest ago is first."""
         for records in self._all.values():
             yield from records.values()
 
     def put(self, record: Record) -> bool:
-        """Keep `record`. False: one that nothing had made superfluous had to go for it."""
+        """Store `record`. Returns False if another record that was still needed had to be removed for it."""
         key = key_of(record)
         records, siblings = self._all[key[0]], self._of.setdefault(key[:2], OrderedDict())
+        record = successor(records.get(key), record)
         for kept in (records, siblings):
             kept[key] = record
             kept.move_to_end(key)
-        if len(siblings) > MOST:
+        if len(siblings) > MOST and not record.SHARED:
             self._drop(next(iter(siblings)))
-        if isinstance(record, AnsweredRecord):
-            self._drop_before(record.at - LONGEST)
+        if isinstance(record, AgeingRecord):
+            self._drop_too_old(record.kept_at)
         if len(records) <= self._limit:
             return True
         self._drop(next(iter(records)))
         return False
 
-    def absorb(self, newer: Kept) -> bool:
-        """Keep all that `newer` holds as if put after what is here. False: as with `put`."""
+    def absorb(self, newer: KeptRecords) -> bool:
+        """Put all records of `newer` after the present ones. Returns False as `put` does."""
         room = True
         for record in newer:
             room = self.put(record) and room
         return room
 
+    def remove(self, folded: str) -> None:
+        """Remove the records of a Charge Point. `folded` is the casefolded identity."""
+        for kind in REMOVABLE:
+            for key in list(self._of.get((kind, folded), ())):
+                self._drop(key)
+
     def of(self, folded: str) -> list[Record]:
-        """The records of one Charge Point, by its identity casefolded; of each kind, the oldest first."""
+        """Return the records of one Charge Point (`folded`: its casefolded identity), in each kind the oldest first."""
         return [record for kind in KINDS for record in self._of.get((kind, folded), {}).values()]
 
     def of_kind(self, kind: Kind) -> list[Record]:
-        """All of one kind, oldest first."""
+        """Return all records of one kind, the oldest first."""
         return list(self._all[kind].values())
 
-    def _drop_before(self, at: float) -> None:
-        answered = self._all[AnsweredRecord]
-        while isinstance(first := next(iter(answered.values()), None), AnsweredRecord) and first.at < at:
-            self._drop(key_of(first))
+    def _drop_too_old(self, now: float) -> None:
+        for kind in AGEING:
+            records = self._all[kind]
+            while (first := next(iter(records.values()), None)) is not None and is_too_old(first, now):
+                self._drop(key_of(first))
 
     def _drop(self, key: Key) -> None:
         del self._all[key[0]][key]

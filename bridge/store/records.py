@@ -1,27 +1,77 @@
-"""What is kept of a Charge Point. Times are unix seconds by the bridge's own clock, never a Charge Point's."""
+"""The records of a Charge Point. Times are unix seconds by the bridge's own clock, never by a Charge Point's clock.
+
+To add a kind of record: write its class here and name it in `Record`, add a migration to `bridge.store.schema` that
+creates its table, and give `StoredMemory` a field for it if a Session needs it. Everything else is derived from the
+class.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import ClassVar, Literal, TypeVar, get_args
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-# Per Charge Point, of each kind; and in seconds. A Charge Point repeats what it could not deliver, which may be days
-# old; one that is silent for longer has lost its queue or is gone.
+# The most records of each kind per Charge Point, and the longest age in seconds. A Charge Point repeats messages that
+# it could not deliver, possibly days later. A Charge Point that is silent for longer has lost its queue or is gone.
 MOST = 1000
 LONGEST = 7 * 24 * 3600.0
+# The longest age of a record of the audit, in seconds by the bridge's clock. Their number has no limit.
+LONGEST_AUDIT = 90 * 24 * 3600.0
 
 
-class ChargePointRecord(Struct, frozen=True, kw_only=True):
-    """Who it is and how it is reached. Two records are of the same Charge Point if their identities casefold alike;
-    the caller keeps the spelling that came first.
+class KeptRecord(Struct, frozen=True, kw_only=True):
+    """The base class of all records. The columns of a table are `folded`, `sequence` and the fields of the record."""
 
-    `callback_networks` None lets the callback address lead anywhere. `boot` is its last BootNotification.req as JSON,
-    `interval` the seconds of the answer. `central_system` is where an operator moved it, None: where its Route says.
-    """
+    TABLE: ClassVar[str]
+    # The fields that distinguish the records of one Charge Point. A record replaces an earlier one with equal values.
+    KEYED_BY: ClassVar[tuple[str, ...]] = ()
+    # True: the records of all Charge Points are one list, whose number has no limit.
+    SHARED: ClassVar[bool] = False
+    # True: the record stays when an operator removes its Charge Point.
+    STAYS: ClassVar[bool] = False
 
     identity: str
+
+
+class AgeingRecord(KeptRecord, frozen=True, kw_only=True):
+    """A record that is deleted after KEPT_FOR.
+
+    The age is running time, so that no change of the clock affects it: `kept_at` is the `Store.running_time` from which
+    the record ages; that is when the record was put, unless its class says otherwise.
+    """
+
+    # The longest age in seconds.
+    KEPT_FOR: ClassVar[float] = LONGEST
+
+    kept_at: float
+
+
+class ChargePointRecord(KeptRecord, frozen=True, kw_only=True):
+    """A Charge Point and how to reach it.
+
+    Two records are of the same Charge Point if their casefolded identities are equal. The caller keeps the spelling
+    that came first. None means unknown: a record with None leaves the value of the earlier record (`successor`), so
+    that a bridge which could not read its store loses nothing by writing to it.
+
+    Attributes:
+        last_seen: The time of the last message.
+        transport: The transport of the Charge Point.
+        version: The OCPP version.
+        callback_url: The callback address.
+        callback_networks: The networks to which the callback address may lead; None permits every network.
+        boot: The last BootNotification.req, as JSON.
+        interval: The heartbeat interval of the last Accepted BootNotification.conf, in seconds.
+        central_system: The Central System to which an operator moved the Charge Point; "" after the move was undone.
+        boot_status: The status of the last BootNotification.conf.
+        boot_system: The name of the Central System that sent the last BootNotification.conf.
+        configured: The last value of HeartbeatInterval that was accepted or reported, in seconds.
+        pause: The longest time between two messages, in seconds.
+        next_move: The move that waits until no transaction is open, as JSON; b"" after it took effect or was undone.
+    """
+
+    TABLE = "charge_point"
+
     last_seen: float
     transport: Literal["soap", "json"]
     version: str
@@ -30,32 +80,122 @@ class ChargePointRecord(Struct, frozen=True, kw_only=True):
     boot: bytes | None = None
     interval: int | None = None
     central_system: str | None = None
+    boot_status: str | None = None
+    boot_system: str | None = None
+    configured: int | None = None
+    pause: float | None = None
+    next_move: bytes | None = None
+
+    @property
+    def accepted(self) -> bool:
+        """Return True if a Central System has ever accepted a BootNotification of the Charge Point."""
+        return self.interval is not None or self.boot_status == "Accepted"
 
 
-class AnsweredRecord(Struct, frozen=True, kw_only=True):
-    """A StartTransaction or StopTransaction that the Central System has answered. `fingerprint` tells a repetition from
-    another message; `answer` is the CallResult's payload as JSON.
+class AskedRecord(AgeingRecord, frozen=True, kw_only=True):
+    """A StartTransaction or StopTransaction that was sent to the Central System with the UniqueId `unique_id`.
+
+    `fingerprint` is that of AnsweredRecord.
     """
 
-    identity: str
+    TABLE = "asked"
+    KEYED_BY = ("fingerprint",)
+
+    fingerprint: str
+    unique_id: str
+    central_system: str | None = None
+
+
+class TransactionRecord(AgeingRecord, frozen=True, kw_only=True):
+    """A transaction, and the Central System that named it (design/central-systems.md M1).
+
+    The record is deleted 90 days after the start of the transaction, or 7 days after its end: `kept_at` of an ended
+    transaction is 83 days before its end.
+
+    Attributes:
+        number: The transactionId that the Charge Point was told.
+        central_system: The name of the Central System.
+        named: The transactionId at the Central System.
+        connector: The connectorId.
+        id_tag: The idTag in the StartTransaction.
+        meter_start: The meter value at the start, in Wh.
+        started: The time stamp in the StartTransaction.
+        state: "open", "closed" or "ended".
+    """
+
+    TABLE = "transactions"
+    KEYED_BY = ("number",)
+    KEPT_FOR = 90 * 24 * 3600.0
+
+    number: int
+    central_system: str
+    named: int
+    connector: int
+    id_tag: str
+    meter_start: int
+    started: str
+    state: str
+
+
+class StatusRecord(KeptRecord, frozen=True, kw_only=True):
+    """The last StatusNotification.req of a connector as JSON, from the Charge Point or from the bridge in its name."""
+
+    TABLE = "last_status"
+    KEYED_BY = ("connector",)
+
+    connector: int
+    request: bytes
+
+
+class AuthorizationRecord(AgeingRecord, frozen=True, kw_only=True):
+    """The status of the last Authorize.conf for an idTag. `id_tag` is in lower case."""
+
+    TABLE = "authorization"
+    KEYED_BY = ("id_tag",)
+
+    id_tag: str
+    status: str
+
+
+class AnsweredRecord(AgeingRecord, frozen=True, kw_only=True):
+    """A StartTransaction or StopTransaction that the Central System has answered.
+
+    Attributes:
+        action: The action.
+        fingerprint: A value that distinguishes a repetition from another message.
+        answer: The payload of the CALLRESULT as JSON.
+        at: The time of the answer.
+        body: The element in the Body of the answer, if the answer was forwarded unchanged.
+        body_version: The OCPP version of `body`.
+    """
+
+    TABLE = "answered"
+    KEYED_BY = ("action", "fingerprint")
+
     action: Literal["StartTransaction", "StopTransaction"]
     fingerprint: str
     answer: bytes
     at: float
+    body: bytes | None = None
+    body_version: str | None = None
 
 
-class AliasRecord(Struct, frozen=True, kw_only=True):
-    """`alias` (1 to 2**31 - 1) stands towards SOAP for a `transaction_id` that its 32 bits cannot hold."""
+class AliasRecord(KeptRecord, frozen=True, kw_only=True):
+    """An `alias` (1 to 2**31 - 1) that replaces a `transaction_id` of more than 32 bits towards SOAP."""
 
-    identity: str
+    TABLE = "alias"
+    KEYED_BY = ("alias",)
+
     alias: int
     transaction_id: int
 
 
-class ConnectorRecord(Struct, frozen=True, kw_only=True):
-    """What a connector last said of itself, and its transaction. `ended`: it was stopped, and no status came since."""
+class ConnectorRecord(KeptRecord, frozen=True, kw_only=True):
+    """The last status of a connector, and its transaction. `ended`: the transaction stopped and no status followed."""
 
-    identity: str
+    TABLE = "connector"
+    KEYED_BY = ("connector",)
+
     connector: int
     status: str | None
     transaction_id: int | None
@@ -63,12 +203,23 @@ class ConnectorRecord(Struct, frozen=True, kw_only=True):
     ended: bool = False
 
 
-class AuditRecord(Struct, frozen=True, kw_only=True):
-    """What an operator did to a Charge Point: `who` asked, `what` for, `detail` of it, and how it ended. The last of
-    all Charge Points together are kept, not the last of each.
+class AuditRecord(KeptRecord, frozen=True, kw_only=True):
+    """An action of an operator on a Charge Point. A record deletes those that are older by LONGEST_AUDIT.
+
+    Attributes:
+        id: The number of the action: the time in microseconds, or one more than the last number.
+        at: The time of the action.
+        who: The operator.
+        what: The kind of action.
+        detail: The details of the action.
+        outcome: The outcome of the action.
     """
 
-    identity: str
+    TABLE = "audit"
+    KEYED_BY = ("id",)
+    SHARED = True
+    STAYS = True
+
     id: int
     at: float
     who: str
@@ -77,14 +228,42 @@ class AuditRecord(Struct, frozen=True, kw_only=True):
     outcome: str
 
 
-class CredentialRecord(Struct, frozen=True, kw_only=True):
-    """An AuthorizationKey that took the place of a configured password: that of `leg`. Any of `secrets` may be shown to
-    us, as text of scrypt hashes; towards the Central System they are in clear, since one of them has to be sent. The
-    first `fresh` are readings of the new key, the others are old. `replaces` is the hash of the configured password;
-    no `secrets`: that one holds again.
+class MoveRecord(KeptRecord, frozen=True, kw_only=True):
+    """A move of several Charge Points to another Central System.
+
+    The limit counts all moves together. `identity` is "".
+
+    Attributes:
+        id: The number of the move.
+        content: The move as JSON.
     """
 
-    identity: str
+    TABLE = "move"
+    KEYED_BY = ("id",)
+    SHARED = True
+    STAYS = True
+
+    id: int
+    content: bytes
+
+
+class CredentialRecord(KeptRecord, frozen=True, kw_only=True):
+    """An AuthorizationKey that replaced a configured password.
+
+    Attributes:
+        leg: The connection whose password was replaced.
+        secrets: The valid secrets. On the Charge Point's leg they are scrypt hashes as text. Towards the Central System
+            they are in clear, because the bridge has to send one of them. Without secrets, the configured password is
+            valid again.
+        fresh: The number of secrets, from the first, that are readings of the new key. The others are old.
+        replaces: The hash of the configured password.
+        at: The time of the change.
+    """
+
+    TABLE = "credential"
+    STAYS = True  # the password in the configuration, which this record replaces, stays too
+    KEYED_BY = ("leg",)
+
     leg: Literal["charge_point", "central_system"]
     secrets: tuple[bytes, ...]
     fresh: int
@@ -95,70 +274,134 @@ class CredentialRecord(Struct, frozen=True, kw_only=True):
         return f"CredentialRecord({self.identity!r}, {self.leg!r})"
 
 
-Record = ChargePointRecord | AnsweredRecord | AliasRecord | ConnectorRecord | AuditRecord | CredentialRecord
-Kind = (
-    type[ChargePointRecord]
-    | type[AnsweredRecord]
-    | type[AliasRecord]
-    | type[ConnectorRecord]
-    | type[AuditRecord]
-    | type[CredentialRecord]
+class ProvisionedRecord(KeptRecord, frozen=True, kw_only=True):
+    """The settings of a Charge Point that an operator gave while the bridge ran.
+
+    Attributes:
+        settings: The keys of the Charge Point's table in the configuration, as JSON. Passwords from the Charge Point
+            are scrypt hashes as text. What the bridge has to send or to find is in clear.
+        at: The time of the change.
+    """
+
+    TABLE = "provisioned"
+
+    settings: bytes
+    at: float
+
+    def __repr__(self) -> str:
+        return f"ProvisionedRecord({self.identity!r})"
+
+
+class RecognisedRecord(KeptRecord, frozen=True, kw_only=True):
+    """Eight bits of the last valid password or token, which are too few to guess the secret.
+
+    After a restart, credentials with the same eight bits are checked first.
+    """
+
+    TABLE = "recognised"
+
+    tag: int
+
+
+Record = (
+    RecognisedRecord
+    | ChargePointRecord
+    | AskedRecord
+    | AnsweredRecord
+    | AuthorizationRecord
+    | AliasRecord
+    | TransactionRecord
+    | ConnectorRecord
+    | StatusRecord
+    | AuditRecord
+    | MoveRecord
+    | CredentialRecord
+    | ProvisionedRecord
 )
-# Kind, Charge Point, and what tells it from its others. A later record takes the place of an earlier one of its Key.
+Kind = type[Record]
+# The kind, the Charge Point and the values of KEYED_BY. A record replaces an earlier record with the same Key.
 Key = tuple[Kind, str, tuple[str | int, ...]]
-KINDS: tuple[Kind, ...] = (
-    *(ChargePointRecord, AnsweredRecord, AliasRecord, ConnectorRecord),
-    *(AuditRecord, CredentialRecord),
-)
-# The Charge Point of a Key whose records are in one list for all: no Charge Point has this identity.
+KINDS: tuple[Kind, ...] = get_args(Record)
+# The identity in the Key of a SHARED record. No Charge Point has this identity.
 EVERY = ""
+REMOVABLE: tuple[Kind, ...] = tuple(kind for kind in KINDS if not kind.STAYS)
+AGEING: tuple[Kind, ...] = tuple(kind for kind in KINDS if issubclass(kind, AgeingRecord))
 
 
 def key_of(record: Record) -> Key:
-    """What `record` is kept under."""
-    folded = record.identity.casefold()
-    match record:
-        case ChargePointRecord():
-            return ChargePointRecord, folded, ()
-        case AnsweredRecord():
-            return AnsweredRecord, folded, (record.action, record.fingerprint)
-        case AliasRecord():
-            return AliasRecord, folded, (record.alias,)
-        case ConnectorRecord():
-            return ConnectorRecord, folded, (record.connector,)
-        case AuditRecord():
-            return AuditRecord, EVERY, (record.id,)
-        case CredentialRecord():
-            return CredentialRecord, folded, (record.leg,)
+    """Return the Key of `record`."""
+    folded = EVERY if record.SHARED else record.identity.casefold()
+    return type(record), folded, tuple([getattr(record, name) for name in record.KEYED_BY])
 
 
-class Memory(Struct, frozen=True, kw_only=True):
-    """All that is kept of one Charge Point: `answered` and `aliases` with the newest last, at most 1000 of each and no
-    `answered` older than 7 days; `connectors` by number.
+def successor(older: Record | None, newer: Record) -> Record:
+    """Return the record to store when `newer` replaces `older`, which has the same Key."""
+    if not isinstance(newer, ChargePointRecord) or not isinstance(older, ChargePointRecord):
+        return newer
+    kept = {name for name in newer.__struct_fields__ if getattr(newer, name) is None} | {"identity"}
+    if newer.callback_url is None:  # the networks belong to the callback address
+        kept.add("callback_networks")
+    else:
+        kept.discard("callback_networks")
+    return structs.replace(newer, **{name: getattr(older, name) for name in kept})
+
+
+def latest(records: Iterable[Record]) -> dict[Key, Record]:
+    """Return the records that remain when `records` are put in order, in the order in which they were put last."""
+    found: dict[Key, Record] = {}
+    for record in records:
+        key = key_of(record)
+        found[key] = successor(found.pop(key, None), record)
+    return found
+
+
+def is_too_old(record: KeptRecord, now: float) -> bool:
+    """Return True if `record` must be deleted at the running time `now`."""
+    return isinstance(record, AgeingRecord) and now - record.kept_at > record.KEPT_FOR
+
+
+_R = TypeVar("_R", bound=Record)
+
+
+class StoredMemory(Struct, frozen=True, kw_only=True):
+    """All records of one Charge Point: at most 1000 of each kind, none that is too old, the newest last.
+
+    `connectors` are by number.
     """
 
     charge_point: ChargePointRecord | None = None
+    asked: tuple[AskedRecord, ...] = ()
     answered: tuple[AnsweredRecord, ...] = ()
+    statuses: tuple[StatusRecord, ...] = ()
+    authorizations: tuple[AuthorizationRecord, ...] = ()
     aliases: tuple[AliasRecord, ...] = ()
+    transactions: tuple[TransactionRecord, ...] = ()
     connectors: tuple[ConnectorRecord, ...] = ()
     credentials: tuple[CredentialRecord, ...] = ()
+    recognised: RecognisedRecord | None = None
 
     @classmethod
-    def of(cls, records: Iterable[Record], *, now: float) -> Memory:
-        """From the records of one Charge Point, oldest first, of which the later ones count."""
-        latest: dict[Key, Record] = {}
-        for record in records:
-            key = key_of(record)
-            latest.pop(key, None)
-            latest[key] = record
-        charge_points = [record for record in latest.values() if isinstance(record, ChargePointRecord)]
-        answered = [one for one in latest.values() if isinstance(one, AnsweredRecord) and one.at >= now - LONGEST]
-        aliases = [record for record in latest.values() if isinstance(record, AliasRecord)]
-        connectors = [record for record in latest.values() if isinstance(record, ConnectorRecord)]
+    def of(cls, records: Iterable[Record], *, now: float) -> StoredMemory:
+        """Return the Memory of the records of one Charge Point.
+
+        `records` are the oldest first; a later record replaces an earlier one. `now` is running time in seconds.
+        """
+        kept = latest(records).values()
+
+        def newest(kind: type[_R]) -> tuple[_R, ...]:
+            found = [one for one in kept if isinstance(one, kind) and not is_too_old(one, now)]
+            return tuple(found[-MOST:])
+
+        charge_points = newest(ChargePointRecord)
         return cls(
             charge_point=charge_points[-1] if charge_points else None,
-            answered=tuple(sorted(answered, key=lambda one: one.at)[-MOST:]),
-            aliases=tuple(aliases[-MOST:]),
-            connectors=tuple(sorted(connectors[-MOST:], key=lambda one: one.connector)),
-            credentials=tuple(record for record in latest.values() if isinstance(record, CredentialRecord)),
+            asked=newest(AskedRecord),
+            answered=newest(AnsweredRecord),
+            statuses=newest(StatusRecord),
+            authorizations=newest(AuthorizationRecord),
+            aliases=newest(AliasRecord),
+            transactions=newest(TransactionRecord),
+            connectors=tuple(sorted(newest(ConnectorRecord), key=lambda one: one.connector)),
+            credentials=newest(CredentialRecord),
+            recognised=next(iter(newest(RecognisedRecord)), None),
         )

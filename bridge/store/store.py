@@ -1,4 +1,4 @@
-"""The one door to what survives a restart."""
+"""The interface to the state that survives a restart."""
 
 from __future__ import annotations
 
@@ -9,60 +9,119 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
+from typing import TypeVar
 
+from bridge.store import files
+from bridge.store.audit import AuditQuery, newest
 from bridge.store.database import Database
-from bridge.store.kept import Kept
-from bridge.store.records import EVERY, AuditRecord, ChargePointRecord, Kind, Memory, Record
-from bridge.store.writer import Writer
+from bridge.store.kept import KeptRecords
+from bridge.store.records import (
+    EVERY,
+    AuditRecord,
+    ChargePointRecord,
+    Kind,
+    MoveRecord,
+    ProvisionedRecord,
+    Record,
+    StoredMemory,
+    latest,
+)
+from bridge.store.schema import UnusableStore
+from bridge.store.thread import described
+from bridge.store.writer import RecordWriter
 
 _log = logging.getLogger("bridge.store")
+_R = TypeVar("_R", bound=Record)
 
 
 class Store:
-    """Keeps Records. `url` is `sqlite:///` and a path, or `memory:`. Raises ValueError for any other.
+    """Stores Records and returns them.
 
-    Nothing here raises because of a disk: what cannot be written is kept in memory and tried again every `retry`
-    seconds, and `trouble` says why. `clock` gives unix seconds.
+    After `open`, no method raises because of a disk. Records that cannot be written are kept in memory, and written
+    again every `retry` seconds. `trouble` gives the reason.
+
+    Args:
+        url: `sqlite:///` and a path, or `memory:`.
+        retry: The time between two attempts to write, in seconds, while the disk fails.
+        clock: Returns seconds that no change of the system's clock affects.
+        on_found: Called by another thread after a file that was absent at the start has appeared and was read. The file
+            may hold more than was known.
+
+    Raises:
+        ValueError: `url` has neither form.
     """
 
-    def __init__(self, url: str, *, retry: float = 5.0, clock: Callable[[], float] = time.time) -> None:
-        path = url.removeprefix("sqlite:///")
-        if url != "memory:" and (path == url or not path.strip("/")):
-            raise ValueError('expected "memory:" or "sqlite:///" and a path')
+    def __init__(
+        self,
+        url: str,
+        *,
+        retry: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
+        on_found: Callable[[], object] = lambda: None,
+    ) -> None:
+        path = path_of(url)
         self._clock = clock
-        self._file = None if url == "memory:" else _File(path, retry, clock)
-        self._memory = Kept()
+        self._file = None if path is None else _File(path, retry, clock, on_found)
+        self._memory = KeptRecords()
+        self._began = clock()
 
     def open(self) -> None:
-        """Make the folder and the file if need be, and begin to write."""
+        """Create the folder and the file if necessary, and begin to write. May be called again after it has raised.
+
+        An existing file is read, or this method raises: the bridge never serves from memory instead of an existing
+        file. A file that does not exist and cannot be created is only `trouble`.
+
+        Raises:
+            Locked: Another process has the file, and may release it.
+            NewerSchema: A later ocpp-bridge has written the file.
+            Unusable: The file cannot be read.
+        """
         if self._file is not None:
-            self._file.writer.start()
+            self._file.open()
 
     def close(self) -> None:
-        """Write what was put, and leave the file to others. What is put from here on is lost."""
+        """Write the records that were put, and release the file. Records that are put later are lost."""
         if self._file is not None:
             self._file.writer.close()
 
     def charge_points(self) -> list[ChargePointRecord]:
-        """Every Charge Point that is known of."""
-        records = {record.identity.casefold(): record for record in self._of_kind(ChargePointRecord)}
-        return [record for record in records.values() if isinstance(record, ChargePointRecord)]
+        """Return the record of every known Charge Point."""
+        records = latest(self._of_kind(ChargePointRecord)).values()
+        return [record for record in records if isinstance(record, ChargePointRecord)]
 
-    def memory_of(self, identity: str) -> Memory:
-        """All that is kept of one Charge Point, including what was put a moment ago."""
+    def provisioned(self) -> list[ProvisionedRecord]:
+        """Return the settings of every Charge Point that operators gave while a bridge ran."""
+        records = latest(self._of_kind(ProvisionedRecord)).values()
+        return [record for record in records if isinstance(record, ProvisionedRecord)]
+
+    def memory_of(self, identity: str) -> StoredMemory:
+        """Return all records of one Charge Point, including those that are not written yet."""
         folded = identity.casefold()
         records = self._memory.of(folded) if self._file is None else self._file.of(folded)
-        return Memory.of(records, now=self._clock())
+        return StoredMemory.of(records, now=self.running_time)
 
-    def audit(self) -> list[AuditRecord]:
-        """What operators did, the newest last, at most 1000."""
+    def audit(self, query: AuditQuery = AuditQuery(), limit: int = 1000) -> list[AuditRecord]:  # noqa: B008 (frozen)
+        """Return the newest actions of operators that fit `query`, the newest first. Any thread may call this.
+
+        Actions of the last 90 days are kept, whatever their number; in `memory:` the last 100 000.
+        """
+        if self._file is None:
+            waiting, written = self._memory.of(EVERY), []
+        else:
+            # The waiting records are read first. A record that is written in between is then found twice, not missed.
+            waiting, written = self._file.writer.of(EVERY), self._file.audit(query, limit)
+        fitting = [record for record in waiting if isinstance(record, AuditRecord) and query.fits(record)]
+        return newest([*written, *fitting], limit)
+
+    def moves(self) -> list[MoveRecord]:
+        """Return the moves of several Charge Points, the one that changed last at the end, at most 1000."""
         records = self._memory.of(EVERY) if self._file is None else self._file.of(EVERY)
-        return [*{record.id: record for record in records if isinstance(record, AuditRecord)}.values()]
+        return [record for record in latest(records).values() if isinstance(record, MoveRecord)]
 
     def put(self, *records: Record) -> None:
-        """Keep `records`: soon, together with others, without a word when it is done.
+        """Store `records` soon, together with others. The caller is not notified.
 
-        They survive the end of this process then, and a power cut a little later.
+        Written records survive the end of this process, and a little later also a power failure.
         """
         if self._file is not None:
             self._file.writer.put(records)
@@ -71,11 +130,12 @@ class Store:
             self._memory.put(record)
 
     def commit(self, *records: Record) -> Future[bool]:
-        """Keep `records`, and say so when they are: True when they are on disk, and survive a power cut. False when the
-        disk would not take them; they are kept in memory, and tried again.
+        """Store `records` and return a Future of the outcome.
 
-        A disk that hangs keeps the Future waiting: the caller decides for how long. In `memory:` all is kept as well as
-        was asked for, so True. The Future cannot be cancelled.
+        The Future is True when the records are on disk, where they survive a power failure. It is False when the disk
+        failed: the records are kept in memory and written again. A disk that hangs delays the Future, and the caller
+        decides how long to wait. In `memory:` the Future is True, because nothing better was asked for. The Future
+        cannot be cancelled.
         """
         future: Future[bool] = Future()
         future.set_running_or_notify_cancel()
@@ -86,33 +146,114 @@ class Store:
         future.set_result(True)
         return future
 
+    def remove(self, identity: str) -> Future[bool]:
+        """Delete the records of a Charge Point and return a Future of the outcome.
+
+        The Future is True when the records are deleted from the disk. It is False when the disk failed: the deletion is
+        tried again. The audit and a managed password stay.
+        """
+        future: Future[bool] = Future()
+        future.set_running_or_notify_cancel()
+        if self._file is not None:
+            self._file.writer.remove(identity.casefold(), future)
+            return future
+        self._memory.remove(identity.casefold())
+        future.set_result(True)
+        return future
+
+    def overdue(self, waited: float) -> None:
+        """Report that a caller has waited `waited` seconds for a commit and has given up.
+
+        If the disk is the reason, that is `trouble`: later commits are False at once, until the disk answers.
+        """
+        if self._file is not None:
+            self._file.writer.overdue(waited)
+
+    @property
+    def running_time(self) -> float:
+        """Return the seconds that bridges have run on this store, including this one. Records age by these seconds."""
+        return self._clock() - self._began if self._file is None else self._file.database.running_time
+
     @property
     def trouble(self) -> str | None:
-        """Why it serves from memory, for a person; None if all is well."""
+        """Return the reason why the store works from memory, as a text; None without trouble."""
         return None if self._file is None else self._file.writer.trouble
 
     def _of_kind(self, kind: Kind) -> list[Record]:
-        return self._memory.of_kind(kind) if self._file is None else self._file.charge_points()
+        return self._memory.of_kind(kind) if self._file is None else self._file.of_kind(kind)
+
+
+def path_of(url: str) -> Path | None:
+    """Return the path of the file in `store.url`, or None for `memory:`. Raises ValueError for any other form."""
+    path = url.removeprefix("sqlite:///")
+    if url == "memory:":
+        return None
+    if path == url or not path.strip("/"):
+        raise ValueError('expected "memory:" or "sqlite:///" and a path')
+    # The real path without links: every path to the same file must have the same lock, from every working directory.
+    return Path(os.path.realpath(path))
 
 
 class _File:
-    """A database and what is not written to it yet, read as one."""
+    """A database and the records that are not written to it yet, read as one."""
 
-    def __init__(self, path: str, retry: float, clock: Callable[[], float]) -> None:
-        # Whole and without links: the same file has the same lock, whatever way leads to it and wherever we go.
-        self.database = Database(Path(os.path.realpath(path)))
-        self.writer = Writer(self.database, retry=retry, clock=clock)
+    def __init__(self, path: Path, retry: float, clock: Callable[[], float], on_found: Callable[[], object]) -> None:
+        self.database = Database(path, clock)
+        self.writer = RecordWriter(self.database, retry=retry, on_found=on_found)
 
-    def charge_points(self) -> list[Record]:
-        # First what waits: what is written in between is in both, and in neither the other way round.
-        waiting = self.writer.of_kind(ChargePointRecord)
-        return self._read(self.database.charge_points) + waiting
+    def open(self) -> None:
+        """Open the database as Store.open does."""
+        path = self.database.path
+        failure: Exception | None = None
+        try:
+            try:
+                self.database.connect()
+            except (OSError, sqlite3.Error) as error:
+                if files.may_exist(path):
+                    self._open_to_read(error)
+                failure = error
+        except UnusableStore as error:
+            self.database.close()
+            error.path = path
+            raise
+        self.writer.start(failure)
+
+    def _open_to_read(self, failure: OSError | sqlite3.Error) -> None:
+        """Open an existing file that cannot be written. Raises Unusable if it cannot be read either."""
+        if self.database.corrupt is None:
+            try:
+                self.database.connect_to_read()
+            except (OSError, sqlite3.Error) as error:
+                raise UnusableStore(f"it cannot be read ({described(error)})") from failure
+            except UnusableStore as error:
+                error.reason = f"{error.reason}: {described(failure)}"
+                raise
+        else:
+            copies = sorted(path.name for path in self.database.path.parent.glob(f"{self.database.path.name}.bak-*"))
+            hint = f" ({', '.join(copies)} beside it)" if copies else ""
+            text = f"it is corrupt ({self.database.corrupt}): put a copy of it in its place{hint}, or move it away"
+            raise UnusableStore(
+                f"{text} to begin without what it holds: moves, passwords, callback addresses"
+            ) from failure
+
+    def of_kind(self, kind: Kind) -> list[Record]:
+        # The waiting records are read first. A record that is written in between is then found twice, not missed.
+        waiting, removed = self.writer.of_kind(kind), self.writer.removed()
+        return self._without(removed, self._read(lambda: self.database.of_kind(kind))) + waiting
 
     def of(self, folded: str) -> list[Record]:
-        waiting = self.writer.of(folded)
-        return self._read(lambda: self.database.of(folded)) + waiting
+        waiting, removed = self.writer.of(folded), self.writer.removed()
+        return self._without(removed, self._read(lambda: self.database.of(folded))) + waiting
 
-    def _read(self, read: Callable[[], list[Record]]) -> list[Record]:
+    def audit(self, query: AuditQuery, limit: int) -> list[AuditRecord]:
+        return self._read(lambda: self.database.audit(query, limit))
+
+    def _without(self, removed: set[str], records: list[Record]) -> list[Record]:
+        if not removed:
+            return records
+        return [record for record in records if record.STAYS or record.identity.casefold() not in removed]
+
+    def _read(self, read: Callable[[], list[_R]]) -> list[_R]:
         try:
             return read()
         except sqlite3.Error as error:

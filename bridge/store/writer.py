@@ -1,42 +1,47 @@
-"""The one thread that writes: it takes all that waits as one group, writes it as one transaction, then says so.
+"""What the store's thread writes: it takes all that waits as one group, writes it as one transaction, then says so.
 
 In trouble, what cannot be written stays in memory, bounded, and is tried again every `retry` seconds. Nobody waits for
-that: a commit is answered at once, with False.
+that: a commit is answered at once, with False. A disk that does not answer is trouble too, once somebody says that he
+has waited too long (`overdue`).
 """
 
 from __future__ import annotations
 
 import logging
-import sqlite3
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
 
 from bridge.store.database import Database
-from bridge.store.kept import LIMIT, Kept
+from bridge.store.kept import LIMIT, KeptRecords
 from bridge.store.records import Key, Kind, Record, key_of
-from bridge.store.schema import Unusable
+from bridge.store.thread import EXPECTED, WriterThread, described
 
 _log = logging.getLogger("bridge.store")
 
-# Seconds that a put waits for company. A commit waits for nothing, and takes along what waits.
-LINGER = 0.05
-# Seconds that `close` waits for a disk that does not answer.
-_CLOSE_PATIENCE = 10.0
+_TROUBLE = (
+    "nothing is written to the store, what it should keep is in memory only: %s. If the bridge ends before the store "
+    "is well again, it loses what it learns from now on: answers to StartTransaction and StopTransaction (what a "
+    "Charge Point repeats is sent twice), aliases of transactionIds, callback addresses, moves, passwords"
+)
 
 Commit = tuple["Future[bool]", frozenset[Key]]
-# What a disk can do to us. Anything else is a fault of ours, and is logged with its traceback.
-_EXPECTED = (OSError, sqlite3.Error, Unusable)
 
 
 class Group:
     """What is written in one transaction."""
 
     def __init__(self, limit: int) -> None:
-        self.records = Kept(limit)
+        self.records = KeptRecords(limit)
+        self.removed: set[str] = set()  # Charge Points, removed before `records` were put
         self.commits: list[Commit] = []
         self.overflowed = False
+        self.since: float | None = None  # when the first commit came, by time.monotonic
+
+    def remove(self, folded: str) -> None:
+        """Remove a Charge Point, by its identity casefolded, with all of it that waits."""
+        self.records.remove(folded)
+        self.removed.add(folded)
 
     def resolve(self, *, written: bool, refused: frozenset[Key] | set[Key] = frozenset()) -> None:
         """Answer everybody who waits. One record pushed out, and none can be sure that it was not its own."""
@@ -45,47 +50,33 @@ class Group:
         self.commits = []
 
 
-class Writer:
-    """Writes to `database`, which it owns from `start` to `close`."""
+class RecordWriter(WriterThread[Group, set[Key]]):
+    """Writes to `database`, which it owns from `start` to `close`. `on_found`: see Store."""
 
     def __init__(
-        self, database: Database, *, retry: float, limit: int = LIMIT, clock: Callable[[], float] = time.time
+        self,
+        database: Database,
+        *,
+        retry: float,
+        limit: int = LIMIT,
+        on_found: Callable[[], object] = lambda: None,
     ) -> None:
+        super().__init__("bridge.store", retry)
         self._database = database
-        self._retry = retry
+        self._on_found = on_found
         self._limit = limit
-        self._clock = clock
-        self._changed = threading.Condition()
         self._waiting = Group(limit)
         self._writing = Group(limit)
-        self._trouble: str | None = None
         self._overflow_told = False
-        self._stale = False  # something is wrong with the connections
-        self._closing = False
-        self._thread = threading.Thread(target=self._run, name="bridge.store", daemon=True)
+        self._found = False  # the file has been read for the first time just now
 
-    @property
-    def trouble(self) -> str | None:
-        """Why nothing is written, for a person; None if all is well."""
-        return self._trouble
-
-    def start(self) -> None:
-        """Connect, or say why not, and write from here on."""
-        self._stale = True
-        self._write(self._take())
-        self._thread.start()
-
-    def close(self) -> None:
-        """Write what waits, once more if in trouble, and end."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify()
+    def close(self) -> bool:
+        ended = super().close()
         if self._thread.ident is None:
             self._take().resolve(written=False)
-            return
-        self._thread.join(_CLOSE_PATIENCE)
-        if self._thread.is_alive():
+        elif not ended:
             _log.error("%s: the disk does not answer; what was not written is lost", self._database.path)
+        return ended
 
     # What comes in, from any thread.
 
@@ -102,7 +93,24 @@ class Writer:
                 future.set_result(False)
             else:
                 self._waiting.commits.append((future, frozenset(map(key_of, records))))
+                self._waiting.since = self._waiting.since or time.monotonic()
                 self._changed.notify()
+
+    def remove(self, folded: str, future: Future[bool]) -> None:
+        """Have a Charge Point removed, by its identity casefolded, and `future` told whether it is."""
+        with self._changed:
+            self._waiting.remove(folded)
+            if self._closing or self._trouble is not None:
+                future.set_result(False)
+                return
+            self._waiting.commits.append((future, frozenset()))
+            self._waiting.since = self._waiting.since or time.monotonic()
+            self._changed.notify()
+
+    def removed(self) -> set[str]:
+        """The Charge Points that are removed, and perhaps not yet from the file."""
+        with self._changed:
+            return self._writing.removed | self._waiting.removed
 
     def _keep(self, record: Record) -> None:
         if not self._waiting.records.put(record):
@@ -120,6 +128,15 @@ class Writer:
             self._stale = True
             self._changed.notify()
 
+    def overdue(self, waited: float) -> None:
+        """Take the disk for hanging if it has not answered a commit for about `waited` seconds."""
+        with self._changed:
+            since = self._writing.since or self._waiting.since
+            if self._trouble is not None or since is None or time.monotonic() - since < waited * 0.9:
+                return
+            self._trouble = f"{self._database.path}: the disk has not answered for {waited:g} s"
+        _log.error(_TROUBLE, self._trouble)
+
     def of(self, folded: str) -> list[Record]:
         """What is not written yet of one Charge Point; the oldest first."""
         with self._changed:
@@ -132,54 +149,26 @@ class Writer:
 
     # The thread.
 
-    def _run(self) -> None:
-        last = False
-        while not last:
-            last = self._wait()
-            self._write(self._take())
-        if left := len(self._waiting.records):
-            _log.error("%s: %d records were not written, and are lost", self._database.path, left)
-        self._database.close()
+    def _has_some(self) -> bool:
+        return len(self._waiting.records) > 0
 
-    def _wait(self) -> bool:
-        """Until there is something to do. True: for the last time."""
-        with self._changed:
-            if self._trouble is not None:
-                self._changed.wait_for(lambda: self._closing, self._retry)
-            else:
-                self._changed.wait_for(lambda: self._urgent() or len(self._waiting.records))
-                self._changed.wait_for(self._urgent, LINGER)
-            return self._closing
-
-    def _urgent(self) -> bool:
-        return self._closing or self._stale or bool(self._waiting.commits)
+    def _is_asked(self) -> bool:
+        return bool(self._waiting.commits)
 
     def _take(self) -> Group:
         with self._changed:
             self._writing, self._waiting = self._waiting, Group(self._limit)
             return self._writing
 
-    def _write(self, group: Group) -> None:
-        """A connection may have gone bad for a reason that is over: before there is trouble, try with a fresh one."""
-        for _ in range(2):
-            try:
-                refused = self._try(group)
-            except Exception as error:  # whatever it is: this thread must go on, and somebody must hear of it
-                self._stale, failure = True, error
-                if self._trouble is not None:
-                    break
-            else:
-                self._done(group, refused)
-                return
-        self._failed(group, failure)
-
     def _try(self, group: Group) -> set[Key]:
         if self._stale:
             self._stale = False
-            self._database.connect()
+            self._found |= self._database.connect()
         # What was kept through trouble may hold what was to be committed.
         durable = bool(group.commits) or self._trouble is not None
-        return self._database.write(group.records, durable=durable, now=self._clock())
+        if group.removed:
+            self._database.remove(group.removed)
+        return self._database.write(group.records, durable=durable)
 
     def _done(self, group: Group, refused: set[Key]) -> None:
         with self._changed:
@@ -188,22 +177,25 @@ class Writer:
         if was is not None:
             _log.warning("all is well again with the store, %s", self._database.path)
         group.resolve(written=True, refused=refused)
+        if self._found:
+            self._found = False
+            self._on_found()
 
     def _failed(self, group: Group, error: Exception) -> None:
         with self._changed:
             newer, self._waiting, self._writing = self._waiting, group, Group(self._limit)
+            for folded in newer.removed:
+                group.remove(folded)
             if not group.records.absorb(newer.records):
                 self._overflow()
-            was, self._trouble = self._trouble, f"{self._database.path}: {_described(error)}"
+            was, self._trouble = self._trouble, f"{self._database.path}: {described(error)}"
             group.commits += newer.commits
         if was != self._trouble:
-            surprise = None if isinstance(error, _EXPECTED) else error
-            text = "nothing is written to the store, what it should keep is in memory only: %s"
-            _log.error(text, self._trouble, exc_info=surprise)
+            surprise = None if isinstance(error, EXPECTED) else error
+            _log.error(_TROUBLE, self._trouble, exc_info=surprise)
         group.resolve(written=False)
 
-
-def _described(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return f"{error.strerror} ({error.filename})"
-    return str(error) if isinstance(error, _EXPECTED) else repr(error)
+    def _ended(self) -> None:
+        if left := len(self._waiting.records):
+            _log.error("%s: %d records were not written, and are lost", self._database.path, left)
+        self._database.close()

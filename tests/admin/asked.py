@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from bridge.gateway import Gateway
+from bridge.app import Gateway
 from tests.e2e.stage import AT_MOST
 
 
@@ -26,11 +26,16 @@ class Answer:
 
 
 class Api:
-    """Requests to a gateway's `/api/v1`."""
+    """Requests to a gateway's `/api/v1`. All of them carry `headers`."""
 
-    def __init__(self, base: str, http: aiohttp.ClientSession) -> None:
+    def __init__(self, base: str, http: aiohttp.ClientSession, token: bytes | None = None) -> None:
         self.base = base
+        self.headers = {} if token is None else {"Authorization": f"Bearer {token.decode()}"}
         self._http = http
+
+    def with_token(self, token: str) -> Api:
+        """The same, for who shows this token."""
+        return Api(self.base, self._http, token.encode())
 
     async def __call__(
         self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
@@ -40,7 +45,7 @@ class Api:
         kind = {} if body is None else {"Content-Type": "application/json"}
         octets = body if isinstance(body, bytes) else None if body is None else msgspec.json.encode(body)
         data = None if octets is None else io.BytesIO(octets)
-        told = kind | dict(headers or {})
+        told = kind | self.headers | dict(headers or {})
         async with self._http.request(method, url, data=data, headers=told, allow_redirects=False) as response:
             text = await response.read()
             is_json = "json" in response.content_type
@@ -59,7 +64,7 @@ class Api:
     @asynccontextmanager
     async def events(self, query: str = "", last: str | None = None) -> AsyncIterator[Events]:
         """The live stream."""
-        headers = {} if last is None else {"Last-Event-ID": last}
+        headers = self.headers | ({} if last is None else {"Last-Event-ID": last})
         async with self._http.get(f"{self.base}/api/v1/events{query}", headers=headers) as response:
             assert response.status == 200
             yield Events(response)
@@ -95,7 +100,7 @@ class Events:
 
 @asynccontextmanager
 async def api_of(gateway: Gateway) -> AsyncIterator[Api]:
-    """The API of a gateway."""
+    """The API of a gateway, with the token that it made, if it made one."""
     host, port = gateway.admin_address
     async with aiohttp.ClientSession() as http:
-        yield Api(f"http://{host}:{port}", http)
+        yield Api(f"http://{host}:{port}", http, gateway.admin_token)

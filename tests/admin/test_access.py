@@ -1,65 +1,76 @@
-"""Who may ask: the token, this machine, the Origin, the Host."""
+"""Who may ask: the token, the Origin, the Host."""
 
 from __future__ import annotations
 
-import socket
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal
 
-import aiohttp
 import msgspec
 import pytest
-from aiohttp import web
 from multidict import CIMultiDict
 
-from bridge.admin.access import Access, Asking
-from bridge.admin.problems import Refused
-from bridge.config import Admin, Listen, Secret, Settings
+from bridge.admin.access import Access, Asking, Credential, Names
+from bridge.admin.problems import RequestRefused
+from bridge.config import Admin, AdminToken, Listen, Secret, SecretFile, Settings
+from bridge.lab.simulators.json_central_system import JsonCentralSystem
 from tests.admin.asked import api_of
-from tests.e2e.stage import run, running, settings
+from tests.e2e.stage import json_charge_point, run, running, settings
 
 LOOPBACK, OTHER = "127.0.0.1", "192.0.2.7"
 API, PAGE = "/api/v1/charge-points", "/"
+SHOWN: dict[str, Any] = {"Authorization": "Bearer secret"}
+ONLY_THIS_MACHINE = Names()
 
 
 def refusal(
     path: str = API,
     peer: str | None = LOOPBACK,
-    token: bytes | None = None,
+    token: bytes = b"secret",
     origins: tuple[str, ...] = (),
     open_metrics: bool = True,
     secure: bool = False,
+    authority: str | None = None,
+    method: str = "GET",
+    names: Names = ONLY_THIS_MACHINE,
     **headers: Any,
 ) -> int | None:
     """The HTTP status with which a request is turned away, None if it is let in. An underscore stands for a dash."""
     told = CIMultiDict({"Host": "127.0.0.1:8081"} | {name.replace("_", "-"): text for name, text in headers.items()})
-    access = Access(token, origins, open_metrics=open_metrics)
+    credentials = (
+        Credential(name="token", token=token, role="operate"),
+        Credential(name="night desk", token=b"look only", role="read"),
+    )
+    access = Access(credentials, origins, open_metrics=open_metrics, names=names)
     try:
-        access.check(Asking(path=path, peer=peer, secure=secure, headers=told))
-    except Refused as refused:
+        access.check(Asking(path=path, peer=peer, secure=secure, headers=told, authority=authority, method=method))
+    except RequestRefused as refused:
         if refused.status is HTTPStatus.UNAUTHORIZED:
             assert refused.headers["WWW-Authenticate"].startswith("Bearer")
         return refused.status
     return None
 
 
-@pytest.mark.parametrize("peer", ["127.0.0.1", "127.8.0.1", "::1", "::ffff:127.0.0.1"])
-def test_this_machine_needs_no_token_unless_there_is_one(peer: str) -> None:
-    assert refusal(peer=peer) is None
-    assert refusal(peer=peer, token=b"secret") == 401
-
-
-@pytest.mark.parametrize("peer", [OTHER, "10.0.0.1", "::ffff:10.0.0.1", "fe80::1%eth0", "2001:db8::1", None, "unix"])
-def test_nobody_else_is_answered_without_a_token(peer: str | None) -> None:
+@pytest.mark.parametrize("peer", [LOOPBACK, "::1", "::ffff:127.0.0.1", OTHER, "10.0.0.1", "2001:db8::1", None, "unix"])
+def test_everybody_needs_a_token(peer: str | None) -> None:
     assert refusal(peer=peer) == 401
-    assert refusal(PAGE, peer=peer) == 401
+    assert refusal(peer=peer, **SHOWN) is None
+    assert refusal(PAGE, peer=peer) is None
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+def test_who_may_read_changes_nothing(method: str) -> None:
+    looking: dict[str, Any] = {"Authorization": "Bearer look only"}
+    assert refusal(method=method, **looking) == 403
+    assert refusal(**looking) is None
+    assert refusal("/metrics", open_metrics=False, **looking) is None
+    assert refusal(method=method, **SHOWN) is None
 
 
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "x-forwarded-for"])
-def test_a_proxy_on_this_machine_does_not_open_it_to_the_world(header: str) -> None:
+def test_what_a_proxy_adds_changes_nothing(header: str) -> None:
     passed_on: dict[str, Any] = {header: OTHER}
     assert refusal(**passed_on) == 401
-    assert refusal(**passed_on, token=b"secret", Authorization="Bearer secret") is None
+    assert refusal(**passed_on, **SHOWN) is None
 
 
 @pytest.mark.parametrize(
@@ -95,9 +106,10 @@ def test_the_page_itself_is_no_secret_where_a_token_is() -> None:
 def test_what_monitoring_asks_is_open() -> None:
     for path in ("/healthz", "/readyz", "/metrics"):
         assert refusal(path, peer=OTHER) is None
-        assert refusal(path, peer=OTHER, token=b"secret") is None
-    assert refusal("/metrics", peer=OTHER, token=b"secret", open_metrics=False) == 401
-    assert refusal("/metrics", peer=LOOPBACK, open_metrics=False) is None
+        assert refusal(path, peer=OTHER, Authorization="Bearer wrong") is None
+    for peer in (OTHER, LOOPBACK):
+        assert refusal("/metrics", peer=peer, open_metrics=False) == 401
+        assert refusal("/metrics", peer=peer, open_metrics=False, **SHOWN) is None
     assert refusal("/healthz", peer=OTHER, open_metrics=False) is None
 
 
@@ -118,30 +130,43 @@ def test_a_foreign_page(path: str, origin: str) -> None:
 
 
 def test_our_own_page_and_those_that_the_operator_names() -> None:
-    assert refusal(Origin="http://127.0.0.1:8081") is None
-    assert refusal(Origin="https://127.0.0.1:8081", secure=True) is None
-    assert refusal(Origin="https://ocpp.example.com", origins=("https://ocpp.example.com",)) is None
+    assert refusal(Origin="http://127.0.0.1:8081", **SHOWN) is None
+    assert refusal(Origin="https://127.0.0.1:8081", secure=True, **SHOWN) is None
+    assert refusal(Origin="https://ocpp.example.com", origins=("https://ocpp.example.com",), **SHOWN) is None
     assert refusal(Origin="http://ocpp.example.com", origins=("https://ocpp.example.com",)) == 403
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8081", "127.0.0.1.evil.example", "", "[", "192.0.2.7"])
-def test_a_name_that_was_made_to_lead_here(host: str) -> None:
-    """The page of http://evil.example:8081 has the right Origin for its Host."""
-    assert refusal(Host=host, Origin=f"http://{host}") == 403
-    assert refusal(Host=host, token=b"secret", Authorization="Bearer secret") is None
+@pytest.mark.parametrize("path", [API, "/metrics", "/readyz"])
+def test_a_name_that_was_made_to_lead_here(path: str, host: str) -> None:
+    """The page of http://evil.example:8081 has the right Origin for its Host, and no token."""
+    assert refusal(path, Host=host, Origin=f"http://{host}") == 403
+    assert refusal(path, Host=host) == 403
+    assert refusal(path, Host=host, Authorization="Bearer wrong") == 403
+    assert refusal(path, Host=host, **SHOWN) is None
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8081", "127.0.0.1", "[::1]:8081", "ocpp.example.com"])
 def test_names_of_this_machine(host: str) -> None:
-    assert refusal(Host=host, origins=("https://ocpp.example.com",)) is None
+    assert refusal("/metrics", Host=host, origins=("https://ocpp.example.com",)) is None
+
+
+@pytest.mark.parametrize("host", ["10.0.0.7:8081", "[2001:db8::7]:8081", "bridge:8081", "gateway.example.com"])
+def test_names_by_which_others_may_reach_it(host: str) -> None:
+    """Prometheus in a network of containers scrapes `bridge:8081`, Kubernetes an address."""
+    names = Names(hosts=frozenset({"gateway.example.com"}), beyond=True)
+    assert refusal("/metrics", Host=host, names=names) is None
+    assert refusal("/metrics", Host="evil.example", names=names) == 403
+    assert refusal("/metrics", Host="", names=names) == 403
+    assert refusal("/metrics", Host=host) == 403
 
 
 # The same over sockets.
 
 
-def guarded(token: str | None = None, host: str = "127.0.0.1") -> Settings:
-    """Settings whose admin listener has `token`, on `host`."""
-    told = settings("ws://127.0.0.1:1/")
+def guarded(token: str | None = None, host: str = "127.0.0.1", url: str = "ws://127.0.0.1:1/") -> Settings:
+    """Settings whose admin listener has `token`, on `host`, with a Central System at `url`."""
+    told = settings(url)
     secret = None if token is None else Secret(token.encode())
     return msgspec.structs.replace(told, admin=Admin(listen=Listen(host, 0), token=secret))
 
@@ -161,41 +186,57 @@ def test_with_a_token_in_the_configuration() -> None:
     run(walk())
 
 
-def test_from_an_address_that_is_not_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A request of this machine that comes from elsewhere, as far as the listener can tell."""
-    monkeypatch.setattr(web.BaseRequest, "remote", OTHER)
+def test_without_one_the_bridge_makes_its_own() -> None:
+    """From loopback, and from what looks to the listener as if it came from elsewhere, all the same."""
 
     async def walk() -> None:
         async with running(guarded()) as gateway, api_of(gateway) as api:
-            for method, path in (
-                ("GET", "/charge-points"),
-                ("POST", "/charge-points/CP%201/disconnect"),
-                ("GET", "//"),
-            ):
-                assert (await api(method, path)).status == 401
-            assert (await api("GET", "//healthz")).status == 200
-        async with running(guarded("secret")) as gateway, api_of(gateway) as api:
-            assert await api.get("/charge-points", headers={"Authorization": "Bearer secret"})
+            assert await api.get("/charge-points")
+            assert gateway.admin_token is not None and len(gateway.admin_token) >= 40
+            for headers in ({"Authorization": ""}, {"Authorization": "Bearer wrong"}):
+                for method, path in (("GET", "/charge-points"), ("POST", "/charge-points/CP%201/disconnect")):
+                    answer = await api(method, path, headers=headers)
+                    assert answer.status == 401 and "ocpp-bridge token" in answer.data["detail"]
+                for path in ("//", "//healthz", "//readyz", "//metrics"):
+                    assert (await api("GET", path, headers=headers)).status == 200
 
     run(walk())
 
 
-def test_from_every_address_that_this_machine_has() -> None:
-    """Whatever is not loopback: without leaving the machine."""
-    found = socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET, socket.SOCK_STREAM)
-    addresses = {str(each[4][0]) for each in found}
+def test_people_have_their_own() -> None:
+    """The audit names them, and who may only read is told so."""
+    roles: dict[str, Literal["read", "operate"]] = {"alice": "operate", "wall": "read"}
+    tokens = tuple(AdminToken(name=name, file=SecretFile(name.encode()), role=role) for name, role in roles.items())
 
     async def walk() -> None:
-        async with running(guarded(host="0.0.0.0")) as gateway, aiohttp.ClientSession() as http:
-            port = gateway.admin_address[1]
-            for address in addresses | {"127.0.0.1"}:
-                async with http.get(f"http://{address}:{port}/api/v1/charge-points") as response:
-                    assert response.status == (200 if address.startswith("127.") else 401)
+        async with JsonCentralSystem() as central:
+            told = guarded(url=central.url)
+            told = msgspec.structs.replace(told, admin=msgspec.structs.replace(told.admin, tokens=tokens))
+            async with running(told) as gateway, api_of(gateway) as api, json_charge_point(gateway):
+                for name, status in (("alice", 204), ("wall", 403)):
+                    answer = await api("POST", "/charge-points/CP%201/disconnect", headers=bearer(name))
+                    assert answer.status == status
+                assert answer.data["detail"] == "the token of wall may read, and not change anything"
+                (audited,) = (await api.get("/audit", headers=bearer("wall")))["items"]
+                assert (audited["who"], audited["what"]) == ("127.0.0.1 (alice)", "disconnect")
 
-    try:
-        run(walk())
-    except aiohttp.ClientConnectorError:  # the machine's name leads to an address that it does not have any more
-        assert addresses != {"127.0.0.1"}
+    run(walk())
+
+
+def bearer(token: str) -> dict[str, str]:
+    """The header that shows `token`."""
+    return {"Authorization": f"Bearer {token}"}
+
+
+def test_a_name_that_was_made_to_lead_here_over_http() -> None:
+    async def walk() -> None:
+        async with running(guarded()) as gateway, api_of(gateway) as api:
+            for path in ("//metrics", "//readyz", "/charge-points"):
+                headers = {"Host": "evil.example:8081", "Authorization": ""}
+                assert (await api("GET", path, headers=headers)).status == 403
+            assert (await api("GET", "//healthz", headers=headers)).status == 200
+
+    run(walk())
 
 
 def test_a_page_of_another_origin_over_http() -> None:
@@ -227,3 +268,11 @@ def test_every_answer_says_what_a_browser_may_do_with_it() -> None:
             assert (await api("GET", "/charge-points")).headers["Cache-Control"] == "no-store"
 
     run(walk())
+
+
+def test_the_host_in_the_request_target_counts_instead_of_the_header() -> None:
+    """RFC 9112 section 3.2.2."""
+    assert refusal("/metrics", authority="evil.example:8081") == 403
+    assert refusal("/metrics", authority="localhost:8081", Host="evil.example") is None
+    assert refusal("/metrics", authority="localhost:8081", Origin="http://localhost:8081") is None
+    assert refusal(authority="localhost:8081", Origin="http://127.0.0.1:8081") == 403

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import platform
 import time
+from pathlib import Path
 
 import msgspec
 import pytest
 
+from bridge import __version__
 from bridge.admin.cursors import closed
-from bridge.config import ChargePoint
-from bridge.simulators.json_central_system import JsonCentralSystem
+from bridge.build_info import commit
+from bridge.config import ChargePoint, Settings
+from bridge.lab.simulators.json_central_system import JsonCentralSystem
+from bridge.lab.simulators.wire import CallRefused
 from bridge.store import ChargePointRecord, Store
-from tests.admin.asked import api_of
-from tests.e2e.stage import SAMPLES, envelope, json_charge_point, post, run, running, settings, stage
+from tests.admin.asked import Api, api_of
+from tests.e2e.stage import SAMPLES, charge_point, envelope, json_charge_point, post, run, running, settings, stage
 
 
 def test_a_soap_charge_point_in_full() -> None:
@@ -33,7 +38,7 @@ def test_a_soap_charge_point_in_full() -> None:
             assert one["charge_point"] == {"transport": "soap", "version": "1.6", "state": "up"}
             side = {"transport": "json", "version": "1.6", "state": "up", "failures": 0, "reason": None}
             assert one["central_side"] == side
-            assert (one["route"], one["central_system"], one["stale"]) == ("*", "main", False)
+            assert (one["route"], one["central_system"], one["state"]) == ("*", "main", "up")
             assert one["heartbeat_interval"] == 300
             assert one["callback"]["source"] == "learnt" and one["callback"]["url"] == one["address"]
             number = started["transactionId"]
@@ -60,6 +65,77 @@ def test_a_json_charge_point_by_any_spelling() -> None:
                 assert one["callback"] == {"url": None, "source": "none", "reason": None}
             missing = await api("GET", "/charge-points/nobody")
             assert (missing.status, missing.data["detail"]) == (404, "no Charge Point 'nobody' was ever here")
+
+    run(walk())
+
+
+ACME = {"chargePointVendor": "Acme", "chargePointModel": "M1", "firmwareVersion": "1.0"}
+
+
+@pytest.mark.parametrize("speaks", ["soap", "json"])
+def test_what_it_is_is_known_though_its_boot_was_rejected(speaks: str, tmp_path: Path) -> None:
+    """After a restart, too."""
+    rejected = {"status": "Rejected", "currentTime": "2026-01-01T00:00:00Z", "interval": 60}
+
+    async def walk() -> None:
+        async with JsonCentralSystem() as central:
+            central.behaviour["BootNotification"] = lambda _: rejected
+            told = kept_in(settings(central.url), tmp_path)
+            async with running(told) as gateway, api_of(gateway) as api:
+                async with (charge_point if speaks == "soap" else json_charge_point)(gateway, "CP 1") as point:
+                    assert (await point.call("BootNotification", ACME))["status"] == "Rejected"
+                await is_acme(api)
+            async with running(told) as gateway, api_of(gateway) as api:
+                await is_acme(api)
+
+    run(walk())
+
+
+def test_what_it_is_is_known_though_its_boot_was_not_answered(tmp_path: Path) -> None:
+    async def walk() -> None:
+        told = kept_in(settings("ws://127.0.0.1:1/"), tmp_path)
+        async with running(told) as gateway, api_of(gateway) as api, charge_point(gateway, "CP 1") as point:
+            with pytest.raises(CallRefused):
+                await point.call("BootNotification", ACME)
+            await is_acme(api)
+        async with running(told) as gateway, api_of(gateway) as api:
+            await is_acme(api)
+
+    run(walk())
+
+
+def kept_in(told: Settings, folder: Path) -> Settings:
+    """The same with a store on the disk."""
+    return msgspec.structs.replace(told, store=msgspec.structs.replace(told.store, url=f"sqlite:///{folder}/bridge.db"))
+
+
+async def is_acme(api: Api) -> None:
+    one = await api.get("/charge-points/CP%201")
+    assert ([one[name] for name in ("vendor", "model", "firmware")], one["accepted"]) == (["Acme", "M1", "1.0"], False)
+
+
+def test_those_that_are_listed_and_were_never_seen() -> None:
+    async def walk() -> None:
+        listed = {identity: ChargePoint() for identity in ("Listed 1", "LISTED 2")}
+        async with JsonCentralSystem() as central:
+            told = settings(central.url, charge_points=listed)
+            async with running(told) as gateway, api_of(gateway) as api, charge_point(gateway, "listed 2") as point:
+                await point.call("Heartbeat", {})
+                page = await api.get("/charge-points")
+                assert [(each["identity"], each["state"]) for each in page["items"]] == [
+                    ("Listed 1", "never_seen"),
+                    ("LISTED 2", "up"),
+                ]
+                assert page["states"] == {"up": 1, "no_central_system": 0, "stale": 0, "down": 0, "never_seen": 1}
+                one = await api.get("/charge-points/listed%201")
+                assert (one["charge_point"], one["last_seen"], one["central_system"]) == (None, None, "main")
+                call = await api("POST", "/charge-points/listed%201/calls", {"action": "ClearCache"})
+                assert call.status == 409
+                # They come and go with the configuration.
+                await gateway.reload(settings(central.url, charge_points={"Listed 3": ChargePoint()}))
+                page = await api.get("/charge-points")
+                assert [each["identity"] for each in page["items"]] == ["LISTED 2", "Listed 3"]
+                assert page["states"]["never_seen"] == 1
 
     run(walk())
 
@@ -95,10 +171,10 @@ def test_page_by_page_and_by_what_is_asked_for() -> None:
             assert await found("?identity=*%203") == ["SOAP 3"]
             assert await found("?transport=json") == ["JSON 1"]
             assert await found("?state=down&transport=json") == ["JSON 1"]
-            assert await found("?state=up") == []  # the others have not said where they can be called back
-            assert await found("?state=down") == everybody
-            assert await found("?state=stale") == []
-            assert await found("?central_system=main&state=down&identity=soap*") == everybody[1:]
+            assert await found("?state=up") == everybody[1:]  # heard of, though nobody knows where to call them back
+            assert await found("?state=down") == ["JSON 1"]
+            assert await found("?state=stale") == await found("?state=never_seen") == []
+            assert await found("?central_system=main&state=up&identity=soap*") == everybody[1:]
             assert await found("?central_system=other") == []
             paged, cursor = [], ""
             while True:
@@ -154,10 +230,10 @@ def test_who_was_there_before_the_restart_is_not_forgotten(tmp_path: object) -> 
         told = msgspec.structs.replace(told, store=msgspec.structs.replace(told.store, url=url))
         async with running(told) as gateway, api_of(gateway) as api:
             one, other = (await api.get("/charge-points"))["items"]
-            assert (one["identity"], one["charge_point"]["state"], one["stale"]) == ("CP 1", "down", True)
+            assert (one["identity"], one["charge_point"]["state"], one["state"]) == ("CP 1", "down", "down")
             assert one["central_side"]["reason"].startswith("it has not been heard of")
             assert (other["route"], other["central_system"], other["central_side"]) == (None, None, None)
-            assert (await api.get("/charge-points?state=stale"))["total"] == 2
+            assert (await api.get("/charge-points?state=down"))["total"] == 2
             call = await api("POST", "/charge-points/CP%201/calls", {"action": "ClearCache"})
             assert (call.status, call.data["detail"]) == (409, "the Charge Point 'CP 1' is not connected now")
 
@@ -170,7 +246,7 @@ def test_ten_thousand_of_them_are_quick_to_list() -> None:
     async def walk() -> None:
         async with running(settings("ws://127.0.0.1:1/")) as gateway, api_of(gateway) as api:
             for number in range(10_000):
-                gateway._keeping.heard(f"CP {number:05}", "json")
+                gateway._persistence.heard(f"CP {number:05}", "json")
             made = 0
             placements = gateway._placements
             find = placements.route_of
@@ -205,6 +281,15 @@ def test_the_configuration_as_it_is_in_force() -> None:
             assert addresses["json"] == [f"ws://127.0.0.1:{port}/ocpp/{{identity}}"]
             assert addresses["soap"][0].endswith("/services/CentralSystemService")
             assert addresses["central_systems_to_bridge"][0].endswith("/services/ChargePointService")
+
+    run(walk())
+
+
+def test_what_runs_here() -> None:
+    async def walk() -> None:
+        async with running(settings("ws://127.0.0.1:1/")) as gateway, api_of(gateway) as api:
+            about = await api.get("/about")
+            assert about == {"version": __version__, "commit": commit(), "python": platform.python_version()}
 
     run(walk())
 

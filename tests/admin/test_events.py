@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import secrets
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 import pytest
 
-from bridge.admin import events
+from bridge.admin import event_ring, events
 from bridge.admin.events import Stream, Subscription
 from bridge.admin.facts import Happening
-from bridge.admin.problems import Refused
-from bridge.gateway import Gateway
-from bridge.simulators.json_central_system import JsonCentralSystem
+from bridge.admin.problems import RequestRefused
+from bridge.app import Gateway
+from bridge.config import Admin, AdminToken, Listen, Secret, Settings
+from bridge.config.records import SecretFile
+from bridge.lab.simulators.json_central_system import JsonCentralSystem
 from tests.admin.asked import api_of
 from tests.e2e.stage import charge_point, json_charge_point, run, running, settings
 
@@ -97,18 +102,64 @@ def test_who_missed_something_is_told_so(last: int) -> None:
     run(walk())
 
 
-def test_the_ring_has_an_end() -> None:
+def test_ten_minutes_at_a_hundred_messages_a_second_are_resumed_whole() -> None:
+    """By who wants all, and by who wants one Charge Point of many."""
+
     async def walk() -> None:
         stream = made()
-        stream.subscribe(None, None)
-        for _ in range(events.RING + 5):
-            stream.publish("link", "CP 1", happening())
-        first = 1_000_000 + 6
-        assert len(await heard(stream.subscribe(None, first - 1))) == events.RING
-        assert await heard(stream.subscribe(None, first - 2)) == ["gap"]
+        stream.leave(stream.subscribe(None, None))
+        count = 10 * 60 * 100
+        for number in range(count):
+            stream.publish("message", f"CP {number % 3000}", happening(f"CP {number % 3000}", str(number)))
+        assert await resumed(stream.subscribe(None, 1_000_000)) == list(range(count))
+        assert await resumed(stream.subscribe("cp 7", 1_000_000)) == list(range(7, count, 3000))
+        assert await resumed(stream.subscribe(None, 1_000_000 + count - 5)) == list(range(count - 5, count))
         stream.close()
 
     run(walk())
+
+
+async def resumed(client: Subscription) -> list[int]:
+    """The numbers in all events that the client is told of until it has caught up."""
+    found: list[int] = []
+    chunks = client.chunks()
+    while client._after < client._ring.last:
+        chunk = await anext(chunks)
+        found += [int(number) for number in re.findall(rb'"what":"([0-9]+)"', chunk)]
+    await chunks.aclose()
+    return found
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ring that is soon full."""
+    monkeypatch.setattr(event_ring, "RING", 1000)
+
+
+@pytest.mark.usefixtures("small")
+def test_the_ring_has_an_end() -> None:
+    async def walk() -> None:
+        stream = made()
+        stream.leave(stream.subscribe(None, None))
+        count = 5000
+        for number in range(count):
+            stream.publish("link", "CP 1", happening(what=str(number)))
+        for missed in (1, 999, 1000):
+            assert await resumed(stream.subscribe(None, 1_000_000 + count - missed)) == list(
+                range(count - missed, count)
+            )
+        assert await heard(stream.subscribe(None, 1_000_000 + count - 1000 - 2 * event_ring.BLOCK)) == ["gap"]
+        stream.close()
+
+    run(walk())
+
+
+def test_the_ring_has_an_end_in_octets_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_ring, "RING_OCTETS", 10_000)
+    ring = event_ring.EventRing(0)
+    for number in range(1, 10_000):
+        ring.add(event_ring.Event(number, "cp", secrets.token_bytes(50)))
+    assert ring.last - ring.since <= 10_000 // 50 + event_ring.BLOCK
 
 
 def test_it_falls_silent_some_time_after_the_last_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,16 +185,49 @@ def test_it_falls_silent_some_time_after_the_last_has_gone(monkeypatch: pytest.M
     run(walk())
 
 
-def test_who_cannot_follow_is_let_go() -> None:
+@pytest.mark.usefixtures("small")
+def test_who_cannot_follow_is_told_so_and_goes_on() -> None:
     async def walk() -> None:
-        client = Subscription(None, most=3)
         stream = made()
-        stream.subscribe(None, None)
-        for number in range(5):
-            client.offer(events.Event(number, "cp 1", b"event: link\nid: 1\ndata: {}\n\n"))
-        assert client.ended
-        assert await heard(client) == ["gap"]
+        client = stream.subscribe(None, None)
+        stream.publish("link", "CP 1", happening(what="1"))
+        chunks = client.chunks()
+        assert b'"what":"1"' in await anext(chunks)
+        for number in range(2, 3000):
+            stream.publish("link", "CP 1", happening(what=str(number)))
+        assert (await anext(chunks)).startswith(b"event: gap")
+        stream.publish("link", "CP 1", happening(what="later"))
+        assert b'"what":"later"' in await anext(chunks)
+        await chunks.aclose()
         stream.close()
+
+    run(walk())
+
+
+@pytest.mark.usefixtures("small")
+def test_who_wants_something_else_misses_nothing_by_it() -> None:
+    """However many events of others go by."""
+
+    async def walk() -> None:
+        stream = made()
+        client = stream.subscribe("cp 1", None)
+        for _ in range(3000):
+            stream.publish("link", "CP 2", happening("CP 2"))
+        stream.publish("link", "CP 1", happening(what="mine"))
+        assert [told.split()[-1] for told in await heard(client)] == ["mine"]
+        stream.close()
+
+    run(walk())
+
+
+def test_whose_token_was_replaced_is_told_nothing_more() -> None:
+    async def walk() -> None:
+        stream, admitted = made(), [True]
+        client = stream.subscribe(None, None, lambda: admitted[0])
+        stream.publish("link", "CP 1", happening())
+        admitted[0] = False
+        stream.check()
+        assert client.ended and [chunk async for chunk in client.chunks()] == []
 
     run(walk())
 
@@ -153,10 +237,10 @@ def test_there_is_an_end_to_how_many_listen() -> None:
         stream = made()
         for _ in range(events.CLIENTS):
             stream.subscribe(None, None)
-        with pytest.raises(Refused, match="100 clients"):
+        with pytest.raises(RequestRefused, match="100 clients"):
             stream.subscribe(None, None)
         stream.close()
-        with pytest.raises(Refused, match="shutting down"):
+        with pytest.raises(RequestRefused, match="shutting down"):
             stream.subscribe(None, None)
 
     run(walk())
@@ -166,7 +250,7 @@ def test_a_sign_of_life_on_a_quiet_stream(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(events, "HEARTBEAT", 0.001)
 
     async def walk() -> None:
-        async for chunk in Subscription(None).chunks():
+        async for chunk in Subscription(event_ring.EventRing(0), None, 0).chunks():
             assert chunk.startswith(b":") and chunk.endswith(b"\n\n")
             break
 
@@ -209,6 +293,45 @@ def test_a_stranger_is_seen_knocking() -> None:
                     pass
             _, _, refusal = await stream.next("refused")
             assert (refusal["identity"], refusal["status"], refusal["why"]) == ("STRANGER", 404, "no_route")
+
+    run(walk())
+
+
+def test_a_stream_ends_with_the_token_that_it_was_opened_with(tmp_path: Path) -> None:
+    """And those of others go on. What was not sent yet is not sent."""
+    file, own = tmp_path / "ann", tmp_path / "own"
+    own.write_text("the bridge's own token\n")
+
+    async def walk() -> None:
+        def told(token: str) -> Settings:
+            file.write_text(f"{token}\n")
+            admin = Admin(
+                listen=Listen("127.0.0.1", 0),
+                token=Secret(own.read_bytes().strip()),
+                tokens=(AdminToken(name="ann", file=SecretFile(token.encode(), str(file))),),
+            )
+            return msgspec.structs.replace(settings(central.url), admin=admin)
+
+        async with (
+            JsonCentralSystem() as central,
+            running(told("ann's first token")) as gateway,
+            api_of(gateway) as api,
+        ):
+            everybody, ann = (api.with_token(token) for token in ("the bridge's own token", "ann's first token"))
+            async with everybody.events() as kept, ann.events() as ended, charge_point(gateway, "CP 1") as point:
+                await point.call("Heartbeat", {})
+                assert (await ended.next("link"))[2]["identity"] == "CP 1"
+                await gateway.reload(told("ann's first token"))
+                await point.call("Heartbeat", {})
+                await ended.next("message")
+                await gateway.reload(told("ann's other token"))
+                await point.call("Authorize", {"idTag": "x"})
+                with pytest.raises(EOFError):
+                    while (await ended.next("message"))[2]["action"] != "Authorize":
+                        pass
+                while (await kept.next("message"))[2]["action"] != "Authorize":
+                    pass
+            assert (await ann("GET", "/events")).status == 401
 
     run(walk())
 

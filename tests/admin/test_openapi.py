@@ -23,10 +23,10 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from bridge.admin.endpoints import Endpoint
+from bridge.admin.endpoints import AdminEndpoint
 from bridge.admin.openapi import document
-from bridge.admin.server import Desk, endpoints
-from bridge.simulators.json_central_system import JsonCentralSystem
+from bridge.admin.server import AdminContext, endpoints
+from bridge.lab.simulators.json_central_system import JsonCentralSystem
 from tests.admin.asked import api_of
 from tests.e2e import stage
 from tests.e2e.stage import Backstage, charge_point, json_charge_point, run, running
@@ -42,10 +42,10 @@ CHECKS = [
 ]
 
 
-def described() -> list[Endpoint]:
+def described() -> list[AdminEndpoint]:
     """All that is served; nobody serves it."""
     nobody: Any = None
-    desk = Desk(**dict.fromkeys(Desk.__struct_fields__, nobody))
+    desk = AdminContext(**dict.fromkeys(AdminContext.__struct_fields__, nobody))
     return endpoints(desk)
 
 
@@ -61,12 +61,20 @@ def likely() -> dict[str, Any]:
     for path in told["paths"].values():
         for operation in path.values():
             for parameter in operation["parameters"]:
+                if parameter["name"] == "id" and parameter["in"] == "path":
+                    parameter["schema"] = {"anyOf": [{"enum": ["1", "2"]}, parameter["schema"]]}
                 if parameter["name"] == "identity" and parameter["in"] == "path":
                     parameter["schema"] = {"anyOf": [{"enum": [SOAP, JSON]}, parameter["schema"]]}
     body = told["paths"]["/api/v1/charge-points/{identity}/calls"]["post"]["requestBody"]["content"]["application/json"]
     body["schema"] = {"anyOf": [body["schema"], *map(_command, stage.COMMANDS.items())]}
-    route = told["components"]["schemas"]["Move"]["properties"]["central_system"]
-    told["components"]["schemas"]["Move"]["properties"]["central_system"] = {"anyOf": [{"const": "other"}, route]}
+    told["paths"]["/api/v1/charge-points:import"]["post"]["requestBody"]["content"]["text/csv"]["schema"] = {
+        "anyOf": [{"type": "string"}, {"enum": ["identity,password\nCP 2,x\n", "identity,networks\nCP 2,x\n"]}]
+    }
+    for wanted in ("MoveWanted", "MovesWanted"):
+        properties = told["components"]["schemas"][wanted]["properties"]
+        properties["central_system"] = {"anyOf": [{"const": "other"}, properties["central_system"]]}
+    properties["charge_points"]["anyOf"].insert(0, {"enum": [SOAP, JSON, "*"]})
+    properties["stop_if"] = {"anyOf": [{"enum": ["", "errors>1%"]}, properties["stop_if"]]}
     return told
 
 
@@ -77,11 +85,12 @@ def _command(command: tuple[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def base_url() -> Iterator[str]:
-    """Of a gateway with a SOAP and a JSON Charge Point, between two Central Systems."""
+def served() -> Iterator[tuple[str, dict[str, str]]]:
+    """The URL, and the headers that its token needs, of a gateway with a SOAP and a JSON Charge Point, between two
+    Central Systems."""
     stack = AsyncExitStack()
 
-    async def begin() -> str:
+    async def begin() -> tuple[str, dict[str, str]]:
         central = await stack.enter_async_context(JsonCentralSystem())
         told = stage.settings(central.url)
         systems = told.central_systems | {"other": told.central_systems["main"]}
@@ -91,7 +100,8 @@ def base_url() -> Iterator[str]:
         for party in (soap, json):
             await party.call("BootNotification", stage.SAMPLES["BootNotification"])
         host, port = gateway.admin_address
-        return f"http://{host}:{port}"
+        assert gateway.admin_token is not None
+        return f"http://{host}:{port}", {"Authorization": f"Bearer {gateway.admin_token.decode()}"}
 
     with Backstage() as backstage:
         try:
@@ -105,11 +115,12 @@ SCHEMA = schemathesis.openapi.from_dict(likely())
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
 @pytest.mark.parametrize("mode", list(GenerationMode))
-def test_whatever_is_asked(path: str, method: str, mode: GenerationMode, base_url: str) -> None:
+def test_whatever_is_asked(path: str, method: str, mode: GenerationMode, served: tuple[str, dict[str, str]]) -> None:
     @given(case=SCHEMA[path][method].as_strategy(generation_mode=mode))
     @settings(max_examples=25, deadline=None, suppress_health_check=[*HealthCheck])
     def asked(case: schemathesis.Case[Any]) -> None:
-        response = case.call(base_url=base_url, timeout=stage.AT_MOST)
+        base_url, headers = served
+        response = case.call(base_url=base_url, headers=headers, timeout=stage.AT_MOST)
         # aiohttp itself turns away a request line beyond that, before we hear of it.
         assume("Got more than 8190 bytes" not in response.text)
         # A fragment that was meant as part of the path makes it another one.

@@ -9,9 +9,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from bridge.admin.health import CentralSystemHealth, Health, ListenerHealth, LoopHealth, StoreHealth
-from bridge.gateway import Gateway
-from bridge.simulators.json_central_system import JsonCentralSystem
+from bridge.admin.health import CentralSystemHealth, Health, ListenerHealth, LoopHealth, ReceiverCounts, StoreHealth
+from bridge.app import Gateway
+from bridge.lab.simulators.json_central_system import JsonCentralSystem
+from tests.admin.asked import api_of
 from tests.e2e.processes import all_well
 from tests.e2e.stage import AT, RawCentralSystem, envelope, post, run, running, settings
 
@@ -35,7 +36,9 @@ def test_it_is_alive() -> None:
     async def walk() -> None:
         async with running(settings("ws://127.0.0.1:1/")) as gateway:
             assert await get(gateway, "/healthz") == (200, {"status": "alive"})
-            assert (await get(gateway, "/health"))[0] == 404
+            assert (await get(gateway, "/health"))[0] == 401
+            async with api_of(gateway) as api:
+                assert (await api("GET", "//health")).status == 404
 
     run(walk())
 
@@ -58,6 +61,7 @@ def test_it_is_ready_before_anybody_came() -> None:
                     "store": WELL,
                     "listeners": listeners,
                     "central_systems": {"main": all_well(0)},
+                    "certificates": {},
                 },
             )
 
@@ -119,12 +123,31 @@ def test_it_is_not_ready_while_it_drains() -> None:
     run(walk())
 
 
+AWAY = ReceiverCounts(waiting=3, oldest=AT, trouble="HTTP 503", since=AT, delivered=0, dropped={"too_many": 1})
+
+
+def test_a_receiver_of_events_that_is_away_degrades() -> None:
+    told = Health(store=StoreHealth(), central_systems={}, events={"billing": AWAY}).told()
+    assert told["status"] == "degraded"
+    assert told["events"]["billing"] == {
+        "waiting": 3,
+        "oldest": AT,
+        "trouble": "HTTP 503",
+        "since": AT,
+        "delivered": 0,
+        "dropped": {"too_many": 1},
+    }
+    calm = Health(store=StoreHealth(), central_systems={}).told()
+    assert calm["status"] == "ready" and "events" not in calm
+
+
 @pytest.mark.parametrize(
     ("changes", "serves"),
     [
         ({}, True),
         ({"store": StoreHealth(trouble="the disk is full")}, True),
         ({"central_systems": {"main": CentralSystemHealth(unreachable=1)}}, True),
+        ({"events": {"billing": AWAY}}, True),
         ({"draining": True}, False),
         ({"listeners": {"soap": ListenerHealth(address="h:1", listening=False)}}, False),
         ({"event_loop": LoopHealth(lag=1.0)}, True),

@@ -9,10 +9,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from bridge.app import Gateway
 from bridge.config import CentralSystem, Settings, Store
-from bridge.gateway import Gateway
-from bridge.simulators.json_central_system import JsonCentralSystem
+from bridge.lab.simulators.json_central_system import JsonCentralSystem
+from bridge.ocpp.actions import Party
 from tests.admin.asked import Answer, Api, api_of
+from tests.dialects.strategies import service
 from tests.e2e.stage import COMMANDS, charge_point, envelope, json_charge_point, leg, post, run, running, settings
 
 ONE = "/charge-points/CP%201"
@@ -218,9 +220,10 @@ def test_a_charge_point_moves_and_stays_there(tmp_path: Path) -> None:
                 one = await api.get(ONE)
                 assert (one["central_system"], one["moved"], one["route"]) == ("other", True, "*")
                 (entry,) = (await api.get("/audit"))["items"]
-                assert (entry["id"], entry["what"], entry["who"]) == (moved.data["audit_id"], "move", "127.0.0.1")
+                assert (entry["id"], entry["what"]) == (moved.data["audit_id"], "move")
+                assert entry["who"] == "127.0.0.1 (token)"
                 assert entry["detail"] == "main -> other"
-                gateway.reload(two.settings())
+                await gateway.reload(two.settings())
                 await heartbeat(gateway)
                 assert two.heard() == (1, 2)
             async with running(two.settings()) as gateway, api_of(gateway) as api:  # started again
@@ -244,13 +247,13 @@ def test_a_central_system_that_is_gone_keeps_nobody(tmp_path: Path, caplog: pyte
         async with two.main, two.other, running(two.settings()) as gateway, api_of(gateway) as api:
             await heartbeat(gateway)
             assert (await api("PUT", f"{ONE}/route", {"central_system": "other"})).status == 200
-            gateway.reload(two.settings(names=("main",)))
+            await gateway.reload(two.settings(names=("main",)))
             assert "moved to a Central System that is not configured any more" in caplog.text
             await heartbeat(gateway)
             assert two.heard() == (2, 0)
             (moved,) = (await api.get("/routes"))["moved"]
             assert moved["in_force"] is False
-            gateway.reload(two.settings())
+            await gateway.reload(two.settings())
             await heartbeat(gateway)
             assert two.heard() == (2, 1)
 
@@ -272,13 +275,43 @@ def test_a_connected_charge_point_comes_back_at_its_new_place(tmp_path: Path) ->
     run(walk())
 
 
+@pytest.mark.parametrize(("spoken", "status"), [("1.6", 409), ("1.5", 409), ("1.2", 200), ("", 409)])
+def test_only_a_charge_point_of_1_2_moves_to_a_central_system_of_1_2(spoken: str, status: int, tmp_path: Path) -> None:
+    async def walk() -> None:
+        two = Two(tmp_path)
+        old = CentralSystem(url="http://127.0.0.1:1/", protocol="ocpp1.2s")
+        async with AsyncExitStack() as held:
+            for central in (two.main, two.other):
+                await held.enter_async_context(central)
+            told = two.settings()
+            told = msgspec.structs.replace(told, central_systems={**told.central_systems, "old": old})
+            gateway = await held.enter_async_context(running(told))
+            api = await held.enter_async_context(api_of(gateway))
+            if spoken:
+                namespace = service(spoken, Party.CHARGE_POINT).namespace
+                body = f'<heartbeatRequest xmlns="{namespace}"/>'
+                assert (await post(gateway, envelope(body, identity="CP 1"))).status == 200
+            else:
+                async with json_charge_point(gateway, "CP 1") as point:
+                    await point.call("Heartbeat", {})
+            moved = await api("PUT", f"{ONE}/route", {"central_system": "old"})
+            assert moved.status == status, moved
+            assert (await api.get(ONE))["central_system"] == ("old" if status == 200 else "main")
+            if status == 409:
+                assert "serves no Charge Point that speaks" in moved.data["detail"]
+                assert moved.data["path"] == "central_system"
+                assert await audited(api) == []
+
+    run(walk())
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status"),
     [
         (ONE, {"central_system": "nowhere"}, 400),
         (ONE, {}, 400),
         (ONE, {"central_system": None}, 400),
-        ("/charge-points/nobody", {"central_system": "main"}, 404),
+        (ONE, {"central_system": "main", "when": "later"}, 400),
     ],
 )
 def test_moves_that_lead_nowhere(path: str, body: Any, status: int) -> None:

@@ -23,6 +23,7 @@ def _slowloris(door: str, start: bytes, rest: bytes) -> Attack:
 
     async def attack(siege: Siege) -> str:
         address = siege.gateway.addresses[door]
+        siege.tried(_PEERS)
         all_open = [await asyncio.open_connection(*address, local_addr=(ATTACKER, 0)) for _ in range(_PEERS)]
         async with asyncio.TaskGroup() as group:
             answers = [group.create_task(_trickle(reader, writer, start, rest)) for reader, writer in all_open]
@@ -61,7 +62,10 @@ async def _frame_by_the_octet(siege: Siege) -> str:
 async def _silent(siege: Siege) -> str:
     """Connections that say nothing at all, on both ports, while the honest are served."""
     listeners = [siege.gateway.soap_address, siege.gateway.websocket_address]
-    opened = [await asyncio.open_connection(*address, local_addr=(ATTACKER, 0)) for address in listeners * 25]
+    siege.tried(_PEERS)
+    opened = [
+        await asyncio.open_connection(*address, local_addr=(ATTACKER, 0)) for address in listeners * (_PEERS // 2)
+    ]
     await siege.served()
     answers = await asyncio.gather(*(heard(reader) for reader, _ in opened))
     for _, writer in opened:
@@ -72,6 +76,7 @@ async def _silent(siege: Siege) -> str:
 async def _crowd(siege: Siege) -> str:
     """More connections than an address may have; the honest come from another, and go on."""
     address = siege.gateway.soap_address
+    siege.tried(60)
     opened = [await asyncio.open_connection(*address, local_addr=(ATTACKER, 0)) for _ in range(60)]
     answers = await asyncio.gather(*(heard(reader) for reader, _ in opened[20:]))
     await siege.served()

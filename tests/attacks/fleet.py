@@ -12,11 +12,11 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from bridge.simulators.json_central_system import JsonCentralSystem
-from bridge.simulators.json_charge_point import JsonChargePoint
-from bridge.simulators.soap_central_system import SoapCentralSystem
-from bridge.simulators.soap_charge_point import SoapChargePoint
-from bridge.simulators.wire import Payload, Refused
+from bridge.lab.simulators.json_central_system import JsonCentralSystem
+from bridge.lab.simulators.json_charge_point import JsonChargePoint
+from bridge.lab.simulators.soap_central_system import SoapCentralSystem
+from bridge.lab.simulators.soap_charge_point import SoapChargePoint
+from bridge.lab.simulators.wire import CallRefused, Payload
 from tests.e2e.processes import Bridge
 from tests.e2e.stage import COMMANDS, PATH, SAMPLES, WSDL
 
@@ -84,7 +84,7 @@ class Fleet:
         while True:
             try:
                 await call()
-            except (Refused, OSError, TimeoutError):
+            except (CallRefused, OSError, TimeoutError):
                 self.again += 1
                 await asyncio.sleep(_AGAIN)
                 await _mended(point)

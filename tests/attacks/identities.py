@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Awaitable
 from pathlib import Path
@@ -14,7 +15,7 @@ import msgspec
 
 from bridge.access import passwords
 from bridge.config import TLS, ChargePoint, Listen, Route, Secret, Settings, Soap, WebSocket
-from bridge.simulators.json_charge_point import JsonChargePoint
+from bridge.lab.simulators.json_charge_point import JsonChargePoint
 from tests.attacks.stage import ATTACKER, Attack, Row, Siege
 from tests.attacks.weapons import all_of, basic, handshaken, posted
 from tests.authority import Authority
@@ -69,14 +70,51 @@ async def _normal_forms(siege: Siege) -> str:
     return f"one Charge Point, {got}"
 
 
-async def _guesses(siege: Siege) -> str:
-    """Passwords one after the other, on both ports."""
-    got = [
-        await handshaken(siege, "/ocpp/evil", f"Authorization: {basic('evil', b'%d' % number)}") for number in range(10)
+def _guessed(siege: Siege, identity: str, count: int, peer: str = ATTACKER) -> asyncio.Future[list[str]]:
+    """So many passwords at once, on both ports, each another."""
+    over_json = [
+        handshaken(siege, f"/ocpp/{identity}", f"Authorization: {basic(identity, b'%d' % number)}", peer=peer)
+        for number in range(count // 2)
     ]
-    header = basic("evil", b"guess")
-    got += [await posted(siege, envelope(identity="evil"), headers={"Authorization": header}) for _ in range(10)]
+    over_soap = [
+        posted(
+            siege, envelope(identity=identity), headers={"Authorization": basic(identity, b"-%d" % number)}, peer=peer
+        )
+        for number in range(count // 2)
+    ]
+    return asyncio.gather(*over_json, *over_soap)
+
+
+async def _guesses(siege: Siege) -> str:
+    got = await _guessed(siege, "evil", 40)
     assert siege.arrived() == []
+    return ", ".join(sorted({answer[:3] for answer in got}))
+
+
+async def _right_among_guesses(siege: Siege) -> str:
+    """The same address guesses as who has the password: a proxy hides both."""
+    shown = {"Authorization": basic("evil", _PASSWORD)}
+    got = [await posted(siege, envelope(identity="evil"), headers=shown)]
+    guesses = _guessed(siege, "evil", 40)
+    got += [await posted(siege, envelope(identity="evil"), headers=shown) for _ in range(10)]
+    await guesses
+    assert len(siege.arrived()) == len(got)
+    return all_of(got)
+
+
+_FLEET = {f"site {number}": ChargePoint(password=Secret(b"p%d" % number)) for number in range(56)}
+
+
+async def _guesses_over_many(siege: Siege) -> str:
+    """26 identities are guessed from the address that thirty others share."""
+    guesses = asyncio.gather(*(_guessed(siege, f"site {number}", 10) for number in range(26)))
+    shown = [{"Authorization": basic(f"site {number}", b"p%d" % number)} for number in range(26, 56)]
+    got = [
+        await posted(siege, envelope(identity=f"site {number}"), headers=headers)
+        for number, headers in enumerate(shown, 26)
+    ]
+    await guesses
+    assert len(siege.arrived()) == 30
     return all_of(got)
 
 
@@ -132,6 +170,7 @@ async def _refused(attempt: Awaitable[str]) -> str:
 
 
 async def _over_soap(siege: Siege, context: ssl.SSLContext) -> str:
+    siege.tried()
     host, port = siege.gateway.addresses["soap-2"]
     connector = aiohttp.TCPConnector(local_addr=(ATTACKER, 0), ssl=context)
     url, data = f"https://{host}:{port}{PATH}", envelope(identity="evil")
@@ -140,6 +179,7 @@ async def _over_soap(siege: Siege, context: ssl.SSLContext) -> str:
 
 
 async def _over_json(siege: Siege, context: ssl.SSLContext) -> str:
+    siege.tried()
     host, port = siege.gateway.addresses["websocket-2"]
     connector = aiohttp.TCPConnector(local_addr=(ATTACKER, 0), ssl=context)
     async with aiohttp.ClientSession(connector=connector) as http:
@@ -158,7 +198,7 @@ IDENTITIES: dict[str, Row] = {
     "..%5C in the URL": Row(attack=_on_both("..%5Cevil"), gets="400, 400 ProtocolError"),
     "NUL in the URL": Row(attack=_on_both("evil%00"), gets="400, 400 ProtocolError"),
     "CR LF in the URL": Row(attack=_on_both("evil%0D%0AX:%20y"), gets="400, 400 ProtocolError"),
-    "10 kB in the URL": Row(attack=_on_both(_LONG), gets="414, 400"),
+    "10 kB in the URL": Row(attack=_on_both(_LONG), gets="414, 400 ProtocolError"),
     "%2F in the URL": Row(attack=_on_both("evil%2Ftwin", arrives=("evil/twin",)), gets="101, 200"),
     "full-width letters in the URL": Row(attack=_on_both(quote("\uff23\uff30")), gets="400, 400 ProtocolError"),
     "no UTF-8 in the URL": Row(attack=_on_both("%FF%FE"), gets="404, 400 ProtocolError"),
@@ -178,7 +218,16 @@ IDENTITIES: dict[str, Row] = {
         attack=_on_both("evil", authorization=basic("CP 1", b"other")), gets="401, 401 SecurityError", tables=_OWN
     ),
     "no password": Row(attack=_on_both("evil"), gets="401, 401 SecurityError", tables=_OWN),
-    "twenty passwords": Row(attack=_guesses, gets="5 x 401, 5 x 429, 10 x 429 InternalError", tables=_OWN),
+    "forty passwords at once": Row(attack=_guesses, gets="401, 429", tables=_OWN),
+    "guesses behind the address of who has the password": Row(
+        attack=_right_among_guesses, gets="11 x 200", tables=_OWN
+    ),
+    "guesses over 26 identities, thirty others behind their address": Row(
+        attack=_guesses_over_many, gets="30 x 200", tables={"charge_points": _FLEET}
+    ),
+    "a user that disagrees, where no password is asked for": Row(
+        attack=_on_both("evil", authorization=basic("CP 1", b"x")), gets="401, 401 SecurityError"
+    ),
     "a URL that disagrees": Row(
         attack=_disagreeing("/CP%201", "evil", "evil", _PASSWORD), gets="403 IdentityMismatch", tables=_OWN
     ),

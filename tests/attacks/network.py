@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -16,9 +17,12 @@ from unittest.mock import patch
 @dataclass(slots=True)
 class Network:
     """`reached` is every address on loopback that was connected to, `strayed` every other that was to be. `names` is
-    what a name leads to, one answer after the other, and `asked` the names that were looked up."""
+    what a name leads to, one answer after the other, `silent` the domain of those that no name server answers before
+    `over`, and `asked` the names that were looked up."""
 
     names: dict[str, list[str]] = field(default_factory=dict)
+    silent: str = ""
+    over: threading.Event = field(default_factory=threading.Event)
     asked: list[str] = field(default_factory=list)
     reached: list[tuple[str, int]] = field(default_factory=list)
     strayed: list[tuple[str, int]] = field(default_factory=list)
@@ -26,6 +30,8 @@ class Network:
     def lead(self, name: str) -> str:
         """The next answer to `name`; the last one stays."""
         self.asked.append(name)
+        if self.silent and name.endswith(self.silent):
+            self.over.wait()
         answers = self.names.get(name)
         if not answers:
             raise socket.gaierror(socket.EAI_NONAME, "no such name")
@@ -36,10 +42,11 @@ class Network:
 def cut_off() -> Iterator[Network]:
     """No connection of the running loop leaves this machine, and no name is looked up elsewhere.
 
-    All that aiohttp, websockets and asyncio connect goes through these two methods of the loop.
+    All that aiohttp, websockets and asyncio connect goes through this method of the loop, and all that they look up
+    through this function of the system.
     """
     loop, network = asyncio.get_running_loop(), Network()
-    connect, look_up = loop.sock_connect, loop.getaddrinfo
+    connect, look_up = loop.sock_connect, socket.getaddrinfo
 
     async def sock_connect(sock: socket.socket, address: Any) -> None:
         if not ip_address(address[0]).is_loopback:
@@ -48,12 +55,14 @@ def cut_off() -> Iterator[Network]:
         network.reached.append(address[:2])
         await connect(sock, address)
 
-    async def getaddrinfo(host: Any, port: Any, **options: Any) -> list[Any]:
-        return await look_up(host if _is_number(host) else network.lead(host), port, **options)
+    def getaddrinfo(host: Any, port: Any, *others: Any, **options: Any) -> list[Any]:
+        return look_up(host if _is_number(host) else network.lead(host), port, *others, **options)
 
-    replaced: Mapping[str, Any] = {"sock_connect": sock_connect, "getaddrinfo": getaddrinfo}
-    with patch.multiple(loop, **replaced):
-        yield network
+    with patch.object(loop, "sock_connect", sock_connect), patch.object(socket, "getaddrinfo", getaddrinfo):
+        try:
+            yield network
+        finally:
+            network.over.set()
 
 
 def _is_number(host: str) -> bool:

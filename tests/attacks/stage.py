@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bridge.config import Settings
-from bridge.simulators.json_central_system import JsonCentralSystem
-from bridge.simulators.json_charge_point import JsonChargePoint
-from bridge.simulators.soap_charge_point import SoapChargePoint
+from bridge.lab.simulators.json_central_system import JsonCentralSystem
+from bridge.lab.simulators.json_charge_point import JsonChargePoint
+from bridge.lab.simulators.soap_charge_point import SoapChargePoint
 from tests.attacks.network import Network, cut_off
 from tests.e2e.stage import (
     RawChargePoint,
@@ -96,6 +96,16 @@ class Siege:
     folder: Path
     network: Network
     lines: list[str]
+    _tries: list[int] = field(default_factory=list)
+
+    def tried(self, times: int = 1) -> None:
+        """The attacker sends so many messages, handshakes or frames, or opens so many connections."""
+        self._tries.append(times)
+
+    @property
+    def tries(self) -> int:
+        """How many that were."""
+        return sum(self._tries)
 
     async def served(self) -> None:
         """Until each of the honest has been served once more, whatever goes on."""

@@ -1,6 +1,6 @@
 """Each attack over real sockets: what the attacker got, and that who is well-behaved was served all the while.
 
-The table is shown at the end of the tests.
+The table is shown at the end of the tests, and stands in docs/attacks.md.
 """
 
 from __future__ import annotations
@@ -10,43 +10,41 @@ from pathlib import Path
 
 import pytest
 
-from tests.attacks.callbacks import CALLBACKS
-from tests.attacks.connections import CONNECTIONS
-from tests.attacks.identities import IDENTITIES
-from tests.attacks.messages import MESSAGES
-from tests.attacks.stage import Row, besieged
-from tests.e2e.stage import run
-
-ROWS = MESSAGES | CONNECTIONS | IDENTITIES | CALLBACKS
+from tests.attacks.rows import IN_SUM, ROWS, SECTIONS, Made, documented, made
+from tests.attacks.stage import Row
 
 
 @pytest.fixture(scope="module")
-def table(request: pytest.FixtureRequest) -> Iterator[dict[str, tuple[str, int]]]:
+def table(request: pytest.FixtureRequest) -> Iterator[dict[str, Made]]:
     """What each attacker got, and how many Heartbeats were answered beside; shown at the end, captured or not."""
-    outcomes: dict[str, tuple[str, int]] = {}
+    outcomes: dict[str, Made] = {}
     yield outcomes
     plugins = request.config.pluginmanager
     reporter, capture = plugins.getplugin("terminalreporter"), plugins.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         reporter.write_line("")
-        served = sum(count for _, count in outcomes.values())
+        served = sum(one.answered for one in outcomes.values())
         reporter.write_line(f"Attacks: {len(outcomes)}; {served} Heartbeats of honest Charge Points answered meanwhile")
-        for name, (got, _) in outcomes.items():
-            reporter.write_line(f"  {name:<52} {got}")
+        for name, one in outcomes.items():
+            reporter.write_line(f"  {name:<64} {one.outcome.tries:>5} times  {one.outcome.gets}")
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_an_attack_hurts_nobody(name: str, table: dict[str, tuple[str, int]], tmp_path: Path) -> None:
+def test_an_attack_hurts_nobody(name: str, table: dict[str, Made], tmp_path: Path) -> None:
     row: Row = ROWS[name]
+    table[name] = made(row, tmp_path)
+    assert table[name].outcome.gets == row.gets
+    assert documented()[name] == table[name].outcome
 
-    async def walk() -> tuple[str, int]:
-        async with besieged(row, tmp_path) as siege:
-            got = await row.attack(siege)
-        return got, sum(neighbour.answered for neighbour in siege.neighbours)
 
-    table[name] = run(walk())
-    assert table[name][0] == row.gets
+def test_the_document_has_every_attack_in_its_order() -> None:
+    """`python -m tests.attacks.rows` writes it."""
+    assert [*documented()] == [*ROWS]
 
 
 def test_no_two_rows_have_one_name() -> None:
-    assert len(ROWS) == sum(len(rows) for rows in (MESSAGES, CONNECTIONS, IDENTITIES, CALLBACKS))
+    assert len(ROWS) == sum(len(rows) for rows in SECTIONS.values())
+
+
+def test_each_section_has_its_sum() -> None:
+    assert [*IN_SUM] == [*SECTIONS]

@@ -28,4 +28,5 @@ def test_memory_and_files_stay_what_they_were(request: pytest.FixtureRequest, tm
         reporter.write_line(str(soaked))
     assert soaked.violations == []
     assert soaked.memory < 0.1
+    assert soaked.most < 0.1
     assert soaked.files < 0.1

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from itertools import groupby
 
-from tests.attacks.stage import ATTACKER, Attack, Besieged, Siege
+from tests.attacks.stage import ATTACKER, Attack, Siege
 from tests.e2e.stage import CS, Answer, envelope, post
 from tests.e2e.test_limits import UPGRADE, closing
 
@@ -24,11 +24,11 @@ def authorize(id_tag: str = "x") -> bytes:
 
 
 def spelled(answer: Answer) -> str:
-    """Status, and the Subcode of the Fault if it is one."""
+    """Status, and the Subcode of the Fault if it is one, or its Code where that has none."""
     if not answer.body.lstrip().startswith(b"<"):
         return str(answer.status)
     fault = answer.fault
-    return str(answer.status) if fault is None else f"{answer.status} {fault[1].rpartition('}')[2]}"
+    return str(answer.status) if fault is None else f"{answer.status} {(fault[1] or fault[0]).rpartition('}')[2]}"
 
 
 def all_of(answers: list[str]) -> str:
@@ -58,6 +58,7 @@ async def posted(
     peer: str = ATTACKER,
 ) -> str:
     """What one message got."""
+    siege.tried()
     target = f"/services/CentralSystemService{path}"
     return spelled(await post(siege.gateway, body, path=target, headers=headers, peer=peer))
 
@@ -67,7 +68,7 @@ def says(door: str, *pieces: bytes) -> Attack:
 
     async def attack(siege: Siege) -> str:
         before = len(siege.lines)
-        got = await said(siege.gateway, door, *pieces)
+        got = await said(siege, door, *pieces)
         assert siege.arrived() == []
         siege.noticed(before)
         return got
@@ -75,9 +76,10 @@ def says(door: str, *pieces: bytes) -> Attack:
     return attack
 
 
-async def said(gateway: Besieged, door: str, *pieces: bytes) -> str:
+async def said(siege: Siege, door: str, *pieces: bytes) -> str:
     """What came back to these octets, until the other end hung up."""
-    reader, writer = await asyncio.open_connection(*gateway.addresses[door], local_addr=(ATTACKER, 0))
+    siege.tried()
+    reader, writer = await asyncio.open_connection(*siege.gateway.addresses[door], local_addr=(ATTACKER, 0))
     with contextlib.suppress(ConnectionError):
         for piece in pieces:
             writer.write(piece)
@@ -100,6 +102,7 @@ def frames(*octets: bytes) -> Attack:
     """Frames on an open WebSocket: the code that it is closed with."""
 
     async def attack(siege: Siege) -> str:
+        siege.tried(len(octets) - 1)
         async with upgraded(siege) as (reader, writer):
             with contextlib.suppress(ConnectionError):
                 for piece in octets:
@@ -114,7 +117,8 @@ def frames(*octets: bytes) -> Attack:
 
 @asynccontextmanager
 async def upgraded(siege: Siege) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """An open WebSocket of the attacker's."""
+    """An open WebSocket of the attacker's, for one message."""
+    siege.tried()
     reader, writer = await asyncio.open_connection(*siege.gateway.websocket_address, local_addr=(ATTACKER, 0))
     with contextlib.closing(writer):
         writer.write(UPGRADE + b"\r\n")
@@ -122,8 +126,18 @@ async def upgraded(siege: Siege) -> AsyncIterator[tuple[asyncio.StreamReader, as
         yield reader, writer
 
 
+async def text_of(reader: asyncio.StreamReader) -> bytes:
+    """The next text of a WebSocket, which is short."""
+    while True:
+        first, length = await reader.readexactly(2)
+        data = await reader.readexactly(length if length < 126 else int.from_bytes(await reader.readexactly(2)))
+        if first == 0x81:
+            return data
+
+
 async def handshaken(siege: Siege, target: str, *headers: str, peer: str = ATTACKER) -> str:
     """The status of a WebSocket handshake at `target`, byte for byte as it stands; it is hung up on if it is let in."""
+    siege.tried()
     reader, writer = await asyncio.open_connection(*siege.gateway.websocket_address, local_addr=(peer, 0))
     rest = UPGRADE.partition(b"\r\n")[2] + "".join(f"{header}\r\n" for header in headers).encode()
     with contextlib.closing(writer):

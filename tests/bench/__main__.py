@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from tests.bench import aims, idle, latency, overload, rates, startup, timing
+from tests.bench import aims, commits, fleet, idle, isolation, latency, overload, rates, spyne_halves, startup, timing
 from tests.bench.aims import Aim, Measurements
 from tests.bench.figures import FULL, QUICK, Plan, machine
 from tests.bench.legs import LEGS, Leg
@@ -23,11 +23,15 @@ from tests.bench.subject import stay_off
 _OUTPUT = Path("var/bench.json")
 SECTIONS = {
     **{name: f"{leg.title}: exchanges per second of {'; '.join(leg.subjects)}" for name, leg in LEGS.items()},
-    "codec": "the codec alone: microseconds per message, both directions",
-    "start": "from exec to serving, with nothing stored and with 10 000 sessions",
+    "codec": "the codec alone: microseconds per message, both directions, beside lxml and msgspec alone",
+    "spyne": "both halves of a Spyne server around nothing: microseconds, and the share of a Boot exchange",
+    "start": "from exec to serving, with nothing stored and with 10 000 sessions, beside the floor's",
     "idle": "100, 1 000, 10 000 idle SOAP sessions: memory of each, and how fast they are answered",
-    "latency": "added latency, SOAP -> JSON, at 10, 50 and 90 % of capacity: p50, p99, p99.9",
-    "overload": "twice the capacity: goodput, what is refused, and how soon",
+    "latency": "SOAP -> JSON at 10, 50 and 90 % of capacity, beside the floor at that of its own: p50, p99, p99.9",
+    "commits": "until a Start's UniqueId or answer is safe on disk, alone and a hundred at once: milliseconds",
+    "fleet": "settings of 3 000 Charge Points imported and exported through the admin API: seconds",
+    "isolation": "the worst messages of each kind: the p99 of a neighbour's Heartbeats beside them, as a ratio",
+    "overload": "twice the capacity: goodput, what is refused, and how soon beside an answer",
 }
 _ABOUT = """\
 Every subject runs alone on the first core; the load and the other parties are one process on another. A section's
@@ -37,14 +41,21 @@ time that the subject spent on an exchange, and the shares of their cores that t
 the subject's own where it had all of its core. Run it on a machine where nothing else does; where something does, "of
 floor by CPU" is nearer the truth than "of floor".
 
-floor   the same hops and sizes on bare aiohttp and websockets, nothing parsed. As they come, their processes may or may
-        not keep the memory that they free, by chance, which is a third of their time; "memory kept" are told to, as
-        the bridge is
-stock   Spyne as it comes, validator lxml; where the bridge is a SOAP client, zeep in threads
-bridge  `ocpp-bridge serve`, limits per peer raised, recorder off, POSTs on kept connections; as it ships in all else:
-        log at info, to a file; store on disk. The rows below it change one thing each, and "change" is that of
-        the rate. Of the row that records: the share of the messages that were recorded in the end, the others are
-        lost, and how long after a run that was; nothing else is measured until then
+floor      the same hops and sizes on bare aiohttp and websockets, nothing parsed. As they come, their processes may or
+           may not keep the memory that they free, by chance, which is a third of their time; "memory kept" are told to,
+           as the bridge is
+httptools  the same on the fastest bare stack that is known: httptools both ways, and websockets' protocols without
+           I/O; its memory is kept
+stock      Spyne as it comes, validator lxml; where the bridge is a SOAP client, zeep in threads
+bridge     `ocpp-bridge serve`, limits per peer raised, recorder off, POSTs on kept connections; as it ships in all
+           else: log at info, to a file; store on disk. The rows below it change one thing each, and "change" is that of
+           the rate, "change of CPU" that of what an exchange costs. Of the row that records: the share of the messages
+           that were recorded in the end, the others are lost, and how long after a run that was; nothing else is
+           measured until then
+
+A SOAP client writes head and body of a POST at once on a connection that it keeps. "two segments" writes the head, then
+the body; "closing" opens a connection for each POST. Each row is compared with the floor for the same kind of client.
+"without" is the bridge without one of its shortcuts: exact reads SOAP, straight writes SOAP.
 """
 
 
@@ -86,6 +97,9 @@ def _measure(section: str, plan: Plan, result: Measurements) -> str:
         case "codec":
             result.codec = timing.measure(plan)
             return timing.report(result.codec)
+        case "spyne":
+            result.spyne = asyncio.run(spyne_halves.measure(plan))
+            return spyne_halves.report(result.spyne)
         case "start":
             result.start = asyncio.run(startup.measure(plan))
             return startup.report(result.start)
@@ -95,6 +109,16 @@ def _measure(section: str, plan: Plan, result: Measurements) -> str:
         case "latency":
             result.latency = asyncio.run(latency.measure(plan))
             return latency.report(result.latency)
+        case "commits":
+            result.commits = commits.measure(plan)
+            return commits.report(result.commits)
+        case "fleet":
+            result.fleet = asyncio.run(fleet.measure(plan))
+            return fleet.report(result.fleet)
+        case "isolation":
+            drawn = 1 if plan.quick else isolation.DRAWN
+            result.isolation = asyncio.run(isolation.measure(Path().absolute(), plan.seconds * 2, drawn))
+            return isolation.report(result.isolation)
         case _:
             result.overload = asyncio.run(overload.measure(plan))
             return overload.report(result.overload)
@@ -106,7 +130,7 @@ def _rates(leg: Leg, plan: Plan, result: Measurements) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    described = "\n".join(f"  {name:<15}{text}" for name, text in SECTIONS.items())
+    described = "\n".join(f"  {name:<21}{text}" for name, text in SECTIONS.items())
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench",
         description=_ABOUT,

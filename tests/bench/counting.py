@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import json
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -26,55 +27,70 @@ def instructions(work: Callable[[], object]) -> int:
     for _ in range(_WARM_UP):
         work()
     gc.disable()  # what it finds to finalize is not the work's
+    counter = Counter()
+    counter.start()
     try:
-        return _monitored(work) if sys.version_info >= (3, 12) else _traced(work)
+        work()
+        return counter.count
     finally:
+        counter.stop()
         gc.enable()
 
 
-def _traced(work: Callable[[], object]) -> int:
-    count = 0
+class _Traced:
+    """Counts in the thread that starts it, until it stops."""
 
-    def trace(frame: FrameType, event: str, argument: Any) -> Any:
-        nonlocal count
+    def __init__(self) -> None:
+        self.count = 0
+        self._before: tuple[Any, Any] = None, None
+
+    def start(self) -> None:
+        """Count in this thread from now on."""
+        self._before = sys.gettrace(), sys.getprofile()
+        sys.settrace(self._trace)
+        sys.setprofile(self._profile)
+
+    def stop(self) -> None:
+        """Count no more."""
+        sys.setprofile(self._before[1])
+        sys.settrace(self._before[0])
+
+    def _trace(self, frame: FrameType, event: str, argument: Any) -> Any:
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        count += event == "opcode"
-        return trace
+        self.count += event == "opcode"
+        return self._trace
 
-    def profile(frame: FrameType, event: str, argument: Any) -> None:
-        nonlocal count
-        count += event == "c_call"
-
-    before = sys.gettrace(), sys.getprofile()
-    sys.settrace(trace)
-    sys.setprofile(profile)
-    try:
-        work()
-    finally:
-        sys.setprofile(before[1])
-        sys.settrace(before[0])
-    return count
+    def _profile(self, frame: FrameType, event: str, argument: Any) -> None:
+        self.count += event == "c_call"
 
 
-def _monitored(work: Callable[[], object]) -> int:
-    """From Python 3.12 on, tracing does not see every instruction of a function that has run before."""
-    monitoring: Any = vars(sys)["monitoring"]
-    events, count = monitoring.events, 0
+class _Monitored:
+    """The same: from Python 3.12 on, tracing does not see every instruction of a function that has run before."""
 
-    def one(*_: object) -> None:
-        nonlocal count
-        count += 1
+    def __init__(self) -> None:
+        self.count = 0
+        self._monitoring: Any = vars(sys)["monitoring"]
+        self._thread = 0
 
-    monitoring.use_tool_id(monitoring.PROFILER_ID, "counting")
-    for event in (events.INSTRUCTION, events.C_RETURN, events.C_RAISE):
-        monitoring.register_callback(monitoring.PROFILER_ID, event, one)
-    monitoring.set_events(monitoring.PROFILER_ID, events.INSTRUCTION | events.CALL)
-    try:
-        work()
-    finally:
-        monitoring.set_events(monitoring.PROFILER_ID, 0)
-        monitoring.free_tool_id(monitoring.PROFILER_ID)
-    return count
+    def start(self) -> None:
+        """Count in this thread from now on."""
+        monitoring, events = self._monitoring, self._monitoring.events
+        self._thread = threading.get_ident()
+        monitoring.use_tool_id(monitoring.PROFILER_ID, "counting")
+        for event in (events.INSTRUCTION, events.C_RETURN, events.C_RAISE):
+            monitoring.register_callback(monitoring.PROFILER_ID, event, self._one)
+        monitoring.set_events(monitoring.PROFILER_ID, events.INSTRUCTION | events.CALL)
+
+    def stop(self) -> None:
+        """Count no more."""
+        self._monitoring.set_events(self._monitoring.PROFILER_ID, 0)
+        self._monitoring.free_tool_id(self._monitoring.PROFILER_ID)
+
+    def _one(self, *_: object) -> None:
+        self.count += threading.get_ident() == self._thread
+
+
+Counter = _Monitored if sys.version_info >= (3, 12) else _Traced
 
 
 def counted() -> dict[str, int]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-_PACKAGES = ("aiohttp", "websockets", "lxml", "msgspec", "spyne", "zeep")
+_PACKAGES = ("aiohttp", "httptools", "websockets", "lxml", "msgspec", "spyne", "zeep")
 
 
 class Plan(Struct, frozen=True, kw_only=True):

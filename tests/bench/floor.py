@@ -20,11 +20,11 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from bridge.memory import keep_what_is_freed
-from bridge.tasks import Tasks
+from bridge.gateway.memory import keep_what_is_freed
+from bridge.net.tasks import Tasks
 from tests.bench import messages
 
-_PROTOCOLS = [Subprotocol("ocpp1.6")]
+PROTOCOLS = [Subprotocol("ocpp1.6")]
 _UNIQUE_ID = b"0" * 36
 MEMORY_KEPT = "memory kept"
 """The last argument for a floor whose allocator is told to keep what is freed, as the bridge tells its own. As it
@@ -38,11 +38,11 @@ def _json_call(action: str) -> bytes:
 
 # By the length of an envelope: the Call in JSON, and the envelope of its answer; by that of a Call, the same.
 IDENTITY = "B0000"
-_AS_JSON = {
+AS_JSON = {
     len(messages.envelope(action, IDENTITY)): (_json_call(action), messages.soap_answer(action))
     for action in messages.ACTIONS
 }
-_AS_SOAP = {
+AS_SOAP = {
     len(_json_call(action)): (
         messages.soap_command(IDENTITY) if action in messages.COMMANDS else messages.envelope(action, IDENTITY),
         b'[3,"%s",%s]' % (_UNIQUE_ID, messages.json_answer(action)),
@@ -52,7 +52,7 @@ _AS_SOAP = {
 
 
 async def dial(url: str) -> ClientConnection:
-    return await connect(url, subprotocols=_PROTOCOLS, compression=None, ping_interval=None)
+    return await connect(url, subprotocols=PROTOCOLS, compression=None, ping_interval=None)
 
 
 async def soap_json(central_system: str) -> int:
@@ -61,7 +61,7 @@ async def soap_json(central_system: str) -> int:
     locks: dict[str, asyncio.Lock] = {}
 
     async def answer(request: web.Request) -> web.Response:
-        frame, envelope = _AS_JSON[len(await request.read())]
+        frame, envelope = AS_JSON[len(await request.read())]
         async with locks.setdefault(request.path, asyncio.Lock()):
             if request.path not in sockets:
                 sockets[request.path] = await dial(central_system + request.path)
@@ -134,7 +134,7 @@ async def commands(central_systems: str, charge_points: str, count: int, *, per_
 async def _posting(near: Connection, http: aiohttp.ClientSession, url: str) -> None:
     with suppress(ConnectionClosed):
         while True:
-            envelope, frame = _AS_SOAP[len(await near.recv(decode=False))]
+            envelope, frame = AS_SOAP[len(await near.recv(decode=False))]
             async with http.post(url, data=envelope, headers=CONTENT_TYPE) as response:
                 await response.read()
             await near.send(frame, text=True)
@@ -145,7 +145,7 @@ async def accepting(carry: Callable[[ServerConnection], Awaitable[None]]) -> int
         carry,
         "127.0.0.1",
         0,
-        subprotocols=_PROTOCOLS,
+        subprotocols=PROTOCOLS,
         compression=None,
         ping_interval=None,
     )

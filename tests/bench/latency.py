@@ -1,7 +1,8 @@
-"""What the bridge adds to the time of an answer, SOAP -> JSON, at shares of its capacity.
+"""How long an answer takes, SOAP -> JSON, at shares of the capacity, as a ratio to the floor's at the same share of its
+own capacity: a slower machine is slower in both.
 
 Requests are due at fixed times, and late from then on: a bridge that stalls is charged for all that became due
-meanwhile. Added is what an answer takes through the bridge, less what it takes through the floor at the same rate.
+meanwhile.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ _LONGER = 3  # than a run that only counts
 
 
 class Row(Struct, frozen=True, kw_only=True):
-    """Milliseconds at a percentile: through both, and their difference within each repetition. `failed` had no good
-    answer, of all repetitions together. `late`: of the load itself, before the floor."""
+    """Milliseconds at a percentile, through both at a `share` of their capacity, and the ratio in each repetition.
+    `failed` had no good answer, of all repetitions together. `late`: of the load itself, before the floor.
+    `per_second` is the rate of the bridge."""
 
     action: str
     share: float
@@ -31,7 +33,7 @@ class Row(Struct, frozen=True, kw_only=True):
     percentile: str
     floor: Figure
     bridge: Figure
-    added: Figure
+    of_floor: Figure
     failed: int
     late: float
 
@@ -50,13 +52,13 @@ async def measure(plan: Plan) -> list[Row]:
         for kind in _KINDS:
             running[kind] = await stack.enter_async_context(measured(leg, kind, 2 * plan.charge_points))
         for action in _ACTIONS:
-            capacity = [await _capacity(running[kind], action, plan) for kind in _KINDS][-1]  # a warm-up of both, too
+            capacity = {kind: await _capacity(running[kind], action, plan) for kind in _KINDS}  # a warm-up of both, too
             runs: dict[tuple[float, str], list[_Run]] = {(s, k): [] for s in _SHARES for k in _KINDS}
             for _ in range(plan.repetitions):
                 for share, kind in runs:
-                    run = await _run(running[kind], action, share * capacity, _LONGER * plan.seconds)
+                    run = await _run(running[kind], action, share * capacity[kind], _LONGER * plan.seconds)
                     runs[share, kind].append(run)
-            rows += [row for share in _SHARES for row in _rows(action, share, share * capacity, runs)]
+            rows += [row for share in _SHARES for row in _rows(action, share, share * capacity["bridge"], runs)]
     return rows
 
 
@@ -89,7 +91,7 @@ def _rows(action: str, share: float, rate: float, runs: dict[tuple[float, str], 
             percentile=name,
             floor=figure(floor),
             bridge=figure(bridge),
-            added=figure(mine - bare for mine, bare in zip(bridge, floor, strict=True)),
+            of_floor=figure(mine / bare for mine, bare in zip(bridge, floor, strict=True)),
             failed=sum(run.failed for run in (*floors, *bridges)),
             late=figure(percentile(run.late, at) for run in floors).median,
         )
@@ -104,10 +106,10 @@ def report(rows: list[Row]) -> str:
             f"{row.action}, {row.share:.0%} = {row.per_second:.0f}/s, {row.percentile}",
             row.floor.text(2),
             row.bridge.text(2),
-            row.added.text(2),
+            row.of_floor.text(1),
             f"{row.late:.2f}",
             str(row.failed),
         )
         for row in rows
     ]
-    return table(("latency, ms (spread)", "floor", "bridge", "added", "load late", "failed"), cells)
+    return table(("latency, ms (spread)", "floor", "bridge", "x floor", "load late", "failed"), cells)

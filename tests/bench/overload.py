@@ -37,7 +37,8 @@ class _Turns:
 class Overloaded(Struct, frozen=True, kw_only=True):
     """Per second: at its `peak`, `offered` past it, and answered well then (`goodput`). `refused` and `unsent` (no
     connection was free to go out on) are shares of what was due. Milliseconds from sending to the answer, of which the
-    load itself takes `attention` on average."""
+    load itself takes `attention` on average. `refusal_of_answer` is the ratio of the p99 of a refusal to that of an
+    answer; None where nothing was refused."""
 
     peak: Figure
     offered: float
@@ -49,6 +50,7 @@ class Overloaded(Struct, frozen=True, kw_only=True):
     refusal_p99: float | None
     answer_p50: float
     answer_p99: float
+    refusal_of_answer: float | None
     others: dict[str, int]
     attention: float
 
@@ -94,7 +96,7 @@ async def _measure(work: Sequence[Work], subject: Subject, plan: Plan) -> Overlo
         status: sorted(1e3 * (o.ended - o.sent) for load in loads for o in load.outcomes if o.status == status)
         for status in {outcome.status for load in loads for outcome in load.outcomes}
     }
-    refusals = took.get(_REFUSED, [])
+    refusals, answers = took.get(_REFUSED, []), took.get(GOOD, [])
     return Overloaded(
         peak=peak,
         offered=_TIMES * peak.median,
@@ -104,8 +106,9 @@ async def _measure(work: Sequence[Work], subject: Subject, plan: Plan) -> Overlo
         unsent=figure(load.unsent / load.count for load in loads),
         refusal_p50=percentile(refusals, 0.5) if refusals else None,
         refusal_p99=percentile(refusals, 0.99) if refusals else None,
-        answer_p50=percentile(took.get(GOOD, []), 0.5),
-        answer_p99=percentile(took.get(GOOD, []), 0.99),
+        answer_p50=percentile(answers, 0.5),
+        answer_p99=percentile(answers, 0.99),
+        refusal_of_answer=percentile(refusals, 0.99) / percentile(answers, 0.99) if refusals and answers else None,
         attention=1e3 * figure(load.attention for load in loads).median,
         others={str(status): len(each) for status, each in took.items() if status not in (GOOD, _REFUSED)},
     )
@@ -131,6 +134,7 @@ def report(figures: Overloaded | str) -> str:
         ("a refusal takes, p99", ms(said.refusal_p99)),
         ("an answer takes, p50", ms(said.answer_p50)),
         ("an answer takes, p99", ms(said.answer_p99)),
+        ("a refusal of an answer, p99", "none" if said.refusal_of_answer is None else f"{said.refusal_of_answer:.2f}"),
         ("of it waiting for the load, mean", ms(said.attention)),
         ("other answers", ", ".join(f"{status}: {count}" for status, count in said.others.items()) or "none"),
     ]

@@ -75,9 +75,11 @@ def posted(action: str, identity: str, called_back_at: str = "") -> bytes:
 
 
 @asynccontextmanager
-async def soap_connections(subject: Subject, count: int) -> AsyncIterator[list[posts.Poster]]:
-    """Of Charge Points to the subject."""
-    opened = [await posts.poster(subject.soap, subject.tls) for _ in range(count)]
+async def soap_connections(
+    subject: Subject, count: int, client: str = posts.ONE_SEGMENT
+) -> AsyncIterator[Sequence[posts.Posting]]:
+    """Of Charge Points to the subject, which send as `client` says (one of posts.CLIENTS)."""
+    opened = await posts.posters(subject.soap, count, subject.tls, client)
     try:
         yield opened
     finally:

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from msgspec import Struct
 
 from tests.bench.figures import Figure, Plan, figure, table
-from tests.bench.legs import Leg, Measured, measured
+from tests.bench.legs import HTTPTOOLS, Leg, Measured, measured
 from tests.bench.load import Rate, closed
 from tests.bench.recorded import Recorded, Recording
 
@@ -22,9 +22,10 @@ class Row(Struct, frozen=True, kw_only=True):
     """What came of one action with one subject. `of_floor` and `of_stock` are None where there is none; `subject_core`
     is a share, 0 to 1, `cpu_us` what the subject spent on an exchange, and `remark` says why the rate is not its own.
     `of_floor_by_cpu` is what `of_floor` would be if it were: what the floor spends, of what the subject spends.
-    `change` is that of the rate, against the bridge where nothing is otherwise. Of a subject that records, `recorded`
-    is the share of the messages that it had recorded in the end, 0 to 1, and `behind` when that was, in seconds after a
-    run.
+    `of_httptools` and `of_httptools_by_cpu` are the same for the floor on httptools. `change` is that of the rate,
+    against the bridge where nothing is otherwise, and `change_of_cpu` that of what an exchange costs. Of a subject that
+    records, `recorded` is the share of the messages that it had recorded in the end, 0 to 1, and `behind` when that
+    was, in seconds after a run.
     """
 
     action: str
@@ -33,9 +34,12 @@ class Row(Struct, frozen=True, kw_only=True):
     of_floor: float | None
     of_stock: float | None
     of_floor_by_cpu: float | None
+    of_httptools: float | None
+    of_httptools_by_cpu: float | None
     subject_core: float
     cpu_us: float
     change: float | None
+    change_of_cpu: float | None
     recorded: float | None
     behind: float | None
     remark: str
@@ -95,13 +99,13 @@ def _rows(runs: dict[tuple[str, str], list[Rate]], kept: dict[tuple[str, str], l
         other = reference(action, kind, wanted)
         return None if other is None else rates[action, kind].median / rates[other].median
 
-    def by_cpu(action: str, kind: str) -> float | None:
-        other = reference(action, kind, "floor")
+    def by_cpu(action: str, kind: str, wanted: str) -> float | None:
+        other = reference(action, kind, wanted)
         return None if other is None or not spent[action, kind] else spent[other] / spent[action, kind]
 
-    def change(action: str, kind: str) -> float | None:
-        plain = rates.get((action, _PLAIN))
-        return rates[action, kind].median / plain.median - 1 if plain and kind.startswith(f"{_PLAIN}, ") else None
+    def change(action: str, kind: str, of: dict[tuple[str, str], float]) -> float | None:
+        plain = of.get((action, _PLAIN))
+        return of[action, kind] / plain - 1 if plain and kind.startswith(f"{_PLAIN}, ") else None
 
     def row(action: str, kind: str) -> Row:
         recorded = kept[action, kind]
@@ -112,10 +116,13 @@ def _rows(runs: dict[tuple[str, str], list[Rate]], kept: dict[tuple[str, str], l
             per_second=rates[action, kind],
             of_floor=ratio(action, kind, "floor"),
             of_stock=ratio(action, kind, "stock"),
-            of_floor_by_cpu=by_cpu(action, kind),
+            of_floor_by_cpu=by_cpu(action, kind, "floor"),
+            of_httptools=ratio(action, kind, HTTPTOOLS),
+            of_httptools_by_cpu=by_cpu(action, kind, HTTPTOOLS),
             subject_core=subject,
             cpu_us=spent[action, kind],
-            change=change(action, kind),
+            change=change(action, kind, {key: rate.median for key, rate in rates.items()}),
+            change_of_cpu=change(action, kind, spent),
             recorded=figure(one.share for one in recorded).median if recorded else None,
             behind=figure(one.behind for one in recorded).median if recorded else None,
             remark="" if subject > _BUSY else "held back by the load or by others",
@@ -130,6 +137,9 @@ def report(leg: Leg, rows: list[Row]) -> str:
     def times(ratio: float | None) -> str:
         return "" if ratio is None else f"{ratio:.2f}"
 
+    def changed(share: float | None) -> str:
+        return "" if share is None else f"{share:+.0%}"
+
     def remarks(row: Row) -> str:
         kept = f"recorded {row.recorded:.0%}, {row.behind:.1f} s behind" if row.recorded is not None else ""
         return "; ".join(filter(None, (kept, row.remark)))
@@ -139,10 +149,13 @@ def report(leg: Leg, rows: list[Row]) -> str:
             f"{row.action}, {row.subject}",
             row.per_second.text(),
             times(row.of_floor),
+            times(row.of_httptools),
             times(row.of_stock),
-            "" if row.change is None else f"{row.change:+.0%}",
+            changed(row.change),
             f"{row.cpu_us:.0f}",
             times(row.of_floor_by_cpu),
+            times(row.of_httptools_by_cpu),
+            changed(row.change_of_cpu),
             f"{row.subject_core:.0%}",
             remarks(row),
         )
@@ -152,10 +165,13 @@ def report(leg: Leg, rows: list[Row]) -> str:
         leg.title,
         "exchanges/s (spread)",
         "of floor",
+        "of httptools",
         "x stock",
         "change",
         "CPU, us",
         "of floor by CPU",
+        "of httptools by CPU",
+        "change of CPU",
         "its core",
         "",
     )

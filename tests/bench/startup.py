@@ -1,5 +1,5 @@
 """From `exec` to serving: with nothing stored, and with many SOAP Charge Points that were heard of a moment ago, whose
-Central System is there."""
+Central System is there; as a ratio to the floor, which imports its libraries and opens a port."""
 
 from __future__ import annotations
 
@@ -16,18 +16,20 @@ from bridge.store import ChargePointRecord, Store
 from tests.bench import parties, posts
 from tests.bench.figures import Figure, Plan, figure, table
 from tests.bench.load import GOOD
-from tests.bench.subject import Bridge, allow_files, configuration, ended, launched, serving
+from tests.bench.subject import Bridge, allow_files, bare, configuration, ended, launched, serving
 from tests.ports import free_port
 
 
 class Started(Struct, frozen=True, kw_only=True):
     """Seconds since `exec`: until /healthz answered, a Heartbeat was answered, all links were open again. The bridge
-    spreads those over some seconds, however few they are: a Central System is not stormed."""
+    spreads those over some seconds, however few they are: a Central System is not stormed. `of_floor` is how many times
+    as long it takes until a Heartbeat is answered as the floor takes."""
 
     stored: int
     healthz: Figure
     heartbeat: Figure
     links: Figure
+    of_floor: float
 
 
 class _Run(Struct, frozen=True):
@@ -43,7 +45,9 @@ async def measure(plan: Plan) -> list[Started] | str:
     with tempfile.TemporaryDirectory() as folder:
         full, started = Path(folder) / "full.db", []
         runs: dict[int, list[_Run]] = {0: [], plan.stored: []}
+        floors: list[float] = []
         for repetition in range(plan.repetitions):
+            floors.append(await _start_of_floor())
             for stored in runs:
                 _store(full, stored)
                 runs[stored].append(await _start(Path(folder), full, stored, number=repetition))
@@ -54,6 +58,7 @@ async def measure(plan: Plan) -> list[Started] | str:
                     healthz=figure(run.healthz for run in each),
                     heartbeat=figure(run.heartbeat for run in each),
                     links=figure(run.links for run in each),
+                    of_floor=figure(run.heartbeat for run in each).median / figure(floors).median,
                 )
             )
     return started
@@ -77,6 +82,25 @@ def _store(file: Path, count: int) -> None:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
+async def _start_of_floor() -> float:
+    """Seconds from `exec` until a Heartbeat is answered."""
+    async with parties.json_central_system() as central:
+        begun = time.perf_counter()
+        async with bare("floor", "soap-json", central.url) as subject:
+            await _heartbeat(subject.soap)
+            return time.perf_counter() - begun
+
+
+async def _heartbeat(port: int) -> None:
+    """Send one, and wait for its answer."""
+    charge_point = await posts.poster(port)
+    try:
+        status = await parties.answer_of(charge_point, parties.posted("Heartbeat", parties.identities(1)[0]))
+    finally:
+        charge_point.close()
+    assert status == GOOD
+
+
 async def _start(folder: Path, full: Path, stored: int, number: int) -> _Run:
     own = folder / f"{stored}-{number}"
     own.mkdir()
@@ -90,11 +114,8 @@ async def _start(folder: Path, full: Path, stored: int, number: int) -> _Run:
         try:
             await serving(process, ports[2], own / "log")
             healthz = time.perf_counter() - begun
-            charge_point = await posts.poster(ports[0])
-            status = await parties.answer_of(charge_point, parties.posted("Heartbeat", parties.identities(1)[0]))
-            assert status == GOOD
+            await _heartbeat(ports[0])
             heartbeat = time.perf_counter() - begun
-            charge_point.close()
             await central.connected(stored, 120)
             return _Run(healthz, heartbeat, time.perf_counter() - begun)
         finally:
@@ -106,7 +127,14 @@ def report(figures: list[Started] | str) -> str:
     if isinstance(figures, str):
         return f"start: not measured, {figures}"
     rows = [
-        (f"{one.stored} stored sessions", one.healthz.text(2), one.heartbeat.text(2), one.links.text(2))
+        (
+            f"{one.stored} stored sessions",
+            one.healthz.text(2),
+            one.heartbeat.text(2),
+            f"{one.of_floor:.1f}",
+            one.links.text(2),
+        )
         for one in figures
     ]
-    return table(("start, s (spread)", "/healthz answers", "a Heartbeat is answered", "all links are open"), rows)
+    head = ("start, s (spread)", "/healthz answers", "a Heartbeat is answered", "x floor", "all links are open")
+    return table(head, rows)

@@ -20,9 +20,9 @@ from websockets.asyncio.connection import Connection
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
+from bridge.net.tasks import Tasks
 from bridge.ocpps import spyne_on_new_pythons  # noqa: F401  (before Spyne)
 from bridge.ocpps.wsdl import default_folder, folder_name
-from bridge.tasks import Tasks
 from tests.bench import floor
 
 # isort: split

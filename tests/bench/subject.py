@@ -30,7 +30,8 @@ _PATIENCE = 60.0
 
 class Bridge(Struct, frozen=True, kw_only=True):
     """How the bridge is configured; what is not here is as it ships. Limits on what one peer may do are raised: all
-    load comes from one address, and from few Charge Points. `store` is a file, "" a new one."""
+    load comes from one address, and from few Charge Points. `store` is a file, "" a new one. `without` is one of the
+    shortcuts of tests.bench.without that it does not take, "" for none."""
 
     central_system: str
     protocol: str = "ocpp1.6j"
@@ -40,6 +41,7 @@ class Bridge(Struct, frozen=True, kw_only=True):
     log_level: str = "info"
     ping_interval: int = 0
     store: str = ""
+    without: str = ""
 
 
 class Subject(Struct, kw_only=True):
@@ -113,7 +115,8 @@ async def bridge(configured: Bridge) -> AsyncIterator[Subject]:
         ports = [free_port() for _ in range(3)]
         file, tls = configuration(configured, Path(folder), ports)
         log = Path(folder) / "log"
-        process = await launched(["-m", "bridge", "serve", "--config", str(file)], log)
+        program = ["tests.bench.without", configured.without] if configured.without else ["bridge"]
+        process = await launched(["-m", *program, "serve", "--config", str(file)], log)
         try:
             await serving(process, ports[2], log)
             yield Subject(
@@ -168,7 +171,8 @@ def configuration(bridge: Bridge, folder: Path, ports: Sequence[int]) -> tuple[P
         "connection_per_call": bridge.connection_per_call,
         "callback_networks": ["127.0.0.0/8"],
     }
-    raised = ("connections", "connections_per_address", "messages_per_second", "messages_burst")
+    of_one_peer = ("connections_per_address", "messages_per_second", "messages_burst", "new_identities_per_minute")
+    raised = ("connections", *of_one_peer)
     # All connections are opened before anything is measured, and wait for their turn.
     limits: dict[str, object] = {"header_timeout": 3600, "idle_timeout": 3600, **dict.fromkeys(raised, most)}
     store = f"sqlite:///{bridge.store or folder / 'bridge.db'}"

@@ -7,7 +7,8 @@ import pytest
 from tests.bench.codecs import Work, pieces
 from tests.bench.counting import VERSION, baseline, instructions
 
-_MOST = 1.2
+# The baseline is that of 1eaf26e: what is forgiven since then must not be paid for by what is right.
+_MOST = 1.05
 PIECES = dict(pieces())
 
 

@@ -16,12 +16,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from bridge import cli
-from bridge.commands import asking, sessions
+from bridge.app import Gateway
+from bridge.commands import asking, cli, sessions
 from bridge.config import Admin, Listen, Secret
+from bridge.core.state import STATES
 from bridge.errors import ConfigurationError
-from bridge.gateway import Gateway
-from bridge.simulators.json_central_system import JsonCentralSystem
+from bridge.lab.simulators.json_central_system import JsonCentralSystem
 from tests.e2e.stage import Backstage, charge_point, envelope, post, running, settings
 from tests.ports import free_port
 
@@ -114,12 +114,11 @@ def test_the_environment_and_the_command_line_come_first(
 def test_a_token_is_missing_or_wrong(scene: Scene, said: Said, tmp_path: Path) -> None:
     code, out, err = said("sessions", "--url", scene.url)
     assert (code, out) == (1, "")
-    assert (
-        err == f"ocpp-bridge: {scene.url}: it wants a token (--token-file, or admin.token_file in the configuration)\n"
-    )
+    where = "--token-file, admin.token_file in the configuration, or admin-token beside the store"
+    assert err == f"ocpp-bridge: {scene.url}: it wants a token ({where})\n"
     token = tmp_path / "token"
     token.write_text("wrong")
-    assert "the token is not the one" in said("sessions", "--url", scene.url, "--token-file", str(token))[2]
+    assert "the token is not one of those" in said("sessions", "--url", scene.url, "--token-file", str(token))[2]
     assert "No such file" in said("sessions", "--url", scene.url, "--token-file", "gone")[2]
 
 
@@ -147,7 +146,7 @@ def test_something_else_runs_there(said: Said) -> None:
         try:
             assert "what answers is not JSON" in said("sessions", "--url", url)[2]
             with pytest.raises(asking.AskingError, match="HTTP 404 Not Found"):
-                asking.Gateway(url).get("/else")
+                asking.AdminClient(url).get("/else")
         finally:
             server.shutdown()
             thread.join()
@@ -239,7 +238,7 @@ async def _speak(scene: Scene) -> None:
 
 
 def test_a_stream_that_cannot_be_had() -> None:
-    gateway = asking.Gateway(f"http://127.0.0.1:{free_port()}")
+    gateway = asking.AdminClient(f"http://127.0.0.1:{free_port()}")
     with pytest.raises(asking.AskingError, match="is it running"):
         next(iter(gateway.events()))
 
@@ -249,7 +248,7 @@ def test_a_stream_that_cannot_be_had() -> None:
 
 def summary(**changes: Any) -> dict[str, Any]:
     side = {"transport": "json", "version": "1.6", "state": "up"}
-    told = {"identity": "CP 1", "charge_point": side, "central_side": side, "central_system": "main", "stale": False}
+    told = {"identity": "CP 1", "charge_point": side, "central_side": side, "central_system": "main", "state": "up"}
     counts = dict.fromkeys(("transactions", "waiting", "calls", "errors"), 0)
     return told | counts | {"last_seen": "2026-01-01T00:00:00.000Z", "last_error": None} | changes
 
@@ -266,7 +265,14 @@ def test_a_table_that_fits() -> None:
     now = datetime(2026, 1, 3, tzinfo=UTC)
     told = [
         summary(last_error="x" * 200),
-        summary(identity="A" * 50, stale=True, central_system=None, central_side=None, last_seen=None),
+        summary(
+            identity="A" * 50,
+            state="never_seen",
+            charge_point=None,
+            central_system=None,
+            central_side=None,
+            last_seen=None,
+        ),
         summary(identity="\x1b[31mred\n"),
     ]
     rows = [sessions.row_of(each, now) for each in told]
@@ -274,7 +280,7 @@ def test_a_table_that_fits() -> None:
         lines = sessions.table(rows, width)
         assert max(map(len, lines)) <= width
     wide = sessions.table(rows, None)
-    assert "x" * 200 in wide[1] and "A" * 50 in wide[2] and "never" in wide[2] and "up, stale" in wide[2]
+    assert "x" * 200 in wide[1] and "A" * 50 in wide[2] and "never" in wide[2] and "never_seen" in wide[2]
     assert "\x1b" not in "".join(wide) and len(wide) == 4
 
 
@@ -295,7 +301,7 @@ def test_bash_completes_what_the_parser_knows(said: Said) -> None:
     code, script, _ = said("completion", "bash")
     assert code == 0
     assert completed(script, "se") == ["serve", "sessions"]
-    assert completed(script, "sessions", "--state", "") == ["up", "down", "stale"]
+    assert completed(script, "sessions", "--state", "") == list(STATES)
     assert completed(script, "call", "CP", "Unl") == ["UnlockConnector"]
     assert completed(script, "simulate", "char") == ["charge-point"]
     assert "--identity" in completed(script, "simulate", "charge-point", "--")

@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from bridge import cli
 from bridge.access import passwords
-from bridge.paths import may_be_token
+from bridge.access.paths import may_be_token
+from bridge.commands import cli
 
 
 def entered(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:

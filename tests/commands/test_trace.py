@@ -11,12 +11,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from bridge import cli
-from bridge.commands import asking, trace
-from bridge.commands.asking import AskingError, Event
-from bridge.recorder.messages import Message
-from bridge.trace.records import read
-from tests.trace.samples import at, recorded
+from bridge.commands import asking, cli, trace
+from bridge.commands.asking import AskingError, StreamEvent
+from bridge.lab.trace.records import read
+from bridge.recorder.messages import Half, Message
+from tests.lab.trace.samples import at, recorded
 
 MESSAGE = Message(
     id=7,
@@ -51,12 +50,12 @@ class Answering:
         self.asked.append((path, query))
         return iter(self._items())
 
-    def events(self, path: str = "/events", **query: object) -> Iterator[Event]:
+    def events(self, path: str = "/events", **query: object) -> Iterator[StreamEvent]:
         self.asked.append((path, query))
-        yield Event(id="1", kind="gap", data={})
+        yield StreamEvent(id="1", kind="gap", data={})
         link = {"identity": "CP [1]", "at": at(2), "what": "down", "party": "central_system", "reason": "away"}
-        yield Event(id="2", kind="link", data=link)
-        yield Event(id="3", kind="message", data=self._items()[1])
+        yield StreamEvent(id="2", kind="link", data=link)
+        yield StreamEvent(id="3", kind="message", data=self._items()[1])
 
     def _items(self) -> list[Any]:
         last = msgspec.structs.replace(
@@ -111,6 +110,15 @@ def test_a_trace_to_keep(gateway: Answering, capsys: pytest.CaptureFixture[str],
     ]
 
 
+def test_a_trace_says_how_many_calls_were_not_answered(
+    gateway: Answering, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    silent = msgspec.json.decode(msgspec.json.encode(recorded(outcome="unanswered", why="No.", response=Half())))
+    monkeypatch.setattr(gateway, "get", lambda path, **query: silent)
+    assert cli.main(["trace", "--export", str(tmp_path / "t.jsonl")]) == 0
+    assert capsys.readouterr().err == "2 CALLs got no answer: their `meta` says `answered: false` and why\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -127,3 +135,38 @@ def test_moments() -> None:
     now = datetime(2026, 1, 2, tzinfo=UTC)
     assert trace.since("2h", now) == datetime(2026, 1, 1, 22, tzinfo=UTC)
     assert trace.since("2026-01-01T02:00:00+02:00") == datetime(2026, 1, 1, tzinfo=UTC)
+
+
+HOSTILE = "\x1b[2J\x07\x9b31m\u202e\n2026-01-01 00:00:00  CP-1  forged"
+
+
+def test_nothing_that_a_peer_wrote_reaches_the_terminal_as_it_is(
+    gateway: Answering, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In a message or a link, now or later, for a person or a script."""
+    hostile = msgspec.structs.replace(
+        MESSAGE, identity=HOSTILE, action=HOSTILE, why=HOSTILE, summary=HOSTILE, unique_id=HOSTILE
+    )
+    items = [msgspec.to_builtins(hostile)]
+    link = {"identity": HOSTILE, "at": at(2), "what": "down", "party": "charge_point", "reason": HOSTILE}
+    events = [StreamEvent(id="1", kind="link", data=link), StreamEvent(id="2", kind="message", data=items[0])]
+    monkeypatch.setattr(gateway, "_items", lambda: items)
+    monkeypatch.setattr(gateway, "events", lambda **query: iter(events))
+    monkeypatch.setattr(gateway, "pages", lambda path, **query: iter(items))
+    for arguments in (["--follow"], ["--json"], ["--json", "--follow"], ["--export", "-"]):
+        assert cli.main(["trace", *arguments]) == 0
+        out, err = capsys.readouterr()
+        assert out and all(line.isprintable() for line in (out + err).split("\n"))
+        assert not [line for line in out.splitlines() if line.startswith("2026-01-01 00:00:00")]
+
+
+def test_only_its_owner_reads_an_exported_trace(gateway: Answering, tmp_path: Path) -> None:
+    """Also where a file was that others could read."""
+    for name in ("new", "old"):
+        file = tmp_path / name
+        if name == "old":
+            file.write_text("much longer than what is written into it" * 1000)
+            file.chmod(0o644)
+        assert cli.main(["trace", "--export", str(file)]) == 0
+        assert file.stat().st_mode & 0o777 == 0o600
+        assert "much longer" not in file.read_text()

@@ -11,6 +11,17 @@ TOKEN = "0123456789-0123456789-abc"
 SYSTEM = '[[routes]]\ncharge_point = "*"\ncentral_system = "main"\n[central_systems.main]\n'
 POINT = '[charge_points."CP 1"]\n'
 
+BEHIND = """
+[soap]
+proxies = ["10.0.0.0/8"]
+proxy = "forwarded"
+proxy_certificate_header = "X-Client-Cert"
+proxy_certificate_format = "pem"
+"""
+
+
+NOBODY = "routes[0].authentication: nobody gets in by this file: no Charge Point of this route"
+
 
 def route(asks: str, more: str = "") -> str:
     central = '[central_systems.main]\nurl = "ws://cs"\n'
@@ -20,9 +31,6 @@ def route(asks: str, more: str = "") -> str:
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        (route("basic"), "routes[0].authentication: nobody gets in: no Charge Point of this route has a password"),
-        (route("token"), "routes[0].authentication: nobody gets in: no Charge Point of this route has a token"),
-        (route("network"), "routes[0].authentication: nobody gets in: no Charge Point of this route has networks"),
         (route("certificate"), "routes[0].authentication: no listener asks for certificates"),
         (f'{POINT}token = "short1"', 'charge_points."CP 1".token: expected at least 24 letters, digits'),
         (f'{POINT}token = "no-digit-among-these-letters"', 'charge_points."CP 1".token: expected at least 24'),
@@ -54,19 +62,28 @@ def test_what_cannot_work(files: Files, content: str, complaint: str) -> None:
         ("", []),
         (route("basic") + f'{POINT}password = "x"', ["routes[0].authentication: Charge Points without a password"]),
         (route("basic", 'accept = "listed"') + f'{POINT}password = "x"', []),
+        (route("basic"), [f"{NOBODY} has a password in it"]),
+        (route("basic", 'accept = "listed"') + POINT, [f"{NOBODY} has a password in it"]),
+        (route("network"), [f"{NOBODY} has networks in it"]),
         (route("network", 'networks = ["10.0.0.0/8"]'), []),
         (
             route("token", 'accept = "listed"') + f'{POINT}token = "{TOKEN}"',
             ["routes[0].authentication: a token on a listener without TLS"],
         ),
-        (
-            SYSTEM + 'url = "http://cs"\nprotocol = "ocpp1.6s"',
-            ["central_systems.main: whoever reaches the SOAP listener can command its Charge Points"],
-        ),
         (SYSTEM + 'url = "http://cs"\nprotocol = "ocpp1.6s"\npassword = "x"', []),
+        (
+            SYSTEM + 'url = "http://cs"\nprotocol = "ocpp1.2s"\npassword = "x"',
+            ["central_systems.main.protocol: serves only Charge Points that speak OCPP 1.2"],
+        ),
         (f'{POINT}token = "{TOKEN}"', ['charge_points."CP 1".token: is not asked for']),
         (f'{POINT}networks = ["10.0.0.0/8"]', ['charge_points."CP 1".networks: is not asked for']),
         (f'{POINT}password = "x"', []),
+        (route("certificate") + BEHIND, []),
+        (
+            BEHIND.replace("forwarded", "protocol"),
+            ["soap.proxy_certificate_header: a proxy that only"],
+        ),
+        (BEHIND.replace("soap", "admin"), ["admin.proxy_certificate_header: is of no use"]),
         (route("none") + f'{POINT}password = "x"', ['charge_points."CP 1".password: is not asked for']),
     ],
 )

@@ -12,11 +12,44 @@ from tests.config import Files
 ROUTE = '[[routes]]\ncharge_point = "*"\ncentral_system = "main"\n'
 MAIN = '[central_systems.main]\nurl = "ws://cs/ocpp"\n'
 WS = "expected an address that begins with ws:// or wss://"
+PROXY = "proxies = ['10.0.0.0/8']\nproxy = 'forwarded'\n"
+CERTIFICATE = "proxy_certificate_header = 'X-C'\nproxy_certificate_format = 'pem'\n"
 HTTP = "expected an address that begins with http:// or https://"
 
 
 def told(files: Files, content: str) -> list[str]:
     return [line.removeprefix("conf.toml: ") for line in files.complaints(content)]
+
+
+# Proxies
+
+
+@pytest.mark.parametrize("table", ["soap", "websocket", "admin"])
+@pytest.mark.parametrize(
+    ("keys", "complaint"),
+    [
+        ("proxies = ['10.0.0.0/8']\nproxy = 'protocol'", None),
+        ("proxies = ['10.0.0.0/8', 'fd00::1']\nproxy = 'forwarded'", None),
+        ("proxies = []", None),
+        ("proxies = ['10.0.0.0/8']", "proxies: needs proxy, which says how"),
+        ("proxy = 'forwarded'", "proxy: needs proxies"),
+        ("proxy = 'none'", 'proxy: expected one of "protocol", "forwarded"'),
+        ("proxies = '10.0.0.0/8'\nproxy = 'forwarded'", "proxies: expected a list"),
+        ("proxies = ['proxy']\nproxy = 'forwarded'", "proxies[0]: expected a network"),
+        ("proxy_certificate_header = 'X'\nproxy_certificate_format = 'pem'", "proxy_certificate_header: needs proxies"),
+        (PROXY + "proxy_certificate_header = 'X'", "proxy_certificate_header: needs proxy_certificate_format"),
+        (PROXY + "proxy_certificate_format = 'der'", "proxy_certificate_format: needs proxy_certificate_header"),
+        (PROXY + CERTIFICATE.replace("pem", "p12"), "proxy_certificate_format: expected one of"),
+        (PROXY + CERTIFICATE.replace("X-C", "X: C"), "proxy_certificate_header: expected the name of a header"),
+        (PROXY + CERTIFICATE, None),
+    ],
+)
+def test_proxies(files: Files, table: str, keys: str, complaint: str | None) -> None:
+    if complaint is None:
+        files.load(f"[{table}]\n{keys}")
+        return
+    [line] = told(files, f"[{table}]\n{keys}")
+    assert line.startswith(f"{table}.{complaint}")
 
 
 # Routes
@@ -40,6 +73,25 @@ def told(files: Files, content: str) -> list[str]:
 )
 def test_routes(files: Files, content: str, complaint: str) -> None:
     assert told(files, content) == [complaint]
+
+
+@pytest.mark.parametrize("prefix", ["", "1a", "s", "a", "xml", "XMLa", "n:s", "\u00e9", "a b", "x" * 33])
+def test_a_prefix_that_cannot_be_written(files: Files, prefix: str) -> None:
+    [line] = told(files, MAIN + ROUTE + f"prefix = '{prefix}'")
+    assert line.startswith("routes[0].prefix: expected a namespace prefix of ASCII letters")
+
+
+def test_only_json_is_escaped_for_html(files: Files) -> None:
+    table = "[central_systems.main]\nprotocol = 'ocpp1.6s'\nurl = 'http://a.example/'\nhtml_escaped = true\n"
+    text = "central_systems.main.html_escaped: is for Central Systems that speak JSON"
+    assert told(files, table + ROUTE) == [text]
+
+
+def test_a_strict_route_answers_no_soap_1_1(files: Files) -> None:
+    route = MAIN + ROUTE
+    assert files.load(route + "soap11 = 'refuse'\ntolerance = 'strict'").routes[0].soap11 == "refuse"
+    text = 'routes[0].soap11: answers SOAP 1.1, which tolerance = "strict" refuses'
+    assert told(files, route + "soap11 = 'answer'\ntolerance = 'strict'") == [text]
 
 
 @pytest.mark.parametrize("key", ["emulate_trigger = true", "celsius = 'Celcius'"])
@@ -83,9 +135,11 @@ def test_no_zone(files: Files, zone: str) -> None:
         ("ocpp1.6j", "ws://[::1]:9000/ocpp/", None),
         ("ocpp1.6s", "http://cs/a?b=c", None),
         ("ocpp1.5s", "https://cs/", None),
+        ("ocpp1.2s", "http://cs/", None),
         ("ocpp1.6j", "http://cs", WS),
         ("ocpp1.6s", "ws://cs", HTTP),
         ("ocpp1.5s", "wss://cs", HTTP),
+        ("ocpp1.2s", "ws://cs", HTTP),
         ("ocpp1.6j", "", WS),
         ("ocpp1.6j", "cs:9000", WS),
         ("ocpp1.6j", "ws:", "the address has no host"),

@@ -22,6 +22,7 @@ _ELSEWHERE = {
     "websocket.tls": "soap.tls",
     "admin.tls": "soap.tls",
     "charge_points.tls": "central_systems.tls",
+    "events.tls": "central_systems.tls",
 }
 _KEY = re.compile(r"(?:# )?([a-z_0-9]+) = \S")
 
@@ -38,6 +39,7 @@ def tables(table: type[Table], path: str = "") -> Iterator[tuple[str, type[Table
 def shown() -> dict[str, set[str]]:
     """The keys that `bridge.toml` shows, commented ones included, by the table they stand in."""
     found: dict[str, set[str]] = {}
+    name = ""  # keys before the first table
     for line in SHOWN.splitlines():
         if heading := _HEADING.match(line):
             name = heading[1].removesuffix(".main").removesuffix(".old") + (heading[2] or "")
@@ -53,13 +55,20 @@ def test_what_conf_says_is_what_is_built_in(files: Files, name: str) -> None:
 
 def test_every_key_is_shown() -> None:
     for name, table in tables(Settings):
-        plain = {key for key, what in keys(table).items() if not is_table(what.holds)}
+        plain = {key for key, what in keys(table).items() if not is_table(listed(what.holds) or what.holds)}
         described = _ELSEWHERE.get(name, name)
         assert shown()[described] == plain, name
+    above = {
+        key
+        for key, what in keys(Settings).items()
+        if not is_table(named(what.holds) or listed(what.holds) or what.holds)
+    }
+    assert shown()[""] == above
 
 
 def test_every_key_says_what_it_is_for() -> None:
     described: set[tuple[str, str]] = set()
+    name = ""
     for line in SHOWN.splitlines():
         if heading := _HEADING.match(line):
             name = heading[2] or heading[1].partition(".")[0]
@@ -75,9 +84,12 @@ def test_no_line_is_long() -> None:
 def test_what_is_commented_can_be_uncommented(files: Files) -> None:
     """Every commented sample holds. A secret's two keys exclude each other: with its file unnamed, both may stand."""
     (files.folder / "tls").mkdir()
+    (files.folder / "secrets").mkdir()
+    files.write("a token", "secrets/night-desk")
     for name in ("certificate", "key", "ca"):
         files.write("", f"tls/{name}.pem")
     settings = files.load(re.sub(r"(?m)^# (?=\[|[a-z_0-9]+ = )", "", SHOWN))
     assert set(settings.central_systems) == {"main", "old"}
     assert settings.websocket[0].tls is not None
+    assert [each.role for each in settings.admin.tokens] == ["read"]
     assert settings.charge_points["RDAM 123"].password is not None

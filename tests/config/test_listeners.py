@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
 import pytest
 
 from bridge.config import Listen, Settings, Soap, WebSocket
@@ -120,14 +117,3 @@ def test_the_variable_is_named(files: Files, environ: dict[str, str]) -> None:
 @pytest.mark.parametrize("content", ["soap = 5", "soap = 'x'", "soap = [5]"])
 def test_the_environment_does_not_hide_what_is_wrong(files: Files, content: str) -> None:
     assert any("expected a table" in line for line in files.complaints(content, {"OCPP_BRIDGE__SOAP__LISTEN": "h:1"}))
-
-
-def test_what_the_readme_shows_can_be_loaded(files: Files) -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    (shown,) = (block for block in re.findall(r"```toml\n(.*?)```", readme, re.DOTALL) if "old fleet" in block)
-    (files.folder / "tls").mkdir()
-    for name in re.findall(r'"(tls/[^"]*)"', shown):
-        files.write("", name)
-    rest = '[[routes]]\ncharge_point = "*"\ncentral_system = "main"\n[central_systems.main]\nurl = "wss://cs/ocpp"\n'
-    settings = files.load(shown.replace("# client_certificate", "client_certificate") + rest)
-    assert [place.name for place in places(settings)] == ["soap", "old fleet", "websocket", "admin"]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from ipaddress import ip_network
 from pathlib import Path
+from unittest.mock import patch
 
+import msgspec
 import pytest
 
-from bridge.config import CentralSystem, ChargePoint, Listen, Route, Secret, Settings, load
+from bridge.config import CentralSystem, ChargePoint, Listen, Route, Secret, Settings, load, shapes
 from bridge.errors import ConfigurationError
 from tests.config import Files
 
@@ -204,3 +206,18 @@ def test_a_variable_below_what_the_file_has_wrong_is_not_a_second_complaint(file
 
 def test_other_variables_are_not_ours(files: Files) -> None:
     assert load(None, {"OCPP_BRIDGE_LISTEN": "x", "ocpp_bridge__soap__lisen": "x"}) == Settings()
+
+
+def test_three_thousand_charge_points_are_read_in_no_time(tmp_path: Path) -> None:
+    """Counted in calls of `msgspec.structs.fields`, which evaluates annotations: one a table."""
+    told = "".join(
+        f'[charge_points."CP-{number:05}"]\npassword = "s3cr3t-{number:05}"\ncallback_url = "http://10.0.0.1:8080/cp"\n'
+        for number in range(3000)
+    )
+    path = tmp_path / "bridge.toml"
+    path.write_text(told)
+    shapes.fields.cache_clear()
+    shapes.keys.cache_clear()
+    with patch("msgspec.structs.fields", wraps=msgspec.structs.fields) as evaluated:
+        assert len(load(path, {}).charge_points) == 3000
+    assert evaluated.call_count < 50

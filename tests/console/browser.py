@@ -105,13 +105,21 @@ class Console:
 
 @asynccontextmanager
 async def console(
-    browser: Browser, base: str, *, size: tuple[int, int] = DESK, dark: bool = False, **options: Any
+    browser: Browser,
+    base: str,
+    token: bytes | None = None,
+    *,
+    size: tuple[int, int] = DESK,
+    dark: bool = False,
+    **options: Any,
 ) -> AsyncIterator[Console]:
-    """Somebody at the console with a window of `size`. Nothing may be wrong at the end."""
+    """Somebody at the console with a window of `size`, who has shown `token` before. Nothing is wrong at the end."""
     width, height = size
     context = await browser.new_context(
         viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light", **options
     )
+    if token is not None:
+        await context.add_init_script(f"sessionStorage['ocpp-bridge.token'] ??= {token.decode()!r}")
     try:
         somebody = Console(await context.new_page(), base)
         yield somebody

@@ -13,10 +13,10 @@ import aiohttp
 from msgspec.structs import replace
 from playwright.async_api import Browser
 
+from bridge.app import Gateway
 from bridge.config import Admin, CentralSystem, Listen, Settings
-from bridge.gateway import Gateway
-from bridge.simulators.json_central_system import JsonCentralSystem
-from bridge.simulators.soap_charge_point import SoapChargePoint
+from bridge.lab.simulators.json_central_system import JsonCentralSystem
+from bridge.lab.simulators.soap_charge_point import SoapChargePoint
 from tests.console.browser import started
 from tests.e2e.stage import CS, SOAP12, WSA, address_of, charge_point, reachable, running, settings
 from tests.ports import free_port
@@ -41,6 +41,11 @@ class Stage:
         """Where the console is."""
         host, port = self.gateway.admin_address
         return f"http://{host}:{port}"
+
+    @property
+    def token(self) -> bytes | None:
+        """That of the API, which the gateway made."""
+        return self.gateway.admin_token
 
     async def greet(self) -> None:
         """The Charge Point is known, and can be commanded."""

@@ -5,18 +5,20 @@ Nothing waits for time to pass: `expect` waits for what is to be seen, and fails
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 
 import pytest
-from playwright.async_api import Locator, Page, expect
+from msgspec.structs import replace
+from playwright.async_api import Error, Locator, Page, expect
 
-from bridge.config import Secret
-from bridge.gateway import Gateway
-from bridge.simulators.wire import Refused
+from bridge.app import Gateway
+from bridge.config import CentralSystem, Secret
+from bridge.lab.simulators.wire import CallRefused
 from tests.console.browser import AT_MOST, DESK, PHONE, Console, console
-from tests.console.stage import IDENTITY, Stage, staged
-from tests.e2e.stage import SAMPLES, run
+from tests.console.stage import BOOT, IDENTITY, Stage, staged
+from tests.e2e.stage import SAMPLES, charge_point, run
 
 try:
     import resource
@@ -34,6 +36,7 @@ PAGES = {
     "charge-point": f"#/charge-points/{IDENTITY.replace(' ', '%20')}",
     "command": f"#/charge-points/{IDENTITY.replace(' ', '%20')}/command/SetChargingProfile",
     "messages": "#/messages",
+    "moves": "#/moves",
     "addresses": f"#/addresses?identity={IDENTITY.replace(' ', '%20')}",
     "audit": "#/audit",
     "login": "#/login",
@@ -72,7 +75,7 @@ def test_from_two_thousand_charge_points_to_one_answer() -> None:
         async with staged() as stage:
             await stage.heartbeats(f"EVLINK-{number:04}" for number in range(MANY - 1))
             await stage.greet()
-            async with console(stage.browser, stage.base) as somebody:
+            async with console(stage.browser, stage.base, stage.token) as somebody:
                 await all_are_counted(somebody)
                 await the_last_one_is_reached(somebody)
                 await one_is_found_and_opened(somebody)
@@ -140,9 +143,9 @@ def test_from_two_thousand_charge_points_to_one_answer() -> None:
 
 def test_the_stream_is_lost_and_regained() -> None:
     async def walk() -> None:
-        async with staged() as stage:
+        async with staged(token=Secret(b"night shift")) as stage:
             await stage.greet()
-            async with console(stage.browser, stage.base) as somebody:
+            async with console(stage.browser, stage.base, b"night shift") as somebody:
                 page = somebody.page
                 await somebody.open(PAGES["charge-point"])
                 await expect(page.locator("#stream")).to_have_text("Live")
@@ -153,7 +156,8 @@ def test_the_stream_is_lost_and_regained() -> None:
                 again = Gateway(stage.told)
                 await again.start()
                 try:
-                    await page.get_by_role("button", name="Try now").click()
+                    with contextlib.suppress(Error):  # the console tries by itself, too, and may be first
+                        await page.get_by_role("button", name="Try now").click(timeout=5_000)
                     await expect(page.locator("#stream")).to_have_text("Stream regained")
                     await expect(page.locator("#notice")).to_be_hidden()
                     await stage.charge_point.call("Authorize", SAMPLES["Authorize"])
@@ -176,10 +180,10 @@ def test_each_page_is_accessible_and_fits(size: tuple[int, int], dark: bool) -> 
         async with staged() as stage:
             await stage.greet()
             stage.central_system.behaviour["DataTransfer"] = refusing
-            with pytest.raises(Refused):
+            with pytest.raises(CallRefused):
                 await stage.charge_point.call("DataTransfer", SAMPLES["DataTransfer"])
             await stage.charge_point.call("MeterValues", SAMPLES["MeterValues"])
-            async with console(stage.browser, stage.base, size=size, dark=dark) as somebody:
+            async with console(stage.browser, stage.base, stage.token, size=size, dark=dark) as somebody:
                 for page, hash_ in PAGES.items():
                     await somebody.open(hash_)
                     await seen(somebody, page, f"{page}-{name}")
@@ -196,6 +200,7 @@ def test_each_page_is_accessible_and_fits(size: tuple[int, int], dark: bool) -> 
             "command": somebody.page.get_by_label("chargingProfileId"),
             "messages": rows(somebody.page),
             "addresses": somebody.page.locator(".urls"),
+            "moves": somebody.page.locator(".empty"),
             "audit": somebody.page.locator(".empty"),
             "login": somebody.page.get_by_label("Admin token"),
             "message": somebody.page.locator(".three"),
@@ -210,7 +215,7 @@ def test_each_page_is_accessible_and_fits(size: tuple[int, int], dark: bool) -> 
 
 
 def refusing(_: object) -> dict[str, object]:
-    raise Refused("NotSupported", "no data, thank you")
+    raise CallRefused("NotSupported", "no data, thank you")
 
 
 def test_the_keyboard_is_enough() -> None:
@@ -218,7 +223,7 @@ def test_the_keyboard_is_enough() -> None:
         async with staged() as stage:
             await stage.heartbeats(["AA 1", "AA 2", "AA 3"])
             await stage.greet()
-            async with console(stage.browser, stage.base) as somebody:
+            async with console(stage.browser, stage.base, stage.token) as somebody:
                 page, key = somebody.page, somebody.page.keyboard.press
                 await somebody.open()
                 await expect(rows(page)).to_have_count(4)
@@ -263,7 +268,7 @@ def test_the_keyboard_is_enough() -> None:
     run(walk(), WITHIN)
 
 
-def test_with_a_token_it_asks_for_it_and_goes_where_one_wanted() -> None:
+def test_without_a_token_it_asks_for_it_and_goes_where_one_wanted() -> None:
     async def walk() -> None:
         async with staged(token=Secret(b"night shift")) as stage:
             await stage.greet()
@@ -280,9 +285,67 @@ def test_with_a_token_it_asks_for_it_and_goes_where_one_wanted() -> None:
                 await page.reload()
                 await expect(page.locator("#stream")).to_have_text("Live")
                 assert await page.evaluate("JSON.stringify([localStorage, document.cookie])") == '[{},""]'
+                await page.get_by_role("button", name="Log out").click()
+                await expect(page.get_by_label("Admin token")).to_be_visible()
+                await expect(page.get_by_role("button", name="Log out")).to_be_hidden()
+                assert await page.evaluate("sessionStorage.length") == 0
+                await page.reload()
+                await somebody.open(PAGES["charge-point"])
+                await expect(page.get_by_label("Admin token")).to_be_visible()
             async with console(stage.browser, stage.base) as another:
                 await another.open()
                 await expect(another.page.get_by_label("Admin token")).to_be_visible()
+
+    run(walk(), WITHIN)
+
+
+def test_the_address_that_the_bridge_prints_is_one_click() -> None:
+    """The token leaves the address and the history at once, also where the console is open already."""
+
+    async def walk() -> None:
+        async with staged() as stage:
+            await stage.greet()
+            async with console(stage.browser, stage.base) as somebody:
+                page = somebody.page
+                await page.goto(stage.gateway.console_url)
+                await expect(rows(page, IDENTITY)).to_be_visible()
+                assert page.url == f"{stage.base}/#/"
+                await page.get_by_role("button", name="Log out").click()
+                await expect(page.get_by_label("Admin token")).to_be_visible()
+                await page.evaluate(f"location.hash = {'#' + stage.gateway.console_url.partition('#')[2]!r}")
+                await expect(rows(page, IDENTITY)).to_be_visible()
+                assert page.url == f"{stage.base}/#/"
+                await page.evaluate("location.hash = '#token=wrong%'")
+                await expect(page.get_by_label("Admin token")).to_be_visible()
+
+    run(walk(), WITHIN)
+
+
+def test_an_address_that_is_broken_says_so() -> None:
+    async def walk() -> None:
+        async with staged() as stage, console(stage.browser, stage.base, stage.token) as somebody:
+            for address in ("#/charge-points/RDAM%2", "#/messages/%", "#/charge-points/%FF/command"):
+                await somebody.open(address)
+                await expect(somebody.page.get_by_role("heading", level=1)).to_have_text("This address is broken")
+                await somebody.open(PAGES["addresses"])
+
+    run(walk(), WITHIN)
+
+
+def test_an_identity_with_braces_is_reached_as_any_other() -> None:
+    """Through the API, by its page, with a command."""
+    identity = "{NL}*{x"
+
+    async def walk() -> None:
+        async with staged() as stage, charge_point(stage.gateway, identity) as point:
+            await point.call("BootNotification", BOOT)
+            await stage.central_system.wait_for(identity)
+            async with console(stage.browser, stage.base, stage.token) as somebody:
+                page = somebody.page
+                await somebody.open()
+                await rows(page, identity).get_by_role("link").click()
+                await expect(page.get_by_role("heading", level=1)).to_have_text(identity)
+                await expect(rows(page, "BootNotification")).to_be_visible()
 
     run(walk(), WITHIN)
 
@@ -307,7 +370,7 @@ def test_who_leaves_before_a_page_is_complete_gets_where_he_goes() -> None:
     async def walk() -> None:
         async with staged() as stage:
             await stage.greet()
-            async with console(stage.browser, stage.base) as somebody:
+            async with console(stage.browser, stage.base, stage.token) as somebody:
                 await somebody.page.add_init_script(_LEAVES)
                 await somebody.open(PAGES["command"].rpartition("/command")[0] + "/command")
                 await expect(somebody.page.get_by_role("heading", level=1)).to_have_text("Addresses")
@@ -319,7 +382,7 @@ def test_a_command_is_checked_before_it_is_sent() -> None:
     async def walk() -> None:
         async with staged() as stage:
             await stage.greet()
-            async with console(stage.browser, stage.base) as somebody:
+            async with console(stage.browser, stage.base, stage.token) as somebody:
                 page, send = somebody.page, somebody.page.get_by_role("button", name="Send", exact=True)
                 await somebody.open(PAGES["command"])
                 await page.get_by_label("connectorId").fill("one")
@@ -358,7 +421,7 @@ def test_it_asks_before_a_reset() -> None:
     async def walk() -> None:
         async with staged() as stage:
             await stage.greet()
-            async with console(stage.browser, stage.base) as somebody:
+            async with console(stage.browser, stage.base, stage.token) as somebody:
                 page, send = somebody.page, somebody.page.get_by_role("button", name="Send", exact=True)
                 await somebody.open(PAGES["command"].replace("SetChargingProfile", "Reset"))
                 await page.get_by_label("type").select_option("Hard")
@@ -381,7 +444,7 @@ def test_a_charge_point_is_moved_and_disconnected() -> None:
     async def walk() -> None:
         async with staged() as stage:
             await stage.greet()
-            async with console(stage.browser, stage.base) as somebody:
+            async with console(stage.browser, stage.base, stage.token) as somebody:
                 page = somebody.page
                 await somebody.open(PAGES["charge-point"])
                 await page.get_by_role("button", name="Move…").click()
@@ -402,6 +465,23 @@ def test_a_charge_point_is_moved_and_disconnected() -> None:
     run(walk(), WITHIN)
 
 
+def test_a_move_that_is_refused_says_why() -> None:
+    async def walk() -> None:
+        async with staged() as stage:
+            await stage.greet()
+            old = CentralSystem(url="http://127.0.0.1:1/", protocol="ocpp1.2s")
+            await stage.gateway.reload(replace(stage.told, central_systems=stage.told.central_systems | {"old": old}))
+            async with console(stage.browser, stage.base, stage.token) as somebody:
+                page = somebody.page
+                await somebody.open(PAGES["charge-point"])
+                await page.get_by_role("button", name="Move…").click()
+                await page.get_by_label("To").select_option("old")
+                await page.get_by_role("button", name="Move", exact=True).click()
+                await expect(page.locator("main")).to_contain_text("serves no Charge Point that speaks OCPP 1.6")
+
+    run(walk(), WITHIN)
+
+
 # What is shown
 
 
@@ -413,7 +493,7 @@ def test_what_a_charge_point_says_is_text_and_nothing_else() -> None:
             await stage.heartbeats([hostile])
             await stage.greet()
             await stage.charge_point.call("DataTransfer", {"vendorId": "<b>", "data": hostile})
-            async with console(stage.browser, stage.base) as somebody:
+            async with console(stage.browser, stage.base, stage.token) as somebody:
                 await somebody.open()
                 await expect(rows(somebody.page, hostile)).to_be_visible()
                 await rows(somebody.page, hostile).click()
@@ -427,7 +507,7 @@ def test_what_a_charge_point_says_is_text_and_nothing_else() -> None:
 
 def test_what_was_turned_away_says_why() -> None:
     async def walk() -> None:
-        async with staged() as stage, console(stage.browser, stage.base) as somebody:
+        async with staged() as stage, console(stage.browser, stage.base, stage.token) as somebody:
             await somebody.open("#/messages")
             await expect(somebody.page.locator("#stream")).to_have_text("Live")
             assert await stage.says("RDAM 2", "<c:teatimeRequest/>") == 500
@@ -446,7 +526,7 @@ def test_losses_and_differences_are_marked() -> None:
             await stage.greet()
             reading = {"timestamp": "2026-01-02T04:04:05+01:00", "sampledValue": [{"value": "1"}]}
             await stage.charge_point.call("MeterValues", {"connectorId": 1, "meterValue": [reading]})
-            async with console(stage.browser, stage.base) as somebody:
+            async with console(stage.browser, stage.base, stage.token) as somebody:
                 await newest(stage, somebody, "MeterValues")
                 table = somebody.page.locator(".differences")
                 await expect(table).to_contain_text("meterValue.timestamp")
@@ -460,7 +540,7 @@ def test_messages_wait_while_paused_and_are_filtered() -> None:
     async def walk() -> None:
         async with staged() as stage:
             await stage.greet()
-            async with console(stage.browser, stage.base) as somebody:
+            async with console(stage.browser, stage.base, stage.token) as somebody:
                 page = somebody.page
                 await somebody.open(PAGES["charge-point"])
                 await expect(rows(page)).to_have_count(2)
@@ -483,7 +563,7 @@ def test_addresses_are_copied_as_they_are_typed() -> None:
     async def walk() -> None:
         async with staged() as stage:
             allowed = ["clipboard-read", "clipboard-write"]
-            async with console(stage.browser, stage.base, permissions=allowed) as somebody:
+            async with console(stage.browser, stage.base, stage.token, permissions=allowed) as somebody:
                 page = somebody.page
                 await somebody.open("#/addresses")
                 await page.get_by_label("Identity of the Charge Point").fill("A/B 1")

@@ -26,14 +26,14 @@ from unittest.mock import ANY
 from msgspec import Struct, structs
 
 from bridge.core.commands import CloseLink, Command, Drop, Keep, Note, OpenLink, Report, SendAnswer, SendCall, SetTimer
-from bridge.core.events import AnswerReceived, CallReceived, Event, Kept, LinkDown, LinkUp, Resumed, TimerFired
-from bridge.core.links import Side, Terms
-from bridge.core.memory import Memory, Record
+from bridge.core.events import AnswerReceived, CallReceived, Event, LinkDown, LinkUp, RecordsKept, Resumed, TimerFired
+from bridge.core.links import SessionTerms, Side
+from bridge.core.memory import Record, SessionMemory
 from bridge.core.session import Session
 from bridge.errors import ErrorCode
 from bridge.ocpp.actions import Party
 from bridge.ocpp.messages import Request, Response
-from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Unanswered
+from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Failure, Unanswered
 
 CP, CS = Party.CHARGE_POINT, Party.CENTRAL_SYSTEM
 
@@ -62,19 +62,19 @@ class Stage:
         self,
         charge_point: Side,
         central_system: Side,
-        terms: Terms | None = None,
+        terms: SessionTerms | None = None,
         *,
         chance: Callable[[], float] = lambda: 0.0,
-        memory: Memory | None = None,
+        memory: SessionMemory | None = None,
     ) -> None:
         self._minted = count(1)
         self._chance = chance
-        self.terms = terms or Terms()
+        self.terms = terms or SessionTerms()
         self.sides = {CP: charge_point, CS: central_system}
         self.now = 0.0
         self.restart(memory)
 
-    def restart(self, memory: Memory | None) -> None:
+    def restart(self, memory: SessionMemory | None) -> None:
         """Another Session in place of the one that was, if there was one: it knows what is in `memory`."""
         self.session = Session(
             self.sides, self.terms, mint=lambda: f"h{next(self._minted)}", chance=self._chance, memory=memory
@@ -116,12 +116,14 @@ class Playbook:
         central_system: Side,
         *,
         chance: Callable[[], float] = lambda: 0.0,
-        memory: Memory | None = None,
+        memory: SessionMemory | None = None,
         showing: tuple[type[Command], ...] = (),
+        shows_asked: bool = False,
         **terms: Any,
     ) -> None:
-        self._stage = Stage(charge_point, central_system, Terms(**terms), chance=chance, memory=memory)
+        self._stage = Stage(charge_point, central_system, SessionTerms(**terms), chance=chance, memory=memory)
         self._shown: tuple[type[Command], ...] = (OpenLink, CloseLink, SendCall, SendAnswer, Drop, *showing)
+        self._shows_asked = shows_asked
         self._script: list[Event | Wait | Command] = []
         self._written: list[str] = []
         self._played: list[str] = []
@@ -164,13 +166,23 @@ class Playbook:
             commands = [command for waking in self._stage.wait(stimulus.seconds) for command in waking]
         else:
             commands = self._stage.tell(stimulus)
+        commands = [each for command in commands for each in self._asked(command)]
         if Keep not in self._shown:
             keys = [command.key for command in commands if isinstance(command, Keep)]
-            commands += [command for key in keys for command in self._stage.tell(kept(key))]
+            for key in keys:
+                commands += [each for command in self._stage.tell(kept(key)) for each in self._asked(command)]
         for command in commands:
             self.records += command.records if isinstance(command, Keep | Note) else ()
         self.reports += [command for command in commands if isinstance(command, Report)]
         return commands
+
+    def _asked(self, command: Command) -> list[Command]:
+        """The UniqueId of a Call is kept at once, unless that is shown: the Call follows in its place."""
+        if self._shows_asked or not isinstance(command, Keep) or not command.key.startswith("asked:"):
+            return [command]
+        if Keep not in self._shown:
+            self.records += command.records
+        return [each for next_ in self._stage.tell(kept(command.key)) for each in self._asked(next_)]
 
     def _expected(self, command: Command, came: list[Command]) -> None:
         if came and command == came[0]:
@@ -217,25 +229,33 @@ def commands(key: str, payload: Request) -> CallReceived:
     return CallReceived(at=0, party=CS, key=key, call=call_of(key, payload), operator=True)
 
 
-def answers(party: Party, hop_id: str, payload: Response) -> AnswerReceived:
-    return AnswerReceived(at=0, party=party, answer=CallResult(unique_id=hop_id, payload=payload))
+def answers(party: Party, hop_id: str, payload: Response, *, instead: bool = False) -> AnswerReceived:
+    return AnswerReceived(at=0, party=party, answer=CallResult(unique_id=hop_id, payload=payload), instead=instead)
 
 
 def refuses(party: Party, hop_id: str, code: ErrorCode = ErrorCode.InternalError) -> AnswerReceived:
     return AnswerReceived(at=0, party=party, answer=CallError(unique_id=hop_id, code=code))
 
 
-def says_nothing(party: Party, hop_id: str, reason: str = "no response") -> AnswerReceived:
-    """What a POST that got no OCPP answer comes to."""
-    return AnswerReceived(at=0, party=party, answer=Unanswered(unique_id=hop_id, reason=reason))
+def says_nothing(
+    party: Party,
+    hop_id: str,
+    reason: str = "no response",
+    *,
+    failure: Failure = Failure.MISCONFIGURED,
+    retry_after: float | None = None,
+) -> AnswerReceived:
+    """What a POST comes to that got no verdict."""
+    failed = Unanswered(unique_id=hop_id, reason=reason, failure=failure, retry_after=retry_after)
+    return AnswerReceived(at=0, party=party, answer=failed)
 
 
 def up(party: Party) -> LinkUp:
     return LinkUp(at=0, party=party)
 
 
-def kept(key: str) -> Kept:
-    return Kept(at=0, key=key)
+def kept(key: str) -> RecordsKept:
+    return RecordsKept(at=0, key=key)
 
 
 def resumed(last_heard: float) -> Resumed:
@@ -243,8 +263,8 @@ def resumed(last_heard: float) -> Resumed:
     return Resumed(at=0, last_heard=last_heard)
 
 
-def down(party: Party, undelivered: str | None = None, *, reason: str = "gone") -> LinkDown:
-    return LinkDown(at=0, party=party, reason=reason, undelivered=undelivered)
+def down(party: Party, undelivered: str | None = None, *, reason: str = "gone", code: int | None = None) -> LinkDown:
+    return LinkDown(at=0, party=party, reason=reason, undelivered=undelivered, code=code)
 
 
 # What must come out.
@@ -258,16 +278,19 @@ def closes(party: Party, *, try_again: bool = False, reason: str = ANY) -> Close
     return CloseLink(party=party, reason=reason, try_again=try_again)
 
 
-def keeps(key: str, *records: Record) -> Keep:
-    return Keep(key=key, records=records)
+def keeps(key: str, *records: Record, exchange: Any = ANY) -> Keep:
+    return Keep(key=key, records=records, exchange=exchange)
 
 
 def notes(*records: Record) -> Note:
     return Note(records=records)
 
 
-def sends(party: Party, hop_id: str, payload: Request, *, deadline: float = ANY) -> SendCall:
-    return SendCall(party=party, call=call_of(hop_id, payload), deadline=deadline)
+def sends(
+    party: Party, hop_id: str, payload: Request, *, deadline: float = ANY, give_up: float = ANY, losses: Any = ()
+) -> SendCall:
+    call = structs.replace(call_of(hop_id, payload), losses=losses)
+    return SendCall(party=party, call=call, deadline=deadline, give_up=give_up)
 
 
 def tells(party: Party, key: str, payload: Response, *, unique_id: str | None = None) -> SendAnswer:
@@ -278,12 +301,13 @@ def tells_error(party: Party, key: str, code: ErrorCode, description: str = ANY)
     return _tells(party, key, CallError(unique_id=key, code=code, description=description))
 
 
-def tells_unanswered(party: Party, key: str, reason: str = ANY) -> SendAnswer:
-    return _tells(party, key, Unanswered(unique_id=key, reason=reason))
+def tells_unanswered(party: Party, key: str, reason: str = ANY, *, failure: Failure = ANY) -> SendAnswer:
+    failed = Unanswered(unique_id=key, reason=reason, failure=failure, evidence=ANY, retry_after=ANY)
+    return _tells(party, key, failed)
 
 
 def drops(party: Party, hop_id: str) -> Drop:
-    return Drop(party=party, unique_id=hop_id, reason=ANY)
+    return Drop(party=party, unique_id=hop_id, reason=ANY, kept=ANY)
 
 
 def call_of(unique_id: str, payload: Request) -> Call:

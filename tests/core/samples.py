@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bridge.core.transactions import KnownTransaction
 from bridge.ocpp.enums import (
     AuthorizationStatus,
     MessageTrigger,
@@ -41,6 +42,13 @@ ACCEPTED = IdTagInfo(status=AuthorizationStatus.Accepted)
 def start(connector: int = 1, meter: int = 0) -> StartTransactionRequest:
     """Equal ones are repetitions of each other."""
     return StartTransactionRequest(connectorId=connector, idTag="TAG", timestamp=NOW, meterStart=meter)
+
+
+def transaction(number: int) -> KnownTransaction:
+    """The transaction of `start()` that its Central System has named so."""
+    return KnownTransaction(
+        number=number, central_system="", named=number, connector=1, id_tag="TAG", meter_start=0, started=NOW
+    )
 
 
 def start_conf(transaction_id: int) -> StartTransactionResponse:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from yarl import URL
 
-from bridge.core.addresses import Callback, Network, Refusal, known, learn, pinned
+from bridge.core.addresses import CallbackRefusal, CallbackTarget, Learning, known, learn, pinned
+from bridge.core.destinations import Network, OwnListeners
 
 PEER = "10.1.2.3"
 NEVER = [
@@ -27,19 +28,23 @@ def networks(*texts: str) -> tuple[Network, ...]:
     return tuple(ip_network(text) for text in texts)
 
 
+def admitting(*texts: str, loopback: bool = True) -> Learning:
+    return Learning(networks=networks(*texts), loopback=loopback)
+
+
 def learnt(
     sent_from: str | None, reply_to: str | None = None, *, peer: str = PEER, allowed: tuple[str, ...] = ()
-) -> Callback:
-    callback = learn(sent_from, reply_to, peer, networks(*allowed))
-    assert isinstance(callback, Callback), callback
+) -> CallbackTarget:
+    callback = learn(sent_from, reply_to, peer, admitting(*allowed))
+    assert isinstance(callback, CallbackTarget), callback
     return callback
 
 
 def refused(
     sent_from: str | None, reply_to: str | None = None, *, peer: str = PEER, allowed: tuple[str, ...] = ()
 ) -> str:
-    refusal = learn(sent_from, reply_to, peer, networks(*allowed))
-    assert isinstance(refusal, Refusal), refusal
+    refusal = learn(sent_from, reply_to, peer, admitting(*allowed))
+    assert isinstance(refusal, CallbackRefusal), refusal
     return refusal.reason
 
 
@@ -73,11 +78,11 @@ class TestWhatIsLearnt:
 
     @pytest.mark.parametrize("text", [None, "", "   "])
     def test_nothing_from_nothing(self, text: str | None) -> None:
-        assert learn(text, text, PEER, ()) is None
+        assert learn(text, text, PEER, Learning()) is None
 
     def test_nothing_from_an_anonymous_reply_to_alone(self) -> None:
         """That is what every well-behaved stack writes, and means the response."""
-        assert learn(None, ANONYMOUS, PEER, ()) is None
+        assert learn(None, ANONYMOUS, PEER, Learning()) is None
 
 
 class TestRepair:
@@ -211,8 +216,8 @@ class TestWhereItMayLead:
     )
     def test_nor_does_another_spelling_of_an_address_lead_anywhere_else(self, host: str) -> None:
         """The system's resolver reads these as addresses; we take them for names, and check what they lead to."""
-        callback = learn(f"http://{host}/", None, PEER, ())
-        assert isinstance(callback, Refusal) or not callback or not callback.admits("127.0.0.1")
+        callback = learn(f"http://{host}/", None, PEER, Learning())
+        assert isinstance(callback, CallbackRefusal) or not callback or not callback.admits("127.0.0.1")
 
     @pytest.mark.parametrize(
         "text",
@@ -323,8 +328,8 @@ def test_nobody_leads_the_bridge_elsewhere(
     sent_from: str | None, reply_to: str | None, peer: str, allowed: list[Network], address: str
 ) -> None:
     """Any text is learnt or refused, and what is learnt admits the peer and the operator's networks, nothing else."""
-    result = learn(sent_from, reply_to, peer, tuple(allowed))
-    if not isinstance(result, Callback):
+    result = learn(sent_from, reply_to, peer, Learning(networks=tuple(allowed), loopback=True))
+    if not isinstance(result, CallbackTarget):
         assert result is None or result.reason
         return
     assert result.admits(address) == admitted(address, peer, allowed)
@@ -341,8 +346,8 @@ def test_nobody_leads_the_bridge_elsewhere(
 @given(peer=PEERS, address=PEERS, allowed=NETWORKS)
 def test_an_address_is_learnt_if_and_only_if_it_is_admitted(peer: str, address: str, allowed: list[Network]) -> None:
     host = f"[{address}]" if ":" in address else address
-    result = learn(f"http://{host}:8081/", None, peer, tuple(allowed))
-    assert isinstance(result, Callback) == admitted(address, peer, allowed)
+    result = learn(f"http://{host}:8081/", None, peer, Learning(networks=tuple(allowed), loopback=True))
+    assert isinstance(result, CallbackTarget) == admitted(address, peer, allowed)
 
 
 class TestLimited:
@@ -384,3 +389,29 @@ class TestLimited:
 def test_networks_that_are_none_are_not_known(text: str) -> None:
     with pytest.raises(ValueError):
         known("http://cp.example/", ["10.0.0.0/8", text])
+
+
+class TestOnThisMachine:
+    """A peer on loopback may be a proxy that passes strangers on, and a listener of the bridge is no Charge Point."""
+
+    @pytest.mark.parametrize(
+        "url", ["http://127.0.0.1:8082/", "http://:8082/", ANONYMOUS, "http://[::ffff:127.0.0.1]/"]
+    )
+    def test_a_peer_on_loopback_only_where_the_listener_is_there_too(self, url: str) -> None:
+        assert isinstance(learn(url, None, "127.0.0.1", admitting(loopback=True)), CallbackTarget)
+        refusal = learn(url, None, "127.0.0.1", admitting(loopback=False))
+        assert isinstance(refusal, CallbackRefusal) and "link-local or loopback" in refusal.reason
+        assert isinstance(learn(url, None, "127.0.0.1", admitting("127.0.0.0/8", loopback=False)), CallbackTarget)
+
+    def test_one_that_was_learnt_before_too(self) -> None:
+        callback = learn("http://127.0.0.1:8082/", None, "127.0.0.1", admitting("10.0.0.0/8", loopback=True))
+        assert isinstance(callback, CallbackTarget) and callback.admits("127.0.0.1")
+        limited = callback.limited(networks("10.0.0.0/8"), loopback=False)
+        assert limited.admits("10.0.0.1") and not limited.admits("127.0.0.1")
+        assert callback.limited(networks("10.0.0.0/8")).admits("127.0.0.1")
+
+    @pytest.mark.parametrize("url", ["http://10.1.2.3:8080/x", "http://gateway.example:80/", "http://gateway.example"])
+    def test_never_the_bridge_itself(self, url: str) -> None:
+        own = OwnListeners.at([(PEER, 8080), ("gateway.example", 80)])
+        refusal = learn(url, None, PEER, Learning(own=own))
+        assert isinstance(refusal, CallbackRefusal) and "one of the bridge's own listeners" in refusal.reason

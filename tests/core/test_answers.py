@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.core.answers import outcome_of, readdressed, told_again
+from bridge.core.answers import outcome_of, readdressed, without_losses
 from bridge.core.commands import Outcome
-from bridge.ocpp.losses import Loss, Reason
+from bridge.ocpp.losses import Loss, LossReason
 from bridge.ocpp.messages import HeartbeatResponse
 from bridge.ocpp.rpc import Answer, CallError, CallResult, Unanswered
 
-LOST = Loss(message="HeartbeatResponse", path="x", reason=Reason.UNKNOWN_FIELD)
+LOST = Loss(message="HeartbeatResponse", path="x", reason=LossReason.UNKNOWN_FIELD)
 RESULT = CallResult(unique_id="hop", payload=HeartbeatResponse(currentTime="2026-11-22T12:00:00Z"), losses=(LOST,))
 ERROR = CallError(unique_id="hop", code="Custom", description="why", details={"a": 1})
 NOTHING = Unanswered(unique_id="hop", reason="gone")
@@ -26,7 +26,7 @@ def test_each_kind_comes_to_its_outcome_and_keeps_what_it_says(answer: Answer, o
 
 
 @pytest.mark.parametrize("answer", [RESULT, ERROR, NOTHING])
-def test_told_again_it_costs_nothing_again(answer: Answer) -> None:
-    again = told_again(answer)
+def test_a_repetition_gets_it_without_losses(answer: Answer) -> None:
+    again = without_losses(answer)
     assert getattr(again, "losses", ()) == ()
     assert getattr(again, "payload", None) == getattr(answer, "payload", None)

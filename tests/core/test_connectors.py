@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.core.connectors import Connector, Connectors
+from bridge.core.connectors import Connectors, ConnectorState
 from bridge.ocpp.enums import AuthorizationStatus, ChargePointErrorCode, ChargePointStatus
 from bridge.ocpp.messages import (
     HeartbeatRequest,
@@ -21,18 +21,18 @@ from bridge.ocpp.types import IdTagInfo
 NOON = "2026-01-02T12:00:00Z"
 
 
-def start(connectors: Connectors, connector: int, transaction: int, status: str = "Accepted") -> Connector | None:
+def start(connectors: Connectors, connector: int, transaction: int, status: str = "Accepted") -> ConnectorState | None:
     request = StartTransactionRequest(connectorId=connector, idTag="A", timestamp=NOON, meterStart=0)
     info = IdTagInfo(status=AuthorizationStatus(status))
     return connectors.see(request, StartTransactionResponse(transactionId=transaction, idTagInfo=info))
 
 
-def stop(connectors: Connectors, transaction: int) -> Connector | None:
+def stop(connectors: Connectors, transaction: int) -> ConnectorState | None:
     request = StopTransactionRequest(transactionId=transaction, timestamp=NOON, meterStop=1)
     return connectors.see(request, StopTransactionResponse())
 
 
-def say(connectors: Connectors, connector: int, status: str) -> Connector | None:
+def say(connectors: Connectors, connector: int, status: str) -> ConnectorState | None:
     request = StatusNotificationRequest(
         connectorId=connector, status=ChargePointStatus(status), errorCode=ChargePointErrorCode.NoError
     )
@@ -61,24 +61,24 @@ def test_a_session() -> None:
 
 
 def test_the_next_driver_plugs_in_while_the_last_one_is_still_said_to_be_there() -> None:
-    connectors = Connectors((Connector(number=1, status="Finishing", ended=True),))
+    connectors = Connectors((ConnectorState(number=1, status="Finishing", ended=True),))
     say(connectors, 1, "Preparing")
     assert state(connectors) == ("Preparing", None, False)
-    connectors = Connectors((Connector(number=1, status="Finishing", ended=True),))
+    connectors = Connectors((ConnectorState(number=1, status="Finishing", ended=True),))
     start(connectors, 1, 8)
     assert state(connectors) == ("Finishing", 8, False)
 
 
 @pytest.mark.parametrize("status", ["Available", "Reserved", "Unavailable"])
 def test_a_stop_that_was_missed_is_made_up_for_by_a_connector_without_a_vehicle(status: str) -> None:
-    connectors = Connectors((Connector(number=1, status="Charging", transaction_id=7),))
+    connectors = Connectors((ConnectorState(number=1, status="Charging", transaction_id=7),))
     say(connectors, 1, status)
     assert state(connectors) == (status, None, False)
     assert stop(connectors, 7) is None  # it comes late, and says nothing of the connector any more
 
 
 def test_a_stop_that_was_missed_is_made_up_for_by_the_next_start() -> None:
-    connectors = Connectors((Connector(number=1, status="Charging", transaction_id=7),))
+    connectors = Connectors((ConnectorState(number=1, status="Charging", transaction_id=7),))
     start(connectors, 1, 8)
     assert state(connectors) == ("Charging", 8, False)
     assert stop(connectors, 7) is None
@@ -88,22 +88,22 @@ def test_a_stop_that_was_missed_is_made_up_for_by_the_next_start() -> None:
 
 @pytest.mark.parametrize("status", ["Faulted", "SuspendedEV", "SuspendedEVSE", "Finishing", "Charging", "Preparing"])
 def test_no_other_status_ends_a_transaction(status: str) -> None:
-    connectors = Connectors((Connector(number=1, transaction_id=7),))
+    connectors = Connectors((ConnectorState(number=1, transaction_id=7),))
     say(connectors, 1, status)
     assert state(connectors) == (status, 7, False)
 
 
 def test_what_says_nothing_new_changes_no_record() -> None:
-    connectors = Connectors((Connector(number=1, status="Charging", transaction_id=7),))
+    connectors = Connectors((ConnectorState(number=1, status="Charging", transaction_id=7),))
     assert stop(connectors, -1) is None
     assert say(connectors, 1, "Charging") is None
     assert connectors.see(HeartbeatRequest(), HeartbeatResponse(currentTime=NOON)) is None
-    assert say(connectors, 1, "Faulted") == Connector(number=1, status="Faulted", transaction_id=7)
+    assert say(connectors, 1, "Faulted") == ConnectorState(number=1, status="Faulted", transaction_id=7)
 
 
 @pytest.mark.parametrize("status", ["Blocked", "Expired", "Invalid", "ConcurrentTx"])
 def test_an_id_tag_that_is_not_accepted_opens_no_transaction(status: str) -> None:
-    connectors = Connectors((Connector(number=1, status="Finishing", ended=True),))
+    connectors = Connectors((ConnectorState(number=1, status="Finishing", ended=True),))
     start(connectors, 1, 0, status)
     assert state(connectors) == ("Finishing", None, False)
     start(connectors, 2, 0, status)
@@ -117,7 +117,7 @@ def test_a_transaction_id_that_stands_for_several_connectors_ends_none() -> None
         start(connectors, number, 0)
     assert stop(connectors, 0) is None
     say(connectors, 1, "Available")
-    assert stop(connectors, 0) == Connector(number=2, ended=True)
+    assert stop(connectors, 0) == ConnectorState(number=2, ended=True)
 
 
 def test_the_one_that_was_not_heard_of_for_the_longest_is_forgotten() -> None:
@@ -129,7 +129,9 @@ def test_the_one_that_was_not_heard_of_for_the_longest_is_forgotten() -> None:
 
 
 def test_one_with_an_open_transaction_is_kept_while_others_can_go() -> None:
-    connectors = Connectors((Connector(number=9, transaction_id=7), Connector(number=1), Connector(number=2)), limit=2)
+    connectors = Connectors(
+        (ConnectorState(number=9, transaction_id=7), ConnectorState(number=1), ConnectorState(number=2)), limit=2
+    )
     assert [*connectors.by_number] == [9, 2]
     for number in range(1000):
         say(connectors, 1000 + number, "Faulted")

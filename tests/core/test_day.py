@@ -18,8 +18,9 @@ import pytest
 from msgspec import structs
 
 from bridge.core.commands import CloseLink, Command, Keep, OpenLink, Outcome, Report, SendAnswer, SendCall
-from bridge.core.events import AnswerReceived, CallReceived, Event, Kept, LinkDown, LinkUp
-from bridge.core.links import Side, Terms
+from bridge.core.events import AnswerReceived, CallReceived, Event, LinkDown, LinkUp, RecordsKept
+from bridge.core.links import SessionTerms, Side
+from bridge.core.repetitions import fingerprint
 from bridge.errors import ErrorCode
 from bridge.ocpp.actions import TRANSACTION_RELATED, Party
 from bridge.ocpp.enums import MessageTrigger
@@ -62,7 +63,7 @@ class World:
 
     def __init__(self, charge_point: Side, central_system: Side, seed: int) -> None:
         self.chance = Random(seed)
-        self.referee = Referee(charge_point, central_system, Terms(), chance=self.chance.random)
+        self.referee = Referee(charge_point, central_system, SessionTerms(), chance=self.chance.random)
         self.sides = self.referee.stage.sides
         self.generation = {CP: 0, CS: 0}  # what is under way on a Link is lost with it
         self.to_come: list[tuple[float, int, Callable[[], None]]] = []
@@ -117,7 +118,7 @@ class World:
                     self.told[key] += 1
                     if isinstance(answer, CallResult):
                         self.results.add(key)
-                case Report(outcome=outcome):
+                case Report(outcome=outcome) if not command.own:
                     self.outcomes[outcome] += 1
 
     def keep(self, key: str) -> None:
@@ -125,7 +126,7 @@ class World:
         luck = self.chance.random()
         if luck > 0.01:
             least, most = (0.001, 0.05) if luck > 0.03 else (1, MINUTE)
-            self.later(least, most, lambda: self.happen(Kept(at=0, key=key)))
+            self.later(least, most, lambda: self.happen(RecordsKept(at=0, key=key)))
 
     def dialled(self, party: Party) -> None:
         if self.away() or self.chance.random() < 0.05:
@@ -294,6 +295,12 @@ def without_repeats(requests: list[Request]) -> list[Request]:
     return [request for number, request in enumerate(requests) if number == 0 or request is not requests[number - 1]]
 
 
+def repeated(requests: list[Request]) -> set[str | None]:
+    """The fingerprints of what came more than once."""
+    times = Counter(map(fingerprint, requests))
+    return {mark for mark, number in times.items() if mark is not None and number > 1}
+
+
 @pytest.mark.parametrize("leg", LEGS)
 def test_a_day(leg: str) -> None:
     outcomes: Counter[Outcome] = Counter()
@@ -308,14 +315,16 @@ def test_a_day(leg: str) -> None:
         assert world.referee.ended == world.outcomes.total()
         assert all(times == 1 for key, times in world.told.items() if key != "twice")
         assert world.told["twice"] <= 2
-        assert in_order(without_repeats(world.went_out), world.came_in)
+        # A repetition waits for a POST that is late; what came after it does not.
+        late = set() if LEGS[leg][1].carries_answers else repeated(world.came_in)
+        assert in_order([one for one in without_repeats(world.went_out) if fingerprint(one) not in late], world.came_in)
         outcomes += world.outcomes
         came_in, went_out = came_in + len(world.came_in), went_out + len(without_repeats(world.went_out))
     # The day was neither dead nor dull.
     assert outcomes[Outcome.RESULT] > 0.7 * outcomes.total()
-    assert 0.7 * came_in < went_out < came_in
+    assert 0.6 * came_in < went_out < came_in  # some wait for a disk that hangs until their time is over
     assert min(outcomes[outcome] for outcome in (Outcome.ERROR, Outcome.UNANSWERED)) > 100
-    assert min(outcomes[outcome] for outcome in (Outcome.REPEATED, Outcome.REFUSED)) > 20
+    assert min(outcomes[outcome] for outcome in (Outcome.REPEATED, Outcome.RETRANSMITTED)) > 20
     assert (outcomes[Outcome.ABANDONED] > 10) == any(side.carries_answers for side in LEGS[leg])
 
 

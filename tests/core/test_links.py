@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.core.links import Link, Terms
+from bridge.core.links import Link, SessionTerms
 
-TERMS = Terms(reconnect_min=1, reconnect_max=60, spread=5)
+TERMS = SessionTerms(reconnect_min=1, reconnect_max=60, spread=5)
 chances = st.floats(0, 1, exclude_max=True)
 
 

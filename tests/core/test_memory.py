@@ -9,11 +9,15 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import structs
 
-from bridge.core import memory
-from bridge.core.connectors import Connector, Connectors
-from bridge.core.memory import Alias, Aliases, Answered, Record, Retries, fingerprint
+from bridge.core import memory, transaction_ids
+from bridge.core.authorizations import Authorized
+from bridge.core.boots import Booted
+from bridge.core.connectors import Connectors, ConnectorState, LastStatus
+from bridge.core.memory import Alias, Aliases, Record
+from bridge.core.repetitions import Answered, Asked
+from bridge.core.silence import Presence
+from bridge.core.transactions import KnownTransaction
 from bridge.ocpp.actions import ACTIONS
 from bridge.ocpp.enums import (
     ChargePointErrorCode,
@@ -34,7 +38,6 @@ from bridge.ocpp.messages import (
 )
 from bridge.ocpp.types import ChargingProfile, ChargingSchedule, ChargingSchedulePeriod
 from tests.core.samples import (
-    AUTHORIZE,
     BOOT,
     HEARTBEAT,
     REMOTE_START,
@@ -42,7 +45,6 @@ from tests.core.samples import (
     START_CONF,
     STOP,
     STOP_CONF,
-    TRIGGER,
     data,
     start,
     start_conf,
@@ -52,91 +54,6 @@ from tests.core.samples import (
 MOST = 2**31 - 1
 WIDE, WIDER = 2**31, 2**40
 DAY = 24 * 3600.0
-
-
-class TestFingerprint:
-    """What makes two messages the same one, sent twice: rule 68 of the field."""
-
-    def test_of_equal_ones_is_equal(self) -> None:
-        assert fingerprint(start()) == fingerprint(start()) is not None
-        assert fingerprint(stop(7)) == fingerprint(stop(7)) is not None
-
-    @pytest.mark.parametrize(
-        "change", [{"connectorId": 2}, {"idTag": "tag"}, {"timestamp": "2026-03-01T12:00:01Z"}, {"meterStart": 1}]
-    )
-    def test_of_another_start_is_another(self, change: dict[str, Any]) -> None:
-        assert fingerprint(structs.replace(START, **change)) != fingerprint(START)
-
-    @pytest.mark.parametrize(
-        "change", [{"transactionId": 8}, {"idTag": "TAG"}, {"timestamp": "2026-03-01T12:00:01Z"}, {"meterStop": 1}]
-    )
-    def test_of_another_stop_is_another(self, change: dict[str, Any]) -> None:
-        assert fingerprint(structs.replace(STOP, **change)) != fingerprint(STOP)
-
-    def test_what_else_it_says_does_not_matter(self) -> None:
-        """A Charge Point may have learnt more in between."""
-        assert fingerprint(structs.replace(START, reservationId=3)) == fingerprint(START)
-        assert fingerprint(structs.replace(STOP, transactionData=())) == fingerprint(STOP)
-
-    def test_a_start_is_no_stop(self) -> None:
-        first, second = start(connector=7, meter=5), structs.replace(stop(7, meter=5), idTag="TAG")
-        assert fingerprint(first) != fingerprint(second)
-
-    @pytest.mark.parametrize("payload", [HEARTBEAT, AUTHORIZE, BOOT, TRIGGER, REMOTE_START, data("x"), None, object()])
-    def test_of_what_may_be_sent_twice_there_is_none(self, payload: object) -> None:
-        assert fingerprint(payload) is None
-
-    @given(st.text(), st.text(), st.text(), st.text())
-    def test_no_text_looks_like_two(self, tag: str, when: str, other_tag: str, other_when: str) -> None:
-        first = structs.replace(START, idTag=tag, timestamp=when)
-        second = structs.replace(START, idTag=other_tag, timestamp=other_when)
-        assert (fingerprint(first) == fingerprint(second)) == ((tag, when) == (other_tag, other_when))
-
-
-class TestRetries:
-    """The answers that were given."""
-
-    def answered(self, number: int) -> Answered:
-        return Answered(fingerprint=str(number), answer=start_conf(number))
-
-    def test_an_answer_is_known_by_its_fingerprint(self) -> None:
-        retries = Retries([self.answered(1)])
-        retries.add(self.answered(2), 0.0)
-        assert [retries.answer_to(mark, 0.0) for mark in ("1", "2")] == [start_conf(1), start_conf(2)]
-
-    @pytest.mark.parametrize("mark", [None, "", "3"])
-    def test_another_is_not(self, mark: str | None) -> None:
-        assert Retries([self.answered(1)]).answer_to(mark, 0.0) is None
-
-    def test_the_oldest_is_forgotten_when_there_are_too_many(self) -> None:
-        retries = Retries([self.answered(1), self.answered(2)], limit=2)
-        retries.add(self.answered(3), 0.0)
-        assert [retries.answer_to(str(number), 0.0) for number in (1, 2, 3)] == [None, start_conf(2), start_conf(3)]
-
-    def test_the_same_takes_no_second_place(self) -> None:
-        retries = Retries([self.answered(1), self.answered(2)], limit=2)
-        retries.add(structs.replace(self.answered(2), answer=STOP_CONF), 0.0)
-        assert [retries.answer_to(mark, 0.0) for mark in ("1", "2")] == [start_conf(1), STOP_CONF]
-
-    def test_a_thousand(self) -> None:
-        retries = Retries(self.answered(number) for number in range(1000))
-        assert retries.answer_to("0", 0.0) is not None
-        retries.add(self.answered(1000), 0.0)
-        assert (retries.answer_to("0", 0.0), retries.answer_to("1", 0.0)) == (None, start_conf(1))
-
-    def test_after_a_week_it_is_another_message(self) -> None:
-        retries = Retries([Answered(fingerprint="1", answer=start_conf(1), age=DAY)])
-        retries.add(self.answered(2), 100.0)
-        week = 100.0 + 7 * DAY
-        assert [retries.answer_to(mark, week - DAY) for mark in ("1", "2")] == [start_conf(1), start_conf(2)]
-        assert [retries.answer_to(mark, week) for mark in ("1", "2")] == [None, start_conf(2)]
-        assert retries.answer_to("2", week + 1) is None
-
-    def test_what_is_too_old_takes_no_room(self) -> None:
-        retries = Retries([self.answered(1), self.answered(2)])
-        retries.add(self.answered(3), 0.0)
-        retries.add(self.answered(4), 8 * DAY)
-        assert [retries.answer_to(str(number), 0.0) for number in (1, 2, 3, 4)] == [None, None, None, start_conf(4)]
 
 
 def profile(transaction_id: int | None) -> ChargingProfile:
@@ -296,44 +213,48 @@ class TestConnectors:
 
     def test_a_session_of_charging(self) -> None:
         connectors = Connectors(())
-        assert connectors.see(status(Preparing), STATUS_CONF) == Connector(number=1, status="Preparing")
-        assert connectors.see(START, START_CONF) == Connector(number=1, status="Preparing", transaction_id=7)
-        assert connectors.see(status(Charging), STATUS_CONF) == Connector(number=1, status="Charging", transaction_id=7)
-        assert connectors.see(STOP, STOP_CONF) == Connector(number=1, status="Charging", ended=True)
-        finishing = Connector(number=1, status="Finishing", ended=True)
+        assert connectors.see(status(Preparing), STATUS_CONF) == ConnectorState(number=1, status="Preparing")
+        assert connectors.see(START, START_CONF) == ConnectorState(number=1, status="Preparing", transaction_id=7)
+        assert connectors.see(status(Charging), STATUS_CONF) == ConnectorState(
+            number=1, status="Charging", transaction_id=7
+        )
+        assert connectors.see(STOP, STOP_CONF) == ConnectorState(number=1, status="Charging", ended=True)
+        finishing = ConnectorState(number=1, status="Finishing", ended=True)
         assert connectors.see(status(ChargePointStatus.Finishing), STATUS_CONF) == finishing
-        assert connectors.see(status(Available), STATUS_CONF) == Connector(number=1, status="Available")
-        assert connectors.of(1) == Connector(number=1, status="Available")
+        assert connectors.see(status(Available), STATUS_CONF) == ConnectorState(number=1, status="Available")
+        assert connectors.of(1) == ConnectorState(number=1, status="Available")
 
     def test_nothing_new_is_no_record(self) -> None:
-        connectors = Connectors((Connector(number=1, status="Charging", transaction_id=7),))
+        connectors = Connectors((ConnectorState(number=1, status="Charging", transaction_id=7),))
         assert connectors.see(status(Charging), STATUS_CONF) is None
         assert connectors.see(START, START_CONF) is None
 
     @pytest.mark.parametrize(("value", "ended"), [(value, value is not Preparing) for value in ChargePointStatus])
     def test_a_transaction_is_over_until_the_connector_is_free(self, value: ChargePointStatus, ended: bool) -> None:
         free = value in (Available, ChargePointStatus.Reserved, ChargePointStatus.Unavailable)
-        connectors = Connectors((Connector(number=1, status="Charging", ended=True),))
+        connectors = Connectors((ConnectorState(number=1, status="Charging", ended=True),))
         connectors.see(status(value), STATUS_CONF)
-        assert connectors.of(1) == Connector(number=1, status=value.value, ended=ended and not free)
+        assert connectors.of(1) == ConnectorState(number=1, status=value.value, ended=ended and not free)
 
     def test_the_next_transaction_begins_anew(self) -> None:
-        connectors = Connectors((Connector(number=1, ended=True),))
-        assert connectors.see(START, start_conf(8)) == Connector(number=1, transaction_id=8)
+        connectors = Connectors((ConnectorState(number=1, ended=True),))
+        assert connectors.see(START, start_conf(8)) == ConnectorState(number=1, transaction_id=8)
 
     def test_each_is_on_its_own(self) -> None:
-        connectors = Connectors((Connector(number=1, transaction_id=7), Connector(number=2, transaction_id=8)))
+        connectors = Connectors(
+            (ConnectorState(number=1, transaction_id=7), ConnectorState(number=2, transaction_id=8))
+        )
         connectors.see(status(Available, connector=0), STATUS_CONF)
-        assert connectors.see(stop(8), STOP_CONF) == Connector(number=2, ended=True)
-        assert connectors.of(1) == Connector(number=1, transaction_id=7)
-        assert connectors.of(0) == Connector(number=0, status="Available")
-        assert connectors.of(9) == Connector(number=9)
+        assert connectors.see(stop(8), STOP_CONF) == ConnectorState(number=2, ended=True)
+        assert connectors.of(1) == ConnectorState(number=1, transaction_id=7)
+        assert connectors.of(0) == ConnectorState(number=0, status="Available")
+        assert connectors.of(9) == ConnectorState(number=9)
 
     def test_a_transaction_that_nobody_knows_is_nowhere(self) -> None:
         """It was started before the bridge was there."""
-        connectors = Connectors((Connector(number=1),))
+        connectors = Connectors((ConnectorState(number=1),))
         assert connectors.see(STOP, STOP_CONF) is None
-        assert connectors.of(1) == Connector(number=1)
+        assert connectors.of(1) == ConnectorState(number=1)
 
     @pytest.mark.parametrize(
         ("request_", "response"),
@@ -348,12 +269,12 @@ class TestConnectors:
         ],
     )
     def test_other_messages_say_nothing(self, request_: Any, response: Any) -> None:
-        connectors = Connectors((Connector(number=1, transaction_id=7),))
+        connectors = Connectors((ConnectorState(number=1, transaction_id=7),))
         assert connectors.see(request_, response) is None
-        assert connectors.of(1) == Connector(number=1, transaction_id=7)
+        assert connectors.of(1) == ConnectorState(number=1, transaction_id=7)
 
     def test_a_restart_forgets_nothing(self) -> None:
-        connectors, records = Connectors(()), dict[int, Connector]()
+        connectors, records = Connectors(()), dict[int, ConnectorState]()
         for request, response in [(START, START_CONF), (status(Charging), STATUS_CONF), (start(2), start_conf(8))]:
             record = connectors.see(request, response)
             assert record is not None
@@ -364,10 +285,23 @@ class TestConnectors:
 def test_no_message_with_a_transaction_id_is_passed_over() -> None:
     messages = [message for action in ACTIONS.values() for message in (action.request, action.response)]
     with_ids = {message for message in messages if "transactionId" in str(msgspec.json.schema(message))}
-    assert with_ids == memory.WITH_IDS
+    assert with_ids == transaction_ids.WITH_IDS
 
 
 def test_all_of_it_is_records() -> None:
-    fields = {"answered", "aliases", "connectors", "boot", "heartbeat"}
-    assert set(memory.Memory.__struct_fields__) == fields
-    assert Record == Answered | Alias | Connector
+    fields = {
+        "answered",
+        "asked",
+        "aliases",
+        "connectors",
+        "transactions",
+        "statuses",
+        "authorizations",
+        "presence",
+        "boot",
+        "introduce",
+        "older_version",
+    }
+    assert set(memory.SessionMemory.__struct_fields__) == fields
+    records = Answered | Asked | Alias | Authorized | Booted | ConnectorState | LastStatus | Presence | KnownTransaction
+    assert records == Record

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bridge.core.commands import Keep
-from bridge.core.connectors import Connector
-from bridge.core.memory import Answered, fingerprint
+from bridge.core.connectors import ConnectorState
+from bridge.core.repetitions import Answered, Asked, fingerprint
 from tests.core.playbook import (
     CP,
     CS,
@@ -23,7 +23,7 @@ from tests.core.playbook import (
     up,
     wait,
 )
-from tests.core.samples import BOOT, HEARTBEAT, START, START_CONF
+from tests.core.samples import BOOT, HEARTBEAT, START, START_CONF, transaction
 
 
 def begun() -> Playbook:
@@ -59,9 +59,10 @@ def test_what_is_to_be_kept_is_kept_at_once_unless_it_is_shown() -> None:
     record = Answered(fingerprint=fingerprint(START) or "", answer=START_CONF)
     playbook = Playbook(SOAP_CHARGE_POINT, JSON_CENTRAL_SYSTEM) << up(CS) << calls(CP, "c1", START)
     assert playbook >> sends(CS, "h1", START) << answers(CS, "h1", START_CONF) >> tells(CP, "c1", START_CONF)
-    assert playbook.records == [record, Connector(number=1, transaction_id=7)]
+    asked = Asked(fingerprint=record.fingerprint, unique_id="h1")
+    assert playbook.records == [asked, transaction(7), record, ConnectorState(number=1, transaction_id=7)]
     playbook = Playbook(SOAP_CHARGE_POINT, JSON_CENTRAL_SYSTEM, showing=(Keep,)) << up(CS) << calls(CP, "c1", START)
-    assert playbook >> sends(CS, "h1", START) << answers(CS, "h1", START_CONF) >> keeps("h1", record)
+    assert playbook >> sends(CS, "h1", START) << answers(CS, "h1", START_CONF) >> keeps("h1", transaction(7), record)
     assert playbook << kept("h1") >> tells(CP, "c1", START_CONF)
 
 

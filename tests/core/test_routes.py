@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.core.routes import Route, Routes
+from bridge.core.routes import RouteRule, RouteTable
 from bridge.errors import ErrorCode, FaultCode, UnknownIdentity
 
 
-def routes(*patterns: str) -> Routes:
+def routes(*patterns: str) -> RouteTable:
     """Each to the Central System of its own name."""
-    return Routes([Route(charge_point=pattern, central_system=pattern) for pattern in patterns])
+    return RouteTable([RouteRule(charge_point=pattern, central_system=pattern) for pattern in patterns])
 
 
 def test_the_first_that_fits_decides() -> None:
@@ -25,8 +25,8 @@ def test_the_first_that_fits_decides() -> None:
 
 
 def test_the_route_is_given_as_it_is() -> None:
-    route = Route(charge_point="A*", central_system="main", strict=True)
-    assert Routes([route]).find("abc") is route
+    route = RouteRule(charge_point="A*", central_system="main", strict=True)
+    assert RouteTable([route]).find("abc") is route
 
 
 @pytest.mark.parametrize(
@@ -76,16 +76,16 @@ def test_no_match_is_a_refusal_that_names_the_identity() -> None:
 
 def test_no_routes_take_nobody() -> None:
     with pytest.raises(UnknownIdentity):
-        Routes([]).find("RDAM 123")
+        RouteTable([]).find("RDAM 123")
 
 
 class TestListedOnly:
-    TABLE = Routes(
+    TABLE = RouteTable(
         [
-            Route(charge_point="NL-*", central_system="main", listed_only=True),
-            Route(charge_point="*", central_system="other"),
+            RouteRule(charge_point="NL-*", central_system="main", listed_only=True),
+            RouteRule(charge_point="*", central_system="other"),
         ],
-        listed={"NL-Rdam-1": object(), "DE-1": object()},
+        listed={"nl-rdam-1": object(), "de-1": object()},
     )
 
     @pytest.mark.parametrize("identity", ["NL-Rdam-1", "nl-rdam-1", "NL-RDAM-1"])
@@ -100,7 +100,7 @@ class TestListedOnly:
         assert self.TABLE.find("DE-1").central_system == "other"
 
     def test_the_list_is_of_identities_not_of_patterns(self) -> None:
-        table = Routes([Route(charge_point="*", central_system="main", listed_only=True)], listed=["NL-*"])
+        table = RouteTable([RouteRule(charge_point="*", central_system="main", listed_only=True)], listed=["nl-*"])
         with pytest.raises(UnknownIdentity):
             table.find("NL-1")
 

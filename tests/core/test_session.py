@@ -8,22 +8,28 @@ from unittest.mock import ANY
 import pytest
 from msgspec import structs
 
-from bridge.core.commands import Keep, Note, Outcome, Report, SendAnswer, SetTimer
-from bridge.core.connectors import Connector
+from bridge.core.commands import Exchange, Keep, Note, Outcome, Report, SendAnswer, SetTimer, Wake
+from bridge.core.connectors import ConnectorState, LastStatus
 from bridge.core.events import AnswerReceived
 from bridge.core.links import Side, Status
-from bridge.core.memory import Alias, Answered, Memory, fingerprint
+from bridge.core.memory import Alias, SessionMemory
+from bridge.core.repetitions import Answered, Asked, fingerprint
+from bridge.core.silence import Presence
+from bridge.core.transactions import TransactionState
 from bridge.errors import ErrorCode
 from bridge.ocpp.actions import Party
-from bridge.ocpp.losses import Loss, Reason
+from bridge.ocpp.enums import ChargePointErrorCode, ChargePointStatus, RegistrationStatus, RemoteStartStopStatus
+from bridge.ocpp.losses import Loss, LossReason
 from bridge.ocpp.messages import (
     BootNotificationRequest,
     MeterValuesRequest,
     RemoteStopTransactionRequest,
     RemoteStopTransactionResponse,
     Request,
+    StatusNotificationRequest,
+    StatusNotificationResponse,
 )
-from bridge.ocpp.rpc import CallResult
+from bridge.ocpp.rpc import CallResult, Failure
 from tests.core.playbook import (
     CP,
     CS,
@@ -76,13 +82,14 @@ from tests.core.samples import (
     start,
     start_conf,
     stop,
+    transaction,
 )
 
 LEGS = [pytest.param(*sides, id=leg) for leg, sides in SIDES.items()]
 
 
 # A Keep, whatever it holds.
-ANY_KEEP = Keep(key=ANY, records=ANY)
+ANY_KEEP = Keep(key=ANY, records=ANY, exchange=ANY)
 
 
 def connected(
@@ -280,7 +287,7 @@ class TestAUniqueIdInProgressNamesNoSecondCall:
             << calls(CS, "s1", RESET)
             >> sends(CP, "h1", RESET)
             << calls(CS, "s2", LIST_VERSION)
-            << calls(CS, "s2", LIST_VERSION)
+            << calls(CS, "s2", REMOTE_START)
             >> tells_error(CS, "s2", ErrorCode.ProtocolError)
             << answers(CP, "h1", RESET_CONF)
             >> tells(CS, "s1", RESET_CONF)
@@ -622,7 +629,7 @@ class TestWhatWaitsForALinkIsRefusedWhenDialingFailed:
             >> tells_unanswered(CP, "c3", "the Central System did not answer (connection refused)")
             >> tells_unanswered(CP, "c2", "the Central System did not answer (connection refused)")
             << calls(CP, "c4", START)
-            >> sends(CS, "h2", START)
+            >> sends(CS, "h1", START)
         )
 
 
@@ -649,11 +656,9 @@ class TestACallThatWasOutWhenItsLinkWasLost:
             >> opens(CS)
             << wait(1)
             << up(CS)
-            >> sends(CS, "h2", START, deadline=30)
+            >> sends(CS, "h1", START, deadline=30)
             << answers(CS, "h1", START_CONF)
-            >> drops(CS, "h1")
-            << answers(CS, "h2", START_CONF)
-            >> sends(CS, "h3", STOP)
+            >> sends(CS, "h2", STOP)
             >> tells(CP, "c1", START_CONF)
         )
 
@@ -800,9 +805,9 @@ class TestAPartyWhoseAnswersTravelOnItsLinkGetsNoneAfterIt:
 class TestTheLinkIsClosedWhenTheChargePointIsSilent:
     """Rule 9."""
 
-    def boot(self, interval: int, **terms: Any) -> Playbook:
+    def boot(self, interval: int, *, idle_default: float = 0.0) -> Playbook:
         return (
-            connected(**terms)
+            connected(idle_default=idle_default)
             << calls(CP, "c1", BOOT)
             >> sends(CS, "h1", BOOT)
             << answers(CS, "h1", boot_conf(interval))
@@ -826,7 +831,10 @@ class TestTheLinkIsClosedWhenTheChargePointIsSilent:
 
     @pytest.mark.parametrize("interval", [0, -5])
     def test_an_interval_that_is_none_is_not_known(self, interval: int) -> None:
-        assert self.boot(interval) << wait(899.99) << wait(0.01) >> closes(CS)
+        assert self.boot(interval, idle_default=900.0) << wait(899.99) << wait(0.01) >> closes(CS)
+
+    def test_not_before_a_quarter_of_an_hour(self) -> None:
+        assert self.boot(60, idle_default=900.0) << wait(899.99) << wait(0.01) >> closes(CS)
 
     def test_every_word_of_the_charge_point_begins_it_anew(self) -> None:
         assert (
@@ -841,7 +849,7 @@ class TestTheLinkIsClosedWhenTheChargePointIsSilent:
             >> sends(CP, "h3", RESET)
             << answers(CP, "h3", RESET_CONF)
             >> tells(CS, "s1", RESET_CONF)
-            << wait(179.99)
+            << wait(509.99)  # three times the longest pause
             << wait(0.01)
             >> closes(CS)
         )
@@ -876,7 +884,7 @@ class TestTheLinkIsClosedWhenTheChargePointIsSilent:
 
     def test_not_while_the_charge_point_has_a_connection_of_its_own(self) -> None:
         assert (
-            connected(JSON_CHARGE_POINT, SOAP_CENTRAL_SYSTEM)
+            connected(JSON_CHARGE_POINT, JSON_CENTRAL_SYSTEM, idle_default=0.0)
             << calls(CP, "c1", BOOT)
             >> sends(CS, "h1", BOOT)
             << answers(CS, "h1", boot_conf(5))
@@ -1088,7 +1096,7 @@ class TestARepetitionIsNotSentTwice:
         assert playbook.session.in_progress() == 0
 
     def test_what_reading_the_answer_cost_is_told_once(self) -> None:
-        loss = Loss(message="StartTransactionResponse", path="idTagInfo.colour", reason=Reason.UNKNOWN_FIELD)
+        loss = Loss(message="StartTransactionResponse", path="idTagInfo.colour", reason=LossReason.UNKNOWN_FIELD)
         answer = CallResult(unique_id="h1", payload=START_CONF, losses=(loss,))
         playbook = connected() << calls(CP, "c1", START) >> sends(CS, "h1", START) << calls(CP, "c2", start())
         playbook = playbook << AnswerReceived(at=0, party=CS, answer=answer)
@@ -1189,21 +1197,22 @@ class TestARepetitionIsNotSentTwice:
             >> tells_unanswered(CP, "c1")
             >> tells_unanswered(CP, "c2")
             << calls(CP, "c3", START)
-            >> sends(CS, "h2", START)
+            >> sends(CS, "h1", START)
         )
         assert [report.outcome for report in playbook.reports] == [Outcome.UNANSWERED, Outcome.UNANSWERED]
 
-    def test_it_may_have_the_unique_id_of_the_first(self) -> None:
-        """Rule 13 of the field. A refusal would be taken for the answer, and what is money given up."""
+    def test_a_frame_that_is_sent_again_gets_one_answer(self) -> None:
+        """Rule 19. A second answer, or a refusal, could be taken for that of the next Call."""
+        playbook = connected(JSON_CHARGE_POINT, SOAP_CENTRAL_SYSTEM)
         assert (
-            connected(JSON_CHARGE_POINT, SOAP_CENTRAL_SYSTEM)
+            playbook
             << calls(CP, "c1", STOP)
             >> sends(CS, "h1", STOP)
             << calls(CP, "c1", stop(7))
             << answers(CS, "h1", STOP_CONF)
             >> tells(CP, "c1", STOP_CONF)
-            >> tells(CP, "c1", STOP_CONF)
         )
+        assert [report.outcome for report in playbook.reports] == [Outcome.RETRANSMITTED, Outcome.RESULT]
 
     def test_a_charge_point_that_reconnects_gets_the_answer_that_it_missed(self) -> None:
         playbook = connected(JSON_CHARGE_POINT, SOAP_CENTRAL_SYSTEM)
@@ -1245,7 +1254,11 @@ class TestARepetitionIsNotSentTwice:
 
     def test_a_restart_forgets_nothing(self) -> None:
         known = Answered(fingerprint=fingerprint(START) or "", answer=START_CONF)
-        assert connected(memory=Memory(answered=(known,))) << calls(CP, "c1", start()) >> tells(CP, "c1", START_CONF)
+        assert (
+            connected(memory=SessionMemory(answered=(known,)))
+            << calls(CP, "c1", start())
+            >> tells(CP, "c1", START_CONF)
+        )
 
 
 class TestAnAnswerIsKeptBeforeItIsTold:
@@ -1260,7 +1273,7 @@ class TestAnAnswerIsKeptBeforeItIsTold:
             >> sends(CS, "h1", START)
             << wait(10)
             << answers(CS, "h1", START_CONF)
-            >> keeps("h1", self.START_RECORD)
+            >> keeps("h1", transaction(7), self.START_RECORD)
         )
 
     def test_it_is_told_when_it_is_kept(self) -> None:
@@ -1317,7 +1330,13 @@ class TestAnAnswerIsKeptBeforeItIsTold:
     def test_one_that_nobody_waits_for_is_kept_for_its_repetition(self) -> None:
         playbook = connected(JSON_CHARGE_POINT, SOAP_CENTRAL_SYSTEM)
         assert playbook << calls(CP, "c1", START) >> sends(CS, "h1", START) << down(CP) << answers(CS, "h1", START_CONF)
-        assert playbook.records == [self.START_RECORD, Connector(number=1, transaction_id=7)]
+        asked = Asked(fingerprint=self.START_RECORD.fingerprint, unique_id="h1")
+        assert playbook.records == [
+            asked,
+            transaction(7),
+            self.START_RECORD,
+            ConnectorState(number=1, transaction_id=7),
+        ]
 
     def test_only_what_is_repeated_is_kept(self) -> None:
         assert (
@@ -1355,6 +1374,17 @@ class TestWhatIsAnsweredInAPartysPlace:
             >> tells(CS, "s1", LIST_VERSION_CONF)
             << wait(60)
         )
+
+    def test_is_no_sign_of_life_of_the_charge_point(self) -> None:
+        playbook = (
+            self.unknown()
+            << calls(CS, "s1", LIST_VERSION, instead=True)
+            >> sends(CP, "h1", LIST_VERSION)
+            << answers(CP, "h1", LIST_VERSION_CONF, instead=True)
+            >> tells(CS, "s1", LIST_VERSION_CONF)
+        )
+        assert playbook
+        assert playbook.session.last_heard is None
 
     def test_overtakes_what_needs_one(self) -> None:
         assert (
@@ -1415,13 +1445,13 @@ class TestAnAnswerThatComesTooLate:
             >> tells(CP, "c2", START_CONF)
         )
         assert Answered(fingerprint=fingerprint(START) or "", answer=START_CONF) in playbook.records
-        assert Connector(number=1, transaction_id=7) in playbook.records
+        assert ConnectorState(number=1, transaction_id=7) in playbook.records
 
     def test_is_put_away_before_it_is_told(self) -> None:
         assert (
             self.late(showing=(Keep,))
             << answers(CS, "h1", START_CONF)
-            >> keeps("h1", Answered(fingerprint=fingerprint(START) or "", answer=START_CONF))
+            >> keeps("h1", transaction(7), Answered(fingerprint=fingerprint(START) or "", answer=START_CONF))
             >> drops(CS, "h1")
             << kept("h1")
             << calls(CP, "c2", START)
@@ -1460,8 +1490,8 @@ class TestAnAnswerThatComesTooLate:
         assert (
             self.late()
             << calls(CP, "c2", START)
-            >> sends(CS, "h2", START)
-            << answers(CS, "h2", start_conf(8))
+            >> sends(CS, "h1", START)
+            << answers(CS, "h1", start_conf(8))
             >> tells(CP, "c2", start_conf(8))
             << answers(CS, "h1", START_CONF)
             >> drops(CS, "h1")
@@ -1469,24 +1499,33 @@ class TestAnAnswerThatComesTooLate:
             >> tells(CP, "c3", start_conf(8))
         )
 
-    def test_gives_way_to_the_answer_of_a_repetition_that_is_out(self) -> None:
+    def test_is_the_answer_of_a_repetition_that_is_out(self) -> None:
+        """Both copies have one UniqueId."""
         assert (
             self.late()
             << calls(CP, "c2", START)
-            >> sends(CS, "h2", START)
+            >> sends(CS, "h1", START)
             << answers(CS, "h1", START_CONF)
+            >> tells(CP, "c2", START_CONF)
+            << answers(CS, "h1", start_conf(8))
             >> drops(CS, "h1")
-            << answers(CS, "h2", start_conf(8))
-            >> tells(CP, "c2", start_conf(8))
-            << calls(CP, "c3", START)
-            >> tells(CP, "c3", start_conf(8))
         )
 
-    @pytest.mark.parametrize(
-        "answer", [refuses(CS, "h1"), answers(CP, "h1", START_CONF), answers(CS, "h1", STOP_CONF)], ids=repr
-    )
+    @pytest.mark.parametrize("answer", [answers(CP, "h1", START_CONF), answers(CS, "h1", STOP_CONF)], ids=repr)
     def test_is_of_no_use_if_it_is_none(self, answer: AnswerReceived) -> None:
-        assert self.late() << answer >> drops(answer.party, "h1") << calls(CP, "c2", START) >> sends(CS, "h2", START)
+        assert self.late() << answer >> drops(answer.party, "h1") << calls(CP, "c2", START) >> sends(CS, "h1", START)
+
+    def test_may_be_a_refusal(self) -> None:
+        """That is a verdict as well: one repetition gets it."""
+        assert (
+            self.late()
+            << refuses(CS, "h1")
+            >> drops(CS, "h1")
+            << calls(CP, "c2", START)
+            >> tells_error(CP, "c2", ErrorCode.InternalError)
+            << calls(CP, "c3", START)
+            >> sends(CS, "h2", START)
+        )
 
     def test_is_told_once(self) -> None:
         assert (
@@ -1541,7 +1580,7 @@ class TestTheTwoConnectionsOfAChargePointEndTogether:
         outcomes = [(report.call.unique_id, report.outcome, report.answer) for report in playbook.reports]
         assert sorted(outcomes) == [("c1", Outcome.ABANDONED, None), ("c2", Outcome.ABANDONED, None)]
         assert playbook.session.in_progress() == 0
-        assert playbook << up(CS) << up(CP) << calls(CP, "c1", start()) >> sends(CS, "h2", START)
+        assert playbook << up(CS) << up(CP) << calls(CP, "c1", start()) >> sends(CS, "h1", START)
 
     def test_the_central_systems_connection_ends_with_the_charge_points(self) -> None:
         assert connected(*self.RELAY) << down(CP, reason="1006") >> closes(CS, reason="1006") << down(CS) << wait(10)
@@ -1604,9 +1643,9 @@ class TestTheTwoConnectionsOfAChargePointEndTogether:
             playbook
             << calls(CP, "c1", call)
             >> sends(CS, "h1", call)
-            << says_nothing(CS, "h1", "HTTP 502")
+            << says_nothing(CS, "h1", "HTTP 404")
             << calls(CP, "c2", call)
-            >> sends(CS, "h2", call)
+            >> sends(CS, "h1", call)
             << wait(30)
         )
         assert [(report.outcome, report.answer) for report in playbook.reports] == 2 * [(Outcome.UNANSWERED, None)]
@@ -1656,6 +1695,23 @@ class TestATransactionIdBeyond32BitsHasAnAlias:
     WIDE, NAME = 2**40, 2**31 - 1
     ALIAS = Alias(transaction_id=WIDE, alias=NAME)
 
+    def test_what_is_kept_comes_from_an_exchange_with_the_ids_of_the_central_system(self) -> None:
+        begun = Exchange(request=START, response=start_conf(self.WIDE))
+        ended = Exchange(request=stop(self.WIDE), response=STOP_CONF)
+        assert (
+            connected(showing=(Keep,))
+            << calls(CP, "c1", START)
+            >> sends(CS, "h1", START)
+            << answers(CS, "h1", start_conf(self.WIDE))
+            >> Keep(key="h1", records=ANY, exchange=begun)
+            << kept("h1")
+            >> tells(CP, "c1", start_conf(self.NAME))
+            << calls(CP, "c2", stop(self.NAME))
+            >> sends(CS, "h2", stop(self.WIDE))
+            << answers(CS, "h2", STOP_CONF)
+            >> Keep(key="h2", records=ANY, exchange=ended)
+        )
+
     def test_the_charge_point_knows_the_alias_and_the_central_system_the_id(self) -> None:
         metered = MeterValuesRequest(connectorId=1, meterValue=(), transactionId=self.NAME)
         metered_wide = MeterValuesRequest(connectorId=1, meterValue=(), transactionId=self.WIDE)
@@ -1682,10 +1738,12 @@ class TestATransactionIdBeyond32BitsHasAnAlias:
             << answers(CS, "h4", STOP_CONF)
             >> tells(CP, "c3", STOP_CONF)
         )
-        assert playbook.records == [
+        assert [record for record in playbook.records if not isinstance(record, Asked)] == [
             self.ALIAS,
+            transaction(self.NAME),
             Answered(fingerprint=fingerprint(START) or "", answer=start_conf(self.NAME)),
-            Connector(number=1, transaction_id=self.NAME),
+            ConnectorState(number=1, transaction_id=self.NAME),
+            structs.replace(transaction(self.NAME), state=TransactionState.ENDED),
             Answered(fingerprint=fingerprint(stop(self.NAME)) or "", answer=STOP_CONF),
             ANY,
         ]
@@ -1696,7 +1754,7 @@ class TestATransactionIdBeyond32BitsHasAnAlias:
         assert (
             playbook
             << answers(CS, "h1", start_conf(self.WIDE))
-            >> keeps("h1", self.ALIAS, told)
+            >> keeps("h1", self.ALIAS, transaction(self.NAME), told)
             << kept("h1")
             >> tells(CP, "c1", start_conf(self.NAME))
         )
@@ -1729,7 +1787,7 @@ class TestATransactionIdBeyond32BitsHasAnAlias:
 
     def test_a_restart_forgets_nothing(self) -> None:
         assert (
-            connected(memory=Memory(aliases=(self.ALIAS,)))
+            connected(memory=SessionMemory(aliases=(self.ALIAS,)))
             << calls(CP, "c1", stop(self.NAME))
             >> sends(CS, "h1", stop(self.WIDE))
         )
@@ -1765,7 +1823,7 @@ class TestTheBridgeIsStartedAgain:
 
     def test_it_is_held_as_long_as_it_would_have_been(self) -> None:
         assert self.resumed(100) >> opens(CS) << up(CS) << wait(799.99) << wait(0.01) >> closes(CS)
-        playbook = self.resumed(100, memory=Memory(heartbeat=60))
+        playbook = self.resumed(100, memory=SessionMemory(presence=Presence(interval=60)), idle_default=0.0)
         assert playbook >> opens(CS) << up(CS) << wait(79.99) << wait(0.01) >> closes(CS)
 
     def test_it_is_tried_again_and_again(self) -> None:
@@ -1776,7 +1834,8 @@ class TestTheBridgeIsStartedAgain:
 
     def test_not_for_one_that_is_silent_for_too_long(self) -> None:
         assert self.resumed(900) << wait(100)
-        assert self.resumed(181, memory=Memory(heartbeat=60)) << wait(100) << calls(CP, "c1", BOOT) >> opens(CS)
+        playbook = self.resumed(181, memory=SessionMemory(presence=Presence(interval=60)), idle_default=0.0)
+        assert playbook << wait(100) << calls(CP, "c1", BOOT) >> opens(CS)
 
     def test_not_if_it_is_open(self) -> None:
         assert self.resumed(100) >> opens(CS) << resumed(-50) << up(CS) << resumed(-10) << wait(100)
@@ -1795,7 +1854,7 @@ class TestWhatTheMessagesSayOfTheConnectors:
             >> sends(CS, "h1", START)
             << answers(CS, "h1", START_CONF)
             >> tells(CP, "c1", START_CONF)
-            >> notes(Connector(number=1, transaction_id=7))
+            >> notes(ConnectorState(number=1, transaction_id=7))
             << calls(CP, "c2", START)
             >> tells(CP, "c2", START_CONF)
         )
@@ -1821,7 +1880,7 @@ class TestWhatTheMessagesSayOfTheConnectors:
             >> sends(CS, "h1", START)
             << down(CP)
             << answers(CS, "h1", START_CONF)
-            >> notes(Connector(number=1, transaction_id=7))
+            >> notes(ConnectorState(number=1, transaction_id=7))
         )
 
 
@@ -1850,7 +1909,7 @@ class TestReplayOfTheLastBootNotification:
             >> opens(CS)
             << wait(1)
             << up(CS)
-            >> sends(CS, "h3", BOOT)
+            >> sends(CS, "h3", BOOT, losses=ANY)
             << answers(CS, "h3", boot_conf(20))
             >> sends(CS, "h4", HEARTBEAT)
             << answers(CS, "h4", HEARTBEAT_CONF)
@@ -1888,7 +1947,7 @@ class TestReplayOfTheLastBootNotification:
             << wait(1)
             >> opens(CS)
             << up(CS)
-            >> sends(CS, "h4", self.OTHER)
+            >> sends(CS, "h4", self.OTHER, losses=ANY)
         )
 
     def test_it_is_not_beside_one_that_waits(self) -> None:
@@ -1902,20 +1961,20 @@ class TestReplayOfTheLastBootNotification:
         )
 
     def test_a_restart_of_the_bridge_makes_a_new_link_too(self) -> None:
-        playbook = Playbook(SOAP_CHARGE_POINT, JSON_CENTRAL_SYSTEM, replay_boot=True, memory=Memory(boot=BOOT))
-        assert playbook << calls(CP, "c1", HEARTBEAT) >> opens(CS) << up(CS) >> sends(CS, "h2", BOOT)
-        playbook = Playbook(SOAP_CHARGE_POINT, JSON_CENTRAL_SYSTEM, replay_boot=True, memory=Memory(boot=BOOT))
+        playbook = Playbook(SOAP_CHARGE_POINT, JSON_CENTRAL_SYSTEM, replay_boot=True, memory=SessionMemory(boot=BOOT))
+        assert playbook << calls(CP, "c1", HEARTBEAT) >> opens(CS) << up(CS) >> sends(CS, "h2", BOOT, losses=ANY)
+        playbook = Playbook(SOAP_CHARGE_POINT, JSON_CENTRAL_SYSTEM, replay_boot=True, memory=SessionMemory(boot=BOOT))
         assert playbook << calls(CP, "c1", self.OTHER) >> opens(CS) << up(CS) >> sends(CS, "h1", self.OTHER)
 
     @pytest.mark.parametrize("leg", ["json-soap", "soap-soap", "json-json"])
     def test_only_where_the_link_is_the_bridges_own(self, leg: str) -> None:
         """A JSON Charge Point's connection is its own, and no more than a POST is lost with SOAP."""
-        playbook = connected(*SIDES[leg], replay_boot=True, memory=Memory(boot=BOOT))
+        playbook = connected(*SIDES[leg], replay_boot=True, memory=SessionMemory(boot=BOOT))
         assert playbook << up(CP) << up(CS)
 
     def test_nobody_is_told_when_it_is_not_answered(self) -> None:
         playbook = self.booted()
-        assert playbook << down(CS) << wait(1) >> opens(CS) << up(CS) >> sends(CS, "h3", BOOT) << wait(30)
+        assert playbook << down(CS) << wait(1) >> opens(CS) << up(CS) >> sends(CS, "h3", BOOT, losses=ANY) << wait(30)
         assert [(report.own, report.outcome) for report in playbook.reports] == [
             (False, Outcome.RESULT),
             (True, Outcome.UNANSWERED),
@@ -2054,3 +2113,290 @@ def test_a_lane_shows_what_is_in_it() -> None:
     playbook = connected() << calls(CP, "c1", START) >> sends(CS, "h1", START) << calls(CP, "c2", STOP)
     assert playbook
     assert repr([*playbook.session.lanes[CS]]) == "[<StartTransaction c1 -> h1>, <StopTransaction c2 -> waiting>]"
+
+
+class TestAChargePointIsToBeWoken:
+    """Rule 25."""
+
+    def asleep(self, *, wakes: bool = True, **terms: Any) -> Playbook:
+        playbook = Playbook(SOAP_CHARGE_POINT, JSON_CENTRAL_SYSTEM, wakes=wakes, showing=(Wake,), **terms)
+        return playbook << up(CS) << down(CP, reason="it has not said")
+
+    def test_when_a_command_waits_for_it_once_in_five_minutes(self) -> None:
+        assert (
+            self.asleep(command_timeout=90.0)
+            << calls(CS, "s1", RESET)
+            >> Wake()
+            << calls(CS, "s2", LIST_VERSION)
+            << wait(90)
+            >> tells_unanswered(CS, "s1")
+            >> tells_unanswered(CS, "s2")
+            << wait(209)
+            << calls(CS, "s3", RESET)
+            << wait(1)
+            << calls(CS, "s4", RESET)
+            >> Wake()
+        )
+
+    def test_not_when_it_is_there(self) -> None:
+        assert self.asleep() << up(CP) << calls(CS, "s1", RESET) >> sends(CP, "h1", RESET)
+
+    def test_not_where_nobody_does_that(self) -> None:
+        assert self.asleep(wakes=False) << calls(CS, "s1", RESET) << wait(10)
+
+
+class TestAPostThatIsLate:
+    """Rule 18, towards a SOAP Central System."""
+
+    def late(self, charge_point: Side = SOAP_CHARGE_POINT, **terms: Any) -> Playbook:
+        playbook = connected(charge_point, SOAP_CENTRAL_SYSTEM, **terms)
+        playbook = playbook << calls(CP, "c1", START) >> sends(CS, "h1", START, deadline=30, give_up=180) << wait(30)
+        return playbook >> tells_unanswered(CP, "c1") if charge_point is SOAP_CHARGE_POINT else playbook
+
+    def test_a_repetition_waits_for_it_and_gets_its_verdict(self) -> None:
+        assert (
+            self.late()
+            << calls(CP, "c2", START)
+            << calls(CP, "c3", HEARTBEAT)
+            >> sends(CS, "h2", HEARTBEAT)
+            << answers(CS, "h1", START_CONF)
+            >> drops(CS, "h1")
+            >> tells(CP, "c2", START_CONF)
+        )
+
+    def test_a_repetition_waits_no_longer_than_it_may(self) -> None:
+        assert (
+            self.late()
+            << wait(5)
+            << calls(CP, "c2", START)
+            << wait(30)
+            >> tells_unanswered(CP, "c2")
+            << answers(CS, "h1", START_CONF)
+            >> drops(CS, "h1")
+            << calls(CP, "c3", START)
+            >> tells(CP, "c3", START_CONF)
+        )
+
+    def test_a_refusal_is_a_verdict_as_well(self) -> None:
+        assert (
+            self.late()
+            << calls(CP, "c2", START)
+            << refuses(CS, "h1")
+            >> tells_error(CP, "c2", ErrorCode.InternalError)
+            >> drops(CS, "h1")
+        )
+
+    @pytest.mark.parametrize("ending", [says_nothing(CS, "h1"), down(CS, "h1")], ids=["answer", "connection"])
+    def test_when_it_ends_without_one_the_repetition_is_sent_under_the_same_unique_id(self, ending: Any) -> None:
+        assert self.late() << calls(CP, "c2", START) << ending >> sends(CS, "h1", START)
+
+    def test_a_json_charge_point_is_told_nothing_meanwhile(self) -> None:
+        playbook = self.late(JSON_CHARGE_POINT)
+        playbook = playbook << calls(CP, "c2", START) << answers(CS, "h1", START_CONF) >> drops(CS, "h1")
+        assert playbook >> tells(CP, "c2", START_CONF)
+        assert [report.outcome for report in playbook.reports] == [Outcome.UNANSWERED, Outcome.REPEATED]
+
+
+class TestALinkFailureEndsOneCall:
+    """Rule 20."""
+
+    @pytest.mark.parametrize("failure", [Failure.MISCONFIGURED, Failure.FOREIGN_ANSWER, Failure.TIMEOUT])
+    def test_the_next_is_sent(self, failure: Failure) -> None:
+        assert (
+            connected(JSON_CHARGE_POINT, SOAP_CENTRAL_SYSTEM)
+            << calls(CP, "c1", STOP)
+            >> sends(CS, "h1", STOP)
+            << calls(CP, "c2", HEARTBEAT)
+            << says_nothing(CS, "h1", failure=failure)
+            >> sends(CS, "h2", HEARTBEAT)
+            << says_nothing(CS, "h2", failure=failure)
+            >> tells_unanswered(CP, "c2", failure=failure)
+        )
+
+    def test_one_that_asks_for_a_pause_gets_it(self) -> None:
+        assert (
+            connected(SOAP_CHARGE_POINT, SOAP_CENTRAL_SYSTEM)
+            << calls(CP, "c1", HEARTBEAT)
+            >> sends(CS, "h1", HEARTBEAT)
+            << says_nothing(CS, "h1", failure=Failure.OVERLOADED, retry_after=4)
+            >> tells_unanswered(CP, "c1", failure=Failure.OVERLOADED)
+            << calls(CP, "c2", HEARTBEAT)
+            << wait(3.99)
+            << wait(0.01)
+            >> sends(CS, "h2", HEARTBEAT)
+        )
+
+    def test_one_that_asks_for_a_long_one_is_not_waited_for(self) -> None:
+        assert (
+            connected(SOAP_CHARGE_POINT, SOAP_CENTRAL_SYSTEM)
+            << calls(CP, "c1", HEARTBEAT)
+            >> sends(CS, "h1", HEARTBEAT)
+            << says_nothing(CS, "h1", failure=Failure.OVERLOADED, retry_after=60)
+            >> tells_unanswered(CP, "c1", failure=Failure.OVERLOADED)
+            << wait(1)
+            << calls(CP, "c2", HEARTBEAT)
+            >> tells_unanswered(CP, "c2", failure=Failure.OVERLOADED)
+        )
+
+    def test_one_that_is_away_is_tried_at_the_next_call_of_a_soap_charge_point(self) -> None:
+        assert (
+            connected(SOAP_CHARGE_POINT, SOAP_CENTRAL_SYSTEM)
+            << calls(CP, "c1", STOP)
+            >> sends(CS, "h1", STOP)
+            << calls(CP, "c2", HEARTBEAT)
+            << says_nothing(CS, "h1", failure=Failure.UNREACHABLE)
+            >> tells_unanswered(CP, "c2", failure=Failure.UNREACHABLE)
+            >> tells_unanswered(CP, "c1", failure=Failure.UNREACHABLE)
+            << calls(CP, "c3", HEARTBEAT)
+            >> sends(CS, "h2", HEARTBEAT)
+        )
+
+    def test_a_json_charge_point_is_disconnected_when_it_is_away(self) -> None:
+        playbook = connected(JSON_CHARGE_POINT, SOAP_CENTRAL_SYSTEM)
+        assert (
+            playbook
+            << calls(CP, "c1", STOP)
+            >> sends(CS, "h1", STOP)
+            << says_nothing(CS, "h1", "HTTP 503", failure=Failure.UNREACHABLE)
+            >> closes(CP, try_again=True, reason="HTTP 503")
+        )
+        assert playbook.session.links[CS].retry_at == 1.0  # when a handshake is let in again
+
+
+class TestABootNotificationIsReplayed:
+    """Rule 22, with `replay_boot = "auto"`."""
+
+    def booted(self, **terms: Any) -> Playbook:
+        memory = SessionMemory(
+            boot=BOOT, **{key: terms.pop(key) for key in tuple(terms) if key in ("introduce", "statuses")}
+        )
+        playbook = Playbook(SOAP_CHARGE_POINT, JSON_CENTRAL_SYSTEM, replay_boot="auto", memory=memory, **terms)
+        return playbook << up(CP) << calls(CP, "c1", START) >> opens(CS) << up(CS)
+
+    def refused(self, playbook: Playbook) -> Playbook:
+        playbook = playbook >> sends(CS, "h1", START) << refuses(CS, "h1", ErrorCode.SecurityError)
+        return playbook >> sends(CS, "h3", BOOT, losses=ANY)
+
+    def test_where_a_security_error_says_that_it_is_missing_and_then_the_call_again(self) -> None:
+        assert (
+            self.refused(self.booted())
+            << answers(CS, "h3", boot_conf(300))
+            >> sends(CS, "h4", START)
+            << answers(CS, "h4", START_CONF)
+            >> tells(CP, "c1", START_CONF)
+        )
+
+    def test_a_security_error_after_it_is_a_verdict(self) -> None:
+        assert (
+            self.refused(self.booted())
+            << answers(CS, "h3", boot_conf(300))
+            >> sends(CS, "h4", START)
+            << refuses(CS, "h4", ErrorCode.SecurityError)
+            >> tells_error(CP, "c1", ErrorCode.SecurityError)
+        )
+
+    @pytest.mark.parametrize("status", [RegistrationStatus.Pending, RegistrationStatus.Rejected])
+    def test_while_it_is_not_accepted_all_else_is_a_link_failure(self, status: RegistrationStatus) -> None:
+        waits = structs.replace(boot_conf(300), status=status)
+        playbook = self.refused(self.booted())
+        playbook = playbook << answers(CS, "h3", waits) >> tells_unanswered(CP, "c1", failure=Failure.NOT_BOOTED)
+        playbook = playbook << calls(CP, "c2", HEARTBEAT) >> tells_unanswered(CP, "c2", failure=Failure.NOT_BOOTED)
+        assert (
+            playbook
+            << calls(CS, "s1", RESET)
+            >> sends(CP, "h4", RESET)
+            << answers(CP, "h4", RESET_CONF)
+            >> tells(CS, "s1", RESET_CONF)
+        )
+        if status is RegistrationStatus.Pending:
+            rejected = structs.replace(REMOTE_START_CONF, status=RemoteStartStopStatus.Rejected)
+            assert playbook << calls(CS, "s2", REMOTE_START) >> tells(CS, "s2", rejected)
+        # Its own is passed on.
+        assert (
+            playbook
+            << calls(CP, "c3", BOOT)
+            >> sends(CS, "h5", BOOT)
+            << answers(CS, "h5", boot_conf(300))
+            >> tells(CP, "c3", boot_conf(300))
+            << calls(CP, "c4", HEARTBEAT)
+            >> sends(CS, "h6", HEARTBEAT)
+        )
+
+    def test_without_one_a_security_error_is_a_link_failure_of_what_is_money(self) -> None:
+        playbook = connected(replay_boot="auto")
+        assert (
+            playbook
+            << calls(CP, "c1", START)
+            >> sends(CS, "h1", START)
+            << refuses(CS, "h1", ErrorCode.SecurityError)
+            >> tells_unanswered(CP, "c1", failure=Failure.NOT_BOOTED)
+            << calls(CP, "c2", AUTHORIZE)
+            >> sends(CS, "h2", AUTHORIZE)
+            << refuses(CS, "h2", ErrorCode.SecurityError)
+            >> tells_error(CP, "c2", ErrorCode.SecurityError)
+        )
+
+    def test_first_on_a_connection_after_one_that_was_closed_over_a_call(self) -> None:
+        assert (
+            self.booted()
+            >> sends(CS, "h1", START)
+            << wait(1)
+            << down(CS, code=1008)
+            >> tells_unanswered(CP, "c1")
+            << wait(1)
+            >> opens(CS)
+            << up(CS)
+            >> sends(CS, "h3", BOOT, losses=ANY)
+        )
+
+    def test_after_a_move_with_the_status_of_each_connector_before_anything_else(self) -> None:
+        status = StatusNotificationRequest(
+            connectorId=1, errorCode=ChargePointErrorCode.NoError, status=ChargePointStatus.Charging
+        )
+        assert (
+            self.booted(introduce=True, statuses=(LastStatus(request=status),))
+            >> sends(CS, "h3", BOOT, losses=ANY)
+            << answers(CS, "h3", boot_conf(300))
+            >> sends(CS, "h4", status, losses=ANY)
+            << answers(CS, "h4", StatusNotificationResponse())
+            >> sends(CS, "h5", START)
+        )
+
+
+class TestAHeartbeatInTheNameOfAChargePointThatPings:
+    """Rule 23."""
+
+    def test_when_nothing_passed_for_an_interval(self) -> None:
+        playbook = connected(
+            JSON_CHARGE_POINT, SOAP_CENTRAL_SYSTEM, memory=SessionMemory(presence=Presence(interval=100))
+        )
+        assert (
+            playbook
+            << wait(109.9)
+            << wait(0.2)
+            >> sends(CS, "h2", HEARTBEAT, losses=ANY)
+            << answers(CS, "h2", HEARTBEAT_CONF)
+            << wait(50)
+            << calls(CP, "c1", AUTHORIZE)
+            >> sends(CS, "h3", AUTHORIZE)
+            << answers(CS, "h3", AUTHORIZE_CONF)
+            >> tells(CP, "c1", AUTHORIZE_CONF)
+            << wait(109)
+        )
+
+    @pytest.mark.parametrize("leg", ["soap-soap", "soap-json", "json-json"])
+    def test_nowhere_else(self, leg: str) -> None:
+        assert connected(*SIDES[leg], memory=SessionMemory(presence=Presence(interval=100))) << wait(250)
+
+
+def test_a_capped_interval_is_what_a_soap_charge_point_is_told() -> None:
+    playbook = connected(heartbeat_max=300) << calls(CP, "c1", BOOT) >> sends(CS, "h1", BOOT)
+    capped = structs.replace(boot_conf(300))
+    loss = Loss(message="BootNotificationResponse", path="interval", reason=LossReason.CAPPED_INTERVAL)
+    assert (
+        playbook
+        << answers(CS, "h1", boot_conf(3600))
+        >> SendAnswer(party=CP, key="c1", answer=CallResult(unique_id="c1", payload=capped, losses=(loss,)))
+    )
+    playbook = connected(heartbeat_max=300) << calls(CP, "c1", BOOT) >> sends(CS, "h1", BOOT)
+    assert playbook << answers(CS, "h1", boot_conf(0)) >> tells(CP, "c1", boot_conf(0))

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from bridge.core.commands import OpenLink
-from bridge.core.events import AnswerReceived, CallReceived, Kept, LinkDown, LinkUp, Resumed
-from bridge.core.links import Side, Terms
+from bridge.core.events import AnswerReceived, CallReceived, LinkDown, LinkUp, RecordsKept, Resumed
+from bridge.core.links import SessionTerms, Side
 from bridge.errors import ErrorCode
 from bridge.ocpp.actions import Party
 from bridge.ocpp.enums import MessageTrigger
@@ -31,7 +31,7 @@ from bridge.ocpp.messages import (
     StopTransactionRequest,
     TriggerMessageRequest,
 )
-from bridge.ocpp.rpc import Answer, CallError, CallResult, Unanswered
+from bridge.ocpp.rpc import Answer, CallError, CallResult, Failure, Unanswered
 from tests.core.playbook import CP, CS, LEGS, call_of
 from tests.core.referee import Referee, all_ended
 from tests.core.samples import NOW, STOP_CONF, boot_conf, data, start, start_conf, stop
@@ -62,7 +62,7 @@ REQUESTS: dict[Party, dict[str, Callable[[], Request]]] = {
     },
 }
 KINDS = st.sampled_from([*REQUESTS[CP]])
-ANSWERS = st.sampled_from(["result", "error", "nothing"])
+ANSWERS = st.sampled_from(["result", "error", "nothing", "away"])
 TRANSACTION_IDS = st.sampled_from([NARROW, WIDE, WIDER])
 
 
@@ -70,8 +70,9 @@ def answer_to(request: Request | None, kind: str, unique_id: str, transaction_id
     """As the codecs give it: a CallResult is of the Call's own kind."""
     if kind == "error":
         return CallError(unique_id=unique_id, code=ErrorCode.GenericError, description="no")
-    if kind == "nothing":
-        return Unanswered(unique_id=unique_id, reason="HTTP 502")
+    if kind in ("nothing", "away"):
+        failure = Failure.UNREACHABLE if kind == "away" else Failure.MISCONFIGURED
+        return Unanswered(unique_id=unique_id, reason=kind, failure=failure)
     payload: Response = HeartbeatResponse(currentTime=NOW)
     match request:
         case BootNotificationRequest():
@@ -91,7 +92,7 @@ class SessionMachine(RuleBasedStateMachine):
 
     @initialize(replay_boot=st.booleans(), chance=st.sampled_from([0.0, 0.5, 0.99]), heard=st.booleans())
     def begin(self, replay_boot: bool, chance: float, heard: bool) -> None:
-        terms = Terms(replay_boot=replay_boot, idle_default=200.0)
+        terms = SessionTerms(replay_boot=replay_boot, idle_default=200.0)
         self.referee = Referee(self.charge_point, self.central_system, terms, chance=lambda: chance)
         for party, side in self.referee.stage.sides.items():
             if heard and not side.dialable:
@@ -127,7 +128,7 @@ class SessionMachine(RuleBasedStateMachine):
     def answered(self, party: Party, kind: str, unique_id: str, transaction_id: int) -> None:
         out = self.referee.out[party]
         asked = None if out is None or out.hop_id != unique_id or out.arrival is None else out.arrival.call.payload
-        lost = self.referee.lost.get(unique_id) if party is CS else None
+        lost = (self.referee.lost | self.referee.posts).get(unique_id) if party is CS else None
         answer = answer_to(asked if lost is None else lost.call.payload, kind, unique_id, transaction_id)
         carried = self.referee.stage.sides[party].carries_answers
         if carried and (self.referee.link[party] != "up" or isinstance(answer, Unanswered)):
@@ -135,22 +136,24 @@ class SessionMachine(RuleBasedStateMachine):
         before = {sender: len(arrivals) for sender, arrivals in self.referee.progress.items()}
         self.referee.happen(AnswerReceived(at=0, party=party, answer=answer))
         after = {sender: len(arrivals) for sender, arrivals in self.referee.progress.items()}
-        assert after[party] == before[party], "an answer ended a Call of the party that gave it"
+        if kind != "away":  # then its own Calls end with the connection of the Charge Point
+            assert after[party] == before[party], "an answer ended a Call of the party that gave it"
         if not isinstance(answer, CallResult) or asked is None:
             return
         gone = before[party.other] - after[party.other]
-        assert gone == (0 if isinstance(asked, StartTransactionRequest | StopTransactionRequest) else 1)
+        kept = (StartTransactionRequest, StopTransactionRequest, BootNotificationRequest)
+        assert gone == (0 if isinstance(asked, kept) else 1)
 
-    @rule(number=st.integers(0, 5), transaction_id=TRANSACTION_IDS)
-    def a_late_answer(self, number: int, transaction_id: int) -> None:
-        lost = [*self.referee.lost]
+    @rule(number=st.integers(0, 5), kind=ANSWERS, transaction_id=TRANSACTION_IDS)
+    def a_late_answer(self, number: int, kind: str, transaction_id: int) -> None:
+        lost = [*self.referee.lost, *self.referee.posts]
         if lost:
-            self.answered(CS, "result", lost[number % len(lost)], transaction_id)
+            self.answered(CS, kind, lost[number % len(lost)], transaction_id)
 
     @rule(number=st.integers(0, 5))
     def an_answer_is_put_away(self, number: int) -> None:
-        keys = [*self.referee.keeping, *self.referee.late]
-        self.referee.happen(Kept(at=0, key=keys[number % len(keys)] if keys else "h1"))
+        keys = [*self.referee.persistence, *self.referee.late, *self.referee.asking]
+        self.referee.happen(RecordsKept(at=0, key=keys[number % len(keys)] if keys else "h1"))
 
     @rule(power_cut=st.booleans(), ago=SECONDS, seldom=st.integers(0, 3))
     def the_bridge_is_started_again(self, power_cut: bool, ago: float, seldom: int) -> None:
@@ -182,6 +185,8 @@ class SessionMachine(RuleBasedStateMachine):
         self.everybody_is_there()
         self.a_call(CP, key, "start")
         self.everybody_is_there()
+        for asked in tuple(self.referee.asking):
+            self.referee.happen(RecordsKept(at=0, key=asked))
         self.the_answer(CS, "result", transaction_id)
 
     @rule(party=PARTIES, kind=st.sampled_from(["lost", "undelivered", "stale"]))
@@ -189,6 +194,8 @@ class SessionMachine(RuleBasedStateMachine):
         if self.referee.link[party] == "down":
             return
         out = self.referee.out[party]
+        if out is not None and out.arrival is not None and out.arrival.instead:
+            out = None  # what is answered in the place of the party is never on the way to it
         undelivered = out.hop_id if kind == "undelivered" and out is not None else "h1" if kind == "stale" else None
         self.referee.happen(LinkDown(at=0, party=party, reason="gone", undelivered=undelivered))
 
@@ -234,7 +241,7 @@ class SessionMachine(RuleBasedStateMachine):
         for party, side in self.referee.stage.sides.items():
             if self.referee.link[party] == "opening" or (side.carries_answers and self.referee.link[party] == "up"):
                 self.referee.happen(LinkDown(at=0, party=party, reason="the end"))
-        for _ in range(100):
+        for _ in range(10_000):  # the longest pause is dialled over, once a minute
             if self.referee.stage.alarm is None:
                 break
             self.until_the_timer_in_vain()

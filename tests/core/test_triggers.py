@@ -9,7 +9,8 @@ from msgspec import structs
 
 from bridge.core.commands import Outcome, Report, SendCall
 from bridge.core.events import AnswerReceived
-from bridge.core.memory import Memory
+from bridge.core.memory import SessionMemory
+from bridge.core.silence import Presence
 from bridge.core.triggers import LastSaid, said_again
 from bridge.errors import ErrorCode
 from bridge.ocpp.enums import (
@@ -294,7 +295,12 @@ def test_a_soap_central_system_gets_it_too() -> None:
 def test_after_a_restart_the_last_boot_notification_is_known() -> None:
     """And what its repetition is answered is not what the Charge Point was told."""
     playbook = (
-        Playbook(SOAP_CHARGE_POINT, JSON_CENTRAL_SYSTEM, emulate_trigger=True, memory=Memory(boot=BOOT, heartbeat=300))
+        Playbook(
+            SOAP_CHARGE_POINT,
+            JSON_CENTRAL_SYSTEM,
+            emulate_trigger=True,
+            memory=SessionMemory(boot=BOOT, presence=Presence(interval=300)),
+        )
         << up(CP)
         << up(CS)
     )

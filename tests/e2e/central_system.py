@@ -9,8 +9,8 @@ import asyncio
 import json
 import sys
 
-from bridge.simulators.json_central_system import JsonCentralSystem
-from bridge.simulators.wire import Payload
+from bridge.lab.simulators.json_central_system import JsonCentralSystem
+from bridge.lab.simulators.wire import Payload
 
 
 class _Said(list[tuple[str, str, Payload]]):

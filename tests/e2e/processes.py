@@ -16,9 +16,10 @@ from typing import Any, Self
 import aiohttp
 
 import bridge
-from bridge.simulators.wire import Payload
+from bridge.admin import token_file
+from bridge.lab.simulators.wire import Payload
+from bridge.net.tasks import Tasks
 from bridge.store import Store
-from bridge.tasks import Tasks
 from tests.e2e.stage import AT_MOST
 from tests.ports import free_port
 
@@ -36,6 +37,8 @@ listen = "127.0.0.1:{websocket}"
 listen = "127.0.0.1:{admin}"
 [store]
 url = "{store}"
+[limits]
+new_identities_per_minute = 100000
 """
 
 
@@ -47,13 +50,15 @@ def all_well(connected: int) -> dict[str, Any]:
 class Program:
     """`python -m ...`, started and ended at will. `lines` is what all its runs printed, wherever.
 
-    `through` is a command that runs the one that follows it, `environment` what it finds beside ours.
+    `through` is a command that runs the one that follows it, `environment` what it finds beside ours, `patience` the
+    seconds within which it says or ends what it is waited for.
     """
 
     def __init__(self, *arguments: str) -> None:
         self.lines: list[str] = []
         self.through: Sequence[str] = ()
         self.environment: Mapping[str, str] = {}
+        self.patience: float = AT_MOST
         self._arguments = arguments
         self._process: asyncio.subprocess.Process | None = None
         self._unread: asyncio.Queue[str | None] = asyncio.Queue()
@@ -86,7 +91,7 @@ class Program:
 
     async def says(self, *words: str) -> str:
         """The next line with all of `words` in it."""
-        async with asyncio.timeout(AT_MOST):
+        async with asyncio.timeout(self.patience):
             while (line := await self._unread.get()) is not None:
                 if all(word in line for word in words):
                     return line
@@ -105,7 +110,7 @@ class Program:
     async def ended(self) -> int:
         """Its exit code, once all that it said has been read."""
         assert self._process is not None
-        async with asyncio.timeout(AT_MOST):
+        async with asyncio.timeout(self.patience):
             code = await self._process.wait()
             while await self._unread.get() is not None:
                 pass
@@ -137,7 +142,7 @@ class Program:
 class Bridge(Program):
     """`serve`, with a store in `folder`; `start` after `kill` is a restart at the same addresses.
 
-    `central_systems` by name, `routes` by glob: the tables of the configuration.
+    `central_systems` by name, `routes` by glob: the tables of the configuration; `more` is added to it.
     """
 
     def __init__(
@@ -148,9 +153,11 @@ class Bridge(Program):
         *,
         call_timeout: float = 20,
         store: str = "",
+        more: str = "",
     ) -> None:
-        self._file = folder / "bridge.toml"
-        super().__init__("bridge", "serve", "--config", str(self._file))
+        self.more = more
+        self.file = folder / "bridge.toml"
+        super().__init__("bridge", "serve", "--config", str(self.file))
         self.store_url = store or f"sqlite:///{folder}/bridge.db"
         self.soap_address = ("127.0.0.1", free_port())
         self.websocket_address = ("127.0.0.1", free_port())
@@ -174,7 +181,7 @@ class Bridge(Program):
             text += "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items())
         for glob, name in (routes or {"*": next(iter(central_systems))}).items():
             text += f'[[routes]]\ncharge_point = "{glob}"\ncentral_system = "{name}"\n'
-        self._file.write_text(text)
+        self.file.write_text(text + self.more)
 
     async def start(self) -> None:
         await super().start()
@@ -200,9 +207,12 @@ class Bridge(Program):
         return await self.asked("/readyz")
 
     async def asked(self, path: str) -> tuple[int, Any]:
-        """Status and JSON of `path` at the admin listener."""
+        """Status and JSON of `path` at the admin listener, asked with the token beside the store."""
         url = f"http://127.0.0.1:{self.admin_address[1]}{path}"
-        async with aiohttp.ClientSession() as http, http.get(url) as response:
+        kept = token_file.beside(self.store_url)
+        token = None if kept is None else token_file.found(kept)
+        headers = {} if token is None else {"Authorization": f"Bearer {token.decode()}"}
+        async with aiohttp.ClientSession() as http, http.get(url, headers=headers) as response:
             return response.status, await response.json()
 
     @asynccontextmanager

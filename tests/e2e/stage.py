@@ -35,14 +35,14 @@ from websockets.typing import Subprotocol
 
 import bridge
 from bridge import config
-from bridge.config import CentralSystem, ChargePoint, Listen, Route, Settings
-from bridge.gateway import Gateway
-from bridge.lines import Lines
-from bridge.simulators.json_central_system import JsonCentralSystem
-from bridge.simulators.json_charge_point import JsonChargePoint
-from bridge.simulators.soap_central_system import SoapCentralSystem
-from bridge.simulators.soap_charge_point import SoapChargePoint
-from bridge.simulators.wire import Payload
+from bridge.app import Gateway
+from bridge.config import CentralSystem, ChargePoint, Listen, Policy, Route, Settings
+from bridge.lab.simulators.json_central_system import JsonCentralSystem
+from bridge.lab.simulators.json_charge_point import JsonChargePoint
+from bridge.lab.simulators.soap_central_system import SoapCentralSystem
+from bridge.lab.simulators.soap_charge_point import SoapChargePoint
+from bridge.lab.simulators.wire import Payload
+from bridge.watching.lines import Lines
 from tests.ports import free_port
 from tests.reference import OFFICIAL_WSDL
 
@@ -130,6 +130,7 @@ def settings(
     route: Mapping[str, Any] | None = None,
     charge_points: Mapping[str, ChargePoint] | None = None,
     limits: Mapping[str, Any] | None = None,
+    policies: Sequence[Policy] = (),
 ) -> Settings:
     """Settings with one Central System at `url` and a Route to it; each table takes what differs from the default."""
     anywhere = Listen("127.0.0.1", 0)
@@ -138,11 +139,12 @@ def settings(
         soap=(config.Soap(**({"listen": anywhere} | dict(soap or {}))),),
         websocket=(config.WebSocket(**({"listen": anywhere} | dict(websocket or {}))),),
         admin=config.Admin(listen=anywhere),
-        limits=config.Limits(**(limits or {})),
+        limits=config.Limits(**({"new_identities_per_minute": 100_000} | dict(limits or {}))),
         store=config.Store(url="memory:"),
         central_systems={"main": CentralSystem(**({"url": url} | dict(central_system or {})))},
         routes=(Route(**({"charge_point": "*", "central_system": "main"} | dict(route or {}))),),
         charge_points=dict(charge_points or {}),
+        policies=tuple(policies),
     )
 
 
@@ -402,6 +404,18 @@ def command(action: str, payload: Payload) -> list[Any]:
 # A Charge Point under control: what it sends.
 
 
+_ELEMENT = re.compile(r"<(?:\w+:)?(\w+?)(Request|Response)\b")
+
+
+def action_of(body: str) -> str:
+    """The Action header of the message in a Body; "" for a Fault."""
+    found = _ELEMENT.search(body)
+    if found is None:
+        return ""
+    name, kind = found.groups()
+    return f"<a:Action>/{name[:1].upper()}{name[1:]}{kind.removesuffix('Request')}</a:Action>"
+
+
 def envelope(
     body: str = f'<heartbeatRequest xmlns="{CS}"/>',
     *,
@@ -413,10 +427,11 @@ def envelope(
 ) -> bytes:
     """A request as a Charge Point writes it, whatever stands in its Body."""
     named = "" if identity is None else f'<c:chargeBoxIdentity xmlns:c="{CS}">{escape(identity)}</c:chargeBoxIdentity>'
+    action = "" if ":Action" in headers else action_of(body)
     sender = "" if source is None else f"<a:From><a:Address>{escape(source)}</a:Address></a:From>"
     return (
         f'<s:Envelope xmlns:s="{soap}" xmlns:a="{WSA}"><s:Header>{named}<a:MessageID>{message_id}</a:MessageID>'
-        f"{sender}{headers}</s:Header><s:Body>{body}</s:Body></s:Envelope>"
+        f"{action}{sender}{headers}</s:Header><s:Body>{body}</s:Body></s:Envelope>"
     ).encode()
 
 
@@ -441,16 +456,15 @@ class Answer:
 
     @property
     def fault(self) -> tuple[str, str] | None:
-        """Code and Subcode, QNames resolved; None if it is no Fault."""
+        """Code and Subcode, QNames resolved; None if it is no Fault. "" is no Subcode."""
         content = self.content
         if etree.QName(content).localname != "Fault":
             return None
         if etree.QName(content).namespace == SOAP11:
             return _resolved(content.find("faultcode")), ""
-        return (
-            _resolved(content.find(f"{{{SOAP12}}}Code/{{{SOAP12}}}Value")),
-            _resolved(content.find(f"{{{SOAP12}}}Code/{{{SOAP12}}}Subcode/{{{SOAP12}}}Value")),
-        )
+        code = _resolved(content.find(f"{{{SOAP12}}}Code/{{{SOAP12}}}Value"))
+        subcode = content.find(f"{{{SOAP12}}}Code/{{{SOAP12}}}Subcode/{{{SOAP12}}}Value")
+        return code, "" if subcode is None else _resolved(subcode)
 
     @property
     def reason(self) -> str:

@@ -13,8 +13,8 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from bridge import config
+from bridge.app import Gateway
 from bridge.config import ChargePoint, Secret, Settings
-from bridge.gateway import Gateway
 from tests.e2e.stage import (
     CP,
     RawCentralSystem,
@@ -223,16 +223,16 @@ def test_a_newer_password_wins_after_a_reload_too() -> None:
         async with RawCentralSystem() as central, running(told(central.url)) as gateway:
             await change(gateway, central, {"status": "Accepted"})
             # Nothing new in it: the key still holds.
-            gateway.reload(told(central.url))
+            await gateway.reload(told(central.url))
             assert [await status(gateway, OLD), await status(gateway, KEY)] == [401, 101]
             assert shown_to(central) == KEY
             with logged() as lines:
-                gateway.reload(told(central.url, own=newer))
+                await gateway.reload(told(central.url, own=newer))
                 assert [await status(gateway, KEY), await status(gateway, b"newer")] == [401, 101]
             assert shown_to(central) == b"farther"
             assert sum("the configuration has a newer password" in line for line in lines) == 2
             # Nor does it come back with the old configuration.
-            gateway.reload(told(central.url))
+            await gateway.reload(told(central.url))
             assert [await status(gateway, KEY), await status(gateway, OLD)] == [401, 101]
 
     run(walk())

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 
-from bridge.simulators.json_central_system import JsonCentralSystem
+from bridge.lab.simulators.json_central_system import JsonCentralSystem
 from tests.e2e.stage import CS, envelope, logged, post, run, running, settings
 
 

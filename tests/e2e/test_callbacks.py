@@ -6,11 +6,14 @@ import asyncio
 import time
 from ipaddress import ip_network
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
+import pytest
 
-from bridge.config import Settings, Store
+from bridge.config import Listen, Settings, Store
 from bridge.store import Store as OpenStore
+from bridge.store.audit import AuditQuery
 from bridge.store.records import ChargePointRecord
 from tests.e2e.stage import (
     AT,
@@ -26,6 +29,7 @@ from tests.e2e.stage import (
     settings,
 )
 from tests.e2e.test_restart import opened, through
+from tests.names import stand_for
 
 ANONYMOUS = "http://www.w3.org/2005/08/addressing/anonymous"
 RESET = f'<resetResponse xmlns="{CP}"><status>Accepted</status></resetResponse>'
@@ -35,7 +39,7 @@ SOFT = [2, "id", "Reset", {"type": "Soft"}]
 PATIENT = {"call_timeout": 300}
 
 
-def keeping(told: Settings, folder: Path) -> Settings:
+def persistence(told: Settings, folder: Path) -> Settings:
     return msgspec.structs.replace(told, store=Store(url=f"sqlite:///{folder}/bridge.db"))
 
 
@@ -54,7 +58,7 @@ def test_a_guess_gives_way_to_a_newer_guess_and_nothing_else_does(tmp_path: Path
     """A Charge Point that gets its address by DHCP, and says nothing of it."""
 
     async def walk(*said: tuple[str, str]) -> None:
-        async with RawCentralSystem() as central, running(keeping(settings(central.url), tmp_path)) as gateway:
+        async with RawCentralSystem() as central, running(persistence(settings(central.url), tmp_path)) as gateway:
             _, link, _ = await opened(central, gateway, envelope(), BEAT)
             for source, peer in said:
                 async with asyncio.TaskGroup() as group:
@@ -76,15 +80,15 @@ def test_an_address_is_used_only_where_the_operator_still_admits_it(tmp_path: Pa
     async def walk() -> None:
         def limits(*networks: str) -> Settings:
             admitted = {"callback_networks": tuple(map(ip_network, networks))}
-            return keeping(settings(central.url, soap=admitted, gateway={"call_timeout": 1}), tmp_path)
+            return persistence(settings(central.url, soap=admitted, gateway={"call_timeout": 1}), tmp_path)
 
         async with RawCentralSystem() as central, listening(answering(RESET), host="127.0.0.3") as point:
             async with running(limits("127.0.0.0/8")) as gateway:
                 _, link, _ = await opened(central, gateway, envelope(source=point.url), BEAT)
                 assert await link.ask(SOFT) == [3, "id", {"status": "Accepted"}]
-                gateway.reload(limits("127.0.0.4/32"))
+                await gateway.reload(limits("127.0.0.4/32"))
                 assert (await link.ask(SOFT))[:3] == [4, "id", "InternalError"]
-                gateway.reload(limits("127.0.0.0/8"))
+                await gateway.reload(limits("127.0.0.0/8"))
                 # It is not wider again before the Charge Point says it again.
                 assert (await link.ask(SOFT))[:3] == [4, "id", "InternalError"]
                 await through(link, gateway, envelope(source=point.url), BEAT)
@@ -116,7 +120,7 @@ def test_a_stored_address_that_cannot_be_read_stops_nobody(tmp_path: Path) -> No
         async with (
             RawCentralSystem() as central,
             listening(answering(RESET)) as point,
-            running(keeping(settings(central.url), tmp_path)) as gateway,
+            running(persistence(settings(central.url), tmp_path)) as gateway,
         ):
             _, link, _ = await opened(central, gateway, envelope(source=point.url), BEAT)
             assert await link.ask(SOFT) == [3, "id", {"status": "Accepted"}]
@@ -154,5 +158,80 @@ def test_what_the_version_lacks_is_answered_though_there_is_no_callback_address(
                 group.create_task(post(gateway, of_1_2(point.url)))
                 await link.serve(BEAT)
             assert await link.receive() == [3, "waits", {"status": "Accepted"}]
+
+    run(walk())
+
+
+def test_loopback_is_called_back_only_through_a_listener_that_is_on_loopback() -> None:
+    """Through any other, who comes from there may be a proxy's stranger. The operator can say otherwise."""
+
+    async def walk() -> None:
+        async with RawCentralSystem() as central, listening(answering(RESET)) as point:
+            for soap, reached in (
+                ({"listen": Listen("0.0.0.0", 0)}, False),
+                (
+                    {"listen": Listen("127.0.0.1", 0), "proxies": (ip_network("127.0.0.1"),), "proxy": "forwarded"},
+                    False,
+                ),
+                ({"listen": Listen("0.0.0.0", 0), "callback_networks": (ip_network("127.0.0.0/8"),)}, True),
+                ({"listen": Listen("127.0.0.1", 0)}, True),
+            ):
+                async with running(settings(central.url, soap=soap, gateway={"call_timeout": 1})) as gateway:
+                    _, link, _ = await opened(central, gateway, envelope(source=point.url), BEAT)
+                    assert ((await link.ask(SOFT))[0] == 3) is reached
+            assert len(point.received) == 2
+
+    run(walk())
+
+
+def test_an_address_that_changes_is_a_line_in_the_log_and_in_the_audit() -> None:
+    async def walk() -> None:
+        async with RawCentralSystem() as central, running(settings(central.url)) as gateway:
+            _, link, _ = await opened(central, gateway, envelope(source="http://127.0.0.1:8082/"), BEAT)
+            for source, peer in (("http://127.0.0.3:1/", "127.0.0.3"), ("http://127.0.0.3:2/", "127.0.0.3")) * 20:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(post(gateway, envelope(source=source), peer=peer))
+                    await link.serve(BEAT)
+            (line,) = [line for line in lines if "callback changed" in line]
+            detail = "http://127.0.0.1:8082/ -> http://127.0.0.3:1/"
+            assert detail in line and "Charge Point at 127.0.0.3" in line
+            (audited,) = (await gateway._audit.page(AuditQuery(), 10)).items
+            assert (audited.identity, audited.what, audited.detail) == ("CP 1", "callback changed", detail)
+            assert audited.who == "Charge Point at 127.0.0.3"
+
+    with logged() as lines:
+        run(walk())
+
+
+def test_where_the_public_name_leads_nobody_is_called_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind an address of its own, which a load balancer has: by that name, by the address, by another name."""
+    stand_for(monkeypatch, "gateway.example", "127.0.0.5")
+    stand_for(monkeypatch, "other.example", "127.0.0.5")
+
+    async def walk() -> None:
+        async with RawCentralSystem() as central, listening(answering(RESET), host="127.0.0.5") as balancer:
+            port = urlsplit(balancer.url).port
+            soap = {
+                "listen": Listen("127.0.0.1", 0),
+                "public_url": f"http://gateway.example:{port}",
+                "callback_networks": (ip_network("127.0.0.0/8"),),
+            }
+            async with running(settings(central.url, soap=soap, gateway={"call_timeout": 1})) as gateway:
+                for number, host in enumerate(("gateway.example", "127.0.0.5", "[::ffff:127.0.0.5]", "other.example")):
+                    body = envelope(identity=f"CP {number}", source=f"http://{host}:{port}/")
+                    _, link, _ = await opened(central, gateway, body, BEAT)
+                    assert (await link.ask(SOFT))[:3] == [4, "id", "InternalError"]
+                assert balancer.received == []
+                # Another port there is none of ours.
+                async with listening(answering(RESET), host="127.0.0.5") as point:
+                    body = envelope(identity="CP 9", source=point.url)
+                    _, link, _ = await opened(central, gateway, body, BEAT)
+                    assert await link.ask(SOFT) == [3, "id", {"status": "Accepted"}]
+                # A name may lead elsewhere by and by; one that nobody knows any more leads where it did.
+                monkeypatch.undo()
+                await gateway._listeners.look_up()
+                body = envelope(identity="CP 5", source=balancer.url)
+                _, link, _ = await opened(central, gateway, body, BEAT)
+                assert (await link.ask(SOFT))[:3] == [4, "id", "InternalError"]
 
     run(walk())

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from bridge.gateway import CENTRAL_SYSTEM_SERVICE
+from bridge.gateway.public_addresses import CENTRAL_SYSTEM_SERVICE
+from bridge.lab.simulators.json_central_system import JsonCentralSystem
+from bridge.lab.simulators.json_charge_point import JsonChargePoint
+from bridge.lab.simulators.soap_charge_point import SoapChargePoint
 from bridge.ocpps.wsdl import default_folder
-from bridge.simulators.json_central_system import JsonCentralSystem
-from bridge.simulators.json_charge_point import JsonChargePoint
-from bridge.simulators.soap_charge_point import SoapChargePoint
 from tests.e2e.stage import running, settings
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from lxml import etree
 
-from bridge.simulators.json_central_system import JsonCentralSystem
-from bridge.simulators.wire import Payload, Refused
+from bridge.lab.simulators.json_central_system import JsonCentralSystem
+from bridge.lab.simulators.wire import CallRefused, Payload
 from tests.e2e.stage import (
     COMMANDS,
     SAMPLES,
@@ -118,7 +118,7 @@ def test_a_request_that_the_official_types_accept_reaches_the_central_system(fil
     assert etree.QName(answer.content).localname == f"{action}Response"
 
 
-async def served(data: bytes, action: str) -> tuple[Payload | Refused, RawChargePoint]:
+async def served(data: bytes, action: str) -> tuple[Payload | CallRefused, RawChargePoint]:
     """What the Central System gets when a Charge Point answers with `data`."""
     async with (
         JsonCentralSystem() as central,
@@ -129,7 +129,7 @@ async def served(data: bytes, action: str) -> tuple[Payload | Refused, RawCharge
         await central.wait_for("CP 1")
         try:
             return await central.call("CP 1", action, COMMANDS[action]), point
-        except Refused as refused:
+        except CallRefused as refused:
             return refused, point
         finally:
             assert central.violations == []
@@ -144,7 +144,7 @@ def test_a_response_reaches_the_central_system_as_a_result_or_an_error(file: Pat
     result, point = run(served(file.read_bytes(), asked))
     assert len(point.received) == 1
     ours = "2015" in (etree.QName(body).namespace or "")
-    if isinstance(result, Refused):
+    if isinstance(result, CallRefused):
         # The answer to something else, or one without a field that is required.
         assert (result.code, bool(result.description)) == ("InternalError", True)
         assert not (valid and ours and asked == action)

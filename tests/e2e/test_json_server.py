@@ -16,14 +16,14 @@ from aiohttp import web
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.utils import accept_key
 
+from bridge.app import Gateway
 from bridge.config import ChargePoint, Listen, Secret
-from bridge.gateway import Gateway
-from bridge.gateway import gateway as gateway_module
-from bridge.simulators.json_central_system import JsonCentralSystem
-from bridge.simulators.soap_central_system import SoapCentralSystem
-from bridge.simulators.wire import Payload
+from bridge.lab.simulators.json_central_system import JsonCentralSystem
+from bridge.lab.simulators.soap_central_system import SoapCentralSystem
+from bridge.lab.simulators.wire import Payload
 from tests.e2e.stage import (
     AT,
+    AT_MOST,
     CP,
     CS,
     SAMPLES,
@@ -524,11 +524,9 @@ def test_a_charge_point_that_comes_to_speak_soap_leaves_its_json_session_behind(
 # Connections that are dead.
 
 
-def test_a_charge_point_that_stops_answering_pings_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gateway_module, "_PING_INTERVAL", 0.05)
-
+def test_a_charge_point_that_stops_answering_pings_is_given_up() -> None:
     async def walk() -> None:
-        async with towards_json() as (gateway, central):
+        async with towards_json(websocket={"ping_interval": 0.05}) as (gateway, central):
             with logged() as lines:
                 async with upgraded(gateway, "ocpp1.6") as (head, _, _):
                     assert " 101 " in head
@@ -543,9 +541,20 @@ def test_a_charge_point_that_stops_answering_pings_is_given_up(monkeypatch: pyte
 
 
 @asynccontextmanager
-async def half_open() -> AsyncIterator[str]:
-    """A Central System that completes the handshake, and is not heard of again."""
+async def half_open(pinged: asyncio.Queue[None] | None = None) -> AsyncIterator[str]:
+    """A Central System that completes the handshake, and is not heard of again. With `pinged` it answers each Ping with
+    a message, never with a Pong, and says so there."""
     gone = asyncio.Event()
+
+    async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, told: asyncio.Queue[None]) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while True:
+                first, length = await reader.readexactly(2)
+                await reader.readexactly(4 + (length & 0x7F))
+                if first == 0x89:
+                    text = b'[3,"nothing",{}]'
+                    writer.write(bytes([0x81, len(text)]) + text)
+                    told.put_nowait(None)
 
     async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -555,7 +564,7 @@ async def half_open() -> AsyncIterator[str]:
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Accept: {accept_key(key)}\r\nSec-WebSocket-Protocol: ocpp1.6\r\n\r\n".encode()
         )
-        await gone.wait()
+        await (gone.wait() if pinged is None else say(reader, writer, pinged))
         writer.close()
 
     server = await asyncio.start_server(hold, "127.0.0.1", 0)
@@ -578,12 +587,60 @@ def test_a_central_system_that_stops_answering_pings_is_given_up() -> None:
     run(walk())
 
 
-def test_pings_of_either_end_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gateway_module, "_PING_INTERVAL", 0.05)
+def test_any_frame_of_a_charge_point_counts_as_life() -> None:
+    """Rule 76. This one answers each Ping with a message, and never with a Pong."""
 
     async def walk() -> None:
         async with (
-            towards_json(central_system={"ping_interval": 0.05}) as (gateway, central),
+            towards_json(websocket={"ping_interval": 1}) as (gateway, central),
+            upgraded(gateway, "ocpp1.6") as (head, reader, writer),
+        ):
+            assert " 101 " in head
+            link = await central.connected()
+            for number in range(3):
+                await until_ping(reader)
+                writer.write(frame_of(f'[2,"{number}","Heartbeat",{{}}]'))
+                assert (await link.serve())[2] == "Heartbeat"
+
+    run(walk())
+
+
+def test_any_frame_of_a_central_system_counts_as_life() -> None:
+    async def walk() -> None:
+        pinged: asyncio.Queue[None] = asyncio.Queue()
+        async with (
+            half_open(pinged) as url,
+            running(settings(url, central_system={"ping_interval": 1})) as gateway,
+            dialled(gateway) as point,
+        ):
+            for _ in range(3):
+                await asyncio.wait_for(pinged.get(), AT_MOST)
+            assert point.websocket.close_code is None
+
+    run(walk())
+
+
+async def until_ping(reader: asyncio.StreamReader) -> None:
+    """Read frames until one is a Ping; the others are the answers."""
+    while True:
+        first, length = await asyncio.wait_for(reader.readexactly(2), AT_MOST)
+        await reader.readexactly(length)
+        if first == 0x89:
+            return
+
+
+def frame_of(text: str) -> bytes:
+    """A short text of a client: its mask changes nothing."""
+    return bytes([0x81, 0x80 | len(text), 0, 0, 0, 0]) + text.encode()
+
+
+def test_pings_of_either_end_are_answered() -> None:
+    async def walk() -> None:
+        async with (
+            towards_json(central_system={"ping_interval": 0.05}, websocket={"ping_interval": 0.05}) as (
+                gateway,
+                central,
+            ),
             dialled(gateway) as point,
         ):
             link = await central.connected()
@@ -746,9 +803,9 @@ def test_a_command_for_nobody_is_an_identity_mismatch() -> None:
     async def walk() -> None:
         async with towards_soap(route={"charge_point": "CP *"}) as (gateway, _):
             answer = await commanded(gateway, "else")
-            assert (answer.status, answer.fault) == (400, fault_of("Sender", "IdentityMismatch"))
+            assert (answer.status, answer.fault) == (500, fault_of("Sender", "IdentityMismatch"))
             answer = await commanded(gateway, None)
-            assert (answer.status, answer.fault) == (400, fault_of("Sender", "ProtocolError"))
+            assert (answer.status, answer.fault) == (500, fault_of("Sender", "ProtocolError"))
 
     run(walk())
 
@@ -765,12 +822,12 @@ def test_a_charge_point_with_another_name_is_known_by_that_alone(name: str, tabl
         async with towards_soap(**tables) as (gateway, _):
             # It has not been here yet; that is not the command's fault.
             answer = await commanded(gateway, name)
-            assert (answer.status, answer.fault) == (503, fault_of("Receiver", "InternalError"))
+            assert (answer.status, answer.fault) == (500, fault_of("Receiver", "InternalError"))
             assert "has not connected yet" in answer.reason
             async with dialled(gateway) as point:
                 assert (await carried_out(gateway, point, name.lower())).status == 200
                 answer = await commanded(gateway, "CP 1")
-                assert (answer.status, answer.fault) == (400, fault_of("Sender", "IdentityMismatch"))
+                assert (answer.status, answer.fault) == (500, fault_of("Sender", "IdentityMismatch"))
 
     run(walk())
 
@@ -779,7 +836,7 @@ def test_a_command_for_a_charge_point_that_is_not_there_waits_for_it() -> None:
     async def walk() -> None:
         async with towards_soap() as (gateway, _):
             answer = await commanded(gateway)
-            assert (answer.status, answer.fault) == (503, fault_of("Receiver", "InternalError"))
+            assert (answer.status, answer.fault) == (500, fault_of("Receiver", "InternalError"))
             assert "has not connected yet" in answer.reason
             async with dialled(gateway) as point:
                 await works(point)
@@ -801,20 +858,20 @@ def test_a_command_that_nobody_comes_for_is_an_internal_error_in_time() -> None:
             async with dialled(gateway) as point:
                 await works(point)
                 answer = await commanded(gateway)  # it is there, and says nothing
-                assert (answer.status, answer.fault) == (503, fault_of("Receiver", "InternalError"))
+                assert (answer.status, answer.fault) == (500, fault_of("Receiver", "InternalError"))
                 assert "within 0.3 s" in answer.reason
             answer = await commanded(gateway)
-            assert (answer.status, answer.fault) == (503, fault_of("Receiver", "InternalError"))
+            assert (answer.status, answer.fault) == (500, fault_of("Receiver", "InternalError"))
             assert "did not answer" in answer.reason
 
     run(walk())
 
 
 CALLERRORS = {
-    "SecurityError": (400, "Sender", "SecurityError"),
-    "FormationViolation": (400, "Sender", "ProtocolError"),
-    "PropertyConstraintViolation": (400, "Sender", "ProtocolError"),
-    "OccurenceConstraintViolation": (400, "Sender", "ProtocolError"),
+    "SecurityError": (500, "Sender", "SecurityError"),
+    "FormationViolation": (500, "Sender", "ProtocolError"),
+    "PropertyConstraintViolation": (500, "Sender", "ProtocolError"),
+    "OccurenceConstraintViolation": (500, "Sender", "ProtocolError"),
     "NotImplemented": (500, "Receiver", "NotSupported"),
     "NotSupported": (500, "Receiver", "NotSupported"),
     "InternalError": (500, "Receiver", "InternalError"),
@@ -844,7 +901,7 @@ def test_a_command_for_a_charge_point_of_another_central_system_is_refused() -> 
         async with towards_json() as (gateway, central), dialled(gateway):
             await central.connected()
             answer = await commanded(gateway)
-            assert (answer.status, answer.fault) == (400, fault_of("Sender", "SecurityError"))
+            assert (answer.status, answer.fault) == (500, fault_of("Sender", "SecurityError"))
 
     run(walk())
 

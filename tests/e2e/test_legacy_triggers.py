@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from bridge.config import Store
-from bridge.simulators.wire import Payload
+from bridge.lab.simulators.wire import Payload
 from tests.e2e.stage import AT, AT_MOST, SAMPLES, Leg, address_of, logged, run, running, settings, wire
 from tests.e2e.test_legacy import JSON, STRICT, charge_point, leg, losses, status
 from tests.e2e.test_legs import told

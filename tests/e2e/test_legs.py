@@ -21,8 +21,8 @@ from hypothesis import example, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from bridge.lab.simulators.wire import CallRefused, Payload
 from bridge.ocpp.actions import ACTIONS, SECURITY_EXTENSIONS, Action, Party
-from bridge.simulators.wire import Payload, Refused
 from tests.e2e.stage import (
     COMMANDS,
     SAMPLES,
@@ -127,7 +127,7 @@ def test_what_arrives_is_what_was_sent(
     many: int,
 ) -> None:
     near, far = request.node.callspec.params["scene"]
-    # What only JSON can say is said where only JSON is spoken; but the schemas of `ocpp` have no Hertz.
+    # What only JSON can say is said where only JSON is spoken.
     wider = {"empty_lists": True, "empty_texts": True, "wide_ids": True} if near == far == "json" else {}
     pdus = st.tuples(payloads(action.request, full=full, **wider), payloads(action.response, full=full, **wider))
 
@@ -171,14 +171,14 @@ def test_calls_of_both_directions_cross(near: str, far: str) -> None:
     run(walk())
 
 
-def refusal(party: str) -> Refused:
+def refusal(party: str) -> CallRefused:
     """What a party answers that refuses, in its own protocol."""
     if party == "json":
-        return Refused("SecurityError", "not you", {"why": "because"})
-    return Refused("Sender", "not you", {"why": "because"}, subcode="SecurityError")
+        return CallRefused("SecurityError", "not you", {"why": "because"})
+    return CallRefused("Sender", "not you", {"why": "because"}, subcode="SecurityError")
 
 
-def refused(party: str, error: Refused) -> tuple[str, bool]:
+def refused(party: str, error: CallRefused) -> tuple[str, bool]:
     """What a party reads that was refused: which error it is, and whether it is told why."""
     code = error.code if party == "json" else f"{error.code}/{error.subcode}"
     return code, "not you" in error.description
@@ -200,9 +200,9 @@ def test_a_refusal_is_told_in_the_askers_protocol(near: str, far: str) -> None:
             await scene.met()
             scene.central_system.behaviour["Authorize"] = refuse_far
             scene.charge_point.behaviour["Reset"] = refuse_near
-            with pytest.raises(Refused) as by_far:
+            with pytest.raises(CallRefused) as by_far:
                 await scene.charge_point.call("Authorize", {"idTag": "A"})
-            with pytest.raises(Refused) as by_near:
+            with pytest.raises(CallRefused) as by_near:
                 await scene.central_system.call("CP 1", "Reset", {"type": "Soft"})
             assert refused(near, by_far.value) == told_as[near]
             assert refused(far, by_near.value) == told_as[far]
@@ -410,7 +410,7 @@ def test_a_soap_central_system_is_not_asked_for_a_security_extension(action: str
             async with asyncio.TaskGroup() as group:
                 first = group.create_task(scene.charge_point.call("Heartbeat", {}))
                 await entered.wait()
-                with pytest.raises(Refused) as caught:
+                with pytest.raises(CallRefused) as caught:
                     await scene.charge_point.call(action, {"whatever": [1]})
                 assert not first.done()
                 leave.set()
@@ -438,7 +438,7 @@ def test_a_soap_charge_point_is_not_asked_for_a_security_extension(action: str) 
             async with asyncio.TaskGroup() as group:
                 first = group.create_task(scene.central_system.call("CP 1", "ClearCache", {}))
                 await entered.wait()
-                with pytest.raises(Refused) as caught:
+                with pytest.raises(CallRefused) as caught:
                     await scene.central_system.call("CP 1", action, {"whatever": [1]})
                 assert not first.done()
                 leave.set()

@@ -14,8 +14,8 @@ import pytest
 from aiohttp import web
 
 from bridge.config import ChargePoint, Secret
-from bridge.simulators.json_central_system import JsonCentralSystem
-from bridge.simulators.wire import Payload, Refused
+from bridge.lab.simulators.json_central_system import JsonCentralSystem
+from bridge.lab.simulators.wire import CallRefused, Payload
 from tests.e2e.stage import (
     AT,
     CP,
@@ -123,7 +123,7 @@ def test_trouble_with_the_central_system_is_503_and_a_receiver_fault_for_every_a
     party: Callable[[], AbstractAsyncContextManager[Any]], reason: str
 ) -> None:
     async def asked(point: Any, action: str, payload: Payload) -> tuple[int, str, str, bool]:
-        with pytest.raises(Refused) as caught:
+        with pytest.raises(CallRefused) as caught:
             await point.call(action, payload)
         refused = caught.value
         return refused.http_status, refused.code, refused.subcode, reason in refused.description
@@ -351,27 +351,6 @@ async def linked_again(link: Connection, asked: Any) -> Answer:
     return told
 
 
-def test_a_silent_charge_point_is_hung_up_on_and_dialled_again_when_it_speaks() -> None:
-    boot = (
-        f'<bootNotificationRequest xmlns="{CS}"><chargePointVendor>v</chargePointVendor>'
-        "<chargePointModel>m</chargePointModel></bootNotificationRequest>"
-    )
-
-    async def walk() -> None:
-        async with JsonCentralSystem(interval=1) as central, running(settings(central.url)) as gateway:
-            assert (await post(gateway, envelope(boot))).status == 200
-            with logged() as lines:
-                await central.wait_gone("CP 1")
-            assert ["link closed" in line for line in lines] == [True]
-            assert (await post(gateway, heartbeat())).status == 200
-            await central.wait_for("CP 1")
-            assert central.violations == []
-            # No BootNotification was invented (rule 22).
-            assert [action for _, action, _ in central.received] == ["BootNotification", "Heartbeat"]
-
-    run(walk())
-
-
 def test_the_last_boot_notification_is_replayed_for_those_that_insist() -> None:
     async def walk() -> None:
         options = QUICK | {"replay_boot": True}
@@ -427,7 +406,8 @@ async def answer_to_reset(source: str, **tables: Any) -> tuple[list[Any], list[s
         with logged() as lines:
             async with reached_from(central, source, **tables) as link:
                 answer = await link.ask([2, "id", "Reset", {"type": "Soft"}])
-    return answer, [line for line in lines if "action=Reset" in line]
+    # What came back instead of an answer is for operators only: their line stands before that of the Call.
+    return answer, [line for line in lines if "action=Reset" in line or " link failure " in line]
 
 
 def broken_gzip() -> Respond:
@@ -438,7 +418,7 @@ ANSWERS: dict[str, tuple[Respond, str, str]] = {
     "an HTML page": (
         answering(b"<html><title>Log in</title><br>", content_type="text/html"),
         "InternalError",
-        "HTTP 200, text/html, '<html><title>Log in</title>",
+        "'<html><title>Log in</title>",
     ),
     "404": (answering(b"not here", status=404, content_type="text/plain"), "InternalError", "HTTP 404, text/plain"),
     "500 without a body": (answering(b"", status=500), "InternalError", "HTTP 500"),
@@ -503,9 +483,9 @@ def test_what_a_charge_point_answers_instead(respond: Respond, code: str, reason
     answer, lines, posts = run(walk())
     assert (answer[:2], posts) == ([4, "id"], 1)
     assert answer[2].startswith(code)
-    assert reason in answer[3]
     assert answer[3]
-    [line] = lines
+    *operators, line = lines
+    assert reason in answer[3] or any(reason in said for said in operators)
     wanted = ('identity="CP 1"', "id=id", "from=central_system", answer[3][:60].split("'")[0].split('"')[0])
     assert [words for words in wanted if words not in line] == []
 
@@ -515,17 +495,16 @@ def test_what_a_charge_point_answers_instead(respond: Respond, code: str, reason
     [
         ("at once", "hung up without a response"),
         ("after the request", "hung up without a response"),
-        ("after garbage", "hung up without a response"),
-        ("in the middle", "hung up without a response"),
+        ("after garbage", "no HTTP: no answer to this Call in SOAP"),
+        ("in the middle", "HTTP 200, no content type: no answer to this Call in SOAP"),
     ],
 )
 def test_a_charge_point_that_hangs_up(when: str, reason: str) -> None:
     async def walk() -> None:
         async with hanging_up(when) as url:
-            answer, [line] = await answer_to_reset(url)
+            answer, [*_, line] = await answer_to_reset(url)
         assert answer[:3] == [4, "id", "InternalError"]
         assert reason in answer[3]
-        assert url in answer[3]
         assert "outcome=unanswered" in line
 
     run(walk())
@@ -588,9 +567,9 @@ def test_a_response_over_the_limit_is_not_read_to_its_end(compressed: bool) -> N
 
     async def walk() -> None:
         async with listening(respond) as point:
-            answer, _ = await answer_to_reset(point.url, soap={"max_body": 10_000})
+            answer, lines = await answer_to_reset(point.url, soap={"max_body": 10_000})
         assert answer[:3] == [4, "id", "InternalError"]
-        assert "more than 10000 bytes" in answer[3]
+        assert "more than 10000 bytes" in lines[0]
 
     run(walk())
 
@@ -691,8 +670,8 @@ def test_an_address_learnt_while_the_old_one_answered_with_a_mismatch_is_kept() 
 
 REFUSED = [
     ("http://192.0.2.1:8080/", "neither the peer 127.0.0.1 nor in soap.callback_networks"),
-    ("http://127.0.0.2:8080/", "neither the peer 127.0.0.1 nor in soap.callback_networks"),
-    ("http://[::1]:8080/", "neither the peer 127.0.0.1 nor in soap.callback_networks"),
+    ("http://127.0.0.2:8080/", "is link-local or loopback"),
+    ("http://[::1]:8080/", "is link-local or loopback"),
     ("file:///etc/passwd", "is not an http address"),
     ("ftp://127.0.0.1/", "is not an http address"),
     ("http://u:p@127.0.0.1/", "is not an http address"),

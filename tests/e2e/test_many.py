@@ -7,9 +7,9 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from bridge.simulators.json_central_system import JsonCentralSystem
-from bridge.simulators.soap_charge_point import SoapChargePoint
-from bridge.simulators.wire import Payload
+from bridge.lab.simulators.json_central_system import JsonCentralSystem
+from bridge.lab.simulators.soap_charge_point import SoapChargePoint
+from bridge.lab.simulators.wire import Payload
 from tests.e2e.stage import AT, SAMPLES, charge_point, logged, run, running, settings
 
 try:

@@ -1,5 +1,4 @@
-"""What is recorded of a message is what was on the wires, byte for byte: of what two JSON parties say to each other,
-the frames that pass it on are made again when it is recorded, and must be those that were sent."""
+"""What is recorded of a message is what was on the wires, byte for byte."""
 
 from __future__ import annotations
 
@@ -9,11 +8,25 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from msgspec import structs
 
-from bridge.gateway import Gateway
+from bridge import config
+from bridge.app import Gateway
 from bridge.recorder import Form, Recorded
 from tests.admin.asked import api_of
-from tests.e2e.stage import Connection, RawCentralSystem, dialled, run, running, settings
+from tests.e2e.stage import (
+    CS,
+    Connection,
+    RawCentralSystem,
+    answering,
+    dialled,
+    envelope,
+    listening,
+    post,
+    run,
+    running,
+    settings,
+)
 
 # With spaces, a number and a text that would be written in another way, and fields that OCPP does not have.
 REQUEST = '[ 2, "asked", "Heartbeat", {"a" : 1.50, "b":"\\u00e9é", "c": [ ] } ]'
@@ -150,5 +163,104 @@ def test_a_command_of_an_operator_is_on_one_hop_alone() -> None:
             message = await recorded(gateway)
             assert message.sender == "operator"
             assert texts(message) == [None, sent, answer, None]
+
+    run(walk())
+
+
+CURRENT_TIME = "<currentTime>2026-01-02T03:04:05Z</currentTime>"
+
+
+def test_from_a_soap_charge_point() -> None:
+    async def walk() -> None:
+        async with RawCentralSystem() as far, running(settings(far.url)) as gateway:
+            request = envelope()
+            answered = asyncio.ensure_future(post(gateway, request))
+            central = await far.connected()
+            sent = await central.text()
+            answer = f'[3, "{name_in(sent)}", {{"currentTime": "2026-01-02T03:04:05Z"}}]'
+            await central.send(answer)
+            told = await answered
+            message = await recorded(gateway)
+            assert texts(message) == [request.decode(), sent, answer, told.text]
+            assert [form.transport for form in forms(message) if form is not None] == ["soap", "json", "json", "soap"]
+            assert (message.action, message.outcome, message.identity) == ("Heartbeat", "result", "CP 1")
+
+    run(walk())
+
+
+def test_to_a_soap_central_system() -> None:
+    async def walk() -> None:
+        respond = answering(f'<heartbeatResponse xmlns="{CS}">{CURRENT_TIME}</heartbeatResponse>')
+        async with (
+            listening(respond) as far,
+            running(settings(far.url, central_system={"protocol": "ocpp1.6s"})) as gateway,
+            dialled(gateway) as point,
+        ):
+            request = '[2, "asked", "Heartbeat", {}]'
+            await point.send(request)
+            told = await point.text()
+            message = await recorded(gateway)
+            received = (await respond(b"")).body
+            assert isinstance(received, bytes)
+            assert texts(message) == [request, far.received[0].decode(), received.decode(), told]
+            assert [form.transport for form in forms(message) if form is not None] == ["json", "soap", "soap", "json"]
+
+    run(walk())
+
+
+def test_one_that_is_refused_has_its_refusal() -> None:
+    async def walk() -> None:
+        async with RawCentralSystem() as far, running(settings(far.url)) as gateway:
+            request = envelope(f'<authorizeRequest xmlns="{CS}"/>')
+            told = await post(gateway, request)
+            message = await recorded(gateway)
+            assert texts(message) == [request.decode(), None, None, told.text]
+            assert (message.action, message.outcome, message.unique_id) == ("Authorize", "refused", "urn:uuid:1")
+
+    run(walk())
+
+
+def test_what_writing_it_cost_is_recorded_with_it_alone() -> None:
+    """Of two messages of one action, the second can be written as it is."""
+
+    async def walk() -> None:
+        respond = answering('<statusNotificationResponse xmlns="urn://Ocpp/Cs/2012/06/"/>')
+        async with (
+            listening(respond) as far,
+            running(settings(far.url, central_system={"protocol": "ocpp1.5s"})) as gateway,
+            dialled(gateway) as point,
+        ):
+            for status in ("Preparing", "Available"):
+                status_notification = {"connectorId": 1, "errorCode": "NoError", "status": status}
+                await point.send([2, status, "StatusNotification", status_notification])
+                await point.text()
+            losses = (await recorded(gateway)).losses, (await recorded(gateway, 1)).losses
+            assert [[loss.path for loss in of_one] for of_one in losses] == [[], ["status"]]
+
+    run(walk())
+
+
+@pytest.mark.parametrize("near", ["soap", "json"])
+def test_where_nobody_records_no_octets_are_kept(near: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("octets are kept")
+
+    for module in ("net.json_channel", "net.soap_server", "net.soap_client", "gateway.transports", "gateway.sessions"):
+        monkeypatch.setattr(f"bridge.{module}.Wires", never)
+        monkeypatch.setattr(f"bridge.{module}.Octets", never, raising=False)
+
+    async def walk() -> None:
+        respond = answering(f'<heartbeatResponse xmlns="{CS}">{CURRENT_TIME}</heartbeatResponse>')
+        async with listening(respond) as far:
+            told = settings(far.url, central_system={"protocol": "ocpp1.6s"})
+            told = structs.replace(told, recorder=config.Recorder(enabled=False))
+            async with running(told) as gateway:
+                if near == "soap":
+                    assert (await post(gateway, envelope())).status == 200
+                else:
+                    async with dialled(gateway) as point:
+                        assert (await point.ask([2, "1", "Heartbeat", {}]))[0] == 3
+                        assert (await point.ask([2, "2", "Authorize", {}]))[0] == 4
+                assert (await gateway._recorder.messages()).items == []
 
     run(walk())

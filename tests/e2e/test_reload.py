@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from bridge.simulators.json_central_system import JsonCentralSystem
-from bridge.simulators.json_charge_point import HandshakeRefused, JsonChargePoint
-from bridge.simulators.wire import Payload
+from bridge.lab.simulators.json_central_system import JsonCentralSystem
+from bridge.lab.simulators.json_charge_point import ConnectionRefused, JsonChargePoint
+from bridge.lab.simulators.wire import Payload
 from tests.e2e.processes import Bridge, all_well
 from tests.e2e.stage import (
     AT,
@@ -29,7 +29,7 @@ from tests.e2e.stage import (
     sender,
     soap_central_system,
 )
-from tests.e2e.test_restart import ACCEPTED, RESET, opened, start, started, through, told
+from tests.e2e.test_restart import ACCEPTED, RESET, opened, start, started, stop, through, told
 
 NOW = {"currentTime": AT}
 JSON: dict[str, Any] = {"protocol": "ocpp1.6j"}
@@ -79,7 +79,7 @@ def test_the_next_message_goes_to_the_new_central_system_and_what_is_in_flight_e
 
                 bridge.configure(tables(old=old.url, new=new.url), {"A *": "new", "*": "old"})
                 await bridge.reload()
-                assert bridge.lines[-1].rstrip().endswith("moved=1")
+                assert any(line.rstrip().endswith("moved=1") for line in bridge.lines)
                 # What is sent from now on does not wait for what was sent before.
                 _, moved, first = await opened(new, bridge, envelope(identity="A 1"), NOW)
                 assert first[2] == "Heartbeat"
@@ -100,7 +100,8 @@ def test_the_next_message_goes_to_the_new_central_system_and_what_is_in_flight_e
 
             _, call = await through(stays, bridge, envelope(identity="B 1"), NOW)
             assert call[2] == "Heartbeat"
-            assert (len(old.requests), len(new.requests)) == (2, 1)
+            # The old one was dialled once more, for the transaction that goes on there.
+            assert (len(old.requests), len(new.requests)) == (3, 1)
             _, health = await bridge.ready()
             assert health["central_systems"] == {"old": all_well(1), "new": all_well(1)}
 
@@ -135,6 +136,7 @@ def test_one_that_is_not_routed_any_more_is_a_stranger(tmp_path: Path) -> None:
     async def walk() -> None:
         async with RawCentralSystem() as central, Bridge(tmp_path, tables(main=central.url)) as bridge:
             _, link, _ = await opened(central, bridge, envelope(), NOW)
+            await opened(central, bridge, envelope(identity="other 1"), NOW)
             bridge.configure(tables(main=central.url), {"other *": "main"})
             await bridge.reload()
             assert await closed(link) == (1012, "it belongs elsewhere now")
@@ -156,6 +158,50 @@ def test_what_else_the_file_says_waits_for_a_restart_and_disturbs_nobody(tmp_pat
                 assert bridge.lines[-1].rstrip().endswith("moved=0")
                 await through(link, bridge, envelope(), NOW)
                 assert len(central.requests) == 1
+
+    run(walk())
+
+
+def test_included_files_are_read_again_too(tmp_path: Path) -> None:
+    async def walk() -> None:
+        async with RawCentralSystem() as old, RawCentralSystem() as new:
+            bridge = Bridge(tmp_path, tables(old=old.url), {"B *": "old"})
+            file, routes = tmp_path / "bridge.toml", tmp_path / "routes.d"
+            file.write_text(f'include = ["routes.d/*.toml"]\n{file.read_text()}')
+            routes.mkdir()
+            (routes / "a.toml").write_text('[[routes]]\ncharge_point = "A *"\ncentral_system = "old"\n')
+            async with bridge:
+                _, link, _ = await opened(old, bridge, envelope(identity="A 1"), NOW)
+                (routes / "a.toml").write_text('[[routes]]\ncharge_point = "A *"\ncentral_system = "new"\n')
+                bridge.told(signal.SIGHUP)
+                assert "no central system is called" in await bridge.says("not taken over", "routes.d/a.toml")
+                (routes / "b.toml").write_text(f'[central_systems.new]\nurl = "{new.url}"\n')
+                await bridge.reload()
+                assert await closed(link) == (1012, "it belongs elsewhere now")
+                await opened(new, bridge, envelope(identity="A 1"), NOW)
+
+    run(walk())
+
+
+def test_with_move_when_idle_an_open_transaction_is_waited_for(tmp_path: Path) -> None:
+    async def walk() -> None:
+        async with (
+            RawCentralSystem() as old,
+            RawCentralSystem() as new,
+            Bridge(tmp_path, tables(old=old.url)) as bridge,
+        ):
+            _, link, _ = await opened(old, bridge, start(identity="A 1"), started())
+            bridge.configure(tables(old=old.url, new=new.url), {"A *": "new", "*": "old"})
+            text = bridge.file.read_text()
+            assert "[gateway]\n" in text
+            bridge.file.write_text(text.replace("[gateway]\n", '[gateway]\nmove_when = "idle"\n'))
+            await bridge.reload()
+            assert any(line.rstrip().endswith("waiting=1 moved=0") for line in bridge.lines)
+            assert not any("holds from the next start on" in line for line in bridge.lines)
+            _, call = await through(link, bridge, stop(identity="A 1"), {})
+            assert call[2] == "StopTransaction"
+            _, _, first = await opened(new, bridge, envelope(identity="A 1"), NOW)
+            assert first[2] == "Heartbeat"
 
     run(walk())
 
@@ -192,7 +238,7 @@ def test_a_json_charge_point_is_sent_away_when_nothing_is_in_flight_and_comes_ba
                         await asyncio.wait_for(held.wait(), AT_MOST)
                         bridge.configure(tables(old=old.url, new=new.url), {"A *": "new", "*": "old"})
                         await bridge.reload()
-                        assert bridge.lines[-1].rstrip().endswith("moved=1")
+                        assert any(line.rstrip().endswith("moved=1") for line in bridge.lines)
                         assert connected(point)
                         go.set()
                         assert (await transfer)["data"] == "from the old one"
@@ -222,12 +268,12 @@ def test_a_json_charge_point_that_is_not_routed_any_more_is_not_let_in_again(tmp
     async def walk() -> None:
         async with JsonCentralSystem() as central, Bridge(tmp_path, tables(main=central.url)) as bridge:
             point = JsonChargePoint(url=bridge.websocket_url, identity="A 1")
-            async with point:
+            async with point, JsonChargePoint(url=bridge.websocket_url, identity="B 1"):
                 bridge.configure(tables(main=central.url), {"B *": "main"})
                 await bridge.reload()
                 await point.wait_closed()
                 assert point.close_code == 1012
-            with pytest.raises(HandshakeRefused) as refusal:
+            with pytest.raises(ConnectionRefused) as refusal:
                 await point.start()
             assert refusal.value.status == HTTPStatus.NOT_FOUND
 
@@ -242,6 +288,9 @@ BAD = {
     "a route that leads nowhere": '[central_systems.main]\nurl = "ws://127.0.0.1:1/"\n'
     '[[routes]]\ncharge_point = "*"\ncentral_system = "nobody"\n',
     "nothing": None,
+    "an empty file": "",
+    "one without a Central System": "[gateway]\ncall_timeout = 7\n",
+    "one that leaves nobody a route": '[central_systems.main]\nurl = "ws://127.0.0.1:1/"\n',
 }
 
 
@@ -267,5 +316,42 @@ def test_a_bad_file_keeps_the_last_good_one(tmp_path: Path, content: str | None)
             assert not any("Traceback" in line for line in bridge.lines)
             bridge.told(signal.SIGTERM)
             assert await bridge.ended() == 0
+
+    run(walk())
+
+
+def test_a_file_that_was_cut_off_changes_nothing(tmp_path: Path) -> None:
+    """At the end of a line, so that it still is TOML."""
+
+    async def walk() -> None:
+        async with RawCentralSystem() as central, Bridge(tmp_path, tables(main=central.url)) as bridge:
+            _, link, _ = await opened(central, bridge, envelope(), NOW)
+            file = tmp_path / "bridge.toml"
+            whole = file.read_text()
+            for cut in (whole.index("[[routes]]"), whole.index("[central_systems"), whole.index("[soap]"), 0):
+                file.write_text(whole[:cut])
+                bridge.told(signal.SIGHUP)
+                await bridge.says("configuration not taken over")
+                await through(link, bridge, envelope(), NOW)
+            file.write_text(whole)
+            await bridge.reload()
+            await through(link, bridge, envelope(), NOW)
+
+    run(walk())
+
+
+def test_more_than_half_of_the_fleet_is_not_turned_away_by_a_file(tmp_path: Path) -> None:
+    """Also of those that are in the store only; half of it is, and a restart does what the file says."""
+
+    async def walk() -> None:
+        async with RawCentralSystem() as central, Bridge(tmp_path, tables(main=central.url)) as bridge:
+            for identity in ("A 1", "A 2", "B 1", "C 1"):
+                await opened(central, bridge, envelope(identity=identity), NOW)
+            bridge.configure(tables(main=central.url), {"B *": "main"})
+            bridge.told(signal.SIGHUP)
+            assert "3 of 4 known Charge Points would have no route any more" in await bridge.says("not taken over")
+            bridge.configure(tables(main=central.url), {"[BC] *": "main"})
+            await bridge.reload()
+            assert (await post(bridge, envelope(identity="A 1"))).fault == sender("IdentityMismatch")
 
     run(walk())

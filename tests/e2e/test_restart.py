@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -17,9 +17,10 @@ from urllib.parse import unquote
 import msgspec
 import pytest
 
-from bridge.gateway.keeping import Keeping
-from bridge.simulators.json_charge_point import JsonChargePoint
-from bridge.simulators.wire import Payload
+from bridge.core.silence import Presence
+from bridge.gateway.persistence import Persistence
+from bridge.lab.simulators.json_charge_point import JsonChargePoint
+from bridge.lab.simulators.wire import Payload
 from bridge.store import ChargePointRecord, ConnectorRecord, Store
 from tests.e2e.processes import Bridge, all_well
 from tests.e2e.stage import (
@@ -125,7 +126,7 @@ def test_killed_while_the_central_system_has_it(tmp_path: Path, request_of: Any,
             await bridge.start()
             retried, _, second = await opened(central, bridge, request_of(message_id="urn:uuid:2"), answer)
             assert second[2:] == first[2:]
-            assert second[1] != first[1]
+            assert second[1] == first[1], "under the same UniqueId, so that the Central System can recognise it"
             # From here on it is known.
             again = await post(bridge, request_of(message_id="urn:uuid:3"))
             assert (told(again), again.status) == (told(retried), 200)
@@ -227,6 +228,22 @@ def test_what_a_charge_point_was_told_is_never_forgotten(tmp_path: Path) -> None
 # What survives.
 
 
+def test_a_driver_is_what_the_last_authorize_said_after_a_restart(tmp_path: Path) -> None:
+    """For a StartTransaction.conf that leaves the status out."""
+    body = f'<authorizeRequest xmlns="{CS}"><idTag>driver-1</idTag></authorizeRequest>'
+    silent = {"transactionId": 7, "idTagInfo": {}}
+
+    async def walk() -> None:
+        async with RawCentralSystem() as central, Bridge(tmp_path, on_this(central)) as bridge:
+            _, link, _ = await opened(central, bridge, envelope(body), {"idTagInfo": {"status": "Blocked"}})
+            await through(link, bridge, start(1), started(1))  # on the disk, and what came before with it
+            await bridge.restart()
+            answer, _, _ = await opened(central, bridge, start(2), silent)
+            assert told(answer) == ("Blocked", "7")
+
+    run(walk())
+
+
 def test_transaction_ids_keep_their_names_and_connectors_their_state(tmp_path: Path) -> None:
     meter_values = (
         f'<meterValuesRequest xmlns="{CS}"><connectorId>1</connectorId><transactionId>{TOP}</transactionId>'
@@ -286,13 +303,13 @@ def known(identity: str, *, silent: float, interval: int, **changes: Any) -> Cha
 
 def test_connections_of_who_was_there_are_opened_again_and_no_others(tmp_path: Path) -> None:
     there = [
-        *(known(f"there {number}", silent=250, interval=100) for number in range(12)),
+        *(known(f"there {number}", silent=850, interval=100) for number in range(12)),
         known("hourly", silent=2.5 * 3600, interval=3600),
         known("daily", silent=2.5 * 86400, interval=86400),
         known("never said", silent=800, interval=0),
     ]
     gone = [
-        *(known(f"gone {number}", silent=350, interval=100) for number in range(12)),
+        *(known(f"gone {number}", silent=950, interval=100) for number in range(12)),
         known("of the others", silent=1, interval=100, transport="json"),
         known("stranger", silent=1, interval=100),
     ]
@@ -331,6 +348,46 @@ def test_a_command_arrives_right_after_a_restart(tmp_path: Path) -> None:
     run(walk())
 
 
+def boot(source: str, serial: str) -> bytes:
+    """A BootNotification of a Charge Point that is called back at `source`."""
+    body = (
+        f'<bootNotificationRequest xmlns="{CS}"><chargePointVendor>V</chargePointVendor><chargePointModel>M'
+        f"</chargePointModel><chargePointSerialNumber>{serial}</chargePointSerialNumber></bootNotificationRequest>"
+    )
+    return envelope(body, source=source)
+
+
+def test_killed_as_soon_as_a_boot_notification_is_answered(tmp_path: Path) -> None:
+    """What the BootNotification taught is on disk before: the callback address, the Boot and the interval."""
+
+    async def walk() -> None:
+        async with RawCentralSystem() as central, AsyncExitStack() as points:
+            bridge = await points.enter_async_context(Bridge(tmp_path, on_this(central)))
+            link = None
+            for number in (1, 2):  # each time it comes from another address, and learns another interval
+                point = await points.enter_async_context(listening(answering(RESET)))
+                conf = {"status": "Accepted", "currentTime": AT, "interval": 600 + number}
+                body = boot(point.url, f"{number}")
+                if link is None:
+                    answer, _, _ = await opened(central, bridge, body, conf)
+                else:
+                    answer, _ = await through(link, bridge, body, conf)
+                await bridge.kill()
+                assert told(answer)[0] == "Accepted"
+
+                async with bridge.put_away() as store:
+                    [kept] = store.charge_points()
+                assert (kept.callback_url, kept.interval, kept.boot_status) == (point.url, 600 + number, "Accepted")
+                assert msgspec.json.decode(kept.boot or b"")["chargePointSerialNumber"] == f"{number}"
+                # Without a word from it: its Central System is connected to, and commands arrive where it was last.
+                await bridge.start()
+                link = await central.connected()
+                assert await link.ask([2, "id", "Reset", {"type": "Soft"}]) == [3, "id", ACCEPTED]
+                assert len(point.received) == 1
+
+    run(walk())
+
+
 def test_an_address_outlives_a_silence_too(tmp_path: Path) -> None:
     """Nothing was opened for it at the start, and its first message does not say where it is."""
 
@@ -364,10 +421,11 @@ def test_when_a_charge_point_was_last_heard_of_is_known_to_within_its_heartbeat(
     """Else one that is heard of every ten seconds would seem to be silent for a minute."""
     now = 1000.0
     store = Store("memory:", clock=lambda: now)
-    keeping = Keeping(store, clock=lambda: now)
-    keeping.heard("CP 1", interval=10)
-    keeping.heard("CP 2", interval=300)
+    persistence = Persistence(store, clock=lambda: now)
+    for identity, interval in (("CP 1", 10), ("CP 2", 300)):
+        persistence.heard(identity)
+        persistence.note(identity, [Presence(interval=interval)])
     now += 10
-    keeping.heard("CP 1")
-    keeping.heard("CP 2")
+    persistence.heard("CP 1")
+    persistence.heard("CP 2")
     assert {record.identity: record.last_seen for record in store.charge_points()} == {"CP 1": 1010, "CP 2": 1000}

@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 
 from bridge import config
+from bridge.app import Gateway
 from bridge.config import Settings
-from bridge.gateway import Gateway
-from bridge.simulators.json_central_system import JsonCentralSystem
+from bridge.lab.simulators.json_central_system import JsonCentralSystem
 from bridge.store import ChargePointRecord, Store
 from tests.e2e.stage import envelope, post, run, settings
 

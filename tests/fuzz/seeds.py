@@ -84,6 +84,40 @@ URLS = (
     b"http://[",
     b"http://10.0.0.1\r\nHost: x/",
 )
+_V2 = b"\r\n\r\n\x00\r\nQUIT\n"
+PREAMBLES = (
+    b"PROXY TCP4 192.0.2.1 192.0.2.2 40000 443\r\nGET / HTTP/1.1\r\n",
+    b"PROXY TCP6 2001:db8::1 ::ffff:192.0.2.1 0 65535\r\n",
+    b"PROXY UNKNOWN\r\n",
+    b"PROXY UNKNOWN ffff:f...f:ffff ffff:f...f:ffff 65535 65535\r\n",
+    b"PROXY TCP4 255.255.255.255 255.255.255.255 65535 65536\r\n",
+    b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\n",
+    b"PROXY " + b"1" * 101,
+    b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n" * 2,
+    _V2 + b"\x21\x11\x00\x0c\xc0\x00\x02\x01\xc0\x00\x02\x02\x9c\x40\x01\xbb",
+    _V2 + b"\x21\x21\x00\x28" + bytes(range(36)) + b"\x04\x00\x01x",
+    _V2 + b"\x20\x00\x00\x00\x16\x03\x01",
+    _V2 + b"\x21\x31\x00\xd8" + b"/" * 216,
+    _V2 + b"\x21\x11\xff\xff",
+    _V2 + b"\x2f\xff\x00\x00",
+    _V2[:7],
+)
+# The lines of a request's header fields.
+FORWARDING = (
+    b"Forwarded: for=192.0.2.1;proto=https;by=_x, for=10.0.0.2",
+    b'Forwarded: For="[2001:db8:cafe::17]:4711";host="a\\"b,c"',
+    b"Forwarded: for=unknown, for=_hidden;proto=http",
+    b'Forwarded: for="192.0.2.1\nForwarded: ,,;for=192.0.2.1',
+    b"Forwarded: for=1;for=2",
+    b"X-Forwarded-For: 203.0.113.1, 192.0.2.1:4711, 10.0.0.3\nX-Forwarded-Proto: https",
+    b"X-Forwarded-For: ::ffff:192.0.2.1\nX-Forwarded-For: [fd00::1]:1, fe80::1%eth0",
+    b"X-Forwarded-For: unknown\nX-Forwarded-Proto: wss, nonsense",
+    b"X-Client-Cert: -----BEGIN%20CERTIFICATE-----%0AMIIB%2B-----END%20CERTIFICATE-----%0A",
+    b"X-Client-Cert: :MIIBqDCCAU6gAwIBAgIBBzAKBggqhkjOPQQDAjA6:;a=1",
+    b'X-Client-Cert: By=urn:x;Hash=1;Subject="CN=\\"a\\",O=b";Cert="MIIB";Chain="x",Hash=2;Cert="%FF"',
+    b"X-Client-Cert: MIIB\nX-Client-Cert: MIIB",
+    b"X-Client-Cert: ",
+)
 
 
 def json_messages() -> Iterator[bytes]:

@@ -7,26 +7,40 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import cache
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from msgspec import Struct
 
-from bridge import config, identity, paths
-from bridge.core.addresses import learn
+from bridge import config
+from bridge.access import paths
+from bridge.core.addresses import Learning, learn
 from bridge.dialects.versions import DIALECTS
 from bridge.errors import BridgeError, ConfigurationError, Why
+from bridge.net.json_server import HandshakeDenied, HandshakeRequest, JsonServer
+from bridge.net.proxies import preamble as preambles
+from bridge.net.proxies.client_certificate import Format
+from bridge.net.proxies.rules import Misled, Origin, Proxies
+from bridge.ocpp import identity
 from bridge.ocpp.actions import ACTIONS, Party
 from bridge.ocpp.rpc import Answer, Call
 from bridge.ocppj import codec as frames
 from bridge.ocppj.codec import CallFrame, ResultFrame
-from bridge.ocppj.server import JsonServer, Knock, Refused
 from bridge.ocpps import envelope
 from bridge.ocpps.codec import Codec, boot_of
 from bridge.ocpps.wsdl import default_folder, folder_name, load
 from bridge.ocpps.xml import local_name
-from tests.fuzz.seeds import CONFIGURATIONS, ENVELOPES, FRAMES, URLS, json_messages, soap_messages
+from tests.fuzz.seeds import (
+    CONFIGURATIONS,
+    ENVELOPES,
+    FORWARDING,
+    FRAMES,
+    PREAMBLES,
+    URLS,
+    json_messages,
+    soap_messages,
+)
 
 _SERVICES = ("CentralSystemService", "ChargePointService")
 
@@ -110,7 +124,7 @@ def configuration(data: bytes) -> None:
         assert str(error).replace("\n", "").isprintable()
 
 
-async def _never(knock: Knock) -> object:
+async def _never(knock: HandshakeRequest) -> object:
     raise AssertionError
 
 
@@ -132,7 +146,7 @@ def url(data: bytes) -> None:
     text = data.decode("utf-8", "surrogateescape")
     try:
         named, _ = _listener()._address(text)
-    except Refused as refusal:
+    except HandshakeDenied as refusal:
         assert 400 <= refusal.status < 500
         assert refusal.why in Why
     else:
@@ -145,13 +159,63 @@ def url(data: bytes) -> None:
         pass
     else:
         assert identity.read(named) == named and identity.same(named, text)
-    learn(text, None, "192.0.2.1", (ip_network("10.0.0.0/8"),))
-    learn(None, text, "::1", ())
+    learn(text, None, "192.0.2.1", Learning(networks=(ip_network("10.0.0.0/8"),)))
+    learn(None, text, "::1", Learning(loopback=True))
+
+
+def preamble(data: bytes) -> None:
+    """Any octets begin with a PROXY header, or may go on to, or are refused. What was read of a part is what is read of
+    the whole."""
+    try:
+        read = preambles.read(data)
+    except preambles.BrokenPreamble as error:
+        assert str(error).isprintable()
+        return
+    if read is None:
+        assert preambles.is_begun(data)
+        return
+    assert preambles.read(data[: read.size]) == read and preambles.read(data[: read.size - 1]) is None
+    if read.source is not None:
+        address, port = read.source
+        assert str(ip_address(address)) == address and 0 <= port <= 65535
+
+
+_PROXY = "10.0.0.1"
+_TEN = ip_network("10.0.0.0/8")
+_BEHIND = [
+    Proxies(networks=(_TEN,), mode="forwarded", certificate_header="X-Client-Cert", certificate_format=form)
+    for form in get_args(Format)
+]
+
+
+def forwarded(data: bytes) -> None:
+    """Any header fields of a proxy name a peer by its IP address, and perhaps names in a certificate, or mislead. What
+    a peer writes before that, which its proxy adds to, does not change who it is."""
+    lines = [line.partition(":") for line in data.decode("utf-8", "surrogateescape").splitlines()]
+
+    def all_of(name: str) -> list[str]:
+        return [value.strip() for field, _, value in lines if field.lower() == name.lower()]
+
+    for proxies in _BEHIND:
+        connection = Origin(address=_PROXY, proxy=_PROXY, certificate=("proxy",))
+        try:
+            origin = proxies.origin(connection, all_of)
+        except Misled as error:
+            assert str(error).isprintable()
+        else:
+            assert str(ip_address(origin.address)) == origin.address and origin.proxy == _PROXY
+            assert origin.certificate != ("proxy",)
+        stranger = Origin(address="192.0.2.9")
+        assert proxies.origin(stranger, all_of) is stranger
+    lines = [("X-Forwarded-For", ":", f"{data.decode('utf-8', 'replace')}, 192.0.2.7")]
+    assert _BEHIND[0].origin(Origin(address=_PROXY, proxy=_PROXY), all_of).address == "192.0.2.7"
 
 
 TARGETS: dict[str, Target] = {
     "soap": Target(run=soap, seeds=lambda: iter([*soap_messages(_codecs()), *ENVELOPES]), words=tuple(ENVELOPES)),
     "json": Target(run=json, seeds=lambda: iter([*json_messages(), *FRAMES]), words=tuple(FRAMES)),
     "configuration": Target(run=configuration, seeds=lambda: iter(CONFIGURATIONS), words=tuple(CONFIGURATIONS[1:])),
+    "preamble": Target(run=preamble, seeds=lambda: iter(PREAMBLES), words=tuple(PREAMBLES)),
+    "forwarded": Target(run=forwarded, seeds=lambda: iter(FORWARDING), words=tuple(FORWARDING)),
     "url": Target(run=url, seeds=lambda: iter(URLS), words=tuple(URLS)),
 }

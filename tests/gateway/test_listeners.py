@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from collections.abc import Mapping
 from ipaddress import ip_network
@@ -15,8 +16,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
+from bridge.app import Gateway
 from bridge.config import Listen, Network, Settings, Soap, WebSocket
-from bridge.gateway import Gateway
 from tests.e2e.stage import (
     AT,
     AT_MOST,
@@ -33,6 +34,8 @@ from tests.e2e.stage import (
     running,
     settings,
 )
+from tests.names import stand_for
+from tests.ports import free_port
 
 NOWHERE = "ws://127.0.0.1:1/ocpp"
 ANYWHERE = Listen("127.0.0.1", 0)
@@ -78,7 +81,7 @@ def test_each_serves_and_is_named_in_the_log() -> None:
                 async with running(told(central.url, *two, websocket=others)) as gateway:
                     assert list(gateway.addresses) == ["north", "soap-2", "websocket", "websocket-2", "admin"]
                     assert gateway.soap_address == gateway.addresses["north"]
-                    assert (await post(gateway, "soap-2", envelope()))[0] == 400  # it is over 100 octets
+                    assert (await post(gateway, "soap-2", envelope()))[0] == 413  # it is over 100 octets
                     beat = asyncio.ensure_future(post(gateway, "north", envelope()))
                     await (await central.connected()).serve()
                     assert (await beat)[0] == 200
@@ -174,10 +177,10 @@ def test_a_reload_takes_over_who_may_use_it() -> None:
         async with running(before) as gateway:
             assert (await post(gateway, "soap", b""))[0] == 400
             closed = (Soap(listen=ANYWHERE, peers=TEST_NET),)
-            gateway.reload(changed(before, soap=closed, websocket=(WebSocket(listen=ANYWHERE, peers=TEST_NET),)))
+            await gateway.reload(changed(before, soap=closed, websocket=(WebSocket(listen=ANYWHERE, peers=TEST_NET),)))
             assert (await post(gateway, "soap", b""))[0] == 403
             assert await knock(gateway, "websocket", "/ocpp") == 403
-            gateway.reload(before)
+            await gateway.reload(before)
             assert (await post(gateway, "soap", b""))[0] == 400
 
     run(walk())
@@ -190,13 +193,60 @@ def test_a_reload_says_what_it_does_not_take_over() -> None:
             address = gateway.soap_address
             moved = changed(before, soap=(Soap(listen=Listen("127.0.0.1", 7), max_body=5),))
             with logged() as lines:
-                gateway.reload(moved)
+                await gateway.reload(moved)
             warnings = [line for line in lines if "changed, and holds from the next start on" in line]
             assert [line.partition("key=")[2] for line in warnings] == ["soap.listen", "soap.max_body"]
             assert gateway.soap_address == address and (await post(gateway, "soap", b""))[0] == 400
             with logged() as lines:
-                gateway.reload(before)
+                await gateway.reload(before)
             assert not any("changed, and holds" in line for line in lines)
+
+    run(walk())
+
+
+def test_a_name_is_listened_at_with_all_its_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    addresses = ["127.0.0.2", "127.0.0.3"]
+    stand_for(monkeypatch, "here.example", *addresses)
+
+    async def walk() -> None:
+        soap, json, admin = (Listen("here.example", free_port()) for _ in range(3))
+        asked = told(NOWHERE, Soap(listen=soap), websocket=(WebSocket(listen=json),))
+        everywhere = [(address, port) for address in addresses for port in (soap.port, json.port, admin.port)]
+        async with running(changed(asked, admin=msgspec.structs.replace(asked.admin, listen=admin))):
+            for address, port in everywhere:
+                async with (
+                    aiohttp.ClientSession() as http,
+                    http.get(f"http://{address}:{port}/healthz") as response,
+                ):
+                    assert response.status < 500
+        for address, port in everywhere:
+            with pytest.raises(ConnectionRefusedError):
+                await asyncio.open_connection(address, port)
+
+    run(walk())
+
+
+def test_every_address_of_a_name_is_in_the_line_that_says_where_it_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def walk() -> None:
+        stand_for(monkeypatch, "here.example", "127.0.0.1", "127.0.0.2", "::1")
+        with logged() as lines:
+            async with running(told(NOWHERE, Soap(listen=Listen("here.example", 0)))):
+                pass
+        (line,) = [line for line in lines if " listening listener=soap " in line]
+        assert re.search(r" address=127\.0\.0\.1:[0-9]+,127\.0\.0\.2:[0-9]+,\[::1\]:[0-9]+$", line)
+
+    run(walk())
+
+
+def test_a_name_that_stands_for_nothing_is_told_in_the_resolvers_words() -> None:
+    async def walk() -> None:
+        gateway = Gateway(told(NOWHERE, Soap(listen=Listen("nowhere.invalid", 0))))
+        with pytest.raises(OSError, match=r"soap\.listen: cannot listen at nowhere\.invalid:0: ") as refused:
+            await asyncio.wait_for(gateway.start(), AT_MOST)
+        assert "Unknown error" not in str(refused.value)
+        with pytest.raises(socket.gaierror) as resolved:
+            socket.getaddrinfo("nowhere.invalid", 0)
+        assert str(refused.value).endswith(str(resolved.value.strerror))
 
     run(walk())
 

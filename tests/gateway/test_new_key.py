@@ -19,7 +19,7 @@ def unopened(text: str) -> UnopenedRequest:
 
 
 def answered(text: str) -> CallResult:
-    return CallResult(unique_id="1", payload=UnopenedResponse(raw=Raw(text.encode()), frame=b""))
+    return CallResult(unique_id="1", payload=UnopenedResponse(raw=Raw(text.encode())))
 
 
 @pytest.mark.parametrize(

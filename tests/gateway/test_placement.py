@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.config import CentralSystem, ChargePoint, Gateway, Quirks, Route, Secret, Settings
-from bridge.core.addresses import Callback
-from bridge.core.links import Terms
+from bridge.config import CentralSystem, ChargePoint, Gateway, Quirks, Route, Settings
+from bridge.core.addresses import CallbackTarget
+from bridge.core.links import SessionTerms
 from bridge.errors import UnknownIdentity
 from bridge.gateway.placement import Placement, Placements
 
@@ -79,8 +78,43 @@ def test_the_terms_are_the_gateways_and_the_central_systems() -> None:
     slow = CentralSystem(url="ws://slow.example/", reconnect_min=3, reconnect_max=9, replay_boot=True)
     route = Route(charge_point="*", central_system="slow")
     placement = placed("CP", route, central_systems={"slow": slow}, gateway=Gateway(call_timeout=7))
-    assert placement.terms == Terms(call_timeout=7, reconnect_min=3, reconnect_max=9, replay_boot=True)
-    assert placed("CP").terms == Terms()
+    assert placement.terms == SessionTerms(
+        call_timeout=7,
+        reconnect_min=3,
+        reconnect_max=9,
+        replay_boot=True,
+        infer_status=True,
+        central_system="slow",
+    )
+    assert placed("CP").terms == SessionTerms(replay_boot="auto", infer_status=True, central_system="main")
+
+
+def test_the_terms_of_a_route_are_its_own() -> None:
+    patient = Route(
+        charge_point="A*", central_system="main", heartbeat_max=300, command_timeout=90, wake_url="http://w/"
+    )
+    some = placements(patient, Route(charge_point="*", central_system="main"))
+    terms = some.of("A1").terms
+    assert (terms.heartbeat_max, terms.command_timeout, some.of("A1").wake_url) == (300, 90, "http://w/")
+    terms = some.of("B1").terms
+    assert (terms.heartbeat_max, terms.command_timeout, some.of("B1").wake_url) == (None, None, "")
+
+
+@pytest.mark.parametrize(
+    ("protocol", "route", "infers"),
+    [
+        ("ocpp1.6j", {}, True),
+        ("ocpp1.6s", {}, True),
+        ("ocpp1.6j", {"infer_status": False}, False),
+        ("ocpp1.6j", {"tolerance": "strict"}, False),
+        ("ocpp1.5s", {}, False),
+        ("ocpp1.2s", {}, False),
+    ],
+)
+def test_a_status_is_inferred_for_central_systems_of_1_6(protocol: Any, route: dict[str, Any], infers: bool) -> None:
+    system = CentralSystem(url="http://cs.example/", protocol=protocol)
+    placement = placed("CP", Route(charge_point="*", central_system="x", **route), central_systems={"x": system})
+    assert placement.terms.infer_status is infers
 
 
 class TestNames:
@@ -178,7 +212,7 @@ class TestNamed:
 
 def test_a_configured_callback_address_is_pinned() -> None:
     own = {"RDAM 123": ChargePoint(callback_url="http://10.1.2.3:8081/")}
-    assert placed("rdam 123", charge_points=own).pinned == Callback(url="http://10.1.2.3:8081/")
+    assert placed("rdam 123", charge_points=own).pinned == CallbackTarget(url="http://10.1.2.3:8081/")
     assert placed("RDAM 124", charge_points=own).pinned is None
 
 
@@ -196,9 +230,12 @@ class TestTargets:
             ("ws://h/ocpp", "NL*RDAM:1", "ws://h/ocpp/NL*RDAM:1"),
             ("ws://h/ocpp", "Köln", "ws://h/ocpp/K%C3%B6ln"),
             ("ws://h/ocpp?token=a%20b", "CP 1", "ws://h/ocpp/CP%201?token=a%20b"),
+            ("ws://h/{identity}/ocpp", "a/b&c", "ws://h/a%2Fb&c/ocpp"),
+            ("ws://h/ocpp?cp={identity}&v=1", "a/b&c=d+e", "ws://h/ocpp?cp=a%2Fb%26c%3Dd%2Be&v=1"),
+            ("ws://h/x-{identity}?cp={identity}", "Köln", "ws://h/x-K%C3%B6ln?cp=K%C3%B6ln"),
         ],
     )
-    def test_the_identity_is_appended_percent_encoded(self, url: str, identity: str, address: str) -> None:
+    def test_the_identity_has_its_place_percent_encoded(self, url: str, identity: str, address: str) -> None:
         system = {"main": CentralSystem(url=url)}
         assert placed(identity, central_systems=system).target().address == address
 
@@ -206,20 +243,14 @@ class TestTargets:
         route = Route(charge_point="*", central_system="main", central_system_identity="NL*{identity}")
         assert placed("A B", route).target().address == "ws://main.example/ocpp/NL*A%20B"
 
-    @pytest.mark.parametrize("password", [b"secret", b"\x00\xff:\x80" * 5])
-    def test_basic_has_the_name_and_the_raw_password(self, password: bytes) -> None:
-        own = {"RDAM 123": ChargePoint(central_system_identity="NL 1", central_system_password=Secret(password))}
-        target = placed("RDAM 123", charge_points=own).target(authorization="Basic from-the-charge-point")
-        assert target.headers() == {"Authorization": f"Basic {b64encode(b'NL 1:' + password).decode()}"}
+    def test_a_soap_address_is_used_as_it_is_or_with_the_identity_in_it(self) -> None:
+        def of(url: str) -> str:
+            route = Route(charge_point="*", central_system="soap", central_system_identity="NL {identity}")
+            system = {"soap": CentralSystem(protocol="ocpp1.6s", url=url)}
+            return placed("A?B", route, central_systems=system).url
 
-    def test_without_one_of_ours_what_the_charge_point_showed_is_passed_on(self) -> None:
-        assert placed().target(authorization="Basic abc").headers() == {"Authorization": "Basic abc"}
-        assert placed().target(authorization=None).headers() == {}
-        assert placed().target().headers() == {}
-
-    def test_what_it_shows_us_is_not_what_we_show(self) -> None:
-        own = {"RDAM 123": ChargePoint(password=Secret(b"ours"))}
-        assert placed("RDAM 123", charge_points=own).target().headers() == {}
+        assert of("http://h/services") == "http://h/services"
+        assert of("http://h/{identity}/services?cp={identity}") == "http://h/NL%20A%3FB/services?cp=NL%20A%3FB"
 
     def test_the_rest_of_the_handshake(self) -> None:
         system = {"main": CentralSystem(url="ws://h/", ping_interval=0)}

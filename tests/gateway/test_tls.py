@@ -19,14 +19,14 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import InvalidHandshake
 from websockets.typing import Subprotocol
 
-from bridge.certificates import names_of
+from bridge.app import Gateway
 from bridge.config import TLS, ChargePoint, ClientTLS, Settings
 from bridge.errors import ConfigurationError
-from bridge.gateway import Gateway
-from bridge.gateway.doors import Reception
-from bridge.ocppj.server import Knock
-from bridge.ocpps.door import Arrival
-from bridge.tls import server_context
+from bridge.gateway.admission import AdmissionControl
+from bridge.net.certificates import names_of
+from bridge.net.endpoints import SoapSender
+from bridge.net.json_server import HandshakeRequest
+from bridge.net.tls import server_context
 from tests.authority import Authority
 from tests.e2e.processes import Bridge
 from tests.e2e.stage import (
@@ -45,7 +45,7 @@ from tests.e2e.stage import (
     running,
     settings,
 )
-from tests.test_tls import needs_old_versions
+from tests.net.test_tls import needs_old_versions
 
 NOWHERE = "ws://127.0.0.1:1/ocpp"
 SUBPROTOCOL = [Subprotocol("ocpp1.6")]
@@ -188,18 +188,18 @@ def test_the_doors_are_told_what_it_says(
     authority: Authority, shown: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[str, tuple[str, ...] | None]] = []
-    arrive, knock = Reception.soap_charge_point, Reception.knock
+    arrive, knock = AdmissionControl.soap_charge_point, AdmissionControl.handshake
 
-    def arriving(self: Reception, arrival: Arrival) -> Any:
+    def arriving(self: AdmissionControl, arrival: SoapSender) -> Any:
         seen.append((arrival.listener, arrival.certificate))
         return arrive(self, arrival)
 
-    async def knocking(self: Reception, knocked: Knock) -> Any:
-        seen.append((knocked.listener, knocked.certificate))
-        return await knock(self, knocked)
+    async def knocking(self: AdmissionControl, asked_to_open: HandshakeRequest) -> Any:
+        seen.append((asked_to_open.listener, asked_to_open.certificate))
+        return await knock(self, asked_to_open)
 
-    monkeypatch.setattr(Reception, "soap_charge_point", arriving)
-    monkeypatch.setattr(Reception, "knock", knocking)
+    monkeypatch.setattr(AdmissionControl, "soap_charge_point", arriving)
+    monkeypatch.setattr(AdmissionControl, "handshake", knocking)
 
     async def walk() -> None:
         central = CentralSystem(TLS(**shown))
@@ -339,7 +339,7 @@ def test_certificates_are_read_again(authority: Authority, shown: dict[str, Any]
                 before = await serial(gateway, authority)
                 assert await serial(gateway, authority) == before
                 authority.issue("gateway", "127.0.0.1")
-                gateway.reload(told)
+                await gateway.reload(told)
                 assert await serial(gateway, authority) != before
                 assert await point.ask([2, "1", "Heartbeat", {}]) == [3, "1", {"currentTime": AT}]
                 async with dialled(gateway, authority.client()):
@@ -398,7 +398,7 @@ def test_bad_files_leave_the_last_good_certificate_in_use(authority: Authority, 
             before = await serial(gateway, authority)
             spoil(shown["certificate"])
             with logged() as lines:
-                gateway.reload(told)
+                await gateway.reload(told)
             assert await serial(gateway, authority) == before
             (line,) = (line for line in lines if "NOT TAKEN OVER" in line)
             assert "ERROR" in line and "listener=soap" in line and "soap.tls: certificate and key" in line
@@ -418,11 +418,11 @@ def test_files_of_clients_are_read_again(authority: Authority, stranger: Authori
             async with running(told) as gateway:
                 assert (await posted(gateway, envelope(identity="A")))[0] == 503
                 Path(stranger.file).write_bytes(Path(authority.file).read_bytes())  # noqa: ASYNC240
-                gateway.reload(told)
+                await gateway.reload(told)
                 assert (await posted(gateway, envelope(identity="B")))[0] == 200
                 spoil(stranger.file)
                 with logged() as lines:
-                    gateway.reload(told)
+                    await gateway.reload(told)
                 assert any("ERROR" in line and "central_systems.main.tls: ca: " in line for line in lines)
                 assert (await posted(gateway, envelope(identity="C")))[0] == 200
 
@@ -435,7 +435,7 @@ def test_a_new_table_whose_files_are_bad_is_not_taken_over(authority: Authority,
         async with running(told) as gateway:
             wanted = settings("wss://127.0.0.1:1/ocpp", central_system={"tls": ClientTLS(ca=str(tmp_path))})
             with pytest.raises(ConfigurationError, match=r"central_systems\.main\.tls: ca: "):
-                gateway.reload(wanted)
+                await gateway.reload(wanted)
             assert gateway._settings.central_systems == told.central_systems
 
     run(walk())

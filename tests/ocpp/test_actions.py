@@ -30,7 +30,7 @@ def test_senders_are_those_who_can_call_the_service(party: Party) -> None:
     assert party.other.other is party is not party.other
 
 
-@pytest.mark.parametrize("action", ACTIONS.values(), ids=str)
+@pytest.mark.parametrize("action", ACTIONS.values(), ids=list(ACTIONS))
 def test_an_action_names_its_pdus(action: Action) -> None:
     assert issubclass(action.request, Request)
     assert issubclass(action.response, Response)

@@ -45,7 +45,7 @@ INT32 = (-(2**31), 2**31 - 1)
 # (place, what) -> (in our record, in the other description)
 Differences = dict[tuple[str, str], tuple[Any, Any]]
 
-_JSON_ONLY = ("Celcius", "Hertz")
+_JSON_ONLY = ("Celcius",)
 _UNITS = (
     *("Celsius", "Fahrenheit", "Wh", "kWh", "varh", "kvarh", "W", "kW", "VA", "kVA", "var", "kvar", "A", "V", "K"),
     "Percent",
@@ -61,7 +61,7 @@ FROM_THE_WSDL: Differences = {
     ("StopTransactionRequest.transactionId", "range"): _WIDE,
     # The schema requires it, and a message without a reading says nothing.
     ("MeterValuesRequest.meterValue", "occurs"): (1, 0),
-    # The schemas' misspelling, and a unit that the WSDL does not have (JSON_ONLY_UNITS).
+    # The schemas' misspelling (JSON_ONLY_UNITS).
     ("SampledValue.unit", "enumeration"): ((*_UNITS, *_JSON_ONLY), _UNITS),
 }
 
@@ -73,10 +73,10 @@ FROM_THE_SCHEMA: Differences = {
     (f"RemoteStartTransactionRequest.chargingProfile.{_PERIODS}", "items"): _NOT_EMPTY,
     (f"SetChargingProfileRequest.csChargingProfiles.{_PERIODS}", "items"): _NOT_EMPTY,
     ("StopTransactionRequest.transactionData.sampledValue", "items"): _NOT_EMPTY,
-    # The `ocpp` package added Hertz to MeterValues only; the record is one.
-    ("StopTransactionRequest.transactionData.sampledValue.unit", "enumeration"): (
+    # The `ocpp` package added Hertz to MeterValues only. OCPP 1.6 has no word for the unit of a Frequency (7.31).
+    ("MeterValuesRequest.meterValue.sampledValue.unit", "enumeration"): (
         {*_UNITS, *_JSON_ONLY},
-        {*_UNITS, "Celcius"},
+        {*_UNITS, *_JSON_ONLY, "Hertz"},
     ),
 }
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bridge.errors import ErrorCode, MessageError
 from bridge.ocpp.actions import ACTIONS
-from bridge.ocpp.losses import Loss, Reason
+from bridge.ocpp.losses import Loss, LossReason
 from bridge.ocpp.validation import json_value, record_of, refuse_losses
 
 PDUS = {pdu.__name__: pdu for action in ACTIONS.values() for pdu in (action.request, action.response)}
@@ -206,8 +206,8 @@ def test_any_data_is_a_record_or_a_message_error(pdu: str, data: dict[str, Any])
 
 def test_the_first_loss_is_refused() -> None:
     losses = (
-        Loss(message="HeartbeatResponse", path="currentTime", reason=Reason.ASSUMED_ZONE),
-        Loss(message="HeartbeatResponse", path="extra", reason=Reason.UNKNOWN_FIELD),
+        Loss(message="HeartbeatResponse", path="currentTime", reason=LossReason.ASSUMED_ZONE),
+        Loss(message="HeartbeatResponse", path="extra", reason=LossReason.UNKNOWN_FIELD),
     )
     with pytest.raises(MessageError, match=r"currentTime: .*UTC.*strict") as caught:
         refuse_losses(losses)
@@ -219,8 +219,8 @@ def test_without_a_loss_nothing_is_refused() -> None:
 
 
 def test_a_loss_is_one_line() -> None:
-    loss = Loss(message="HeartbeatResponse", path="currentTime", reason=Reason.ASSUMED_ZONE)
-    assert str(loss) == f"HeartbeatResponse.currentTime: {Reason.ASSUMED_ZONE.value}"
+    loss = Loss(message="HeartbeatResponse", path="currentTime", reason=LossReason.ASSUMED_ZONE)
+    assert str(loss) == f"HeartbeatResponse.currentTime: {LossReason.ASSUMED_ZONE.value}"
 
 
 # --- JSON of any kind ---

@@ -19,8 +19,8 @@ from bridge.ocpp.rpc import CallError
 from bridge.ocpp.types import MeterValue, SampledValue
 from bridge.ocpps import exact
 from bridge.ocpps.codec import Codec
-from bridge.ocpps.envelope import Addressing, Envelope, Soap
-from bridge.ocpps.exact import Odd, Plan
+from bridge.ocpps.envelope import Addressing, Envelope, SoapVersion
+from bridge.ocpps.exact import ExactPlan, NotExact
 from bridge.ocpps.wsdl import ComplexType, Element
 from tests.dialects import strategies
 from tests.dialects.strategies import service
@@ -36,11 +36,11 @@ class Forgiving(Codec):
     """Without the quick way."""
 
     def _read_exact(self, *args: Any) -> Any:
-        raise Odd
+        raise NotExact
 
 
 def outcome(codec: Codec, action: str, is_request: bool, body: etree._Element) -> tuple[Struct, tuple[Loss, ...]] | str:
-    opened = Envelope(soap=Soap.V12, identity=None, addressing=Addressing(), body=body)
+    opened = Envelope(soap=SoapVersion.V12, identity=None, addressing=Addressing(), body=body)
     try:
         if is_request:
             call = codec.read_call(opened, "1", strict=False, known=KNOWN)
@@ -79,9 +79,9 @@ def test_of_older_versions(version: str, pdu: PDU, draw: st.DataObject) -> None:
     assert_alike(version, caller, action, is_request, body)
 
 
-def plan_of(element: Element) -> Plan:
+def plan_of(element: Element) -> ExactPlan:
     assert isinstance(element.type, ComplexType)
-    return Plan(element.type, SERVICES["CentralSystemService"].namespace)
+    return ExactPlan(element.type, SERVICES["CentralSystemService"].namespace)
 
 
 METER_VALUES = pdu("MeterValuesRequest")
@@ -116,10 +116,10 @@ def test_what_is_odd_does_not(what: str, instead: str) -> None:
     body, _ = METER_VALUES.write(READING)
     text = etree.tostring(body, encoding="unicode")
     assert what in text
-    with pytest.raises(Odd):
+    with pytest.raises(NotExact):
         exact.read(etree.fromstring(text.replace(what, instead)), plan_of(METER_VALUES.element))
 
 
 def test_what_the_model_refuses_is_odd() -> None:
-    with pytest.raises(Odd):
+    with pytest.raises(NotExact):
         exact.record_of({"connectorId": 1}, MeterValuesRequest)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from lxml import etree
 
-from bridge.ocpp.losses import Reason
-from bridge.ocpps.forgiving import Plan, collapsed, read
+from bridge.ocpp.losses import FieldsLost, LossReason
+from bridge.ocpps.forgiving import ForgivingPlan, collapsed, read
 from bridge.ocpps.wsdl import Attribute, ComplexType, Element, SimpleType
 
 TEXT = SimpleType(name="string", base="string")
@@ -22,13 +22,13 @@ def element(name: str, kind: SimpleType | ComplexType, *, many: bool = False) ->
 UNIT = Attribute(name="unit", type=TEXT, required=False, default="Wh")
 VALUE = element("value", ComplexType(name="Value", attributes=(UNIT,), text=TEXT))
 READING = element("reading", ComplexType(name="Reading", elements=(VALUE, element("at", INT))), many=True)
-PLAN = Plan(element("message", ComplexType(name="Message", elements=(element("id", TEXT), READING))))
+PLAN = ForgivingPlan(element("message", ComplexType(name="Message", elements=(element("id", TEXT), READING))))
 
 
-def found(source: str) -> tuple[dict[str, Any], list[tuple[str, Reason]]]:
-    lost: list[tuple[str, Reason]] = []
+def found(source: str) -> tuple[dict[str, Any], list[tuple[str, LossReason]]]:
+    lost = FieldsLost("Message")
     root = etree.fromstring(f'<m xmlns:i="http://www.w3.org/2001/XMLSchema-instance">{source}</m>')
-    return read(root, PLAN, lambda path, reason: lost.append((path, reason))), lost
+    return read(root, PLAN, lost), [(loss.path, loss.reason) for loss in lost.losses.all() for _ in range(loss.count)]
 
 
 @pytest.mark.parametrize("source", ["<id>1</id>", '<x:id xmlns:x="urn:x">1</x:id>', "<!-- id --><id>1<!-- --></id> ?"])
@@ -46,10 +46,29 @@ def test_in_any_order_and_lists_in_theirs() -> None:
     assert (data, lost) == ({"id": "7", "reading": [{"at": "1"}, {}, {"at": "2"}]}, [])
 
 
-def test_a_text_with_attributes() -> None:
-    data, lost = found('<reading><value unit="kWh" x:unit="?" color="red" xmlns:x="urn:x">1</value></reading>')
+@pytest.mark.parametrize(
+    ("attributes", "losses"),
+    [
+        ('unit="kWh"', []),
+        ('x:unit="kWh"', [("unit", LossReason.MISNAMED)]),
+        ('Unit="kWh"', [("Unit", LossReason.MISNAMED)]),
+        ('x:UNIT="kWh"', [("UNIT", LossReason.MISNAMED)]),
+        ('unit="kWh" color="red"', [("color", LossReason.UNKNOWN_FIELD)]),
+        ('unit="kWh" x:unit="W"', [("unit", LossReason.UNKNOWN_FIELD)]),
+        ('unit="kWh" i:type="x" xml:lang="en"', []),
+    ],
+)
+def test_a_text_with_attributes(attributes: str, losses: list[tuple[str, LossReason]]) -> None:
+    data, lost = found(f'<reading><value {attributes} xmlns:x="urn:x">1</value></reading>')
     assert data == {"reading": [{"value": {"#text": "1", "unit": "kWh"}}]}
-    assert lost == [("reading[0].value.color", Reason.UNKNOWN_FIELD)]
+    assert lost == [(f"reading[0].value.{name}", reason) for name, reason in losses]
+
+
+def test_an_attribute_where_none_belongs_is_told() -> None:
+    assert found('<id x="1">7</id><reading y="2"/>') == (
+        {"id": "7", "reading": [{}]},
+        [("id.x", LossReason.UNKNOWN_FIELD), ("reading[0].y", LossReason.UNKNOWN_FIELD)],
+    )
 
 
 @pytest.mark.parametrize("nil", ["true", "1"])
@@ -61,18 +80,18 @@ def test_what_is_nil_is_absent(nil: str) -> None:
 @pytest.mark.parametrize(
     ("source", "data", "loss"),
     [
-        ("<color>red</color>", {}, ("color", Reason.UNKNOWN_FIELD)),
-        ("<ID>1</ID>", {}, ("ID", Reason.UNKNOWN_FIELD)),
-        ("<id>1</id><id>2</id>", {"id": "2"}, ("id", Reason.REPEATED)),
-        ("<id>a<b>c</b></id>", {"id": "a<b>c</b>"}, ("id", Reason.MARKUP_AS_TEXT)),
+        ("<color>red</color>", {}, ("color", LossReason.UNKNOWN_FIELD)),
+        ("<ID>1</ID>", {}, ("ID", LossReason.UNKNOWN_FIELD)),
+        ("<id>1</id><id>2</id>", {"id": "2"}, ("id", LossReason.REPEATED)),
+        ("<id>a<b>c</b></id>", {"id": "a<b>c</b>"}, ("id", LossReason.MARKUP_AS_TEXT)),
         (
             "<reading/><reading><at>1</at><at>2</at></reading>",
             {"reading": [{}, {"at": "2"}]},
-            ("reading[1].at", Reason.REPEATED),
+            ("reading[1].at", LossReason.REPEATED),
         ),
     ],
 )
-def test_what_is_lost_is_told_with_its_place(source: str, data: dict[str, Any], loss: tuple[str, Reason]) -> None:
+def test_what_is_lost_is_told_with_its_place(source: str, data: dict[str, Any], loss: tuple[str, LossReason]) -> None:
     assert found(source) == (data, [loss])
 
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from bridge.errors import ErrorCode, MessageError
-from bridge.ocpp.losses import Reason
-from bridge.ocpps.markup import Form, Writing, allowed, escaped
+from bridge.ocpp.losses import LossReason
+from bridge.ocpps.markup import MarkupForm, Writing, allowed, escaped
 from bridge.ocpps.wsdl import Attribute, ComplexType, Element, SimpleType
 
 TEXT = SimpleType(name="string", base="string")
@@ -23,11 +23,11 @@ def leaf(name: str, kind: SimpleType = TEXT, *, many: bool = False) -> Element:
     return Element(name=name, type=kind, min_occurs=0, max_occurs=None if many else 1)
 
 
-def form(*elements: Element) -> Form:
-    return Form(Element(name="r", type=ComplexType(name="r", elements=elements), min_occurs=1, max_occurs=1))
+def form(*elements: Element) -> MarkupForm:
+    return MarkupForm(Element(name="r", type=ComplexType(name="r", elements=elements), min_occurs=1, max_occurs=1))
 
 
-def write(what: Form, data: dict[str, object], *, fractions: bool = True) -> tuple[etree._Element, list[object]]:
+def write(what: MarkupForm, data: dict[str, object], *, fractions: bool = True) -> tuple[etree._Element, list[object]]:
     lost: list[object] = []
     body = Writing(lambda path, reason: lost.append((path, reason)), fractions=fractions).body(what, data, "urn:x")
     return etree.fromstring(body), lost
@@ -74,7 +74,7 @@ def test_in_the_order_of_the_wsdl_and_with_a_namespace_of_its_own() -> None:
 
 def test_an_empty_list_has_no_element_and_is_a_loss() -> None:
     root, lost = write(form(leaf("b", many=True)), {"b": ()})
-    assert (len(root), lost) == (0, [("b", Reason.EMPTY_LIST)])
+    assert (len(root), lost) == (0, [("b", LossReason.EMPTY_LIST)])
 
 
 def test_what_is_wrong_is_said_with_its_place() -> None:
@@ -88,6 +88,6 @@ def test_fractions_are_left_out_where_they_cannot_be_read() -> None:
     time = SimpleType(name="dateTime", base="dateTime")
     data: dict[str, object] = {"a": "2026-11-22T12:00:00.123Z"}
     root, lost = write(form(leaf("a", time)), data, fractions=False)
-    assert (root[0].text, lost) == ("2026-11-22T12:00:00Z", [("a", Reason.FRACTION)])
+    assert (root[0].text, lost) == ("2026-11-22T12:00:00Z", [("a", LossReason.FRACTION)])
     root, lost = write(form(leaf("a", time)), data)
     assert (root[0].text, lost) == ("2026-11-22T12:00:00.123Z", [])

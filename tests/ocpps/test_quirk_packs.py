@@ -11,11 +11,11 @@ import msgspec
 import pytest
 
 import bridge
+from bridge.app import Gateway
 from bridge.config import Match, Pack, Quirks, Settings, Store, load
-from bridge.gateway import Gateway
-from bridge.gateway.quirks import fitting, manners_of
-from bridge.ocpp.manners import Boot, Manners, Overlong
-from bridge.simulators.json_central_system import JsonCentralSystem
+from bridge.gateway.quirks import fitting, profile_of
+from bridge.lab.simulators.json_central_system import JsonCentralSystem
+from bridge.ocpp.device_profile import Boot, DeviceProfile, Overlong
 from tests.e2e.stage import (
     AT,
     CS,
@@ -112,10 +112,10 @@ def test_a_pack_holds_after_a_restart_and_when_the_configuration_is_read_again(t
             async with running(told) as gateway:
                 await post(gateway, STATUS)
                 assert "info" not in central.received[-1][2]
-                gateway.reload(with_packs(told, ()))
+                await gateway.reload(with_packs(told, ()))
                 await post(gateway, STATUS)
                 assert central.received[-1][2]["info"] == "i" * 50
-                gateway.reload(told)
+                await gateway.reload(told)
                 await post(gateway, STATUS)
                 assert "info" not in central.received[-1][2]
 
@@ -180,13 +180,14 @@ def test_a_pack_fits_by_all_its_globs(match: dict[str, str], fits: bool) -> None
 
 def test_of_each_key_the_first_that_says_something_counts() -> None:
     said = [Quirks(soap11="refuse"), Quirks(overlong="refuse"), Quirks(overlong="drop", celsius="Celcius")]
-    assert manners_of(said) == Manners(overlong=Overlong.REFUSE, celsius="Celcius", answers_soap11=False)
-    assert manners_of([]) == Manners()
+    assert profile_of(said) == DeviceProfile(overlong=Overlong.REFUSE, celsius="Celcius", answers_soap11=False)
+    assert profile_of([]) == DeviceProfile()
 
 
-def test_every_key_is_obeyed_by_a_field_of_manners() -> None:
+def test_every_key_is_obeyed_by_a_field_of_the_profile() -> None:
     values = Quirks(
         overlong="drop",
+        unknown_values="refuse",
         celsius="Celcius",
         assumed_zone="+01:00",
         must_understand=False,
@@ -195,8 +196,9 @@ def test_every_key_is_obeyed_by_a_field_of_manners() -> None:
         soap11="refuse",
         fractions=False,
         heartbeat_interval=True,
+        prefix="ns1",
     )
-    changed, plain = manners_of([values]), Manners()
+    changed, plain = profile_of([values]), DeviceProfile()
     assert None not in (getattr(values, name) for name in Quirks.__struct_fields__)
-    assert all(getattr(changed, name) != getattr(plain, name) for name in Manners.__struct_fields__)
-    assert len(Quirks.__struct_fields__) == len(Manners.__struct_fields__)
+    assert all(getattr(changed, name) != getattr(plain, name) for name in DeviceProfile.__struct_fields__)
+    assert len(Quirks.__struct_fields__) == len(DeviceProfile.__struct_fields__)

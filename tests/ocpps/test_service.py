@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from bridge.errors import BridgeError, ErrorCode, MessageError, Unavailable, UnknownIdentity
 from bridge.ocpp.actions import ACTIONS
-from bridge.ocpp.losses import Reason
+from bridge.ocpp.losses import LossReason
 from bridge.ocpp.messages import (
     AuthorizeRequest,
     AuthorizeResponse,
@@ -30,9 +30,9 @@ from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Unanswered
 from bridge.ocpp.shapes import plain, shape_of
 from bridge.ocpp.types import IdTagInfo
 from bridge.ocpps import envelope, wsdl
-from bridge.ocpps.envelope import WSA, WSA_2004, Envelope, Soap, anonymous, read_fault
+from bridge.ocpps.envelope import WSA, WSA_2004, Envelope, SoapVersion, anonymous, read_fault
 from bridge.ocpps.replies import Reply
-from bridge.ocpps.service import Answered, Exchange, Handle, SoapService
+from bridge.ocpps.service import PendingRequests, SoapContext, SoapService
 from bridge.ocpps.xml import local_name, namespace, text_of
 from tests.mutations import mutated
 from tests.ocpp.strategies import payloads
@@ -55,6 +55,11 @@ from tests.reference import OFFICIAL_WSDL
 CS = "urn://Ocpp/Cs/2015/10/"
 SOURCES = {"ours": OURS} | ({"official": OFFICIAL_WSDL / "ocpp16"} if OFFICIAL_WSDL.is_dir() else {})
 CALLS = [pdu for pdu in PDUS if pdu.is_request]
+
+
+Answered = Callable[[Answer], None]
+PENDING = PendingRequests()
+REQUESTS = count(1)
 
 
 def _on_spyne(path: Path) -> SoapService:
@@ -100,11 +105,20 @@ def heartbeat() -> Handler:
     return Handler(CallResult(unique_id="1", payload=HeartbeatResponse(currentTime="2024-02-29T12:00:00Z")))
 
 
-def exchange(data: bytes, handle: Handle, *, strict: bool = False) -> Exchange:
-    return Exchange(envelope.read(data), "hop-1", strict, handle)
+def exchange(data: bytes, handle: Callable[[Call, Answered], None], *, strict: bool = False) -> SoapContext:
+    return opened_exchange(envelope.read(data), handle, strict=strict)
 
 
-def answer(on: SoapService, asked: Exchange) -> Reply:
+def opened_exchange(opened: Envelope, handle: Callable[[Call, Answered], None], *, strict: bool) -> SoapContext:
+    return SoapContext(opened, "hop-1", strict, keyed(handle), key=f"1/{next(REQUESTS)}", pending=PENDING)
+
+
+def keyed(handle: Callable[[Call, Answered], None]) -> Callable[[str, Call], None]:
+    """As a handler that answers by the key of the request."""
+    return lambda key, call: handle(call, partial(PENDING.answer, key))
+
+
+def answer(on: SoapService, asked: SoapContext) -> Reply:
     replies: list[Reply] = []
     on.answer(asked, replies.append)
     (reply,) = replies
@@ -115,7 +129,7 @@ def ask(data: bytes, handler: Handler, name: str = CENTRAL_SYSTEM, *, strict: bo
     return answer(service("ours", name), exchange(data, handler, strict=strict))
 
 
-def message(body: str, header: str = "", soap: Soap = Soap.V12) -> bytes:
+def message(body: str, header: str = "", soap: SoapVersion = SoapVersion.V12) -> bytes:
     declared = f'xmlns:s="{soap.value}" xmlns:a="{WSA}" xmlns:c="{CS}"'
     return f"<s:Envelope {declared}><s:Header>{header}</s:Header><s:Body>{body}</s:Body></s:Envelope>".encode()
 
@@ -165,7 +179,12 @@ def test_every_operation_is_answered(source: str, call: Pdu, data: st.DataObject
     assert (arrived.unique_id, arrived.action, arrived.losses, len(handler.calls)) == ("hop-1", call.action, (), 1)
     assert _values(call.record, arrived.payload) == _values(call.record, request)
     # >> the answer
-    assert (reply.status, reply.content_type, reply.error, reply.losses) == (200, Soap.V12.content_type, None, ())
+    assert (reply.status, reply.content_type, reply.error, reply.losses) == (
+        200,
+        SoapVersion.V12.content_type,
+        None,
+        (),
+    )
     assert (asked.call, asked.refusal) == (arrived, None)
     body = envelope.read(reply.body).body
     assert schema(call.service).validate(body)
@@ -225,22 +244,22 @@ def test_headers_that_must_be_understood_are_no_obstacle() -> None:
 
 
 def test_soap_1_1_is_answered_in_soap_1_1() -> None:
-    reply = ask(message("<c:heartbeatRequest/>", soap=Soap.V11), heartbeat())
+    reply = ask(message("<c:heartbeatRequest/>", soap=SoapVersion.V11), heartbeat())
     assert (reply.status, reply.content_type) == (200, "text/xml; charset=utf-8")
-    assert etree.fromstring(reply.body).tag == f"{ENV[Soap.V11]}Envelope"
+    assert etree.fromstring(reply.body).tag == f"{ENV[SoapVersion.V11]}Envelope"
 
 
 @pytest.mark.parametrize("refuse", [True, False])
 def test_soap_1_1_is_refused_in_soap_1_1(refuse: bool) -> None:
     if refuse:
-        reply = ask(message("<c:authorizeRequest/>", soap=Soap.V11), heartbeat())
+        reply = ask(message("<c:authorizeRequest/>", soap=SoapVersion.V11), heartbeat())
     else:
         error = CallError(unique_id="1", code="SecurityError", description="no")
-        reply = ask(message("<c:heartbeatRequest/>", soap=Soap.V11), Handler(error))
+        reply = ask(message("<c:heartbeatRequest/>", soap=SoapVersion.V11), Handler(error))
     assert (reply.status, reply.content_type) == (400, "text/xml; charset=utf-8")
     (fault,) = etree.fromstring(reply.body)[1]
     assert (fault.tag, [child.tag for child in fault]) == (
-        f"{ENV[Soap.V11]}Fault",
+        f"{ENV[SoapVersion.V11]}Fault",
         ["faultcode", "faultstring", "detail"],
     )
 
@@ -273,22 +292,23 @@ def test_what_was_lost_in_reading_goes_with_the_call() -> None:
     (call,) = handler.calls
     assert (call.payload, [loss.reason for loss in call.losses]) == (
         AuthorizeRequest(idTag="X"),
-        [Reason.UNKNOWN_FIELD],
+        [LossReason.UNKNOWN_FIELD],
     )
 
 
 def test_what_was_lost_in_writing_goes_with_the_reply() -> None:
     answered = CallResult(unique_id="1", payload=GetConfigurationResponse(unknownKey=()))
     reply = ask(envelope_of(etree.fromstring("<getConfigurationRequest/>")), Handler(answered), CHARGE_POINT)
-    assert (reply.status, [loss.reason for loss in reply.losses]) == (200, [Reason.EMPTY_LIST])
+    assert (reply.status, [loss.reason for loss in reply.losses]) == (200, [LossReason.EMPTY_LIST])
 
 
 def test_strict_is_handed_on() -> None:
-    body = message("<c:heartbeatRequest><extra/></c:heartbeatRequest>")
+    headers = "<a:MessageID>urn:uuid:7</a:MessageID><a:Action>/Heartbeat</a:Action>"
+    body = message("<c:heartbeatRequest><extra/></c:heartbeatRequest>", headers)
     handler = heartbeat()
     assert ask(body, handler).status == 200
     assert fault_of(ask(body, handler, strict=True)) == ("Sender", "ProtocolError", 400)
-    assert ask(HEARTBEAT, handler, strict=True).status == 200
+    assert ask(message("<c:heartbeatRequest/>", headers), handler, strict=True).status == 200
     assert len(handler.calls) == 2
 
 
@@ -311,8 +331,8 @@ def test_strict_is_handed_on() -> None:
         ("SomethingElse", ("Receiver", "InternalError", 500)),
     ],
 )
-@pytest.mark.parametrize("soap", Soap)
-def test_a_call_error_as_a_fault(soap: Soap, code: str, fault: tuple[str, str, int]) -> None:
+@pytest.mark.parametrize("soap", SoapVersion)
+def test_a_call_error_as_a_fault(soap: SoapVersion, code: str, fault: tuple[str, str, int]) -> None:
     error = CallError(unique_id="far", code=code, description="it <broke>", details={"a": [1, "é"]})
     handler = Handler(error)
     reply = ask(message("<c:heartbeatRequest/>", "<a:MessageID>7</a:MessageID>", soap), handler)
@@ -384,9 +404,9 @@ def test_an_answer_that_soap_cannot_carry() -> None:
         (BridgeError(ErrorCode.SecurityError, "no"), ("Sender", "SecurityError", 400)),
     ],
 )
-@pytest.mark.parametrize("soap", Soap)
+@pytest.mark.parametrize("soap", SoapVersion)
 def test_a_message_is_turned_away_before_its_operation(
-    soap: Soap, error: BridgeError, fault: tuple[str, str, int]
+    soap: SoapVersion, error: BridgeError, fault: tuple[str, str, int]
 ) -> None:
     handler = heartbeat()
     asked = exchange(message("<c:heartbeatRequest/>", "<a:MessageID>7</a:MessageID>", soap), handler)
@@ -402,7 +422,9 @@ def test_a_message_is_turned_away_before_its_operation(
 def test_the_subcode_is_of_the_called_service() -> None:
     for name in NAMES:
         reply = ask(envelope_of(etree.fromstring("<noSuchRequest/>")), heartbeat(), name)
-        (value,) = etree.fromstring(reply.body).iterfind(f".//{ENV[Soap.V12]}Subcode/{ENV[Soap.V12]}Value")
+        (value,) = etree.fromstring(reply.body).iterfind(
+            f".//{ENV[SoapVersion.V12]}Subcode/{ENV[SoapVersion.V12]}Value"
+        )
         prefix, _, _ = (value.text or "").partition(":")
         assert value.nsmap[prefix] == service("ours", name).service.namespace
 
@@ -505,7 +527,7 @@ def test_every_envelope_gets_one_answer(data: bytes, name: str, strict: bool) ->
     except MessageError:
         return
     handler = Handler(CallError(unique_id="1", code="GenericError"))
-    asked = Exchange(opened, "hop-1", strict, handler)
+    asked = opened_exchange(opened, handler, strict=strict)
     reply = answer(service("ours", name), asked)
     assert reply.status in (400, 500)
     assert len(handler.calls) == (asked.refusal is None)

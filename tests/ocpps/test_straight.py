@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -22,8 +23,8 @@ from bridge.ocpp.messages import (
 from bridge.ocpp.types import IdTagInfo, KeyValue, MeterValue, SampledValue
 from bridge.ocpps import straight
 from bridge.ocpps.codec import Codec
-from bridge.ocpps.exact import Odd
-from bridge.ocpps.straight import Plan
+from bridge.ocpps.exact import NotExact
+from bridge.ocpps.straight import StraightPlan
 from tests.dialects.strategies import service
 from tests.dialects.test_dialects import EVERY, PDU, name_of, record_type
 from tests.ocpp.strategies import payloads
@@ -36,8 +37,7 @@ FEW = settings(max_examples=12)
 class Careful(Codec):
     """Without the quick way."""
 
-    def _write_straight(self, *args: Any) -> bytes:
-        raise Odd
+    _straight: Mapping[str, StraightPlan] = {}
 
 
 def outcome(codec: Codec, action: str, is_request: bool, payload: Any) -> Any:
@@ -74,14 +74,14 @@ def test_of_older_versions(version: str, pdu: PDU, draw: st.DataObject) -> None:
 
 
 def straightly(payload: Struct) -> bytes:
-    """Raises Odd."""
+    """Raises NotExact."""
     of = pdu(type(payload).__name__)
-    return straight.write(payload, Plan(of.element, of.record, of.namespace))
+    return straight.write(payload, StraightPlan(of.element, of.record, of.namespace))
 
 
 @pytest.mark.parametrize("chosen", PDUS, ids=str)
 def test_every_message_of_1_6_has_a_quick_way(chosen: Pdu) -> None:
-    assert Plan(chosen.element, chosen.record, chosen.namespace).record is chosen.record
+    assert StraightPlan(chosen.element, chosen.record, chosen.namespace).record is chosen.record
 
 
 def reading(**parts: Any) -> MeterValuesRequest:
@@ -113,13 +113,13 @@ def test_what_the_fleet_is_told_takes_the_quick_way() -> None:
     ids=repr,
 )
 def test_what_has_to_be_looked_at_does_not(payload: Struct) -> None:
-    with pytest.raises(Odd):
+    with pytest.raises(NotExact):
         straightly(payload)
 
 
 def test_another_record_does_not() -> None:
     of = pdu("MeterValuesRequest")
-    with pytest.raises(Odd):
-        straight.write(GetConfigurationRequest(), Plan(of.element, of.record, of.namespace))
-    with pytest.raises(Odd):
-        Plan(of.element, GetConfigurationRequest, of.namespace)
+    with pytest.raises(NotExact):
+        straight.write(GetConfigurationRequest(), StraightPlan(of.element, of.record, of.namespace))
+    with pytest.raises(NotExact):
+        StraightPlan(of.element, GetConfigurationRequest, of.namespace)

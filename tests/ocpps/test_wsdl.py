@@ -338,18 +338,21 @@ def test_types_nested_without_end(tmp_path: Path) -> None:
         wsdl.load(path)
 
 
-# --- Packaging: what `default_folder` relies on ---
+# --- Packaging: what `shipped.folder` relies on ---
 
 
-def test_every_package_is_in_the_wheel_and_so_are_the_wsdls() -> None:
+def test_every_package_is_in_the_wheel_and_so_is_what_lies_beside_the_code() -> None:
     checkout = Path(bridge.__file__).parents[1]
     project = checkout / "pyproject.toml"
     if not project.is_file():
         pytest.skip("not run from a checkout")
     settings = tomllib.loads(project.read_text())["tool"]["setuptools"]
     packages = {".".join(path.parent.relative_to(checkout).parts) for path in checkout.glob("bridge/**/__init__.py")}
-    assert {*settings["packages"]} == packages | {"bridge.wsdl"}
-    assert settings["package-dir"] == {"bridge.wsdl": "wsdl"}
-    assert {path.parent for path in (checkout / "wsdl").glob("**/*.wsdl")} == {
-        path.parent for glob in settings["package-data"]["bridge.wsdl"] for path in (checkout / "wsdl").glob(glob)
-    }
+    beside = {"bridge.conf": "conf", "bridge.deploy": "deploy", "bridge.wsdl": "wsdl"}
+    assert {*settings["packages"]} == packages | {*beside}
+    assert settings["package-dir"] == beside
+    for name, folder in beside.items():
+        files = {path for path in (checkout / folder).rglob("*") if path.is_file()}
+        assert files == {
+            path for glob in settings["package-data"][name] for path in (checkout / folder).glob(glob) if path.is_file()
+        }

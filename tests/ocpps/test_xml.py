@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from bridge.errors import ErrorCode, MessageError, Why
-from bridge.ocpps.xml import Bounds, children, local_name, markup_of, namespace, parse, text_of
+from bridge.ocpps.xml import XmlBounds, children, local_name, markup_of, namespace, parse, text_of
 from tests.mutations import mutated
 from tests.ocpp.strategies import texts
 
@@ -172,16 +172,16 @@ def test_deep_nesting(depth: int) -> None:
 
 
 def test_nesting_that_is_allowed() -> None:
-    root = parse(b"<a>" * 250 + b"x" + b"</a>" * 250, Bounds(depth=250))
+    root = parse(b"<a>" * 250 + b"x" + b"</a>" * 250, XmlBounds(depth=250))
     assert text_of(root) == "x"
     assert markup_of(root).count("<a>") == 249
 
 
 @pytest.mark.parametrize("depth", [9, 32, 100])
 def test_depth_has_a_bound(depth: int) -> None:
-    parse(b"<a>" * depth + b"</a>" * depth, Bounds(depth=depth))
+    parse(b"<a>" * depth + b"</a>" * depth, XmlBounds(depth=depth))
     with pytest.raises(MessageError, match=f"more than {depth} deep") as caught:
-        parse(b"<a>" * (depth + 1) + b"</a>" * (depth + 1), Bounds(depth=depth))
+        parse(b"<a>" * (depth + 1) + b"</a>" * (depth + 1), XmlBounds(depth=depth))
     assert caught.value.why is Why.TOO_DEEP
 
 
@@ -199,9 +199,9 @@ def test_depth_has_a_bound(depth: int) -> None:
 def test_nodes_have_a_bound_in_any_encoding(document: str, nodes: int, encoding: str) -> None:
     name = "utf-16" if encoding == "utf-16-be" else encoding
     data = f'<?xml version="1.0" encoding="{name}"?>{document}'.encode(encoding)
-    parse(data, Bounds(nodes=nodes))
+    parse(data, XmlBounds(nodes=nodes))
     with pytest.raises(MessageError, match=f"more than {nodes - 1} elements") as caught:
-        parse(data, Bounds(nodes=nodes - 1))
+        parse(data, XmlBounds(nodes=nodes - 1))
     assert caught.value.why is Why.TOO_LARGE
 
 
@@ -209,9 +209,9 @@ def test_nodes_have_a_bound_in_any_encoding(document: str, nodes: int, encoding:
 def test_the_shortest_nodes_are_counted(nodes: int) -> None:
     """Of a document that is too short for more nodes than are allowed, they are not counted: none is that short."""
     for node in (b"<b/>", b"<!---->", b"<?b?>"):
-        parse(b"<a>" + node * (nodes - 1) + b"</a>", Bounds(nodes=nodes))
+        parse(b"<a>" + node * (nodes - 1) + b"</a>", XmlBounds(nodes=nodes))
         with pytest.raises(MessageError, match=f"more than {nodes} elements"):
-            parse(b"<a>" + node * nodes + b"</a>", Bounds(nodes=nodes))
+            parse(b"<a>" + node * nodes + b"</a>", XmlBounds(nodes=nodes))
 
 
 def test_a_text_of_more_than_ten_million_characters() -> None:

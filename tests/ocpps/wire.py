@@ -19,7 +19,7 @@ from bridge.ocpp.messages import Request, Response
 from bridge.ocpp.shapes import Kind, Shape
 from bridge.ocpps import wsdl
 from bridge.ocpps.codec import Codec
-from bridge.ocpps.envelope import Addressing, Envelope, Soap
+from bridge.ocpps.envelope import Addressing, Envelope, SoapVersion
 from bridge.ocpps.wsdl import Element, Service
 from tests.ocpp.strategies import payloads
 from tests.reference import OFFICIAL_WSDL
@@ -32,7 +32,7 @@ NAMES = ("CentralSystemService", "ChargePointService")
 SERVICES: dict[str, Service] = {name: wsdl.load(OURS / f"{name}.wsdl") for name in NAMES}
 CODECS: dict[str, Codec] = {name: Codec(service) for name, service in SERVICES.items()}
 
-ENV = {soap: f"{{{soap.value}}}" for soap in Soap}
+ENV = {soap: f"{{{soap.value}}}" for soap in SoapVersion}
 
 
 class Pdu(Struct, frozen=True, kw_only=True):
@@ -65,7 +65,7 @@ class Pdu(Struct, frozen=True, kw_only=True):
 
     def read(self, body: etree._Element, *, strict: bool = False) -> Any:
         """The Call or the CallResult in `body`."""
-        opened = Envelope(soap=Soap.V12, identity=None, addressing=Addressing(), body=body)
+        opened = Envelope(soap=SoapVersion.V12, identity=None, addressing=Addressing(), body=body)
         if self.is_request:
             return self.codec.read_call(opened, "1", strict=strict)
         return self.codec.read_answer(opened, self.action, "1", strict=strict)
@@ -148,7 +148,7 @@ def without_nothing(data: Any) -> Any:
     return data
 
 
-def envelope_of(body: etree._Element, soap: Soap = Soap.V12) -> bytes:
+def envelope_of(body: etree._Element, soap: SoapVersion = SoapVersion.V12) -> bytes:
     """The plainest envelope around `body`."""
     root = etree.Element(f"{ENV[soap]}Envelope")
     etree.SubElement(root, f"{ENV[soap]}Body").append(body)

@@ -16,13 +16,14 @@ import pytest
 from bridge.core.commands import Drop, Outcome, Report
 from bridge.errors import ErrorCode, MessageError, UnknownIdentity, Why
 from bridge.ocpp.actions import Party
-from bridge.ocpp.losses import Loss, Reason
+from bridge.ocpp.losses import Loss, LossReason
 from bridge.ocpp.messages import AuthorizeRequest, AuthorizeResponse, HeartbeatRequest, HeartbeatResponse
 from bridge.ocpp.rpc import Call, CallResult, Unanswered, UnopenedRequest, UnopenedResponse
 from bridge.ocpp.types import IdTagInfo
-from bridge.ocpp.wire import SEEN, Kind, Transport
+from bridge.ocpp.wire import Octets, Transport, Wires
 from bridge.recorder import Message, Recorded, Recorder
-from bridge.recorder.recorder import path_beside
+from bridge.store.files import database_beside
+from bridge.watching.facts import AnswerDropped, CallEnded, FrameRelayed, HandshakeRefused, MessageRefused
 
 CP, CS = Party.CHARGE_POINT, Party.CENTRAL_SYSTEM
 NOW = 1_800_000_000.0
@@ -42,40 +43,26 @@ async def recording(url: str = "memory:", **bounds: Any) -> AsyncIterator[Record
         recorder.close()
 
 
-def tell(
-    recorder: Recorder,
-    identity: str,
-    party: Party,
-    unique_id: str,
-    data: bytes,
-    *,
-    inbound: bool,
-    kind: Kind = "call",
-    transport: Transport = "json",
-    action: str | None = None,
-) -> None:
-    """Bytes go over a wire."""
-    tap = recorder.tap(identity, party)
-    tap.tell((SEEN, tap.end, tap.clock(), inbound, transport, kind, unique_id, action, data))
-    if kind == "other":
-        tap.settle()
+def on_wire(data: bytes, transport: Transport = "json") -> Octets:
+    return Octets(transport, NOW, data)
 
 
 def authorize(recorder: Recorder, identity: str = "CP 1", number: int = 1, *, late: bool = False) -> None:
-    """A SOAP Charge Point asks, a JSON Central System answers; `late`: our answer's bytes come last, as they do."""
+    """A SOAP Charge Point asks, a JSON Central System answers; `late`: our answer's bytes come last, as they may."""
     near, far = f"n{number}", f"f{number}"
-    answer = b'[3,"f",{"idTagInfo":{"status":"Accepted"}}]'
-    tell(recorder, identity, CP, near, b"<a><idTag>ANNA</idTag></a>", inbound=True, transport="soap")
-    tell(recorder, identity, CS, far, b'[2,"f","Authorize",{"idTag":"ANNA"}]', inbound=False)
-    tell(recorder, identity, CS, far, answer, inbound=True, kind="result")
-    told = b"<a><status>Accepted</status></a>"
+    wires = Wires(
+        received=on_wire(b"<a><idTag>ANNA</idTag></a>", "soap"),
+        sent=on_wire(b'[2,"f","Authorize",{"idTag":"ANNA"}]'),
+        answer_received=on_wire(b'[3,"f",{"idTagInfo":{"status":"Accepted"}}]'),
+    )
+    told = on_wire(b"<a><status>Accepted</status></a>", "soap")
     if not late:
-        tell(recorder, identity, CP, near, told, inbound=False, kind="result", transport="soap")
-    call = Call(unique_id=near, action="Authorize", payload=AuthorizeRequest(idTag="ANNA"))
+        wires.answer_sent = told
+    call = Call(unique_id=near, action="Authorize", payload=AuthorizeRequest(idTag="ANNA"), wires=wires)
     result = CallResult(unique_id=near, payload=AuthorizeResponse(idTagInfo=IdTagInfo(status="Accepted")))  # type: ignore[arg-type]
-    recorder.exchanged(identity, report(call, Outcome.RESULT, result, far))
+    recorder.see(CallEnded(identity, report(call, Outcome.RESULT, result, far)))
     if late:
-        tell(recorder, identity, CP, near, told, inbound=False, kind="result", transport="soap")
+        wires.answer_sent = told
 
 
 def report(call: Call, outcome: Outcome, answer: Any, hop_id: str | None = None, **more: Any) -> Report:
@@ -89,8 +76,8 @@ def report(call: Call, outcome: Outcome, answer: Any, hop_id: str | None = None,
 
 
 def heartbeat(recorder: Recorder, identity: str = "CP 1", unique_id: str = "h", **more: Any) -> None:
-    call = Call(unique_id=unique_id, action="Heartbeat", payload=HeartbeatRequest())
-    recorder.exchanged(identity, report(call, Outcome.RESULT, CallResult(unique_id="h", payload=AT), **more))
+    call = Call(unique_id=unique_id, action="Heartbeat", payload=HeartbeatRequest(), wires=more.pop("wires", None))
+    recorder.see(CallEnded(identity, report(call, Outcome.RESULT, CallResult(unique_id="h", payload=AT), **more)))
 
 
 AT = HeartbeatResponse(currentTime="2026-01-01T00:00:00Z")
@@ -143,7 +130,7 @@ def test_id_tags_are_kept_if_so_wished_and_credentials_never() -> None:
             message = await last_of(recorder)
             assert message.request.received is not None and "ANNA" in message.request.received.text
             error = MessageError(ErrorCode.ProtocolError, "no")
-            recorder.refused("CP 1", "10.0.0.1", error, data=b"<a><Password>S</Password></a>")
+            recorder.see(MessageRefused.of("CP 1", "10.0.0.1", error, data=b"<a><Password>S</Password></a>"))
             message = await last_of(recorder)
             assert message.request.received is not None
             assert message.request.received.text == "<a><Password>***</Password></a>"
@@ -154,12 +141,12 @@ def test_id_tags_are_kept_if_so_wished_and_credentials_never() -> None:
 def test_what_writing_cost_is_told_with_the_message() -> None:
     async def walk() -> None:
         async with recording() as recorder:
-            heartbeat(recorder)
-            recorder.lost("CP 1", (Loss(message="HeartbeatResponse", path="x", reason=Reason.FRACTION),))
-            recorder.lost("CP 2", (Loss(message="HeartbeatResponse", path="x", reason=Reason.FRACTION),))
+            wires = Wires(losses=(Loss(message="HeartbeatResponse", path="x", reason=LossReason.FRACTION),))
+            heartbeat(recorder, wires=wires)
+            wires.answer_sent = on_wire(b"<a/>")
             message = await last_of(recorder)
             assert [(loss.message, loss.path, loss.reason) for loss in message.losses] == [
-                ("HeartbeatResponse", "x", Reason.FRACTION.value)
+                ("HeartbeatResponse", "x", LossReason.FRACTION.value)
             ]
             assert [item.losses for item in await all_of(recorder)] == [1]
 
@@ -170,18 +157,27 @@ def test_what_was_turned_away() -> None:
     async def walk() -> None:
         async with recording() as recorder:
             broken = b'[2,"7","Authorize",{}]'
-            tell(recorder, "CP 1", CP, "7", broken, inbound=True)
-            recorder.refused("CP 1", None, MessageError(ErrorCode.TypeConstraintViolation, "idTag is missing"), "7", CP)
-            tell(recorder, "CP 1", CP, "7", b'[4,"7","TypeConstraintViolation","",{}]', inbound=False, kind="error")
-            recorder.refused(None, "10.0.0.1", MessageError(ErrorCode.FormationViolation, "no XML"), data=b"\xff\x00")
-            recorder.refused("CP 9", "10.0.0.2", UnknownIdentity("CP 9"), data=b"<Envelope><Body><authorizeRequest/>")
-            recorder.handshake_refused("CP 8", "10.0.0.3", 404, "no such place", Why.WRONG_ADDRESS)
+            wires = Wires(received=on_wire(broken))
+            error = MessageError(ErrorCode.TypeConstraintViolation, "idTag is missing")
+            recorder.see(MessageRefused.of("CP 1", None, error, "7", CP, wires=wires))
+            wires.answer_sent = on_wire(b'[4,"7","TypeConstraintViolation","",{}]')
+            recorder.see(
+                MessageRefused.of(
+                    None, "10.0.0.1", MessageError(ErrorCode.FormationViolation, "no XML"), data=b"\xff\x00"
+                )
+            )
+            recorder.see(
+                MessageRefused.of(
+                    "CP 9", "10.0.0.2", UnknownIdentity("CP 9"), data=b"<Envelope><Body><authorizeRequest/>"
+                )
+            )
+            recorder.see(HandshakeRefused("CP 8", "10.0.0.3", 404, "no such place", Why.WRONG_ADDRESS))
             items = await all_of(recorder)
             assert [(item.identity, item.action, item.outcome) for item in items] == [
                 ("CP 8", "", "refused"),
                 ("CP 9", "Authorize", "refused"),
                 ("", "", "refused"),
-                ("CP 1", "", "refused"),
+                ("CP 1", "Authorize", "refused"),
             ]
             assert [(item.why or "").split(".")[0] for item in items] == [
                 "The WebSocket was refused with HTTP 404: no such place",
@@ -201,7 +197,9 @@ def test_what_was_turned_away() -> None:
 def test_octets_that_are_no_text() -> None:
     async def walk() -> None:
         async with recording() as recorder:
-            recorder.refused(None, "h", MessageError(ErrorCode.FormationViolation, "no"), data=b"caf\xe9 {}")
+            recorder.see(
+                MessageRefused.of(None, "h", MessageError(ErrorCode.FormationViolation, "no"), data=b"caf\xe9 {}")
+            )
             message = await last_of(recorder)
             assert message.request.received is not None
             assert (message.request.received.text, message.request.received.base64) == ("caf\ufffd {}", "Y2Fm6SB7fQ==")
@@ -209,11 +207,60 @@ def test_octets_that_are_no_text() -> None:
     run(walk())
 
 
+def test_a_frame_that_is_only_passed_on() -> None:
+    async def walk() -> None:
+        async with recording() as recorder:
+            recorder.see(FrameRelayed("CP 1", CP, b"[9]"))
+            message = await last_of(recorder)
+            assert (message.outcome, message.sender, message.action) == ("relayed", "charge_point", "")
+            assert message.request.received is not None and message.request.sent is not None
+            assert message.request.received.text == message.request.sent.text == "[9]"
+
+    run(walk())
+
+
+def test_what_does_not_come_is_not_waited_for_for_long() -> None:
+    """What is written before all of it is there is written again with the rest."""
+
+    async def walk() -> None:
+        times = [NOW]
+        async with recording(clock=lambda: times[0]) as recorder:
+            wires = Wires(received=on_wire(b"<a/>", "soap"))
+            heartbeat(recorder, wires=wires)
+            assert (await last_of(recorder)).response.sent is None
+            assert recorder.waiting == 1
+            wires.answer_sent = on_wire(b"<b/>", "soap")
+            message = await last_of(recorder)
+            assert message.response.sent is not None and message.response.sent.text == "<b/>"
+            assert (recorder.waiting, len(await all_of(recorder))) == (0, 1)
+            heartbeat(recorder, wires=Wires())
+            times[0] += 1
+            await recorder.flush()
+            assert (recorder.waiting, len(await all_of(recorder))) == (0, 2)
+
+    run(walk())
+
+
+def test_what_is_no_text_is_lost_and_what_follows_is_not() -> None:
+    async def walk() -> None:
+        async with recording() as recorder:
+            told: list[Message] = []
+            recorder.on_message = told.append
+            error = MessageError(ErrorCode.ProtocolError, "no")
+            recorder.see(MessageRefused.of("CP 1", None, error, "\ud800", CP))
+            recorder.on_message = None
+            heartbeat(recorder)
+            assert [item.identity for item in await all_of(recorder)] == ["CP 1"]
+            assert recorder.lost_messages == 1
+
+    run(walk())
+
+
 def test_an_answer_that_went_nowhere() -> None:
     async def walk() -> None:
         async with recording() as recorder:
-            tell(recorder, "CP 1", CS, "f", b'[3,"f",{}]', inbound=True, kind="result")
-            recorder.dropped("CP 1", Drop(party=CS, unique_id="f", reason="it answers no Call that is out"))
+            came, why = on_wire(b'[3,"f",{}]'), "it answers no Call that is out"
+            recorder.see(AnswerDropped("CP 1", Drop(party=CS, unique_id="f", reason=why, came=came)))
             message = await last_of(recorder)
             assert (message.outcome, message.hop_id) == ("dropped", "f")
             assert message.response.received is not None and message.response.received.text == '[3,"f",{}]'
@@ -226,7 +273,7 @@ def test_a_call_that_was_not_answered_says_why() -> None:
         async with recording() as recorder:
             call = Call(unique_id="1", action="Heartbeat", payload=HeartbeatRequest())
             silence = Unanswered(unique_id="1", reason="ws://u:secret@h/ cannot be reached")
-            recorder.exchanged("CP 1", report(call, Outcome.UNANSWERED, silence))
+            recorder.see(CallEnded("CP 1", report(call, Outcome.UNANSWERED, silence)))
             (item,) = await all_of(recorder)
             assert item.why is not None and item.why.startswith("Ws://u:***@h/ cannot be reached. Is it running")
 
@@ -295,8 +342,8 @@ def test_who_listens_is_told_the_number() -> None:
             told: list[Message] = []
             recorder.on_message = told.append
             authorize(recorder)
-            recorder.refused("CP 1", None, UnknownIdentity("CP 1"))
-            recorder.dropped("CP 1", Drop(party=CS, unique_id="f", reason="no"))
+            recorder.see(MessageRefused.of("CP 1", None, UnknownIdentity("CP 1")))
+            recorder.see(AnswerDropped("CP 1", Drop(party=CS, unique_id="f", reason="no")))
             assert list(reversed(told)) == await all_of(recorder)
 
     run(walk())
@@ -336,11 +383,114 @@ def test_bounded_as_a_whole(tmp_path: Path) -> None:
             for number in range(100):
                 for one in range(10):
                     data = b"<a>" + bytes(10_000) + b"</a>"
-                    recorder.refused(f"CP {number}-{one}", "h", UnknownIdentity("CP"), data=b"x" * 10_000 or data)
+                    recorder.see(
+                        MessageRefused.of(f"CP {number}-{one}", "h", UnknownIdentity("CP"), data=b"x" * 10_000 or data)
+                    )
                 await recorder.flush()
-        assert (tmp_path / "x.messages.db").stat().st_size < 4_000_000
+        assert (tmp_path / "x.messages.db").stat().st_size <= 2_000_000
 
     run(walk())
+
+
+def test_who_says_most_takes_the_room_of_nobody_else(tmp_path: Path) -> None:
+    async def walk() -> None:
+        url, most = f"sqlite:///{tmp_path}/x.db", 20_000_000
+        path = tmp_path / "x.messages.db"
+        async with recording(url, max_bytes=most) as recorder:
+            for number in range(20):
+                for _ in range(50):
+                    recorder.see(MessageRefused.of(f"CP {number}", "h", UnknownIdentity("CP"), data=b"x" * 2_000))
+            await recorder.flush()
+            for _ in range(40):
+                recorder.see(MessageRefused.of("loud", "h", UnknownIdentity("CP"), data=b"x" * 900_000))
+                await recorder.flush()
+                assert path.stat().st_size <= most
+            kept = [(await recorder.messages(identity=f"CP {number}", limit=100)).items for number in range(20)]
+            assert [len(items) for items in kept] == [50] * 20
+            loud = (await recorder.messages(identity="loud", limit=100)).items
+            assert 10 <= len(loud) < 40
+            assert recorder.dropped_messages == 40 - len(loud)
+            # What is larger than a part of all is not kept at all.
+            recorder.see(MessageRefused.of("loud", "h", UnknownIdentity("CP"), data=b"x" * 1_500_000))
+            assert (await recorder.messages(identity="loud", limit=1)).items == loud[:1]
+            await recorder.flush()
+            assert recorder.dropped_messages == 41 - len(loud)
+
+    run(walk())
+
+
+def test_each_keeps_its_last_messages(tmp_path: Path) -> None:
+    async def walk() -> None:
+        async with recording(f"sqlite:///{tmp_path}/x.db", max_bytes=2_000_000) as recorder:
+            for number in range(40):
+                recorder.see(MessageRefused.of("first", "h", UnknownIdentity("CP"), data=b"%d" % number))
+            for number in range(200):
+                recorder.see(MessageRefused.of(f"CP {number % 10}", "h", UnknownIdentity("CP"), data=b"x" * 20_000))
+                await recorder.flush()
+            assert len((await recorder.messages(identity="first", limit=100)).items) == 40
+            for number in range(10):
+                assert len((await recorder.messages(identity=f"CP {number}", limit=100)).items) >= 4
+
+    run(walk())
+
+
+def test_a_file_that_is_larger_than_it_may_be_is_made_smaller(tmp_path: Path) -> None:
+    """It is of a bridge that was allowed more. As ever, those lose who have most."""
+
+    async def walk() -> None:
+        url, path = f"sqlite:///{tmp_path}/x.db", tmp_path / "x.messages.db"
+        async with recording(url, max_bytes=60_000_000) as recorder:
+            for number in range(40):
+                recorder.see(MessageRefused.of("quiet", "h", UnknownIdentity("CP"), data=b"%d" % number))
+            for number in range(300):
+                recorder.see(
+                    MessageRefused.of("loud", "h", UnknownIdentity("CP"), data=b"x" * (50_000 if number % 2 else 300))
+                )
+        path.chmod(0o644)
+        before = path.stat()
+        assert before.st_size > 6_000_000
+        async with recording(url, max_bytes=2_000_000) as recorder:
+            await recorder.flush()
+            after = path.stat()
+            assert after.st_size <= 2_000_000 and after.st_ino != before.st_ino
+            assert after.st_mode & 0o777 == 0o600
+            assert len((await recorder.messages(identity="quiet", limit=100)).items) == 40
+            loud = (await recorder.messages(identity="loud", limit=1000)).items
+            assert 5 <= len(loud) < 300 and recorder.dropped_messages == 300 - len(loud)
+            assert [item.id for item in loud] == sorted((item.id for item in loud), reverse=True)
+            heartbeat(recorder)
+            assert len(await all_of(recorder, identity="CP 1")) == 1 and recorder.trouble is None
+        async with recording(url, max_bytes=2_000_000) as recorder:
+            assert len((await recorder.messages(identity="loud", limit=1000)).items) == len(loud)
+            assert path.stat().st_size <= 2_000_000
+
+    run(walk())
+    assert {each.name for each in tmp_path.iterdir()} == {"x.messages.db"}
+
+
+def test_a_file_that_cannot_be_made_smaller_is_used_all_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    url, path = f"sqlite:///{tmp_path}/x.db", tmp_path / "x.messages.db"
+    in_the_way = tmp_path / "x.messages.db.part"
+
+    async def fill() -> None:
+        async with recording(url, max_bytes=60_000_000) as recorder:
+            for _ in range(100):
+                recorder.see(MessageRefused.of("loud", "h", UnknownIdentity("CP"), data=b"x" * 50_000))
+
+    async def use() -> None:
+        async with recording(url, max_bytes=2_000_000) as recorder:
+            heartbeat(recorder)
+            assert await all_of(recorder, identity="CP 1") != [] and recorder.trouble is None
+
+    run(fill())
+    in_the_way.mkdir()
+    run(use())
+    assert "the file stays larger than recorder.max_bytes" in caplog.text
+    in_the_way.rmdir()
+    run(use())
+    assert path.stat().st_size <= 2_000_000
 
 
 def test_numbers_and_messages_outlive_the_process(tmp_path: Path) -> None:
@@ -387,11 +537,11 @@ def test_the_request_is_that_of_the_frame_that_was_sent() -> None:
     async def walk() -> None:
         async with recording() as recorder:
             call = Call(unique_id="n", action="Authorize", payload=AuthorizeRequest(idTag="ANNA"))
-            recorder.exchanged("CP 1", report(call, Outcome.UNANSWERED, None, "f"))
+            recorder.see(CallEnded("CP 1", report(call, Outcome.UNANSWERED, None, "f")))
             message = await last_of(recorder)
             assert bytes(message.request.model) == b'{"idTag":"***"}' and message.request.sent is None
-            tell(recorder, "CP 1", CS, "g", b'[2,"g","Authorize",{"idTag":"ANNA"', inbound=False)
-            recorder.exchanged("CP 1", report(call, Outcome.UNANSWERED, None, "g"))
+            call = msgspec.structs.replace(call, wires=Wires(sent=on_wire(b'[2,"g","Authorize",{"idTag":"ANNA"')))
+            recorder.see(CallEnded("CP 1", report(call, Outcome.UNANSWERED, None, "g")))
             message = await last_of(recorder)
             assert message.request.model is None and message.request.sent is not None
 
@@ -484,9 +634,7 @@ def test_without_a_usable_file_it_says_so_once_and_tries_again(
     ]
 
 
-def test_a_file_that_was_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bridge.recorder.writer._RETRY", 0.0)
-
+def test_a_file_that_was_removed(tmp_path: Path) -> None:
     def remove() -> None:
         for path in tmp_path.iterdir():
             path.unlink()
@@ -495,10 +643,10 @@ def test_a_file_that_was_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         async with recording(f"sqlite:///{tmp_path}/x.db") as recorder:
             remove()
             heartbeat(recorder)
-            await recorder.flush()
-            assert recorder.trouble == "it was removed, or another took its place"
-            heartbeat(recorder, unique_id="again")
-            assert (await all_of(recorder))[0].unique_id == "again"
+            # It is noticed when something is written, and that is written into a new file.
+            assert [item.unique_id for item in await all_of(recorder)] == ["h"]
+            assert (recorder.trouble, recorder.lost_messages) == (None, 0)
+            assert (tmp_path / "x.messages.db").exists()
 
     run(walk())
 
@@ -506,15 +654,15 @@ def test_a_file_that_was_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_who_cannot_follow_loses_counts_and_says_so(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bridge.recorder.writer.MOST", 0)
-    monkeypatch.setattr("bridge.recorder.backlog.TOGETHER", 1)
+    monkeypatch.setattr("bridge.recorder.writer.MOST", 3000)
+    monkeypatch.setattr("bridge.recorder.writer.TOGETHER", 1)
 
     async def walk() -> None:
         recorder = Recorder("memory:", clock=lambda: NOW)
         heartbeat(recorder, unique_id="fits")
         heartbeat(recorder, unique_id="too much")
         authorize(recorder)
-        assert (recorder.lost_messages, recorder.waiting) == (2, 2)  # one, and that there is a gap
+        assert (recorder.lost_messages, recorder.waiting) == (2, 1)
         recorder.open()
         assert [item.unique_id for item in await all_of(recorder)] == ["fits"]
         heartbeat(recorder, unique_id="fits again")
@@ -544,11 +692,17 @@ def test_what_is_passed_on_as_it_was_is_masked_on_both_sides() -> None:
     async def walk() -> None:
         async with recording() as recorder:
             frame = b'[2,"n","Authorize",{"idTag":"ANNA"}]'
-            request = UnopenedRequest(raw=msgspec.Raw(b'{"idTag":"ANNA"}'), frame=frame)
-            call = Call(unique_id="n", action="Authorize", payload=request)
-            response = UnopenedResponse(raw=msgspec.Raw(b"{}"), frame=b'[3, "f", {}]')
+            wires = Wires(
+                received=on_wire(frame),
+                sent=on_wire(frame.replace(b'"n"', b'"f"')),
+                answer_received=on_wire(b'[3, "f", {}]'),
+                answer_sent=on_wire(b'[3,"n",{}]'),
+            )
+            request = UnopenedRequest(raw=msgspec.Raw(b'{"idTag":"ANNA"}'))
+            call = Call(unique_id="n", action="Authorize", payload=request, wires=wires)
+            response = UnopenedResponse(raw=msgspec.Raw(b"{}"))
             result = CallResult(unique_id="n", payload=response)
-            recorder.exchanged("CP 1", report(call, Outcome.RESULT, result, "f"))
+            recorder.see(CallEnded("CP 1", report(call, Outcome.RESULT, result, "f")))
             message = await last_of(recorder)
             halves = (message.request, message.response)
             texts = [form.text for half in halves for form in (half.received, half.sent) if form is not None]
@@ -560,9 +714,9 @@ def test_what_is_passed_on_as_it_was_is_masked_on_both_sides() -> None:
 
 
 def test_where_it_lies() -> None:
-    assert path_beside("memory:") is None
-    assert path_beside("sqlite:///var/ocpp-bridge.db") == Path("var/ocpp-bridge.messages.db")
-    assert path_beside("sqlite:////var/lib/store") == Path("/var/lib/store.messages.db")
+    assert database_beside("memory:", "messages") is None
+    assert database_beside("sqlite:///var/ocpp-bridge.db", "messages") == Path("var/ocpp-bridge.messages.db")
+    assert database_beside("sqlite:////var/lib/store", "messages") == Path("/var/lib/store.messages.db")
 
 
 def test_what_was_said_is_for_its_owner_to_read(tmp_path: Path) -> None:

@@ -53,17 +53,18 @@ def path(tmp_path: Path) -> Path:
 
 
 Opened = Callable[..., Store]
+Clock = Callable[[], float]
 
 
 @pytest.fixture
 def opened(path: Path) -> Iterator[Opened]:
-    """Opens a Store on `path`, or on the URL that is given, at the time NOW; closed when the test is over."""
+    """Opens a Store on `path`, or on the URL that is given; closed when the test is over. Its clock stands still."""
     stores: list[Store] = []
 
-    def open_store(url: str = f"sqlite:///{path}", retry: float = 0.02, now: float = NOW) -> Store:
-        store = Store(url, retry=retry, clock=lambda: now)
-        stores.append(store)
+    def open_store(url: str = f"sqlite:///{path}", retry: float = 0.02, clock: Clock = lambda: 0.0) -> Store:
+        store = Store(url, retry=retry, clock=clock)
         store.open()
+        stores.append(store)
         return store
 
     yield open_store

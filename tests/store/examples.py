@@ -11,8 +11,11 @@ from bridge.store import (
     ChargePointRecord,
     ConnectorRecord,
     CredentialRecord,
+    MoveRecord,
+    RecognisedRecord,
     Record,
 )
+from bridge.store.records import AskedRecord, AuthorizationRecord, ProvisionedRecord, StatusRecord
 from tests.store.conftest import NOW
 
 
@@ -20,10 +23,19 @@ def charge_point(identity: str = "RDAM 123", last_seen: float = NOW) -> ChargePo
     return ChargePointRecord(identity=identity, last_seen=last_seen, transport="soap", version="1.6")
 
 
-def answered(fingerprint: object = 0, at: float = NOW, identity: str = "RDAM 123") -> AnsweredRecord:
+def answered(fingerprint: object = 0, kept_at: float = 0.0, identity: str = "RDAM 123") -> AnsweredRecord:
     return AnsweredRecord(
-        identity=identity, action="StartTransaction", fingerprint=str(fingerprint), answer=b"{}", at=at
+        identity=identity,
+        action="StartTransaction",
+        fingerprint=str(fingerprint),
+        answer=b"{}",
+        at=NOW,
+        kept_at=kept_at,
     )
+
+
+def credential(identity: str = "RDAM 123") -> CredentialRecord:
+    return CredentialRecord(identity=identity, leg="charge_point", secrets=(b"hash",), fresh=1, replaces="", at=NOW)
 
 
 def alias(number: int = 1, transaction_id: int = 2**40, identity: str = "RDAM 123") -> AliasRecord:
@@ -32,6 +44,10 @@ def alias(number: int = 1, transaction_id: int = 2**40, identity: str = "RDAM 12
 
 def connector(number: int = 1, status: str | None = "Charging", identity: str = "RDAM 123") -> ConnectorRecord:
     return ConnectorRecord(identity=identity, connector=number, status=status, transaction_id=None, at=NOW)
+
+
+def provisioned(identity: str = "RDAM 123", settings: bytes = b"{}") -> ProvisionedRecord:
+    return ProvisionedRecord(identity=identity, settings=settings, at=NOW)
 
 
 def audited(number: int = 1, identity: str = "RDAM 123") -> AuditRecord:
@@ -55,6 +71,11 @@ charge_points = st.builds(
     boot=st.none() | st.binary(),
     interval=st.none() | integers,
     central_system=st.none() | texts,
+    boot_status=st.none() | texts,
+    boot_system=st.none() | texts,
+    configured=st.none() | integers,
+    pause=st.none() | times,
+    next_move=st.none() | st.binary(),
 )
 answers = st.builds(
     AnsweredRecord,
@@ -63,6 +84,9 @@ answers = st.builds(
     fingerprint=texts,
     answer=st.binary(),
     at=times,
+    kept_at=st.floats(0, 1000),
+    body=st.none() | st.binary(),
+    body_version=st.none() | texts,
 )
 aliases = st.builds(AliasRecord, identity=texts, alias=st.integers(1, 2**31 - 1), transaction_id=integers)
 connectors = st.builds(
@@ -76,6 +100,7 @@ connectors = st.builds(
 audits = st.builds(
     AuditRecord, identity=texts, id=integers, at=times, who=texts, what=texts, detail=texts, outcome=texts
 )
+moves = st.builds(MoveRecord, identity=st.just(""), id=integers, content=st.binary())
 credentials = st.builds(
     CredentialRecord,
     identity=texts,
@@ -85,4 +110,22 @@ credentials = st.builds(
     replaces=texts,
     at=times,
 )
-records: st.SearchStrategy[Record] = charge_points | answers | aliases | connectors | audits | credentials
+recognised = st.builds(RecognisedRecord, identity=texts, tag=st.integers(0, 255))
+asked = st.builds(AskedRecord, identity=texts, kept_at=st.floats(0, 1000), fingerprint=texts, unique_id=texts)
+statuses = st.builds(StatusRecord, identity=texts, connector=integers, request=st.binary())
+authorizations = st.builds(AuthorizationRecord, identity=texts, kept_at=st.floats(0, 1000), id_tag=texts, status=texts)
+provisioned_settings = st.builds(ProvisionedRecord, identity=texts, settings=st.binary(), at=times)
+records: st.SearchStrategy[Record] = (
+    charge_points
+    | answers
+    | aliases
+    | connectors
+    | audits
+    | moves
+    | credentials
+    | recognised
+    | asked
+    | statuses
+    | authorizations
+    | provisioned_settings
+)

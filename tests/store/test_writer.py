@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from bridge.store import writer as module
+from bridge.store import thread
 from bridge.store.database import Database
 from bridge.store.records import AliasRecord, Key, Record
-from bridge.store.writer import Writer
-from tests.store.conftest import NOW, SOON, Log
+from bridge.store.writer import RecordWriter
+from tests.store.conftest import SOON, Log
 from tests.store.examples import alias
 
 
@@ -29,7 +29,7 @@ class Watched(Database):
         self.may_go_on.set()
         self.error: Exception | None = None
 
-    def write(self, records: Iterable[Record], *, durable: bool, now: float) -> set[Key]:
+    def write(self, records: Iterable[Record], *, durable: bool) -> set[Key]:
         self.started.set()
         assert self.may_go_on.wait(SOON)
         if self.error is not None:
@@ -37,7 +37,7 @@ class Watched(Database):
         group = list(records)
         if group:
             self.groups.append((len(group), durable))
-        return super().write(group, durable=durable, now=now)
+        return super().write(group, durable=durable)
 
 
 @pytest.fixture
@@ -45,16 +45,17 @@ def database(path: Path) -> Watched:
     return Watched(path)
 
 
-Started = Callable[..., Writer]
+Started = Callable[..., RecordWriter]
 
 
 @pytest.fixture
 def started(database: Watched) -> Iterator[Started]:
-    writers: list[Writer] = []
+    writers: list[RecordWriter] = []
 
-    def start(limit: int = 1000) -> Writer:
-        writer = Writer(database, retry=0.02, limit=limit, clock=lambda: NOW)
+    def start(limit: int = 1000) -> RecordWriter:
+        writer = RecordWriter(database, retry=0.02, limit=limit)
         writers.append(writer)
+        database.connect()
         writer.start()
         return writer
 
@@ -64,13 +65,13 @@ def started(database: Watched) -> Iterator[Started]:
         writer.close()
 
 
-def _commit(writer: Writer, *records: Record) -> Future[bool]:
+def _commit(writer: RecordWriter, *records: Record) -> Future[bool]:
     future: Future[bool] = Future()
     writer.put(records, future)
     return future
 
 
-def _hold(database: Watched, writer: Writer) -> Future[bool]:
+def _hold(database: Watched, writer: RecordWriter) -> Future[bool]:
     """The writer is in the middle of a transaction, and stays there."""
     database.may_go_on.clear()
     database.started.clear()
@@ -99,7 +100,7 @@ def test_only_a_commit_costs_an_fsync(started: Started, database: Watched) -> No
 
 
 def test_a_commit_takes_along_what_waits(started: Started, database: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LINGER", SOON)
+    monkeypatch.setattr(thread, "LINGER", SOON)
     writer = started()
     writer.put((alias(1),))
     assert _commit(writer, alias(2)).result(SOON / 2)
@@ -149,15 +150,36 @@ def test_a_trouble_that_is_over_at_the_second_try_is_none(
 ) -> None:
     writer = started()
 
-    def connect() -> None:
+    def connect() -> bool:
         database.error = None
-        Database.connect(database)
+        return Database.connect(database)
 
     monkeypatch.setattr(database, "connect", connect)
     database.error = OSError(5, "Input/output error", "x")
     assert _commit(writer, alias()).result(SOON)
     assert writer.trouble is None
     assert log.lines == []
+
+
+def test_a_disk_that_does_not_answer_is_trouble_once_somebody_says_so(
+    started: Started, database: Watched, log: Log
+) -> None:
+    writer = started()
+    writer.overdue(0.0)
+    assert writer.trouble is None  # nobody waits
+    waits = _hold(database, writer)
+    writer.overdue(SOON)
+    assert writer.trouble is None  # not for so long
+    writer.overdue(0.0)
+    writer.overdue(0.0)
+    assert "has not answered" in str(writer.trouble)
+    assert not _commit(writer, alias(2)).result(0)
+    assert log.count("in memory only") == 1
+    database.may_go_on.set()
+    assert waits.result(SOON)
+    log.wait_for("all is well again")
+    assert _commit(writer, alias(3)).result(SOON)
+    assert writer.trouble is None
 
 
 def test_closing_in_trouble_tries_once_more(started: Started, database: Watched, log: Log, path: Path) -> None:
@@ -178,7 +200,7 @@ def test_closing_does_not_wait_for_ever(
 ) -> None:
     writer = started()
     _hold(database, writer)
-    monkeypatch.setattr(module, "_CLOSE_PATIENCE", 0.0)
+    monkeypatch.setattr(thread, "CLOSE_PATIENCE", 0.0)
     writer.close()
     assert log.count("the disk does not answer") == 1
     monkeypatch.undo()
@@ -191,3 +213,19 @@ def test_closing_with_nothing_to_write_to(started: Started, database: Watched, l
     writer.put((alias(2),))
     writer.close()
     assert log.count("2 records were not written") == 1
+
+
+def test_a_removal_that_fails_is_tried_again(database: Watched, started: Started) -> None:
+    """What was put before it is gone then, what was put after it is there."""
+    writer = started()
+    database.error = OSError(5, "Input/output error")
+    waited: Future[bool] = Future()
+    writer.put((alias(1),))
+    writer.remove("rdam 123", waited)
+    assert not waited.result(SOON)
+    writer.put((alias(2),))
+    database.error = None
+    writer.close()
+    with closing(Database(database.path)) as again:
+        again.connect()
+        assert again.of("rdam 123") == [alias(2)]

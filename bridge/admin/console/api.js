@@ -12,9 +12,19 @@ export class Problem extends Error {
 
 export const token = {
   get: () => sessionStorage.getItem(TOKEN) ?? "",
-  set: (text) => sessionStorage.setItem(TOKEN, text),
-  drop: () => sessionStorage.removeItem(TOKEN),
+  set: (text) => { sessionStorage.setItem(TOKEN, text); window.dispatchEvent(new CustomEvent("token")); },
+  drop: () => { sessionStorage.removeItem(TOKEN); window.dispatchEvent(new CustomEvent("token")); },
 };
+
+// The token of an address that the bridge printed (#token=...), which this takes out of the address and the history.
+export function takeToken() {
+  const [, given] = /^#token=(.+)$/.exec(location.hash) ?? [];
+  if (given === undefined) return;
+  let text = given;
+  try { text = decodeURIComponent(given); } catch { /* it was not encoded */ }
+  token.set(text);
+  history.replaceState(null, "", "#/");
+}
 
 export function headers(more = {}) {
   const known = token.get();

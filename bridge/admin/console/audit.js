@@ -21,6 +21,8 @@ function table(records) {
   return h("div", { class: "card scroll", tabindex: 0, role: "region", "aria-label": "Audit records" }, h("table", {},
     h("thead", {}, h("tr", {}, COLUMNS.map((name) => h("th", { scope: "col" }, name)))),
     h("tbody", {}, records.map((record) => h("tr", {}, h("td", {}, time(record.at)),
-      h("td", {}, h("a", { class: "identity", href: `#/charge-points/${encodeURIComponent(record.identity)}` }, record.identity)),
+      h("td", {}, record.identity
+        ? h("a", { class: "identity", href: `#/charge-points/${encodeURIComponent(record.identity)}` }, record.identity)
+        : "several"),
       h("td", {}, record.who), h("td", {}, record.what), h("td", {}, record.detail), h("td", {}, record.outcome))))));
 }

@@ -29,11 +29,11 @@ export function chargePoint(context, identity) {
 function drawHead(head, item, context, reload) {
   const held = head.contains(document.activeElement) && document.activeElement.dataset.does;
   fill(head,
-    h("div", { class: "heading" }, h("a", { href: "#/", class: "crumb" }, "Charge Points"), h("h1", { class: "identity" }, item.identity), item.charge_point ? badge(stateOf(item)) : null),
+    h("div", { class: "heading" }, h("a", { href: "#/", class: "crumb" }, "Charge Points"), h("h1", { class: "identity" }, item.identity), item.state ? badge(stateOf(item)) : null),
     h("div", { class: "buttons" },
       h("a", { class: "button primary", href: `#/charge-points/${encodeURIComponent(item.identity)}/command`, data: { does: "command" } }, "Send a command"),
-      button("Move…", () => move(item, reload), { data: { does: "move" }, disabled: !item.charge_point }),
-      button("Disconnect…", () => disconnect(item, reload), { data: { does: "disconnect" }, disabled: !item.charge_point })));
+      button("Move…", () => move(item, reload), { data: { does: "move" }, disabled: !item.state }),
+      button("Disconnect…", () => disconnect(item, reload), { data: { does: "disconnect" }, disabled: !item.state })));
   if (held) head.querySelector(`[data-does=${held}]`)?.focus();
 }
 
@@ -50,11 +50,17 @@ function line(item) {
     h("div", { class: "leg" }, h("div", { class: "node" }, h("small", {}, "Charge Point"), h("strong", {}, transport(item.charge_point)), h("span", { class: "quiet" }, "last seen ", time(item.last_seen, true))),
       wire(near), h("div", { class: "node bridge" }, h("small", {}, "bridge"), h("span", { class: "quiet" }, item.route ? h("code", {}, item.route) : "no route")),
       wire(far), h("div", { class: "node" }, h("small", {}, "Central System"), h("strong", {}, item.central_system ?? "–"), h("span", { class: "quiet" }, `${transport(item.central_side)}${item.name && item.name !== item.identity ? ` as ${item.name}` : ""}`))),
-    waiting, farReason(item));
+    waiting, moveThatWaits(item), farReason(item));
 }
 
 function wire(state) {
   return h("div", { class: `wire ${state.kind}` }, badge(state));
+}
+
+function moveThatWaits(item) {
+  const waits = item.waiting_move;
+  if (!waits) return null;
+  return h("p", { class: "waitingcalls" }, icon("stale"), `Moves to ${waits.central_system ?? "no Central System"} when ${many(waits.open_transactions, "open transaction")} ${waits.open_transactions === 1 ? "has" : "have"} ended; asked by ${waits.who}`);
 }
 
 function farReason(item) {
@@ -77,7 +83,7 @@ function about(item) {
   const { callback } = item;
   return section("About", facts(
     ["Vendor", item.vendor], ["Model", item.model], ["Firmware", item.firmware], ["Address", item.address && h("code", {}, item.address)],
-    ["Takes commands at", item.charge_point.transport === "soap" ? [callback.url ? h("code", {}, callback.url) : "", " ", h("span", { class: "quiet" }, SOURCES[callback.source])] : null],
+    ["Takes commands at", item.charge_point?.transport === "soap" ? [callback.url ? h("code", {}, callback.url) : "", " ", h("span", { class: "quiet" }, SOURCES[callback.source])] : null],
     ["Because", callback.reason], ["Central System", item.moved ? "chosen by an operator, not by its route" : null], ["Heartbeat every", item.heartbeat_interval ? span(item.heartbeat_interval) : null]));
 }
 
@@ -111,7 +117,7 @@ function manners(item) {
 }
 
 function typed(item) {
-  const urls = item.addresses_to_type[item.charge_point.transport] ?? [];
+  const urls = item.charge_point ? item.addresses_to_type[item.charge_point.transport] : [...item.addresses_to_type.soap, ...item.addresses_to_type.json];
   return urls.length ? section("Type into it", h("ul", { class: "urls" }, urls.map(urlLine))) : null;
 }
 
@@ -127,18 +133,18 @@ async function move(item, reload) {
   const names = (await get("/central-systems")).items.map(({ name }) => name);
   let wanted = names.find((name) => name !== item.central_system) ?? "";
   const others = names.filter((name) => name !== item.central_system).map((name) => [name, name]);
-  const back = item.moved || !others.length ? [["", "what its route says"]] : [];
+  const back = item.moved || item.waiting_move || !others.length ? [["", "what its route says"]] : [];
   const select = choice([...others, ...back], wanted, (value) => { wanted = value; });
   const yes = await ask({
     heading: `Move ${item.identity}?`, label: "Move", body: h("div", {},
-      h("p", {}, `It is with ${item.central_system ?? "no Central System"} now. Its link there is closed and one to the other is opened. This holds over a restart and is written down under Audit. A transaction that is open is not known to the other Central System.`),
+      h("p", {}, `It is with ${item.central_system ?? "no Central System"} now. Its link there is closed and one to the other is opened. This holds over a restart and is written down under Audit. With a transaction that is open, it moves as soon as there is none.`),
       item.transactions ? h("p", { class: "why" }, icon("warning"), h("span", {}, `${many(item.transactions, "transaction")} open now.`)) : null,
       field("To", select)),
     read: () => ({ to: wanted }),
   });
   if (!yes) return;
   const route = path(item.identity, "/route");
-  await done(() => (yes.to ? put(route, { central_system: yes.to }) : remove(route)), `${item.identity} moved to ${yes.to || "what its route says"}`, reload);
+  await done(() => (yes.to ? put(route, { central_system: yes.to }) : remove(route)), `${item.identity} moves to ${yes.to || "what its route says"}`, reload);
 }
 
 async function done(work, told, reload) {

@@ -7,9 +7,9 @@ import { offer } from "./keys.js";
 import { Paged } from "./paged.js";
 import { badge, choice, field, ticking, time, trouble } from "./parts.js";
 import { stream } from "./stream.js";
-import { linkState, many, stateOf, textOf, transport } from "./words.js";
+import { linkState, many, STATES, stateOf, textOf, transport } from "./words.js";
 
-const STATES = [["", "All"], ["up", "Up"], ["down", "Down"], ["stale", "Stale"]];
+const COUNTED = [["", { kind: "all", word: "All" }], ...Object.entries(STATES)];
 // These change what else is said of a Charge Point.
 const ASKED_AFTER = new Set(["BootNotification", "StartTransaction", "StopTransaction"]);
 const FILTERS = ["identity", "state", "transport", "central_system"];
@@ -76,7 +76,8 @@ class ChargePoints {
     this.signal.addEventListener("abort", () => clearInterval(timer));
   }
 
-  // Most messages change nothing but the time and the counts: those are known without asking.
+  // Most messages change nothing but the time and the counts: those are known without asking. A message that ends a
+  // silence may change the state, too, which the bridge decides.
   #heard(message) {
     if (!message.identity) return true;
     if (ASKED_AFTER.has(message.action)) return false;
@@ -84,7 +85,8 @@ class ChargePoints {
     for (let index = first; index < last; index++) {
       const item = this.list.items[index];
       if (item?.identity.toLowerCase() !== key) continue;
-      const spoke = message.from === "charge_point" ? { last_seen: message.at, stale: false } : {};
+      if (item.state !== "up") return false;
+      const spoke = message.from === "charge_point" ? { last_seen: message.at } : {};
       this.list.items[index] = { ...item, ...spoke, calls: item.calls + 1, errors: item.errors + (message.outcome === "error") };
       this.grid.refresh(index);
     }
@@ -137,22 +139,21 @@ class ChargePoints {
   }
 
   async #count() {
-    const base = { ...this.#query(), limit: 1 };
     try {
-      const totals = await Promise.all(STATES.map(([state]) => get("/charge-points", { ...base, state: state || undefined }, this.signal)));
-      const counted = Object.fromEntries(STATES.map(([state], at) => [state, totals[at].total]));
-      this.#drawCounts(counted);
+      const { states } = await get("/charge-points", { ...this.#query(), limit: 1 }, this.signal);
+      const all = Object.values(states).reduce((sum, count) => sum + count, 0);
+      this.#drawCounts({ "": all, ...states });
       // Some came or went.
-      if (counted[this.filters.state] !== this.list.total) this.#reload();
+      if ((this.filters.state ? states[this.filters.state] : all) !== this.list.total) this.#reload();
     } catch { /* the list says what is wrong */ }
   }
 
   #drawCounts(totals) {
     const held = this.counts.contains(document.activeElement);
-    fill(this.counts, this.counts.firstChild, STATES.map(([state, word]) => {
+    fill(this.counts, this.counts.firstChild, COUNTED.map(([state, { kind, word }]) => {
       const radio = h("input", { type: "radio", name: "state", value: state, on: { change: () => this.#filter("state", state) } });
       radio.checked = this.filters.state === state;
-      return h("label", { class: `count ${state || "all"} ${totals[state] ? "some" : ""}` }, radio, h("b", {}, totals[state]?.toLocaleString("en") ?? "–"), h("span", {}, word));
+      return h("label", { class: `count ${kind} ${totals[state] ? "some" : ""}` }, radio, h("b", {}, totals[state]?.toLocaleString("en") ?? "–"), h("span", {}, word));
     }));
     if (held) this.counts.querySelector(":checked")?.focus();
   }

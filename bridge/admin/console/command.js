@@ -4,7 +4,7 @@ import { chargePoint, get, post } from "./api.js";
 import { button, copyButton, fill, h, icon, say } from "./dom.js";
 import { formOf } from "./form.js";
 import { ask, offer } from "./keys.js";
-import { badge, choice, codeOf, field, loaded, trouble } from "./parts.js";
+import { badge, choice, codeOf, field, loaded, rawOf, trouble } from "./parts.js";
 import { problems } from "./schema.js";
 import { stream } from "./stream.js";
 import { ms, outcomeOf, textOf } from "./words.js";
@@ -153,6 +153,6 @@ const WARNINGS = {
 };
 
 function code(value) {
-  const text = JSON.stringify(value, null, 2);
-  return h("div", { class: "panel" }, h("header", {}, copyButton(text, "the JSON")), codeOf("JSON", parsed(text, true).lines));
+  const text = JSON.stringify(value, null, 2), read = parsed(text, true);
+  return h("div", { class: "panel" }, h("header", {}, copyButton(text, "the JSON")), read ? codeOf("JSON", read.lines) : rawOf("JSON", text));
 }

@@ -10,8 +10,8 @@ export function login({ main, query, title, go }) {
   const wrong = h("p", { class: "wrong", role: "alert", hidden: true });
   const form = h("form", { class: "card login", on: { submit: (event) => { event.preventDefault(); tried(); } } },
     h("h1", {}, "Log in"),
-    h("p", {}, "This bridge wants its admin token, the one that ", h("code", {}, "admin.token_file"),
-      " of its configuration names. Without one configured, it only talks to browsers on its own machine."),
+    h("p", {}, "This bridge wants its admin token: ", h("code", {}, "ocpp-bridge token"),
+      " prints it on the machine where the bridge runs. Your own token, if you were given one, does as well."),
     field("Admin token", input), wrong,
     h("div", { class: "buttons" }, h("button", { type: "submit", class: "primary" }, "Log in")),
     h("p", { class: "quiet" }, "Kept in this tab until it is closed."));

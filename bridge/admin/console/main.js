@@ -1,6 +1,6 @@
 // The shell: which page the address names, the stream's state, the theme, the keys that work everywhere.
 
-import { token } from "./api.js";
+import { takeToken, token } from "./api.js";
 import { addresses } from "./addresses.js";
 import { audit } from "./audit.js";
 import { chargePoint } from "./charge-point.js";
@@ -11,6 +11,7 @@ import { listen } from "./keys.js";
 import { login } from "./login.js";
 import { message } from "./message.js";
 import { messages } from "./messages.js";
+import { move, moves } from "./moves.js";
 import { stream } from "./stream.js";
 
 // The first that matches; the groups are decoded and handed to the page.
@@ -20,6 +21,8 @@ const PAGES = [
   [/^\/charge-points\/([^/]+)\/command(?:\/([^/]+))?$/, "charge-points", command],
   [/^\/messages$/, "messages", messages],
   [/^\/messages\/([^/]+)$/, "messages", message],
+  [/^\/moves$/, "moves", moves],
+  [/^\/moves\/([^/]+)$/, "moves", move],
   [/^\/addresses$/, "addresses", addresses],
   [/^\/audit$/, "audit", audit],
   [/^\/login$/, "login", login],
@@ -29,6 +32,7 @@ let leave = new AbortController();
 let shown = "";
 
 function show() {
+  takeToken();
   const [path, query = ""] = (location.hash.replace(/^#/, "") || "/").split("?");
   // The skip link and the like are no pages.
   if (!path.startsWith("/")) return;
@@ -37,6 +41,7 @@ function show() {
   const found = PAGES.map(([pattern, name, page]) => [pattern.exec(path), name, page]).find(([match]) => match);
   const main = document.getElementById("main");
   const [match, name, page] = found ?? [[], "", unknown];
+  const parts = decoded(match.slice(1));
   for (const link of document.querySelectorAll("nav a")) {
     if (link.dataset.page === name) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
@@ -44,9 +49,19 @@ function show() {
   main.className = `page-${name}`;
   fill(main);
   const context = { main, signal: leave.signal, query: new URLSearchParams(query), title, go };
-  page(context, ...match.slice(1).map((part) => part && decodeURIComponent(part)));
+  if (parts) page(context, ...parts);
+  else broken(context);
   if (shown && shown !== path) { scrollTo(0, 0); main.focus({ preventScroll: true }); }
   shown = path;
+}
+
+// The parts of an address as they are meant; null if one is not what a percent-encoded text can be.
+function decoded(parts) {
+  try {
+    return parts.map((part) => part && decodeURIComponent(part));
+  } catch {
+    return null;
+  }
 }
 
 function title(text) {
@@ -60,6 +75,24 @@ function go(hash) {
 function unknown({ main, title }) {
   title("No such page");
   fill(main, h("h1", {}, "No such page"), h("p", {}, h("a", { href: "#/" }, "All Charge Points")));
+}
+
+function broken({ main, title }) {
+  title("This address is broken");
+  fill(main, h("h1", {}, "This address is broken"),
+    h("p", {}, "Something is missing in ", h("code", {}, location.hash), ": a % in an address is followed by two hexadecimal digits, as in %20."),
+    h("p", {}, h("a", { href: "#/" }, "All Charge Points")));
+}
+
+function tellLogout() {
+  document.getElementById("logout").hidden = !token.get();
+}
+
+function logout() {
+  token.drop();
+  stream.stop();
+  go("#/login");
+  say("Logged out");
 }
 
 const STATES = {
@@ -104,6 +137,8 @@ document.querySelector(".skip").addEventListener("click", (event) => {
   document.getElementById("main").focus();
 });
 document.getElementById("theme").addEventListener("click", nextTheme);
+document.getElementById("logout").addEventListener("click", logout);
+window.addEventListener("token", tellLogout);
 stream.addEventListener("status", (event) => tellStream(event.detail));
 window.addEventListener("unauthorised", () => {
   if (location.hash.startsWith("#/login")) return;
@@ -114,5 +149,6 @@ window.addEventListener("unauthorised", () => {
 window.addEventListener("hashchange", show);
 listen({ theme: nextTheme, go });
 tellTheme();
+tellLogout();
 tellStream("off");
 show();

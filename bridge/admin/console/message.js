@@ -4,11 +4,13 @@ import { get } from "./api.js";
 import { compared } from "./compare.js";
 import { button, copyButton, fill, h, icon } from "./dom.js";
 import { offer } from "./keys.js";
-import { badge, codeOf, facts, loaded, time } from "./parts.js";
+import { badge, codeOf, facts, loaded, rawOf, time } from "./parts.js";
 import { stream } from "./stream.js";
 import { many, ms, octets, outcomeOf, partyOf } from "./words.js";
 
 const MARKS = { changed: ["≠", "changed"], dropped: ["−", "left out"], added: ["+", "added"], loss: ["!", "loss"] };
+// Rows of a table of differences.
+const MOST_DIFFERENCES = 100;
 const TRANSPORTS = { soap: "SOAP", json: "JSON" };
 
 export function message({ main, signal, title, go }, id) {
@@ -64,12 +66,12 @@ function half(heading, parts, item, raw, from) {
     model(parts.model, read.model, read.differences),
     h("div", { class: "arrow", "aria-hidden": "true" }, icon("right")),
     panel(`Went out to the ${partyOf(from === "operator" ? "charge_point" : to)}`, parts.sent, read.sent, read.differences, raw)),
-  table(heading, read.differences, parts));
+  table(heading, read, parts));
 }
 
 function panel(heading, form, read, differences, raw) {
   if (!form) return h("div", { class: "panel" }, h("header", {}, h("h3", {}, heading)), h("p", { class: "quiet nothing" }, "Nothing was written or read here."));
-  const shown = raw || !read ? h("pre", { class: "raw", tabindex: 0, role: "group", "aria-label": heading }, form.text) : code(heading, read, differences);
+  const shown = raw || !read ? rawOf(heading, form.text) : code(heading, read, differences);
   const notes = [TRANSPORTS[form.transport] ?? form.transport, form.peer, octets(form.octets)].filter(Boolean).join(" · ");
   return h("div", { class: "panel" }, h("header", {}, h("h3", {}, heading), copyButton(form.text, heading.toLowerCase()), h("small", {}, notes)),
     form.base64 ? h("p", { class: "wrong" }, "Not UTF-8; bytes that cannot be read are shown as �. ", copyButton(form.base64, "bytes as base64")) : null, shown);
@@ -78,7 +80,7 @@ function panel(heading, form, read, differences, raw) {
 function model(value, read, differences) {
   const text = value === null || value === undefined ? "" : JSON.stringify(value, null, 2);
   return h("div", { class: "panel middle" }, h("header", {}, h("h3", {}, "The model"), text ? copyButton(text, "the model") : null, h("small", {}, "what the bridge understood")),
-    read ? code("The model", read, differences) : h("p", { class: "quiet nothing" }, "It was not understood as a message."));
+    read ? code("The model", read, differences) : text ? rawOf("The model", text) : h("p", { class: "quiet nothing" }, "It was not understood as a message."));
 }
 
 function code(label, read, differences) {
@@ -90,15 +92,16 @@ function code(label, read, differences) {
   });
 }
 
-function table(heading, differences, parts) {
+function table(heading, { differences, large }, parts) {
   if (!differences.size) {
+    if (large) return h("p", { class: "quiet" }, "Too large to compare value by value.");
     return parts.received && parts.sent ? h("p", { class: "same" }, icon("up"), "Every value went through as it came.") : null;
   }
   const shown = (value) => (value === undefined ? h("span", { class: "quiet" }, "absent") : h("code", {}, value === "" ? "(empty)" : value));
   return h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `Differences of the ${heading.toLowerCase()}` }, h("table", { class: "differences" },
-    h("caption", {}, many(differences.size, "difference")),
+    h("caption", {}, many(differences.size, "difference"), differences.size > MOST_DIFFERENCES ? `, of which the first ${MOST_DIFFERENCES} are shown` : ""),
     h("thead", {}, h("tr", {}, ["", "Field", "Came in", "Went out", "Why"].map((name) => (name ? h("th", { scope: "col" }, name) : h("td", {}))))),
-    h("tbody", {}, [...differences].map(([path, each]) => {
+    h("tbody", {}, [...differences].slice(0, MOST_DIFFERENCES).map(([path, each]) => {
       const [sign, word] = MARKS[each.loss ? "loss" : each.kind];
       return h("tr", { class: each.loss ? "loss" : each.kind }, h("td", {}, h("span", { class: "sign", title: word }, sign), ` ${word}`),
         h("th", { scope: "row" }, h("code", {}, path.replace(/#(\d+)/g, "[$1]") || "(the whole message)")), h("td", {}, shown(each.was)), h("td", {}, shown(each.is)), h("td", {}, each.reason));

@@ -1,7 +1,8 @@
 // Small pieces that several pages show.
 
 import { fill, h, icon } from "./dom.js";
-import { ago, clock } from "./words.js";
+import { LONGEST } from "./wire.js";
+import { ago, clock, many } from "./words.js";
 
 // A state is an icon and a word, never a colour alone.
 export function badge({ kind, word }, properties = {}) {
@@ -68,9 +69,20 @@ export function choice(options, value, listener, properties = {}) {
   return select;
 }
 
+// A text as it came, from its beginning.
+export function rawOf(label, text) {
+  const pre = h("pre", { class: "raw", tabindex: 0, role: "group", "aria-label": label }, text.slice(0, LONGEST));
+  if (text.length <= LONGEST) return pre;
+  return [h("p", { class: "quiet" }, `The first ${LONGEST.toLocaleString("en")} of ${many(text.length, "character")}; Copy has all of them.`), pre];
+}
+
+// Of a longer text the beginning is shown: each line is some elements, and a browser takes its time for each.
+const MOST_LINES = 500;
+
 // Lines as `parsed` gives them; `marked` gives {kind, sign, word, title} for one that is to stand out.
 export function codeOf(label, lines, marked = () => null) {
-  return h("pre", { class: "code", tabindex: 0, "aria-label": label, role: "group" }, lines.map((line) => {
+  const more = lines.length - MOST_LINES;
+  const pre = h("pre", { class: "code", tabindex: 0, "aria-label": label, role: "group" }, lines.slice(0, MOST_LINES).map((line) => {
     const mark = marked(line);
     const element = h("span", { class: mark ? `line mark ${mark.kind}` : "line", title: mark?.title },
       mark ? h("span", { class: "sign", "aria-hidden": "true" }, mark.sign) : null,
@@ -78,4 +90,5 @@ export function codeOf(label, lines, marked = () => null) {
     element.style.setProperty("--depth", line.depth);
     return element;
   }));
+  return more > 0 ? [pre, h("p", { class: "quiet" }, `And ${more.toLocaleString("en")} more lines: see Raw.`)] : pre;
 }

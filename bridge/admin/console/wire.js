@@ -3,12 +3,20 @@
 //
 // A path is the names from the payload down, joined with dots; the second and later of a list carry #1, #2, ...: so
 // that a list of one in JSON and a single element in XML have the same.
+//
+// Whoever wrote it chose every character: reading takes time in proportion to its length, whatever it is. A tokenizer
+// takes each character once, and gives up where it cannot go on.
 
 const DEEPEST = 100;
+// Characters: what is longer is shown as it came. And of a path: what lies deeper has none.
+export const LONGEST = 100_000;
+const LONGEST_PATH = 1000;
 
+// null for a path that would be too long.
 export function step(path, name, index) {
   const own = index > 0 ? `${name}#${index}` : name;
-  return path ? `${path}.${own}` : own;
+  const whole = path ? `${path}.${own}` : own;
+  return whole.length > LONGEST_PATH ? null : whole;
 }
 
 // As the API writes a path: meterValue[0].sampledValue[1].unit.
@@ -18,6 +26,7 @@ export function pathOf(text) {
 
 // {lines: [{depth, parts: [[class, text]], path}], values: Map(path, text)}, or null.
 export function parsed(text, whole = false) {
+  if (text.length > LONGEST) return null;
   const trimmed = text.trimStart();
   if (!trimmed) return null;
   try {
@@ -33,9 +42,28 @@ class Unreadable extends Error {}
 // The payload's place in a frame, by its message type: CALL, CALLRESULT.
 const PAYLOADS = { 2: 3, 3: 2 };
 
+const BLANKS = /\s*/y, JSON_TOKEN = /"[^"\\]*(?:\\[^][^"\\]*)*"|[[\]{}:,]|[^\s[\]{}:,"]+/y;
+
+function jsonTokens(text) {
+  const tokens = [];
+  for (let at = after(BLANKS, text, 0); at < text.length; at = after(BLANKS, text, at)) {
+    const end = after(JSON_TOKEN, text, at);
+    tokens.push(text.slice(at, end));
+    at = end;
+  }
+  return tokens;
+}
+
+// Where that which `pattern`, a sticky one, matches at `at` ends.
+function after(pattern, text, at) {
+  pattern.lastIndex = at;
+  if (!pattern.test(text)) throw new Unreadable();
+  return pattern.lastIndex;
+}
+
 class Json {
   constructor(text, whole) {
-    this.tokens = text.match(/"(?:[^"\\]|\\.)*"|[[\]{}:,]|[^\s[\]{}:,"]+|"/gs) ?? [];
+    this.tokens = jsonTokens(text);
     this.at = 0;
     this.whole = whole;
     this.lines = [];
@@ -60,7 +88,7 @@ class Json {
     const token = this.#next();
     if (token === "{") return { open: "{", close: "}", items: this.#items("}", depth, true) };
     if (token === "[") return { open: "[", close: "]", items: this.#items("]", depth, false) };
-    if ("]},:".includes(token) || token === '"') throw new Unreadable();
+    if ("]},:".includes(token)) throw new Unreadable();
     return { text: token };
   }
 
@@ -96,7 +124,7 @@ class Json {
   #pathOf(node, item, index, depth, path) {
     if (path === null) return depth === 0 && index === this.frame ? "" : null;
     if (item.name !== undefined) return step(path, plain(item.name), 0);
-    return index > 0 ? `${path}#${index}` : path;
+    return index > 0 ? (path.length > LONGEST_PATH - 10 ? null : `${path}#${index}`) : path;
   }
 }
 
@@ -109,13 +137,50 @@ function plain(token) {
   try { return JSON.parse(token); } catch { return token; }
 }
 
-const MARKUP = /<!--[\s\S]*?-->|<!\[CDATA\[[\s\S]*?\]\]>|<\?[\s\S]*?\?>|<![^>]*>|<\/[^>]*>|<(?:[^>"']|"[^"]*"|'[^']*')*>|[^<]+/g;
+// How markup that is no element begins and ends; the first that fits.
+const DELIMITED = [["<!--", "-->"], ["<![CDATA[", "]]>"], ["<?", "?>"], ["<!", ">"], ["</", ">"]];
+const UNQUOTED = /[^<>"']*/y;
+
+function xmlTokens(text) {
+  const tokens = [];
+  for (let at = 0, end; at < text.length; at = end) {
+    end = text[at] === "<" ? endOfMarkup(text, at) : found(text.indexOf("<", at), text.length);
+    tokens.push(text.slice(at, end));
+  }
+  return tokens;
+}
+
+function endOfMarkup(text, at) {
+  const delimited = DELIMITED.find(([opening]) => text.startsWith(opening, at));
+  return delimited ? past(text, delimited[1], at + delimited[0].length) : endOfTag(text, at + 1);
+}
+
+// A > in quotes ends no tag.
+function endOfTag(text, start) {
+  for (let at = start; ;) {
+    at = after(UNQUOTED, text, at);
+    const char = text[at];
+    if (char === ">") return at + 1;
+    if (char !== '"' && char !== "'") throw new Unreadable();
+    at = past(text, char, at + 1);
+  }
+}
+
+function past(text, closing, at) {
+  return found(text.indexOf(closing, at)) + closing.length;
+}
+
+function found(index, otherwise) {
+  if (index >= 0) return index;
+  if (otherwise === undefined) throw new Unreadable();
+  return otherwise;
+}
+
 const ENTITIES = { lt: "<", gt: ">", amp: "&", quot: '"', apos: "'" };
 
 class Xml {
   constructor(text) {
-    this.tokens = text.match(MARKUP) ?? [];
-    if (this.tokens.join("") !== text) throw new Unreadable();
+    this.tokens = xmlTokens(text);
     this.lines = [];
     this.values = new Map();
   }
@@ -175,7 +240,7 @@ function elementOf(token) {
 
 function opening(node) {
   // Namespaces are declared on every other element and tell a reader nothing; the raw view has them.
-  const own = node.attributes.replace(/\bxmlns(:[^\s=]+)?\s*=\s*("[^"]*"|'[^']*')/g, "").replace(/\s+/g, " ").trim();
+  const own = node.attributes.replace(/\bxmlns(:[^\s=]{1,200})?\s{0,9}=\s{0,9}("[^"]*"|'[^']*')/g, "").replace(/\s+/g, " ").trim();
   const attributes = own ? [["a", ` ${own}`]] : [];
   return [["p", "<"], ["k", node.name], ...attributes, ["p", node.empty ? "/>" : ">"]];
 }

@@ -54,27 +54,27 @@ export function transport(link) {
   return `${TRANSPORTS[link.transport] ?? link.transport} ${link.version ?? ""}`.trim();
 }
 
-// One word for a Charge Point as a whole, and how it is drawn.
+// The states of a Charge Point, which the bridge decides: how each is drawn, and the words for it.
+export const STATES = {
+  up: { kind: "up", word: "Up" },
+  no_central_system: { kind: "unlinked", word: "No Central System" },
+  stale: { kind: "stale", word: "Stale" },
+  down: { kind: "down", word: "Down" },
+  never_seen: { kind: "unseen", word: "Never seen" },
+};
+
 export function stateOf(summary) {
-  const near = summary.charge_point?.state, far = summary.central_side?.state;
-  if (summary.stale) return { kind: "stale", word: "Stale" };
-  if (near === "down") return nearState(summary.charge_point);
-  if (near === "up" && far === "up") return { kind: "up", word: "Up" };
-  if (near === "connecting") return { kind: "connecting", word: "Connecting" };
-  if (far === "connecting") return { kind: "connecting", word: "Dialling" };
-  return { kind: "down", word: "No Central System" };
+  return STATES[summary.state] ?? { kind: "down", word: String(summary.state) };
 }
 
-// A SOAP Charge Point has no link: it is down when there is no address to call it back at.
+// The link to the Charge Point. A SOAP Charge Point has none: the bridge knows an address to call it back at, or not.
 export function nearState(link) {
+  if (!link) return STATES.never_seen;
   return link.transport === "soap" && link.state === "down" ? { kind: "down", word: "No callback" } : linkState(link);
 }
 
-const LINK_WORDS = { up: "Up", down: "Down", connecting: "Connecting" };
-
 export function linkState(link) {
-  const state = link?.state ?? "down";
-  return { kind: LINK_WORDS[state] ? state : "down", word: LINK_WORDS[state] ?? state };
+  return link?.state === "up" ? STATES.up : STATES.down;
 }
 
 export function outcomeOf(outcome) {

@@ -1,0 +1,198 @@
+"""The endpoints for moves of several Charge Points to another Central System."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Protocol
+
+from msgspec import Meta, Struct
+
+from bridge.admin.charge_points import CONFLICT, NOT_FOUND, Glob
+from bridge.admin.cursors import number_of
+from bridge.admin.endpoints import AdminEndpoint, AdminRequest, Nothing
+from bridge.admin.facts import Fact, WaitingMoveFact
+from bridge.admin.problems import RequestRefused
+
+Identity = Annotated[str, Meta(min_length=1, max_length=255)]
+Identities = Annotated[list[Identity], Meta(min_length=1, max_length=100_000)]
+When = Literal["idle", "now"]
+
+
+class MovesWanted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A move of several Charge Points.
+
+    Attributes:
+        charge_points: A glob on the known identities, or a list of identities, which need not have been seen.
+        central_system: The name of the new Central System.
+        percent: The part of the Charge Points that moves. The same identities belong to it each time.
+        when: "now", or "idle" for as soon as a Charge Point has no open transaction.
+        wave: The most Charge Points that begin at the same time.
+        pause: Seconds between the end of a wave and the next one.
+        stop_if: "errors>N" or "errors>N%": more failures stop the move. "" never does.
+        dry_run: Only say which Charge Points would move.
+    """
+
+    charge_points: Glob | Identities
+    central_system: Annotated[str, Meta(min_length=1, max_length=255)]
+    percent: Annotated[float, Meta(gt=0, le=100)] = 100.0
+    when: When = "idle"
+    wave: Annotated[int, Meta(ge=1, le=100_000)] = 20
+    pause: Annotated[float, Meta(ge=0, le=30 * 86_400)] = 0.0
+    stop_if: Annotated[str, Meta(max_length=50)] = ""
+    dry_run: bool = False
+
+
+class MoveSummary(Fact, frozen=True, kw_only=True):
+    """A move in a list.
+
+    Attributes:
+        id: The number of the move, None for one that only says what it would do.
+        selection: What selected the Charge Points.
+        state: A paused move, and one that `stop_if` has stopped, can be resumed.
+        reason: Why it was stopped.
+        total: The number of Charge Points.
+        counts: The number of Charge Points in each state.
+    """
+
+    id: int | None
+    selection: str
+    central_system: str
+    when: When
+    wave: int
+    pause: float
+    stop_if: str
+    who: str
+    at: str
+    state: Literal["running", "paused", "stopped", "done", "rolling_back", "rolled_back"]
+    reason: str
+    total: int
+    counts: dict[str, int]
+
+
+class MoveMemberFact(Fact, frozen=True, kw_only=True):
+    """A Charge Point in a move.
+
+    Attributes:
+        before: The Central System that an operator had chosen for it before, None for that of its Route.
+        reason: Why it failed, or what else is to be said.
+    """
+
+    identity: str
+    before: str | None
+    state: Literal["queued", "waits_for_idle", "moving", "done", "failed", "rolled_back"]
+    reason: str
+
+
+class MoveDetails(MoveSummary, frozen=True, kw_only=True):
+    """A move with its Charge Points, in the order of their moves."""
+
+    members: list[MoveMemberFact]
+
+
+class MovesFact(Fact, frozen=True, kw_only=True):
+    """All moves, the newest first, and the Charge Points whose move waits until they have no open transaction."""
+
+    items: list[MoveSummary]
+    waiting: list[WaitingMoveFact]
+
+
+class MoveActions(Protocol):
+    """Carries out moves of several Charge Points. `who` is the operator. Each method but `all` raises Refused."""
+
+    async def create(self, wanted: MovesWanted, who: str) -> MoveDetails:
+        """Begin a move. Raises Refused: 400 or 409 if it cannot be carried out as a whole."""
+
+    def all(self) -> MovesFact:
+        """Return all moves."""
+
+    def one(self, number: int) -> MoveDetails:
+        """Return a move. Raises Refused (404)."""
+
+    def pause(self, number: int, who: str) -> MoveSummary:
+        """Begin no further Charge Point. Raises Refused (404, 409)."""
+
+    def resume(self, number: int, who: str) -> MoveSummary:
+        """Go on with a move that was paused or has stopped. Raises Refused (404, 409)."""
+
+    def rollback(self, number: int, who: str) -> MoveSummary:
+        """Give every Charge Point back to the Central System that it had before. Raises Refused (404, 409)."""
+
+
+def endpoints(moves: MoveActions) -> list[AdminEndpoint]:
+    """Return the endpoints under `/moves`."""
+    handlers = _Handlers(moves)
+    listed: list[tuple[str, str, Any]] = [
+        ("pause", "Begin no further Charge Point of a move", handlers.pause),
+        ("resume", "Go on with a move that was paused or has stopped", handlers.resume),
+        ("rollback", "Give all Charge Points of a move back to where they were, at once", handlers.rollback),
+    ]
+    return [
+        AdminEndpoint(
+            name="list-moves",
+            method="GET",
+            path="/moves",
+            about="Moves of several Charge Points, and what waits for open transactions",
+            handle=handlers.all,
+            answer=MovesFact,
+        ),
+        AdminEndpoint(
+            name="create-move",
+            method="POST",
+            path="/moves",
+            about="Move several Charge Points to another Central System, in waves",
+            handle=handlers.create,
+            body=MovesWanted,
+            answer=MoveDetails,
+            refusals=(CONFLICT,),
+        ),
+        AdminEndpoint(
+            name="one-move",
+            method="GET",
+            path="/moves/{id}",
+            about="A move with its Charge Points",
+            handle=handlers.one,
+            answer=MoveDetails,
+            refusals=(NOT_FOUND,),
+        ),
+        *(
+            AdminEndpoint(
+                name=f"{name}-move",
+                method="POST",
+                path=f"/moves/{{id}}/{name}",
+                about=about,
+                handle=handle,
+                answer=MoveSummary,
+                refusals=(NOT_FOUND, CONFLICT),
+            )
+            for name, about, handle in listed
+        ),
+    ]
+
+
+class _Handlers:
+    def __init__(self, moves: MoveActions) -> None:
+        self._moves = moves
+
+    async def all(self, asked: AdminRequest[Nothing, None]) -> MovesFact:
+        return self._moves.all()
+
+    async def create(self, asked: AdminRequest[Nothing, MovesWanted]) -> MoveDetails:
+        return await self._moves.create(asked.body, asked.who)
+
+    async def one(self, asked: AdminRequest[Nothing, None]) -> MoveDetails:
+        return self._moves.one(_number(asked))
+
+    async def pause(self, asked: AdminRequest[Nothing, None]) -> MoveSummary:
+        return self._moves.pause(_number(asked), asked.who)
+
+    async def resume(self, asked: AdminRequest[Nothing, None]) -> MoveSummary:
+        return self._moves.resume(_number(asked), asked.who)
+
+    async def rollback(self, asked: AdminRequest[Nothing, None]) -> MoveSummary:
+        return self._moves.rollback(_number(asked), asked.who)
+
+
+def _number(asked: AdminRequest[Nothing, None]) -> int:
+    number = number_of(asked.named["id"])
+    if number is None:
+        raise RequestRefused(NOT_FOUND, f"there is no move {asked.named['id']!r}")
+    return number

@@ -1,0 +1,667 @@
+"""The gateway: create all parts, start them and stop them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from urllib.parse import quote
+
+import msgspec
+
+from bridge import config
+from bridge.admin.health import Health, ListenerHealth, LoopHealth, StoreHealth
+from bridge.admin.metrics import HealthCounts, Meter
+from bridge.admin.server import AdminContext, AdminServer
+from bridge.config import Listen, Settings, Soap, WebSocket
+from bridge.config.changes import needs_restart
+from bridge.config.listeners import Place, admin_url
+from bridge.core.state import Observation, State
+from bridge.core.transactions import KnownTransaction
+from bridge.errors import BridgeError, Complaint, ConfigurationError, UnknownIdentity
+from bridge.gateway import limits, public_addresses
+from bridge.gateway.admin_context import access_of, addresses_of, admin_context_of, stream_of
+from bridge.gateway.admission import AdmissionControl
+from bridge.gateway.audit import Audit, CallbackChanges
+from bridge.gateway.authorization_key import AuthorizationKeys
+from bridge.gateway.call_counters import CallCounters
+from bridge.gateway.certificate_ends import CertificateEnds, read_ends
+from bridge.gateway.event_loop_lag import EventLoopLag
+from bridge.gateway.event_receivers import receivers_of
+from bridge.gateway.gatekeeper import Gatekeeper
+from bridge.gateway.health import Outages, SpokenProtocols, receiver_counts
+from bridge.gateway.in_progress import InProgress
+from bridge.gateway.known import KnownChargePoints, ViewSources
+from bridge.gateway.listeners import Listeners, descriptors_wanted, proxies_of, watch_accepting
+from bridge.gateway.live_stream import LiveStream
+from bridge.gateway.moves import Moves
+from bridge.gateway.newcomers import Newcomers
+from bridge.gateway.opening import open_store
+from bridge.gateway.operators import Operators
+from bridge.gateway.persistence import Persistence
+from bridge.gateway.placement import Placements
+from bridge.gateway.policies import policy_table_of
+from bridge.gateway.provisioning import Provisioning
+from bridge.gateway.public_addresses import CENTRAL_SYSTEM_SERVICE, CHARGE_POINT_SERVICE
+from bridge.gateway.recognised import KeptTags
+from bridge.gateway.route_choices import RouteChoices
+from bridge.gateway.services import Services, clients_of, load_services, served
+from bridge.gateway.session_runner import SessionRunner
+from bridge.gateway.sessions import Sessions
+from bridge.gateway.states import ChargePointStates
+from bridge.gateway.stored_settings import StoredSettings
+from bridge.gateway.tls_contexts import TlsContexts
+from bridge.gateway.transports import SHUTTING_DOWN
+from bridge.gateway.views import SessionViews
+from bridge.gateway.waking import Waker
+from bridge.gateway.watching import outbox_of, recorder_of, spans_of
+from bridge.net.endpoints import SoapEndpoint
+from bridge.net.json_server import JsonServer
+from bridge.net.lookups import own_threads
+from bridge.net.soap_server import SoapServer
+from bridge.net.tasks import Tasks, Threads
+from bridge.ocpp.actions import Party
+from bridge.ocpp.wire import Wires
+from bridge.ocpps.service import PendingRequests
+from bridge.recorder import Recorder
+from bridge.store import Store
+from bridge.watching import logs
+from bridge.watching.audience import Audience
+from bridge.watching.facts import (
+    ChargePointMoved,
+    HandshakeRefused,
+    MessageRefused,
+    ProxyFieldsIgnored,
+    RequestsUnread,
+    Watcher,
+)
+from bridge.watching.traffic_log import TrafficLog
+
+_log = logging.getLogger("bridge.gateway")
+
+# The most seconds for a handshake, including the handshake with the Central System.
+_OPEN_TIMEOUT = 30.0
+# Seconds that the start waits for another process that has the store.
+_STORE_PATIENCE = 30.0
+# Seconds that the start waits for a name server, which may come later than the bridge.
+_NAMES_PATIENCE = 1.0
+# Sessions that are resumed, and Charge Points that are examined, before other work is served: a few milliseconds.
+_RESUMED_AT_ONCE, _LOOKED_AT_ONCE = 20, 100
+
+
+class Gateway:
+    """The whole bridge. Call `start` and `close` once each, in one event loop.
+
+    Args:
+        settings: The configuration.
+        clock: Returns the time in unix seconds, by which it is decided how long a Charge Point has been silent.
+
+    Attributes:
+        resumed: A task that is done when all Sessions from before the last stop are resumed. The bridge serves before
+            that.
+    """
+
+    resumed: asyncio.Task[None]
+
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._tls_contexts = TlsContexts()
+        self._placements = Placements(settings, self._tls_contexts.of)
+        self._operators = Operators(settings.store.url)
+
+    async def start(self) -> None:
+        """Start the bridge and listen.
+
+        Raises:
+            OSError: A port is taken.
+            ConfigurationError: A WSDL or a certificate cannot be used.
+            StartError: The store exists and cannot be read.
+        """
+        settings = self._settings
+        self._valid = self._operators.valid(settings.admin)
+        watch_accepting()
+        own_threads()
+        self._files = Threads(1, name="files")
+        self._tasks = Tasks()
+        self._traffic = InProgress(settings.gateway.max_in_flight, settings.limits.waiting_per_charge_point)
+        loop = asyncio.get_running_loop()
+        self._store = Store(settings.store.url, on_found=lambda: loop.call_soon_threadsafe(self._read_store_again))
+        await open_store(self._store, _STORE_PATIENCE)
+        self._recorder, recording = recorder_of(settings)
+        try:
+            await self._start(settings, recording)
+        except BaseException:
+            self._store.close()
+            self._recorder.close()
+            raise
+        self.resumed = self._tasks.spawn(self._resume(), name="resuming")
+
+    async def _start(self, settings: Settings, recording: Sequence[Recorder]) -> None:
+        self._tls_contexts.take_over(settings, self._tls_contexts.read_for(settings))
+        self._certificates = CertificateEnds(self._clock)
+        self._certificates.take(read_ends(settings))
+        central_system, charge_point = load_services(settings.soap[0].wsdl)
+        self._clients = clients_of(settings, central_system, charge_point)
+        self._pending = PendingRequests()
+        self._audit = Audit(self._store)
+        self._stored_settings = StoredSettings(self._store, self._tls_contexts)
+        self._newcomers = Newcomers(settings.limits.new_identities_per_minute)
+        self._states = ChargePointStates(self._observed, asyncio.get_running_loop().time, self._state_changed)
+        self._persistence = Persistence(
+            self._store, self._clock, accepted=self._newcomers.accepted, changed=self._states.update
+        )
+        self._placements = self._placed()
+        self._provisioning = Provisioning(
+            self._stored_settings,
+            self._audit,
+            self._tls_contexts,
+            settings=lambda: self._settings,
+            placements=lambda: self._placements,
+            changed=self._settings_changed,
+        )
+        places = SpokenProtocols(lambda identity: self._sessions.get(identity))
+        self._outages = Outages()
+        self._event_loop_lag = EventLoopLag(asyncio.get_running_loop())
+        self._meter = Meter(places, self._vitals)
+        self._spans = spans_of(settings.tracing, places)
+        self._keys = AuthorizationKeys(
+            self._store,
+            self._tasks,
+            lambda identity: self._sessions.get(identity),
+            manage=settings.gateway.manage_authorization_key,
+        )
+        self._call_counters, self._live = (
+            CallCounters(self._persistence.record_of),
+            LiveStream(stream_of(self._recorder)),
+        )
+        self._events = outbox_of(settings, self._central_system_of)
+        await self._events.take_over(receivers_of(settings.events, self._tls_contexts.of))
+        watching: list[Watcher] = [
+            TrafficLog(calls=settings.gateway.log_calls),
+            self._meter,
+            self._outages,
+            self._call_counters,
+            self._live,
+        ]
+        self._callback_changes = CallbackChanges(self._audit)
+        self._choices = RouteChoices(lambda: self._ground, lambda fact: self._audience.see(fact), self._move_session)
+        self._moves = Moves(
+            lambda: self._ground,
+            self._choices,
+            lambda: SessionViews(self._ground).waiting_moves(),
+            self._store,
+            self._tasks,
+        )
+        watching += [self._callback_changes, *self._spans, *recording, self._keys, self._events]
+        watching += [self._choices, self._moves]
+        self._audience = Audience(watching, records=bool(recording), on_disk=self._events.on_disk)
+        self._listeners = Listeners(partial(self._refused, None, None))
+        self._waker = Waker(self._tasks, lambda: self._listeners.own)
+        self._sessions = Sessions(
+            self._clients,
+            self._tasks,
+            self._traffic,
+            self._persistence,
+            self._audience,
+            self._keys,
+            self._listeners,
+            self._pending.answer,
+            self._waker.wake,
+            lambda identity: self._placements.lists(identity),
+            placed_at=lambda identity, central_system: self._placements.at(identity, central_system),
+            drain_for=settings.gateway.drain_hours * 3600.0,
+            given_up=self._transactions_given_up,
+            policies=policy_table_of(settings),
+        )
+        self._sessions.counts.changed = self._states.update
+        self._ground = self._sources()
+        self._states.begin((*self._persistence.keys(), *(one.identity for one in self._placements.listed)))
+        self._sessions.trim(settings.limits.charge_points)
+        self._gatekeeper = Gatekeeper(self._tasks, KeptTags(self._store))
+        self._admission_control = AdmissionControl(
+            self._placements,
+            self._sessions,
+            self._gatekeeper,
+            self._keys,
+            self._newcomers,
+        )
+        self._endpoints = self._soap_endpoints(central_system, charge_point)
+        self._access = access_of(settings, self._valid.credentials)
+        self._admin = AdminServer(
+            self._admin_context(), partial(self._refused, None), proxies_of(settings.admin, self._fields_ignored)
+        )
+        try:
+            await self._listeners.open(settings, self._server_of)
+        except BaseException:
+            await self._close_all()
+            raise
+        names = self._tasks.spawn(self._listeners.look_up(), name="looking up the public names")
+        await asyncio.wait([names], timeout=_NAMES_PATIENCE)
+        self._tasks.spawn(self._listeners.follow_names(), name="following the public names")
+        self._moves.begin()
+        self._tasks.spawn(self._choices.follow(), name="looking at moves that wait")
+        self.addresses = {listening.place.name: listening.server.address for listening in self._listeners}
+        self.soap_address = self._listeners.of(SoapServer)[0].address
+        self.websocket_address, self.admin_address = self._listeners.of(JsonServer)[0].address, self._admin.address
+        self._event_loop_lag.start()
+        self._operators.report()
+        for caution in (*config.exposed(settings), *config.cautions(settings)):
+            logs.fields(_log, logging.WARNING, "caution", about=caution)
+        if (few := descriptors_wanted(settings)) is not None:
+            logs.fields(_log, logging.WARNING, "caution", about=few)
+
+    @property
+    def admin_token(self) -> bytes | None:
+        """Return the admin API token that the bridge made, or None if the configuration has a token."""
+        return self._valid.own
+
+    @property
+    def console_url(self) -> str:
+        """Return the URL of the console for a browser on this machine.
+
+        The token that the bridge made is in the fragment, which no browser sends and no log holds.
+        """
+        listen = Listen(self._settings.admin.listen.host, self.admin_address[1])
+        url = admin_url(msgspec.structs.replace(self._settings.admin, listen=listen))
+        return f"{url}/" if self._valid.own is None else f"{url}/#token={quote(self._valid.own)}"
+
+    async def close(self) -> None:
+        """Drain and stop the bridge.
+
+        New Calls are refused, Calls in progress are answered within `drain_timeout`, and then WebSockets are closed
+        with 1001.
+        """
+        self._traffic.draining = self._admission_control.draining = True
+        within = self._settings.gateway.drain_timeout
+        logs.fields(_log, logging.INFO, "draining", within=within)
+        began = asyncio.get_running_loop().time()
+        for runner in tuple(self._sessions):
+            runner.drain()
+        drained = await self._traffic.drained(within)
+        await self._sessions.late_posts.drained(within - (asyncio.get_running_loop().time() - began))
+        logs.fields(_log, logging.INFO, "stopping", drained=drained)
+        await asyncio.gather(*(runner.close() for runner in self._sessions))
+        self._pending.close(SHUTTING_DOWN)
+        await self._keys.settle()
+        await self._close_all()
+        self._callback_changes.settle()
+        self._moves.close()
+        self._audit.close()
+        self._store.close()
+        self._recorder.close()
+
+    async def _close_all(self) -> None:
+        self._event_loop_lag.stop()
+        await self._listeners.close()
+        self._gatekeeper.close()
+        await self._tasks.close()
+        for client in self._clients.all():
+            await client.close()
+        await self._waker.close()
+        await self._events.close()
+        self._provisioning.close()
+        for spans in self._spans:
+            await self._files.run(spans.close)
+        self._files.close()
+
+    async def reload(self, settings: Settings) -> None:
+        """Take over the Routes, Central Systems, Charge Points and policies of `settings`.
+
+        The certificates are read again.
+
+        Sessions whose placement has changed move: Calls in progress end on the present route, and later Calls take the
+        new one.
+
+        Raises:
+            ConfigurationError: A TLS file that `settings` newly names cannot be read. Then nothing is taken over.
+        """
+        await self._check_routes(settings)
+        built = await self._files.run(partial(self._tls_contexts.read_for, settings))
+        ends = await self._files.run(partial(read_ends, settings, again=True))
+        again = await self._files.run(partial(self._tls_contexts.read, self._stored_settings.tables()))
+        valid = self._operators.valid(settings.admin)
+        receivers = receivers_of(settings.events, self._tls_contexts.of)
+        self._tls_contexts.take_over(settings, built)
+        self._certificates.take(ends)
+        self._stored_settings.take(again)
+        self._valid = valid
+        self._access.credentials = valid.credentials
+        self._live.stream.check()
+        await self._events.take_over(receivers)
+        self._operators.report()
+        self._listeners.reload(settings)
+        self._sessions.limit_callbacks()
+        for key in needs_restart(self._settings, settings):
+            logs.fields(_log, logging.WARNING, "changed, and holds from the next start on", key=key)
+        self._settings = msgspec.structs.replace(
+            self._settings,
+            routes=settings.routes,
+            central_systems=settings.central_systems,
+            charge_points=settings.charge_points,
+            events=settings.events,
+            packs=settings.packs,
+            policies=settings.policies,
+        )
+        self._sessions.policies = policy_table_of(settings)
+        placements = self._placed()
+        held = await self._choices.hold(self._placements, placements) if settings.gateway.move_when == "idle" else 0
+        self._placements = self._admission_control.placements = placements
+        moved = await self._move_sessions()
+        await self._update_states()
+        logs.fields(_log, logging.INFO, "routes read again", routes=len(settings.routes), waiting=held, moved=moved)
+
+    def _read_store_again(self) -> None:
+        """Apply the stored decisions of operators after the store has found its file.
+
+        The file could not be read when the bridge was started.
+        """
+        if self._traffic.draining:
+            return
+        self._persistence.read_again()
+        self._stored_settings.read_again()
+        self._keys.read_again()
+        self._audit.read_again()
+        self._placements = self._admission_control.placements = self._placed()
+        self._tasks.spawn(self._move_sessions(), name="moving Charge Points")
+        self._tasks.spawn(self._update_states(), name="working out the states")
+
+    async def _update_states(self) -> None:
+        """Work out the states anew after a change of the configuration or the store. Other work is served in between.
+
+        The change may add Charge Points, or leave some without a Route.
+        """
+        listed = {one.identity.casefold() for one in self._placements.listed}
+        known = listed.union(self._states.keys(), self._persistence.keys())
+        for number, identity in enumerate(known, start=1):
+            if number % _LOOKED_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            self._states.update(identity)
+
+    def _observed(self, identity: str) -> Observation | None:
+        return KnownChargePoints.of(self._ground, identity).observed()
+
+    def _state_changed(self, key: str, state: State) -> None:
+        self._live.state_changed(self._sessions.spelling(key), state)
+
+    def _placed(self) -> Placements:
+        """Return the Placements for the configuration and the operators' choices."""
+        for identity, name in self._persistence.moved().items():
+            if name not in self._settings.central_systems:
+                text = "moved to a Central System that is not configured any more: its route holds"
+                logs.fields(_log, logging.WARNING, text, identity=identity, central_system=name)
+        placements = Placements(
+            self._settings, self._tls_contexts.of, self._persistence.moved_to, self._stored_settings.usable()
+        )
+        for entry in self._stored_settings:
+            if (listed := placements.listed.get(entry.identity)) is not None and listed.source == "file":
+                text = "the configuration file has settings of it, which hold: those that an operator gave do not"
+                logs.fields(_log, logging.WARNING, text, identity=entry.identity)
+        return placements
+
+    async def _settings_changed(self, identities: Sequence[str]) -> None:
+        """Move the Sessions whose placement has changed with the settings of these Charge Points."""
+        for number, identity in enumerate(identities, start=1):
+            if number % _LOOKED_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            if (runner := self._sessions.get(identity)) is not None:
+                self._move_session(runner)
+            self._states.update(identity)
+
+    async def _move_sessions(self) -> int:
+        """Move all Sessions whose placement has changed, and give the others the present policies.
+
+        Other work is served in between.
+
+        Returns: The number of moves.
+        """
+        moved = 0
+        for number, runner in enumerate(tuple(self._sessions), start=1):
+            if number % _LOOKED_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            if self._move_session(runner):
+                moved += 1
+                self._moved_by_routes(runner)
+            else:
+                runner.apply_policies(self._sessions.policies)
+        return moved
+
+    def _central_system_of(self, identity: str) -> str:
+        """Return the name of a Charge Point's Central System, "" without a Session."""
+        runner = self._sessions.get(identity)
+        return "" if runner is None else runner.placement.central_system
+
+    def _moved_by_routes(self, moved: SessionRunner) -> None:
+        """Report the move of a Session if its Central System is another one."""
+        before, after = moved.placement.central_system, None
+        with suppress(UnknownIdentity):
+            after = self._placements.of(moved.identity).central_system
+        if before != after:
+            self._audience.see(ChargePointMoved(moved.identity, before, after))
+
+    def _move_session(self, runner: SessionRunner) -> bool:
+        """Move a Session if its placement has changed. Returns: whether it has."""
+        if self._sessions.get(runner.identity) is not runner or not self._has_moved(runner):
+            return False
+        self._sessions.forget(runner)
+        self._tasks.spawn(runner.retire(), name=f"retiring {runner.identity}")
+        self._introduce(runner)
+        return True
+
+    def _introduce(self, moved: SessionRunner) -> None:
+        """Resume a SOAP Charge Point at its new Central System at once, because it does not notice the move."""
+        record, heard = self._persistence.record_of(moved.identity), moved.session.last_heard
+        if record is None or record.transport != "soap" or heard is None:
+            return
+        with suppress(UnknownIdentity):
+            ago = asyncio.get_running_loop().time() - heard
+            self._sessions.resume(self._placements.of(moved.identity), record, ago, at_once=True)
+
+    async def _check_routes(self, settings: Settings) -> None:
+        """Raise ConfigurationError if more than half of the known Charge Points that have a route now would have none.
+
+        A configuration file that was cut off has this effect, and no operator means to turn away a whole fleet at once.
+        """
+        new = Placements(settings, self._tls_contexts.of, provisioned=self._stored_settings.usable())
+        lost = stay = 0
+        for number, identity in enumerate(tuple(self._persistence.keys()), start=1):
+            if number % _LOOKED_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            if new.route_of(identity) is not None:
+                stay += 1
+            else:
+                lost += self._placements.route_of(identity) is not None
+        if lost > stay:
+            text = f"{lost} of {lost + stay} known Charge Points would have no route any more: restart if that is meant"
+            raise ConfigurationError([Complaint(source="configuration", key="routes", text=text)])
+
+    def _has_moved(self, runner: SessionRunner) -> bool:
+        try:
+            return self._placements.of(runner.identity) != runner.placement
+        except UnknownIdentity:
+            return True
+
+    async def _resume(self) -> None:
+        """Resume the Sessions of the Charge Points that were present when the bridge was last stopped.
+
+        Messages are served in between.
+        """
+        now = self._clock()
+        for number, record in enumerate(self._persistence.charge_points()):
+            if number % _RESUMED_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            if self._traffic.draining:
+                return
+            ago = max(0.0, now - record.last_seen)
+            if (
+                record.transport != "soap"
+                or self._sessions.get(record.identity)
+                or not self._persistence.is_there(record)
+            ):
+                continue
+            with suppress(BridgeError):  # no Route takes it, or its Central System does not serve it
+                placement = self._placements.of(record.identity)
+                placement.check_version(record.version)
+                self._sessions.resume(placement, record, ago)
+
+    def _server_of(self, place: Place) -> SoapServer | JsonServer | AdminServer:
+        match place.table:
+            case Soap():
+                return self._soap_server(place.name, place.table)
+            case WebSocket():
+                return self._json_server(place.name, place.table)
+        return self._admin
+
+    def _soap_endpoints(self, central_system: Services, charge_point: Services) -> list[SoapEndpoint]:
+        return [
+            SoapEndpoint(
+                path=CENTRAL_SYSTEM_SERVICE,
+                caller=Party.CHARGE_POINT,
+                services=served(central_system),
+                senders={version: service.namespace for version, service in charge_point.items()},
+                receive=self._admission_control.soap_charge_point,
+            ),
+            SoapEndpoint(
+                path=CHARGE_POINT_SERVICE,
+                caller=Party.CENTRAL_SYSTEM,
+                services=served(charge_point),
+                senders={version: service.namespace for version, service in central_system.items()},
+                receive=self._admission_control.soap_central_system,
+            ),
+        ]
+
+    def _refused(
+        self,
+        identity: str | None,
+        peer: str | None,
+        error: BridgeError,
+        unique_id: str | None = None,
+        by: Party | None = None,
+        data: bytes = b"",
+        wires: Wires | None = None,
+    ) -> None:
+        self._audience.see(MessageRefused.of(identity, peer, error, unique_id, by, data, wires))
+
+    def _transactions_given_up(
+        self, identity: str, central_system: str, transactions: Sequence[KnownTransaction]
+    ) -> None:
+        for row in transactions:
+            detail = f"transaction {row.named} of connector {row.connector} at {central_system}"
+            self._audit.add(
+                identity, who="ocpp-bridge", what="give up", detail=detail, outcome="it has not ended there"
+            )
+
+    def _fields_ignored(self, peer: str, fields: str) -> None:
+        self._audience.see(ProxyFieldsIgnored(peer, fields))
+
+    def _soap_server(self, name: str, soap: Soap) -> SoapServer:
+        settings = self._settings
+        return SoapServer(
+            self._endpoints,
+            pending=self._pending,
+            name=name,
+            admits=partial(self._listeners.admits, name),
+            public_url=soap.public_url,
+            elsewhere=public_addresses.websocket_url(settings.soap, settings.websocket[0]),
+            max_body=soap.max_body,
+            body_timeout=settings.limits.body_timeout,
+            idle_timeout=settings.limits.idle_timeout,
+            bounds=limits.xml_bounds(settings.limits),
+            rules=limits.rules(settings.limits),
+            proxies=proxies_of(soap, self._fields_ignored),
+            most_waiting=max(1, settings.gateway.max_in_flight // 2),
+            refused=self._refused,
+            turned_away=lambda *told: self._audience.see(RequestsUnread.of(*told)),
+        )
+
+    def _json_server(self, name: str, websocket: WebSocket) -> JsonServer:
+        soap_url = self._settings.soap[0].public_url.rstrip("/")
+        text = (
+            f"JSON Charge Points (OCPP-J): {public_addresses.websocket_url(self._settings.soap, websocket)}\n"
+            f"SOAP Charge Points (OCPP-S): POST {soap_url}{CENTRAL_SYSTEM_SERVICE}\n"
+        )
+        return JsonServer(
+            self._admission_control.handshake,
+            name=name,
+            admits=partial(self._listeners.admits, name),
+            path=websocket.path,
+            help_text=text,
+            bounds=limits.frame_bounds(self._settings.limits),
+            rules=limits.rules(self._settings.limits),
+            proxies=proxies_of(websocket, self._fields_ignored),
+            ping_interval=websocket.ping_interval or None,
+            open_timeout=_OPEN_TIMEOUT,
+            refused=lambda *told: self._audience.see(HandshakeRefused(*told)),
+        )
+
+    def _sources(self) -> ViewSources:
+        return ViewSources(
+            clock=self._clock,
+            loop_clock=asyncio.get_running_loop().time,
+            settings=lambda: self._settings,
+            placements=lambda: self._placements,
+            addresses=lambda: addresses_of(self._listeners),
+            sessions=self._sessions,
+            persistence=self._persistence,
+            states=self._states,
+            call_counters=self._call_counters,
+            outages=self._outages,
+            audit=self._audit,
+        )
+
+    def _admin_context(self) -> AdminContext:
+        return admin_context_of(
+            self._ground,
+            health=self._health,
+            meter=self._meter,
+            live=self._live,
+            audience=self._audience,
+            recorder=self._recorder,
+            fleet=self._provisioning,
+            choices=self._choices,
+            moves=self._moves,
+            access=self._access,
+        )
+
+    def _health(self) -> Health:
+        return Health(
+            store=StoreHealth(trouble=self._store.trouble),
+            central_systems=self._sessions.counts.central_systems(self._settings.central_systems, self._outages),
+            listeners={
+                listening.place.name: _health_of(listening.server)
+                for listening in self._listeners
+                if isinstance(listening.server, SoapServer | JsonServer)
+            },
+            event_loop=LoopHealth(lag=round(self._event_loop_lag.lag, 3)),
+            certificates=self._certificates.warnings(),
+            draining=self._traffic.draining,
+            events=receiver_counts(self._events.health()),
+        )
+
+    def _vitals(self) -> HealthCounts:
+        return HealthCounts(
+            sessions=self._states.by_transport(),
+            central_systems=self._sessions.counts.central_systems(self._settings.central_systems, self._outages),
+            in_flight=self._traffic.in_progress,
+            most_in_flight=self._settings.gateway.max_in_flight,
+            store_trouble=self._store.trouble is not None,
+            late_posts=len(self._sessions.late_posts),
+            late_posts_closed=self._sessions.late_posts.closed,
+            recorder_lost=self._recorder.lost_messages,
+            recorder_dropped=self._recorder.dropped_messages,
+            recorder_waiting=self._recorder.waiting,
+            moves=self._moves.counts(),
+            open_transactions=self._sessions.open_by_central_system(self._settings.central_systems),
+            certificates=self._certificates.by_table(),
+            receivers=receiver_counts(self._events.health()),
+            draining=self._traffic.draining,
+            lag=self._event_loop_lag.most,
+        )
+
+
+def _health_of(server: SoapServer | JsonServer) -> ListenerHealth:
+    host, port = server.address
+    return ListenerHealth(address=f"{host}:{port}", listening=server.listening)

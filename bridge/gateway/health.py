@@ -1,0 +1,258 @@
+"""Count links and outages as they change, for `/readyz`, for the metrics and for the API."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import UTC, datetime
+from heapq import heapify, heappop, heappush
+from typing import NamedTuple
+
+from bridge.admin.health import CentralSystemHealth, ReceiverCounts
+from bridge.core.commands import Outcome, Report
+from bridge.core.links import Status
+from bridge.gateway.session_runner import SessionRunner
+from bridge.gateway.transports import JSON_VERSION
+from bridge.ocpp.actions import Party
+from bridge.ocpp.rpc import Failure
+from bridge.outgoing_events import ReceiverHealth
+from bridge.watching.facts import CallEnded, ChargePointRemoved, Fact, LinkClosed, LinkLost, LinkOpened
+
+CHARGE_POINT, CENTRAL_SYSTEM = Party.CHARGE_POINT, Party.CENTRAL_SYSTEM
+# A heap is cleaned when its outages that are over exceed the present ones by about this number.
+_OVER = 1000
+_ANSWERED = (Outcome.RESULT, Outcome.ERROR)
+
+
+class Outages:
+    """The outages of the links to Central Systems.
+
+    Attributes:
+        since: When the present outage of each Charge Point's link began, by identity, in unix seconds.
+        misconfigured: The last response to a POST that was no answer, by the name of the Central System, until it
+            answers.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self.misconfigured: dict[str, str] = {}
+        self.since: dict[str, float] = {}
+        self._of: dict[str, str] = {}  # the Central System of each outage, also of those that are over
+        self._clock = clock
+        # A heap for each Central System, the oldest outage first. Outages that are over are removed later.
+        self._oldest: dict[str, list[tuple[float, str]]] = {}
+
+    def see(self, fact: Fact) -> None:
+        """Record the beginning or the end of an outage."""
+        match fact:
+            case CallEnded(identity, report, central_system):
+                self._ended(identity, report, central_system)
+            case LinkLost(identity, party, central_system) if party is CENTRAL_SYSTEM:
+                self._lost(identity, central_system)
+            case LinkOpened(identity, party) | LinkClosed(identity, party) if party is CENTRAL_SYSTEM:
+                self.since.pop(identity, None)
+            case ChargePointRemoved(identity):
+                self.since.pop(identity, None)
+                self._of.pop(identity, None)
+
+    def _lost(self, identity: str, central_system: str) -> None:
+        if identity not in self.since:
+            since = self.since[identity] = self._clock()
+            self._of[identity] = central_system
+            heap = self._oldest.setdefault(central_system, [])
+            heappush(heap, (since, identity))
+            if len(heap) > 2 * len(self.since) + _OVER:
+                heap[:] = [outage for outage in heap if self.since.get(outage[1]) == outage[0]]
+                heapify(heap)
+
+    def oldest(self, central_system: str, among: Collection[str]) -> float | None:
+        """Return when the longest outage of `central_system` began, among the identities in `among`.
+
+        Returns: Unix seconds, or None without an outage.
+        """
+        heap = self._oldest.get(central_system, [])
+        others: list[tuple[float, str]] = []
+        found = None
+        while heap and found is None:
+            since, identity = heap[0]
+            if self.since.get(identity) != since:
+                heappop(heap)
+            elif identity in among:
+                found = since
+            else:
+                others.append(heappop(heap))
+        for outage in others:
+            heappush(heap, outage)
+        return found
+
+    def _ended(self, identity: str, report: Report, central_system: str) -> None:
+        if report.sender is not CHARGE_POINT:
+            return
+        if report.failed is not None and report.failed.failure is Failure.MISCONFIGURED:
+            self.misconfigured[central_system] = report.failed.reason
+        elif self.misconfigured and report.outcome in _ANSWERED and report.sent is not None:
+            self.misconfigured.pop(central_system, None)
+        # A Central System that the Charge Point was moved away from ends no outage of the present one.
+        if self.since and report.outcome in _ANSWERED and self._of.get(identity) == central_system:
+            self.since.pop(identity, None)
+
+
+class SpokenProtocols:
+    """The protocols that Charge Points and their Central Systems use at present."""
+
+    def __init__(self, runner_of: Callable[[str], SessionRunner | None]) -> None:
+        self._runner_of = runner_of
+
+    def transport_of(self, identity: str, party: Party) -> str:
+        """Return the protocol of `party`: `soap` or `json`."""
+        runner = self._runner_of(identity)
+        return "json" if runner is None else transport_of(runner, party)
+
+    def version_of(self, identity: str) -> str:
+        """Return the OCPP version of SOAP: the Charge Point's if it speaks SOAP, else the Central System's."""
+        runner = self._runner_of(identity)
+        if runner is None:
+            return JSON_VERSION
+        posted = [party for party in Party if transport_of(runner, party) == "soap" and party in runner.transports]
+        return next((runner.transports[party].version for party in posted), JSON_VERSION)
+
+
+def transport_of(runner: SessionRunner, party: Party) -> str:
+    """Return the protocol of `party` in a Session: `soap` or `json`."""
+    return "json" if runner.session.sides[party].carries_answers else "soap"
+
+
+class LinkState(NamedTuple):
+    """The state of one Session's link to the Central System, for the counts.
+
+    Attributes:
+        central_system: The name of the Central System.
+        connected: Whether the link is up.
+        unreachable: Whether the Central System cannot be reached.
+    """
+
+    central_system: str
+    connected: bool
+    unreachable: bool
+
+
+class _OfCentralSystem:
+    """The counts of one Central System."""
+
+    def __init__(self) -> None:
+        self.sessions = 0
+        self.connected = 0
+        self.unreachable: set[str] = set()
+
+
+class SessionCounts:
+    """The counts of all Sessions, updated with each change. A query costs the same with one Session and with 50 000.
+
+    Attributes:
+        changed: Called with the identity of each Charge Point whose Session begins, ends or changes a link.
+    """
+
+    def __init__(self) -> None:
+        self.changed: Callable[[str], None] = lambda identity: None
+        self._standings: dict[SessionRunner, LinkState] = {}
+        self._systems: dict[str, _OfCentralSystem] = {}
+
+    def begin(self, runner: SessionRunner) -> None:
+        """Count a Session that was added to the table."""
+        standing = self._standings[runner] = standing_of(runner)
+        self._add(runner.identity, standing)
+        self.changed(runner.identity)
+
+    def update(self, runner: SessionRunner) -> None:
+        """Update the counts after a change of a Session. A Session that is not in the table is ignored."""
+        before, now = self._standings.get(runner), standing_of(runner)
+        if before is not None and before != now:
+            self._remove(runner.identity, before)
+            self._standings[runner] = now
+            self._add(runner.identity, now)
+        if before is not None:
+            self.changed(runner.identity)
+
+    def end(self, runner: SessionRunner) -> None:
+        """Stop counting a Session that was removed from the table."""
+        if (before := self._standings.pop(runner, None)) is not None:
+            self._remove(runner.identity, before)
+            self.changed(runner.identity)
+
+    def sessions_of(self, central_system: str) -> int:
+        """Return the number of Sessions with the Central System `central_system`."""
+        of_it = self._systems.get(central_system)
+        return 0 if of_it is None else of_it.sessions
+
+    def central_systems(self, names: Iterable[str], outages: Outages) -> dict[str, CentralSystemHealth]:
+        """Return the health of each Central System that is in `names` or has Sessions.
+
+        The health counts the open links, and the links that are needed and not open.
+        """
+        return {name: self._health(name, outages) for name in dict.fromkeys((*names, *self._systems))}
+
+    def _health(self, name: str, outages: Outages) -> CentralSystemHealth:
+        of_it, misconfigured = self._systems.get(name), outages.misconfigured.get(name)
+        if of_it is None:
+            return CentralSystemHealth(misconfigured=misconfigured)
+        since = outages.oldest(name, of_it.unreachable) if of_it.unreachable else None
+        return CentralSystemHealth(
+            connected=of_it.connected,
+            unreachable=len(of_it.unreachable),
+            since=None if since is None else _at(since),
+            misconfigured=misconfigured,
+        )
+
+    def _add(self, identity: str, standing: LinkState) -> None:
+        of_it = self._systems.setdefault(standing.central_system, _OfCentralSystem())
+        of_it.sessions += 1
+        of_it.connected += standing.connected
+        if standing.unreachable:
+            of_it.unreachable.add(identity)
+
+    def _remove(self, identity: str, standing: LinkState) -> None:
+        of_it = self._systems[standing.central_system]
+        of_it.sessions -= 1
+        of_it.connected -= standing.connected
+        of_it.unreachable.discard(identity)
+        if not of_it.sessions:
+            del self._systems[standing.central_system]
+
+
+def standing_of(runner: SessionRunner) -> LinkState:
+    """Return the present state of a Session."""
+    links = runner.session.links
+    return LinkState(
+        central_system=runner.placement.central_system,
+        connected=links[CENTRAL_SYSTEM].status is Status.UP,
+        unreachable=is_unreachable(runner),
+    )
+
+
+def is_unreachable(runner: SessionRunner) -> bool:
+    """Return whether the Central System of a Session cannot be reached.
+
+    A link that is dialled is also down while no Call needs it, so it must have failed. A link with POSTs counts as up
+    for the next attempt (rule 11 of the Session), so only an answer ends the failure.
+    """
+    link = runner.session.links[CENTRAL_SYSTEM]
+    posted = transport_of(runner, CENTRAL_SYSTEM) == "soap"
+    return link.failures > 0 and (posted or link.status is not Status.UP)
+
+
+def receiver_counts(receivers: Mapping[str, ReceiverHealth]) -> dict[str, ReceiverCounts]:
+    """Return the state of the receivers of events for `/readyz` and for the metrics, by name."""
+    return {
+        name: ReceiverCounts(
+            waiting=each.waiting,
+            oldest=None if each.oldest is None else _at(each.oldest),
+            trouble=each.trouble,
+            since=None if each.since is None else _at(each.since),
+            delivered=each.delivered,
+            dropped=each.dropped,
+        )
+        for name, each in receivers.items()
+    }
+
+
+def _at(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,112 @@
+"""Work out what an import of Charge Points would change, and hash passwords. Threads run this code."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from bridge.access import passwords
+from bridge.config.fleet import BadLine, FleetRow, parse
+from bridge.config.provisioned import PASSWORD, Raw, read, restored
+from bridge.gateway.stored_settings import StoredEntry
+from bridge.ocpp import identity as identities
+
+Outcome = Literal["created", "changed", "unchanged"]
+_PREFIX = passwords.PREFIX.decode()
+
+
+class PlannedRow(Struct, frozen=True, kw_only=True):
+    """A row whose settings are valid. `before` is the present entry, None if there is none."""
+
+    line: int
+    identity: str
+    raw: Mapping[str, Any]
+    before: StoredEntry | None
+
+    def __repr__(self) -> str:
+        return f"PlannedRow({self.line}, {self.identity!r})"
+
+
+class ImportPlan(Struct, frozen=True, kw_only=True):
+    """The rows of a file, and the lines that cannot be used, in the order of the file."""
+
+    rows: tuple[PlannedRow, ...]
+    bad: tuple[BadLine, ...]
+
+
+def plan(octets: bytes, present: Callable[[str], StoredEntry | None], fault_of: Callable[[str], str]) -> ImportPlan:
+    """Return the plan of an import.
+
+    Args:
+        octets: The CSV file.
+        present: Returns the present entry of an identity.
+        fault_of: Returns why an identity cannot be given settings, "" if it can.
+    """
+    fleet = parse(octets)
+    rows: list[PlannedRow] = []
+    bad = list(fleet.bad)
+    for row in fleet.rows:
+        planned, faults = _planned(row, present, fault_of)
+        bad += faults
+        if not faults:
+            rows.append(planned)
+    return ImportPlan(rows=tuple(rows), bad=tuple(sorted(bad, key=lambda each: each.line)))
+
+
+def _planned(
+    row: FleetRow, present: Callable[[str], StoredEntry | None], fault_of: Callable[[str], str]
+) -> tuple[PlannedRow, list[BadLine]]:
+    identity = identities.normal(row.identity)
+    before = present(identity)
+    raw = row.applied_to({} if before is None else before.raw)
+    _, faults = read(identity, raw)
+    bad = [BadLine(line=row.line, identity=row.identity, column=each.key, text=each.text) for each in faults]
+    if fault := fault_of(identity):
+        bad.append(BadLine(line=row.line, identity=row.identity, text=fault))
+    return PlannedRow(line=row.line, identity=identity, raw=raw, before=before), bad
+
+
+def at_rest(raw: Raw, before: Raw, cost: int) -> Raw:
+    """Return `raw` with its password hashed. The hash in `before` stays if it is that of the same password.
+
+    Args:
+        raw: The new settings.
+        before: The stored settings.
+        cost: N of scrypt for a new hash.
+    """
+    password, stored = raw.get(PASSWORD), before.get(PASSWORD)
+    if password is None or password.startswith(_PREFIX):
+        return raw
+    if stored is not None and passwords.matches(passwords.read(stored.encode()), password.encode()):
+        return {**raw, PASSWORD: stored}
+    return {**raw, PASSWORD: str(passwords.hashed(password.encode(), os.urandom(16), cost))}
+
+
+def entry_of(identity: str, raw: Raw, before: StoredEntry | None, cost: int) -> StoredEntry:
+    """Return the entry to store for valid settings.
+
+    Args:
+        identity: The Charge Point.
+        raw: Its new settings.
+        before: Its present entry, None if there is none. The entry keeps its spelling of the identity.
+        cost: N of scrypt for the hash of a new password.
+    """
+    hashed = at_rest(raw, {} if before is None else before.raw, cost)
+    own = restored(hashed)
+    assert own is not None  # all settings were read before
+    return StoredEntry(identity=identity if before is None else before.identity, raw=hashed, own=own)
+
+
+def entries_of(rows: Sequence[PlannedRow], cost: int) -> list[StoredEntry]:
+    """Return the entries to store for rows of a file. `cost` is N of scrypt for the hashes of new passwords."""
+    return [entry_of(row.identity, row.raw, row.before, cost) for row in rows]
+
+
+def outcome_of(entry: StoredEntry, before: StoredEntry | None) -> Outcome:
+    """Return how `entry` differs from the present entry."""
+    if before is None:
+        return "created"
+    return "unchanged" if entry.raw == before.raw else "changed"

@@ -1,0 +1,490 @@
+"""Carry out moves of several Charge Points: what `core.moves` decides, with the clock of the event loop.
+
+A Charge Point has come to its new Central System when the bridge has a connection to that in its name, and the
+BootNotification that the bridge sends there first, if one is due, was accepted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from fnmatch import translate
+from http import HTTPStatus
+
+import msgspec
+
+from bridge.admin.facts import WaitingMoveFact, moment
+from bridge.admin.moves import MoveDetails, MoveMemberFact, MovesFact, MoveSummary, MovesWanted
+from bridge.admin.problems import RequestRefused
+from bridge.core.commands import Outcome
+from bridge.core.links import Status
+from bridge.core.moves import (
+    ACTIVE,
+    Choose,
+    MemberState,
+    Move,
+    MoveCommand,
+    MoveMachine,
+    MoveMember,
+    MoveState,
+    StopIf,
+    WrongMoveState,
+    selects,
+)
+from bridge.gateway.known import ViewSources
+from bridge.gateway.route_choices import RouteChoices
+from bridge.net.tasks import Tasks
+from bridge.ocpp.actions import Party
+from bridge.ocpp.enums import RegistrationStatus
+from bridge.ocpp.identity import normal
+from bridge.store import MoveRecord, Store
+from bridge.watching.facts import CallEnded, ChargePointRemoved, Fact, HandshakeRefused, LinkLost, LinkOpened
+
+# Seconds that a Charge Point has to come to its Central System. One that speaks JSON connects again by itself.
+WITHIN = 120.0
+# Charge Points that begin, or are examined, before other work is served.
+_SLICE = 20
+# Seconds between two records of a move that goes on.
+_SAVE_EVERY = 1.0
+# Failed attempts to dial a Central System after which a Charge Point has failed.
+_ATTEMPTS = 2
+_MOST_NAMED = 5
+ELSEWHERE = "it was moved elsewhere, or removed, meanwhile"
+AWAY = "it is not connected now, and goes to its Central System when it comes"
+
+
+class _Running:
+    """A move that is not over: its machine, the commands that are not carried out, and its timers."""
+
+    def __init__(self, machine: MoveMachine) -> None:
+        self.machine = machine
+        self.commands: list[MoveCommand] = []
+        self.busy = False
+        self.timer: asyncio.TimerHandle | None = None
+        self.saving: asyncio.TimerHandle | None = None
+        self.saved: MoveState | None = None  # the state in the last record
+
+
+class Moves:
+    """Implements `bridge.admin.moves.MoveActions`, and watches what comes of each Charge Point that moves.
+
+    Args:
+        ground: Returns the sources of the facts about Charge Points.
+        choices: Gives Charge Points to Central Systems.
+        waiting: Returns the moves that wait until no transaction is open.
+        store: Stores the moves.
+        tasks: Owns the tasks.
+        within: Seconds that a Charge Point has to come to its Central System.
+    """
+
+    def __init__(
+        self,
+        ground: Callable[[], ViewSources],
+        choices: RouteChoices,
+        waiting: Callable[[], list[WaitingMoveFact]],
+        store: Store,
+        tasks: Tasks,
+        within: float = WITHIN,
+    ) -> None:
+        self._ground = ground
+        self._choices = choices
+        self._waiting = waiting
+        self._store = store
+        self._tasks = tasks
+        self._within = within
+        self._moves: dict[int, Move] = {}
+        self._running: dict[int, _Running] = {}
+        self._of: dict[str, _Running] = {}  # by casefolded identity
+        self._looks: set[str] = set()  # casefolded identities that are looked at soon
+        choices.took_effect = self._took_effect
+
+    # Start and stop.
+
+    def begin(self) -> None:
+        """Go on with the moves from before the last stop."""
+        for record in self._store.moves():
+            try:
+                move = msgspec.json.decode(record.content, type=Move)
+            except msgspec.MsgspecError:
+                continue  # written by a version of the bridge with other types
+            self._moves[move.id] = move
+        for move in sorted(self._moves.values(), key=lambda each: each.id):
+            if move.state in ACTIVE and move.id not in self._running:
+                running = self._run(move)
+                for member in move.members:
+                    self._found(running, member)
+                self._poke(running)
+
+    def _found(self, running: _Running, member: MoveMember) -> None:
+        """Correct a Charge Point by what is stored of it, which is newer than the record of the move."""
+        machine, persistence = running.machine, self._ground().persistence
+        waiting = persistence.waiting_move(member.identity)
+        took_effect = waiting is None and persistence.moved_to(member.identity) == machine.target(member)
+        waits = waiting is not None and waiting.move == machine.move.id
+        machine.found(member.identity, self._now(), waits=waits, took_effect=took_effect)
+        record = persistence.record_of(member.identity)
+        if took_effect and (record is None or not persistence.is_there(record)):
+            machine.arrived(member.identity, AWAY)
+
+    def close(self) -> None:
+        """Store the moves that go on."""
+        for running in self._running.values():
+            for timer in (running.timer, running.saving):
+                if timer is not None:
+                    timer.cancel()
+            self._save(running)
+
+    # The API.
+
+    async def create(self, wanted: MovesWanted, who: str) -> MoveDetails:
+        """Begin a move, or say what it would do. Raises RequestRefused if it cannot be carried out as a whole."""
+        try:
+            StopIf.read(wanted.stop_if)
+        except ValueError as error:
+            raise RequestRefused(HTTPStatus.BAD_REQUEST, str(error), path="stop_if") from error
+        members = await self._members(wanted)
+        named = wanted.charge_points
+        selection = named if isinstance(named, str) else f"a list of {len(named)}"
+        move = Move(
+            id=max(self._moves, default=0) + 1,
+            selection=selection if wanted.percent == 100 else f"{wanted.percent:g} % of {selection}",
+            central_system=wanted.central_system,
+            when=wanted.when,
+            wave=wanted.wave,
+            pause=wanted.pause,
+            stop_if=wanted.stop_if,
+            who=who,
+            at=time.time(),
+            members=members,
+        )
+        if wanted.dry_run:
+            return _details(move, number=None)
+        self._moves[move.id] = move
+        running = self._run(move)
+        self._audit(move, who, f"begun, {len(members)} Charge Points")
+        self._save(running)
+        self._poke(running)
+        return _details(move, number=move.id)
+
+    def all(self) -> MovesFact:
+        """Return all moves, the newest first."""
+        newest = sorted(self._moves.values(), key=lambda move: -move.id)
+        return MovesFact(items=[_summary(move, move.id) for move in newest], waiting=self._waiting())
+
+    def one(self, number: int) -> MoveDetails:
+        """Return a move. Raises RequestRefused if there is none."""
+        return _details(self._named(number), number=number)
+
+    def pause(self, number: int, who: str) -> MoveSummary:
+        """Begin no further Charge Point. Raises RequestRefused."""
+        return self._told(number, who, "paused", lambda machine: machine.pause())
+
+    def resume(self, number: int, who: str) -> MoveSummary:
+        """Go on with a move that was paused or has stopped. Raises RequestRefused."""
+        return self._told(number, who, "resumed", lambda machine: machine.resume(self._now()))
+
+    def rollback(self, number: int, who: str) -> MoveSummary:
+        """Give every Charge Point back to the Central System that it had before. Raises RequestRefused."""
+        return self._told(number, who, "rollback begun", lambda machine: machine.rollback(self._now()))
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of moves in each state."""
+        found = Counter(move.state for move in self._moves.values())
+        return {state.value: found[state] for state in MoveState}
+
+    def _told(
+        self, number: int, who: str, outcome: str, tell: Callable[[MoveMachine], list[MoveCommand]]
+    ) -> MoveSummary:
+        move = self._named(number)
+        running = self._running.get(number)
+        machine = MoveMachine(move, self._now(), self._within) if running is None else running.machine
+        if running is None:
+            self._refuse_overlap(member.identity for member in move.members)
+        try:
+            commands = tell(machine)
+        except WrongMoveState as error:
+            raise RequestRefused(HTTPStatus.CONFLICT, str(error)) from error
+        running = running or self._run(move, machine)
+        running.commands += commands
+        self._audit(move, who, outcome)
+        self._save(running)
+        self._poke(running)
+        return _summary(move, number)
+
+    def _named(self, number: int) -> Move:
+        move = self._moves.get(number)
+        if move is None:
+            raise RequestRefused(HTTPStatus.NOT_FOUND, f"there is no move {number}")
+        return move
+
+    async def _members(self, wanted: MovesWanted) -> list[MoveMember]:
+        """Return the Charge Points to move. Raises RequestRefused if there is none, or if one cannot be moved."""
+        target, persistence = wanted.central_system, self._ground().persistence
+        if target not in self._ground().settings().central_systems:
+            text = f"no Central System of the configuration is called {target!r}"
+            raise RequestRefused(HTTPStatus.BAD_REQUEST, text, path="central_system")
+        if isinstance(wanted.charge_points, str):
+            fits = re.compile(translate(wanted.charge_points.casefold())).match
+            keys = [key for key in tuple(persistence.keys()) if fits(key)]
+        else:
+            keys = list(dict.fromkeys(normal(identity) for identity in wanted.charge_points))
+            keys = list({key.casefold(): key for key in keys}.values())
+        keys = [key for key in keys if selects(key, wanted.percent)]
+        found: list[MoveMember] = []
+        refused: list[str] = []
+        for number, key in enumerate(keys):
+            if number % _SLICE == 0:
+                await asyncio.sleep(0)
+            try:
+                identity = self._choices.checked(key, target)
+            except RequestRefused as error:
+                refused.append(f"{key}: {error.detail}")
+                continue
+            waiting = persistence.waiting_move(identity)
+            leaves = waiting is not None and waiting.central_system != target
+            if leaves or self._choices.place_of(identity) != target:
+                found.append(MoveMember(identity=identity, before=persistence.moved_to(identity)))
+        if refused:
+            text = f"{len(refused)} of {len(keys)} Charge Points cannot be moved: {_some(refused, '; ')}"
+            raise RequestRefused(HTTPStatus.CONFLICT, text)
+        if not found:
+            text = f"all that fit are at {target!r} already" if keys else "no Charge Point fits"
+            raise RequestRefused(HTTPStatus.CONFLICT, text)
+        self._refuse_overlap(member.identity for member in found)
+        return found
+
+    def _refuse_overlap(self, identities: Iterable[str]) -> None:
+        """Raise RequestRefused if a move that is not over has one of the Charge Points."""
+        for identity in identities:
+            if (other := self._of.get(identity.casefold())) is not None:
+                text = f"move {other.machine.move.id}, which is not over, has the Charge Point {identity!r} already"
+                raise RequestRefused(HTTPStatus.CONFLICT, text)
+
+    # The machines.
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def _run(self, move: Move, machine: MoveMachine | None = None) -> _Running:
+        running = _Running(machine or MoveMachine(move, self._now(), self._within))
+        self._running[move.id] = running
+        self._of.update((member.identity.casefold(), running) for member in move.members)
+        return running
+
+    def _poke(self, running: _Running) -> None:
+        if not running.busy:
+            running.busy = True
+            self._tasks.spawn(self._work(running), name=f"move {running.machine.move.id}")
+
+    async def _work(self, running: _Running) -> None:
+        """Carry out what is due. Other work is served in between."""
+        machine = running.machine
+        try:
+            while commands := running.commands + machine.advance(self._now()):
+                running.commands = []
+                for number, command in enumerate(commands):
+                    if number % _SLICE == 0:
+                        await asyncio.sleep(0)
+                    self._do(running, command)
+        finally:
+            running.busy = False
+        self._settle(running)
+
+    def _settle(self, running: _Running) -> None:
+        """Set the timer for what is due next, and store the move."""
+        move = running.machine.move
+        if running.timer is not None:
+            running.timer.cancel()
+            running.timer = None
+        if (due := running.machine.due()) is not None:
+            running.timer = asyncio.get_running_loop().call_at(due, self._tick, running)
+        if move.state not in ACTIVE:
+            if running.saving is not None:
+                running.saving.cancel()
+            del self._running[move.id]
+            for member in move.members:
+                del self._of[member.identity.casefold()]
+            self._audit(move, move.who, _outcome(move))
+        elif move.state is MoveState.STOPPED and running.saved is not MoveState.STOPPED:
+            self._audit(move, move.who, f"stopped, {move.reason}")
+        if move.state is not running.saved:
+            self._save(running)
+        elif running.saving is None:
+            running.saving = asyncio.get_running_loop().call_later(_SAVE_EVERY, self._save, running)
+
+    def _save(self, running: _Running) -> None:
+        running.saving = None
+        move = running.machine.stored(self._now())
+        running.saved = move.state
+        self._store.commit(MoveRecord(identity="", id=move.id, content=msgspec.json.encode(move)))
+
+    def _tick(self, running: _Running) -> None:
+        running.timer = None
+        for member in running.machine.under_way():
+            self._look(member.identity)
+        self._poke(running)
+
+    def _do(self, running: _Running, command: MoveCommand) -> None:
+        machine, identity = running.machine, command.identity
+        if not isinstance(command, Choose):
+            waiting = self._ground().persistence.waiting_move(identity)
+            if waiting is not None and waiting.move == machine.move.id:
+                self._choices.withdraw(identity)
+            return
+        member = machine.of(identity)
+        overtaken = member is None or member.state is not MemberState.MOVING
+        if member is None or overtaken or machine.target(member) != command.central_system:
+            return  # the move was paused or rolled back meanwhile
+        chosen = self._ground().persistence.moved_to(identity)
+        if machine.move.state is MoveState.ROLLING_BACK and chosen != machine.move.central_system:
+            machine.arrived(identity, ELSEWHERE)
+            return
+        try:
+            self._choices.checked(identity, command.central_system)
+        except RequestRefused as error:
+            machine.failed(identity, error.detail)
+            return
+        choice = self._choices.apply(
+            identity, command.central_system, when=command.when, who=machine.move.who, move=machine.move.id
+        )
+        if choice.waits:
+            machine.waits(identity)
+
+    # What comes of each Charge Point.
+
+    def _took_effect(self, identity: str, present: bool) -> None:
+        """Learn that a Charge Point was given to a Central System, by a move or by somebody else."""
+        running = self._of.get(identity.casefold())
+        member = None if running is None else running.machine.of(identity)
+        if running is None or member is None or member.state not in (MemberState.MOVING, MemberState.WAITING):
+            return
+        machine = running.machine
+        if self._ground().persistence.moved_to(identity) != machine.target(member):
+            machine.failed(identity, ELSEWHERE)
+        else:
+            machine.took_effect(identity, self._now())
+            if not present:
+                machine.arrived(identity, AWAY)
+        self._look_soon(identity)
+
+    def see(self, fact: Fact) -> None:
+        """Look at a Charge Point that moves after each event that may say what came of it."""
+        if not self._of:
+            return
+        match fact:
+            case CallEnded(identity, report):
+                replay = report.own and report.call.action == "BootNotification"
+                if replay and report.outcome is Outcome.ERROR:
+                    self._fail(identity, "its BootNotification was answered with an error")
+                self._look_soon(identity)
+            case LinkOpened(identity) | LinkLost(identity) | ChargePointRemoved(identity):
+                self._look_soon(identity)
+            case HandshakeRefused(identity=str(identity)):
+                self._fail(identity, fact.reason)
+
+    def _fail(self, identity: str, reason: str) -> None:
+        running = self._of.get(identity.casefold())
+        member = None if running is None else running.machine.of(identity)
+        if running is not None and member is not None and member.state is MemberState.MOVING:
+            running.machine.failed(identity, reason)
+            self._look_soon(identity)
+
+    def _look_soon(self, identity: str) -> None:
+        folded = identity.casefold()
+        if folded in self._of and folded not in self._looks:
+            self._looks.add(folded)
+            asyncio.get_running_loop().call_soon(self._look_and_go_on, folded)
+
+    def _look_and_go_on(self, folded: str) -> None:
+        self._looks.discard(folded)
+        self._look(folded)
+        if (running := self._of.get(folded)) is not None:
+            self._poke(running)
+
+    def _look(self, identity: str) -> None:
+        """Learn what has come of a Charge Point, if anything has."""
+        running = self._of.get(identity.casefold())
+        member = None if running is None else running.machine.of(identity)
+        if running is None or member is None:
+            return
+        machine, persistence = running.machine, self._ground().persistence
+        if member.state is MemberState.WAITING and persistence.waiting_move(identity) is None:
+            machine.failed(identity, ELSEWHERE)
+        if member.state is not MemberState.MOVING or persistence.moved_to(identity) != machine.target(member):
+            return
+        name = machine.target(member) or self._ground().placements().routed(identity)
+        failure = self._failure(identity, name)
+        if failure is not None:
+            machine.failed(identity, failure)
+        elif self._is_there(identity, name):
+            machine.arrived(identity)
+
+    def _is_there(self, identity: str, name: str | None) -> bool:
+        """Return whether a Charge Point has come to the Central System `name`."""
+        runner = self._ground().sessions.get(identity)
+        if runner is None or runner.placement.central_system != name:
+            return False
+        links = runner.session.links
+        up = links[Party.CENTRAL_SYSTEM].status is Status.UP
+        if runner.charge_point.speaks_json:
+            return up and links[Party.CHARGE_POINT].status is Status.UP
+        return up and not runner.session.boots.introduce
+
+    def _failure(self, identity: str, name: str | None) -> str | None:
+        """Return why a Charge Point does not come to the Central System `name`; None if it has not failed."""
+        runner, record = self._ground().sessions.get(identity), self._ground().persistence.record_of(identity)
+        if runner is None or record is None or runner.placement.central_system != name:
+            return None
+        if record.boot_system == name and record.boot_status not in (None, RegistrationStatus.Accepted):
+            return f"its BootNotification was answered {record.boot_status}"
+        link = runner.session.links[Party.CENTRAL_SYSTEM]
+        attempts = _ATTEMPTS if runner.session.sides[Party.CENTRAL_SYSTEM].dialable else 1
+        return link.reason if link.status is not Status.UP and link.failures >= attempts else None
+
+    def _audit(self, move: Move, who: str, outcome: str) -> None:
+        detail = f"move {move.id}: {move.selection} -> {move.central_system}"
+        self._ground().audit.add("", who=who, what="move", detail=detail, outcome=outcome)
+
+
+def _some(texts: list[str], between: str = ", ") -> str:
+    more = f" and {len(texts) - _MOST_NAMED} more" if len(texts) > _MOST_NAMED else ""
+    return between.join(texts[:_MOST_NAMED]) + more
+
+
+def _outcome(move: Move) -> str:
+    counts = [f"{count} {state.value}" for state, count in move.counts().items() if count]
+    failed = [member.identity for member in move.members if member.state is MemberState.FAILED]
+    named = f" ({_some(failed)})" if failed else ""
+    return f"{move.state.value}: {', '.join(counts)}{named}"
+
+
+def _summary(move: Move, number: int | None) -> MoveSummary:
+    return MoveSummary(
+        id=number,
+        selection=move.selection,
+        central_system=move.central_system,
+        when=move.when,
+        wave=move.wave,
+        pause=move.pause,
+        stop_if=move.stop_if,
+        who=move.who,
+        at=moment(move.at),
+        state=move.state.value,
+        reason=move.reason,
+        total=len(move.members),
+        counts={state.value: count for state, count in move.counts().items()},
+    )
+
+
+def _details(move: Move, *, number: int | None) -> MoveDetails:
+    summary = _summary(move, number)
+    return MoveDetails(
+        **{name: getattr(summary, name) for name in MoveSummary.__struct_fields__},
+        members=[
+            MoveMemberFact(identity=one.identity, before=one.before, state=one.state.value, reason=one.reason)
+            for one in move.members
+        ],
+    )

@@ -1,0 +1,46 @@
+"""The exact addresses of the bridge's SOAP endpoints and WebSocket listeners, as typed into both parties."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from urllib.parse import quote, urlsplit
+
+from bridge.admin.facts import Addresses
+from bridge.config import Listen, Soap, WebSocket
+
+CENTRAL_SYSTEM_SERVICE = "/services/CentralSystemService"
+CHARGE_POINT_SERVICE = "/services/ChargePointService"
+IDENTITY = "{identity}"
+_ANYWHERE = ("0.0.0.0", "::")  # noqa: S104
+
+
+def addresses(soap: Sequence[Soap], websocket: Iterable[WebSocket]) -> Addresses:
+    """Return the addresses of the listeners. `{identity}` stands for the identity of a Charge Point."""
+    public = list(dict.fromkeys(listener.public_url.rstrip("/") for listener in soap))
+    return Addresses(
+        soap=[url + CENTRAL_SYSTEM_SERVICE for url in public],
+        json=[websocket_url(soap, listener) for listener in websocket],
+        central_systems_to_bridge=[url + CHARGE_POINT_SERVICE for url in public],
+    )
+
+
+def websocket_url(soap: Sequence[Soap], websocket: WebSocket) -> str:
+    """Return the URL to which JSON Charge Points connect.
+
+    A listener on all IP addresses gets the host of the first SOAP listener's public URL.
+    """
+    listen = websocket.listen
+    if listen.host in _ANYWHERE:
+        listen = Listen(urlsplit(soap[0].public_url).hostname or listen.host, listen.port)
+    scheme = "ws" if websocket.tls is None else "wss"
+    return f"{scheme}://{listen}{websocket.path.rstrip('/')}/{IDENTITY}"
+
+
+def of(identity: str, known: Addresses) -> Addresses:
+    """Return the addresses for the Charge Point `identity`, from `known`."""
+    name = quote(identity, safe="")
+    return Addresses(
+        soap=known.soap,
+        json=[url.replace(IDENTITY, name) for url in known.json],
+        central_systems_to_bridge=known.central_systems_to_bridge,
+    )

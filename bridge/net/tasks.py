@@ -1,0 +1,64 @@
+"""Start asyncio tasks and threads. No other module starts a task.
+
+The owner of a task keeps a reference to the task, so that the garbage collector cannot end it early, and cancels the
+task when the owner closes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+_log = logging.getLogger("bridge.tasks")
+T = TypeVar("T")
+
+
+class Tasks:
+    """The running tasks of one owner. The exception of a task that fails is logged."""
+
+    __slots__ = ("_running",)
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Task[Any]] = set()
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def spawn(self, coroutine: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
+        """Run `coroutine` until it ends or the owner closes."""
+        task = asyncio.create_task(coroutine, name=name)  # noqa: TID251
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("task %s failed: %r", task.get_name(), error, exc_info=error)
+
+    async def close(self) -> None:
+        """Cancel all tasks that still run and wait until they ended. A task that closes its own owner runs on."""
+        running = [task for task in self._running if task is not asyncio.current_task()]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+class Threads:
+    """At most `most` threads for one kind of work, so that no other work waits for them. Threads start on demand."""
+
+    __slots__ = ("_executor",)
+
+    def __init__(self, most: int, *, name: str) -> None:
+        self._executor = ThreadPoolExecutor(most, thread_name_prefix=name)
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Run `work` in a thread. Returns or raises what `work` returns or raises."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+    def close(self) -> None:
+        """Drop all work that has not begun, and do not wait for the work that runs."""
+        self._executor.shutdown(wait=False, cancel_futures=True)

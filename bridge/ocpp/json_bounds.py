@@ -1,0 +1,62 @@
+"""Nesting depth and number of members of a JSON text, checked before it is parsed.
+
+A parser recurses as deep as the text is nested, and creates an object for each member.
+"""
+
+from __future__ import annotations
+
+# Octets that one step looks at. A step holds the interpreter's lock, which the event loop wants while a thread reads a
+# large message: this one holds it for less than a millisecond.
+_STEP = 65_536
+_OPENING, _CLOSING = b"[{", b"]}"
+_NO_BRACKETS = bytes(set(range(256)) - set(_OPENING + _CLOSING))
+_BLANKS = b" \t\r\n"
+_ALIKE = bytes.maketrans(b"{}", b"[]")
+
+
+def is_deeper(text: str | bytes, most: int) -> bool:
+    """Return whether the JSON `text` nests more than `most` brackets.
+
+    Returns False if the brackets show that `text` is not JSON: the parser will refuse it.
+    """
+    if isinstance(text, str):
+        if text.count("[") + text.count("{") <= most:
+            return False
+        text = text.encode("utf-8", "surrogatepass")
+    elif text.count(b"[") + text.count(b"{") <= most:
+        return False
+    shape = _bare(text).translate(_ALIKE, _NO_BRACKETS)
+    for _ in range(most):
+        flatter = shape.replace(b"[]", b"")  # without the innermost pairs
+        if len(flatter) == len(shape):
+            return b"[" * (most + 1) in shape  # the brackets that are left have no partner
+        shape = flatter
+    return shape != b""
+
+
+def has_more_members(text: str | bytes, most: int) -> bool:
+    """Return whether the objects and lists of the JSON `text` have more than `most` members and items in total.
+
+    The result for a text that is not JSON does not matter: the parser will refuse it.
+    """
+    data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    if data.count(b",") + data.count(b"[") + data.count(b"{") <= most:
+        return False
+    bare = _bare(data).translate(None, _BLANKS)
+    # An object or list that is not empty has one member more than it has commas.
+    filled = bare.count(b"[") - bare.count(b"[]") + bare.count(b"{") - bare.count(b"{}")
+    return bare.count(b",") + filled > most
+
+
+def _bare(text: bytes) -> bytes:
+    """Return the JSON `text` with all strings emptied."""
+    if b"\\" in text:  # an escaped quote ends no string
+        text = text.replace(b"\\\\", b"").replace(b'\\"', b"")
+    bare, start = [], 0
+    while start < len(text):
+        end = start + _STEP
+        if text.count(b'"', start, end) % 2:  # a string goes on behind it
+            end = text.find(b'"', end) + 1 or len(text)
+        bare.append(b'""'.join(text[start:end].split(b'"')[::2]))  # every second piece between quotes is a string
+        start = end
+    return b"".join(bare)

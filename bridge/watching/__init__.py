@@ -1,0 +1,1 @@
+"""Facts about messages and connections, and the watchers that get them."""

@@ -1,0 +1,26 @@
+"""The console reads the API by names: each that it reads is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import bridge
+from bridge.admin.facts import Details
+from bridge.admin.moves import MoveDetails, MoveMemberFact
+
+CONSOLE = Path(bridge.__file__).parent / "admin" / "console"
+
+
+def test_the_page_of_a_charge_point_reads_fields_that_are_there() -> None:
+    read = set(re.findall(r"\bitem\.(\w+)", (CONSOLE / "charge-point.js").read_text(encoding="utf-8")))
+    assert len(read) > 20
+    assert read - set(Details.__struct_encode_fields__) == set()
+
+
+def test_the_page_of_a_move_reads_fields_that_are_there() -> None:
+    text = (CONSOLE / "moves.js").read_text(encoding="utf-8")
+    read = set(re.findall(r"\bone\.(\w+)", text)) - {"identity", "open_transactions"}  # of what waits
+    assert len(read) > 10
+    assert read - set(MoveDetails.__struct_encode_fields__) == set()
+    assert set(re.findall(r"\bmember\.(\w+)", text)) == set(MoveMemberFact.__struct_encode_fields__)

@@ -1,0 +1,1 @@
+"""What reverse proxies say of the peers that they speak for."""

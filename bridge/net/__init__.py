@@ -7,5 +7,5 @@ JSON        json_server accepts WebSockets (accepted), json_client dials them; w
             json_channel turns frames into Calls and answers
 Sockets     listening accepts connections; limits and proxies are packages for what a peer may take and what reverse
             proxies say of their peers; tls and certificates; descriptors counts open files
-Work        tasks owns tasks and threads; large decodes large messages aside
+Work        tasks owns tasks and threads, and lets threads take short turns; large decodes large messages aside
 """

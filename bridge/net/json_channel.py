@@ -185,28 +185,31 @@ class JsonChannel:
         return True
 
     def _receive(self, data: bytes) -> None:
-        frame = self._framed(data)
-        reading = self._reading(frame, data)
+        frame, boot = self._framed(data)
+        reading = self._reading(frame, boot, data)
         self._received(frame, data, None if reading is None else reading())
 
     async def _receive_large(self, data: bytes) -> None:
         """Handle a large message. A thread decodes it."""
-        frame = await aside(lambda: self._framed(data))
-        reading = self._reading(frame, data)
+        frame, boot = await aside(lambda: self._framed(data))
+        reading = self._reading(frame, boot, data)
         self._received(frame, data, None if reading is None else await aside(reading))
 
-    def _framed(self, data: bytes) -> Frame | FrameError:
+    def _framed(self, data: bytes) -> tuple[Frame | FrameError, Boot | None]:
+        """Return the frame in `data`, and what a BootNotification in it says of the Charge Point."""
         try:
             frame = codec.read_frame(data, self._terms.bounds.json_depth, self._terms.bounds.json_members)
         except FrameError as error:
-            return error
-        return html.undone(frame) if self._terms.html_escaped else frame
+            return error, None
+        if self._terms.html_escaped:
+            frame = html.undone(frame)
+        return frame, codec.boot_of(frame) if isinstance(frame, CallFrame) and not self._terms.relay else None
 
-    def _reading(self, frame: Frame | FrameError, data: bytes) -> Callable[[], _Content] | None:
+    def _reading(self, frame: Frame | FrameError, boot: Boot | None, data: bytes) -> Callable[[], _Content] | None:
         """Return the function that reads the payload, with the settings that hold now; None if there is no payload."""
         match frame:
             case CallFrame() if not self._terms.relay:
-                if (boot := codec.boot_of(frame)) is not None and self._terms.peer is Party.CHARGE_POINT:
+                if boot is not None and self._terms.peer is Party.CHARGE_POINT:
                     self._terms.booted(boot)
                 wires = self._wires_of(data)
                 return partial(_call, frame, self._terms.peer, self._terms.strict, self._terms.profile(), wires)

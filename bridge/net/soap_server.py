@@ -34,6 +34,7 @@ from bridge.net.proxies.rules import DIRECT, Misled, Origin, Proxies
 from bridge.net.tasks import Tasks
 from bridge.ocpp import identity as identities
 from bridge.ocpp.actions import Party
+from bridge.ocpp.device_profile import Boot
 from bridge.ocpp.large import takes_long
 from bridge.ocpp.wire import Octets, Wires
 from bridge.ocpps import envelope as soap
@@ -289,11 +290,12 @@ class SoapServer:
         else:
             opened(self._read(post.body))
 
-    def _read(self, body: bytes) -> Envelope | BridgeError:
+    def _read(self, body: bytes) -> OpenedPost | BridgeError:
         try:
-            return soap.read(body, self._bounds)
+            opened = soap.read(body, self._bounds)
         except BridgeError as error:
             return error
+        return OpenedPost(envelope=opened, fault=soap.read_fault(opened.body), boot=boot_of(opened.body))
 
     def _aside(self, work: Callable[[], T], then: Callable[[T], None]) -> None:
         """Run `work` in a thread, then call `then` with its result in the loop."""
@@ -310,13 +312,14 @@ class SoapServer:
         version: str,
         tail: str,
         respond: Respond,
-        opened: Envelope | BridgeError,
+        read: OpenedPost | BridgeError,
     ) -> None:
-        if isinstance(opened, BridgeError):
-            respond(self._refuse(soap_endpoint, _unreadable(), None, post.peer, opened, post.body))
+        if isinstance(read, BridgeError):
+            respond(self._refuse(soap_endpoint, _unreadable(), None, post.peer, read, post.body))
             return
-        if (fault := soap.read_fault(opened.body)) is not None:
-            self._refused_fault(post, soap_endpoint, opened, fault)
+        opened = read.envelope
+        if read.fault is not None:
+            self._refused_fault(post, soap_endpoint, opened, read.fault)
             # The response is no Fault: two programs must not exchange Faults without end (delivery.md D3).
             respond(Reply(status=202, body=b"", content_type=opened.soap.content_type))
             return
@@ -337,7 +340,7 @@ class SoapServer:
                     peer=post.peer,
                     version=version,
                     addressing=opened.addressing,
-                    boot=boot_of(opened.body),
+                    boot=read.boot,
                     listener=self._name,
                     address=self._directions.url(soap_endpoint),
                     certificate=post.origin.certificate,
@@ -458,6 +461,14 @@ class Post(Struct, frozen=True, kw_only=True):
     def body(self) -> bytes:
         """The content of the request."""
         return self.request.body
+
+
+class OpenedPost(Struct, frozen=True, kw_only=True):
+    """The envelope in a POST, with the Fault in it or what a BootNotification in it says; None if it has neither."""
+
+    envelope: Envelope
+    fault: soap.Fault | None
+    boot: Boot | None
 
 
 class SoapExchange:

@@ -1,4 +1,4 @@
-"""Start asyncio tasks and threads. No other module starts a task.
+"""Start asyncio tasks and threads, and share the interpreter between threads. No other module starts a task.
 
 The owner of a task keeps a reference to the task, so that the garbage collector cannot end it early, and cancels the
 task when the owner closes.
@@ -7,13 +7,18 @@ task when the owner closes.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import sys
+import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 _log = logging.getLogger("bridge.tasks")
 T = TypeVar("T")
+# Seconds after which a thread with long work releases the interpreter's lock if another thread waits for the lock.
+_INTERVAL = 0.0001
 
 
 class Tasks:
@@ -62,3 +67,37 @@ class Threads:
     def close(self) -> None:
         """Drop all work that has not begun, and do not wait for the work that runs."""
         self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+class ShortTurns:
+    """Lets other threads run often while one thread has long work: enter this in the thread, around the work.
+
+    The interpreter switches threads more often than usual meanwhile, and collects no garbage, since a collection is one
+    long turn and would visit all objects of the message. Garbage is collected again between two pieces of work.
+    """
+
+    __slots__ = ("_collects", "_entered", "_interval", "_lock")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._entered = 0
+        self._interval, self._collects = 0.0, True  # as they were before
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._entered += 1
+            if self._entered == 1:
+                self._interval, self._collects = sys.getswitchinterval(), gc.isenabled()
+                sys.setswitchinterval(_INTERVAL)
+                gc.disable()
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._entered -= 1
+            if not self._entered:
+                sys.setswitchinterval(self._interval)
+                if self._collects:
+                    gc.enable()
+
+
+short_turns = ShortTurns()

@@ -6,8 +6,8 @@ A parser recurses as deep as the text is nested, and creates an object for each 
 from __future__ import annotations
 
 # Octets that one step looks at. A step holds the interpreter's lock, which the event loop wants while a thread reads a
-# large message: this one holds it for less than a millisecond.
-_STEP = 65_536
+# large message: this one holds it for less than a millisecond, whatever the octets are.
+_STEP = 16_384
 _OPENING, _CLOSING = b"[{", b"]}"
 _NO_BRACKETS = bytes(set(range(256)) - set(_OPENING + _CLOSING))
 _BLANKS = b" \t\r\n"

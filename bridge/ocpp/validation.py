@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from bridge.errors import ErrorCode, MessageError
+from bridge.ocpp import slices
 from bridge.ocpp.json_bounds import is_deeper
 from bridge.ocpp.losses import Loss
 
@@ -38,7 +39,7 @@ _DEEPEST = 100
 def record_of(data: Mapping[str, Any], record: type[R]) -> R:
     """Return the record that `data` describes, with Decimals. Raises MessageError with code, path and reason."""
     try:
-        return msgspec.convert(data, record, builtin_types=(Decimal,))
+        return slices.convert(data, record, (Decimal,))
     except msgspec.ValidationError as error:
         raise message_error(error) from error
 
@@ -48,7 +49,7 @@ def json_value(source: bytes | str | msgspec.Raw) -> Any:
     if is_deeper(bytes(source) if isinstance(source, msgspec.Raw) else source, _DEEPEST):
         raise MessageError(ErrorCode.FormationViolation, f"JSON that is nested deeper than {_DEEPEST}")
     try:
-        return _json.decode(source)
+        return slices.plain(source, _json.decode)
     except msgspec.ValidationError as error:
         raise message_error(error) from error
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:

@@ -7,14 +7,16 @@ A frame is read in two steps, because an answer does not name the action that it
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from decimal import Decimal
-from functools import cache
+from functools import cache, partial
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta, Raw, Struct
 
 from bridge.errors import ErrorCode, MessageError, Why
+from bridge.ocpp import slices
 from bridge.ocpp.actions import ACTIONS, SECURITY_EXTENSIONS, Action, Party
 from bridge.ocpp.device_profile import BOOT_FIELDS, PLAIN, Boot, DeviceProfile, for_soap
 from bridge.ocpp.json_bounds import has_more_members, is_deeper
@@ -22,6 +24,7 @@ from bridge.ocpp.losses import Loss, Losses, LossReason, merged
 from bridge.ocpp.messages import BootNotificationResponse, MeterValuesRequest, Request, StopTransactionRequest
 from bridge.ocpp.rpc import UNOPENED, Answer, Call, CallError, CallResult, Unanswered
 from bridge.ocpp.shapes import Kind, fields_within, plain, shape_of
+from bridge.ocpp.slices import OCTETS
 from bridge.ocpp.tolerance import ToleranceReading, absence_matters, accepted, mend
 from bridge.ocpp.validation import json_value, message_error, record_of, refuse_losses
 from bridge.ocpp.wire import Wires
@@ -248,8 +251,9 @@ def decode_result(frame: ResultFrame, action: str, *, strict: bool, profile: Dev
 
 
 @cache
-def _decoder(record: type[P]) -> msgspec.json.Decoder[P]:
-    return msgspec.json.Decoder(record)
+def _plan(record: type[P]) -> tuple[Callable[[Raw], P], tuple[bytes, ...]]:
+    """Return the function that decodes a payload in one step, and the octets that `_odd_in` returns."""
+    return msgspec.json.Decoder(record).decode, _odd_in(record)
 
 
 def _payload(
@@ -266,8 +270,9 @@ def _payload(
         asks: The sender of a request, None for an answer.
         profile: The settings for the Charge Point.
     """
+    decode, odd = _plan(record)
     try:
-        decoded = _decoder(record).decode(raw)
+        decoded = decode(raw) if len(raw) <= OCTETS else slices.decode(raw, record)
     except msgspec.ValidationError as error:
         if strict:
             raise message_error(error) from error
@@ -277,14 +282,23 @@ def _payload(
         raise MessageError(ErrorCode.FormationViolation, f"the payload is not JSON: {error}") from error
     else:
         # msgspec accepts some payloads that are not exact. A search in the octets finds all of them, and some others.
-        odd = _odd_in(record)
-        if (not odd or not any(map(bytes(raw).__contains__, odd))) and (
+        if (not odd or not any(map(_search(raw), odd))) and (
             not strict or _sorted.encode(decoded) == _sorted.encode(json_value(raw))
         ):
             return decoded, ()
         if strict:
             return _strictly(decoded, raw, _reading(asks, profile))
-    return _mended(json_value(raw), record, _reading(asks, profile))
+    data = json_value(raw)
+    try:
+        return _mended(data, record, _reading(asks, profile))
+    finally:
+        if len(raw) > OCTETS:
+            slices.free(data)
+
+
+def _search(raw: Raw) -> Callable[[bytes], bool]:
+    """Return the function that says whether `raw` contains some octets."""
+    return bytes(raw).__contains__ if len(raw) <= OCTETS else partial(slices.holds, bytes(raw))
 
 
 def _reading(asks: Party | None, profile: DeviceProfile) -> ToleranceReading:
@@ -292,7 +306,6 @@ def _reading(asks: Party | None, profile: DeviceProfile) -> ToleranceReading:
     return ToleranceReading(typed=True, command=asks is Party.CENTRAL_SYSTEM, profile=for_soap(profile))
 
 
-@cache
 def _odd_in(record: type[Struct]) -> tuple[bytes, ...]:
     """Return octets of which a payload has at least one if msgspec accepts it although it is not exact.
 
@@ -339,7 +352,10 @@ def _mended(data: Any, record: type[P], reading: ToleranceReading) -> tuple[P, t
         raise MessageError(ErrorCode.FormationViolation, "the payload is not a JSON object")
     data, renamed = _with_interval(data, record)
     mended, losses = mend(data, shape_of(record), record.__name__, reading)
-    return accepted(mended, record), merged(renamed, losses)
+    try:
+        return accepted(mended, record), merged(renamed, losses)
+    finally:
+        slices.free(mended)
 
 
 def _with_interval(data: dict[str, Any], record: type[Struct]) -> tuple[dict[str, Any], tuple[Loss, ...]]:

@@ -23,6 +23,7 @@ from bridge.dialects.dialect import Dialect
 from bridge.dialects.known import Known
 from bridge.dialects.versions import OCPP16
 from bridge.errors import ErrorCode, MessageError
+from bridge.ocpp import slices
 from bridge.ocpp.actions import ACTIONS
 from bridge.ocpp.device_profile import BOOT_FIELDS, PLAIN, Boot, DeviceProfile, Overlong
 from bridge.ocpp.losses import FieldsLost, Loss, Losses, LossReason, merged
@@ -30,6 +31,7 @@ from bridge.ocpp.messages import BootNotificationResponse, Request, Response
 from bridge.ocpp.readings import FIELDS
 from bridge.ocpp.rpc import Call, CallError, CallResult, Verbatim
 from bridge.ocpp.shapes import plain, shape_of
+from bridge.ocpp.slices import PARTS
 from bridge.ocpp.tolerance import ToleranceReading, absence_matters, accepted, mend
 from bridge.ocpp.validation import refuse_losses
 from bridge.ocpp.wire import Wires
@@ -44,6 +46,7 @@ R = TypeVar("R", bound=Struct)
 
 # Returns whether an element inside has an attribute. In OCPP, only the meter values of 1.5 have attributes.
 _has_attributes = etree.XPath("boolean(descendant::*/@*)")
+_parts_in = etree.XPath("count(descendant::*)")
 
 
 class Codec:
@@ -218,7 +221,12 @@ class Codec:
         losses = merged(lost.losses.all(), translated, losses)
         if refuse:
             refuse_losses(losses)
-        return accepted(mended, record), losses
+        try:
+            return accepted(mended, record), losses
+        finally:
+            if _parts_in(body) > PARTS:
+                for plain_data in (mended, upgraded, data):
+                    slices.free(plain_data)
 
     def _read_exact(self, body: etree._Element, element: Element, record: type[R]) -> R:
         """Return the record of a body that needs neither tolerance nor a rule of the Dialect.
@@ -232,6 +240,8 @@ class Codec:
             plan = self._exact[body.tag] = exact.ExactPlan(_complex(element), self.service.namespace)
         if _has_attributes(body):
             raise NotExact
+        if plan.names is None and _parts_in(body) > PARTS:
+            return exact.record_of(exact.read(body, plan), record, slices.convert)
         return exact.record_of(exact.read(body, plan), record)
 
     def _forgiving_plan(self, element: Element, record: type[Struct]) -> forgiving.ForgivingPlan:

@@ -296,7 +296,7 @@ def write(body: etree._Element | bytes, headers: EnvelopeFields, soap: SoapVersi
     head = _letterhead(headers.action, soap.namespace, headers.namespace, headers.must_understand)
     parts = [head.begin]
     if headers.identity is not None:
-        parts.append(_identity(*headers.identity, head.must, headers.prefix))
+        parts += (_identity(*headers.identity, head.must, headers.prefix),)
     parts += (head.message_id, escaped(headers.message_id))
     if headers.relates_to is not None:
         parts += (head.relates_to, escaped(headers.relates_to), "</a:RelatesTo>")

@@ -80,7 +80,7 @@ def _write(record: Struct, fields: Sequence[Field], out: list[str], texts: list[
         elif other is not None:
             other(value, out, texts)
         else:
-            texts.append(value)
+            texts += (value,)
             out += (start, value, end)
 
 

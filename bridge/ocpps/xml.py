@@ -14,6 +14,7 @@ from lxml import etree
 from msgspec import Struct
 
 from bridge.errors import ErrorCode, MessageError, Why
+from bridge.ocpp.large import LARGE
 
 # Encodings in which each "<", "=" and "&" is written with that octet: the number of such octets is never below the
 # number of the characters. UTF-16 is recognised by its first octets.
@@ -26,8 +27,9 @@ _SHORTEST = 3
 
 # The parser reads no file, fetches no URL and expands no entity.
 _CLOSED: Any = {"resolve_entities": False, "load_dtd": False, "no_network": True, "huge_tree": False}
-# All messages share one parser: making one costs as much as reading a small message.
-_PARSER = etree.XMLParser(**_CLOSED)
+# Messages share a parser, because making one costs as much as reading a small message. A parser reads one document at a
+# time. Large ones have a parser of their own, so that no small one waits for a large one that a thread reads.
+_PARSER, _PARSER_OF_LARGE = etree.XMLParser(**_CLOSED), etree.XMLParser(**_CLOSED)
 
 
 class XmlBounds(Struct, frozen=True):
@@ -54,10 +56,11 @@ def parse(data: bytes, bounds: XmlBounds = PLAIN_BOUNDS) -> etree._Element:
     if data[:1] != b"<":
         data = data.removeprefix(BOM_UTF8).lstrip()
     try:
-        if len(data) > _SHORTEST * bounds.nodes and not _surely_fewer(data, bounds.nodes):
+        size = len(data)
+        if size > _SHORTEST * bounds.nodes and not _surely_fewer(data, bounds.nodes):
             target: Any = _Count(bounds.nodes)
             etree.fromstring(data, etree.XMLParser(target=target, **_CLOSED))
-        root: etree._Element | None = etree.fromstring(data, _PARSER)
+        root: etree._Element | None = etree.fromstring(data, _PARSER if size <= LARGE else _PARSER_OF_LARGE)
     except (etree.XMLSyntaxError, ValueError) as error:
         raise MessageError(ErrorCode.FormationViolation, f"not well-formed XML: {_first_line(error)}") from error
     if root is None:

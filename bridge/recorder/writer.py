@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from itertools import count
 from pathlib import Path
 
+from bridge.net.tasks import short_turns
 from bridge.recorder import rows
 from bridge.recorder.database import MessageDatabase
 from bridge.recorder.rows import Noted, RecordedFact, Row
@@ -26,6 +27,10 @@ _log = logging.getLogger("bridge.recorder")
 # The facts that may wait as they are. More of them are packed: thousands of messages with many objects each would make
 # the collection of garbage slow and the memory of the next message cold. A loop of its own does that in half the time.
 TOGETHER = 64
+# The octets of memory of the facts that are packed together, about. Sixty-four usual messages have fewer.
+_AT_ONCE = 1_048_576
+# The octets of memory from which making a row takes long.
+_LARGE = 65_536
 # The octets that may wait, about: some ten thousand messages.
 MOST = 64_000_000
 # Messages of one transaction.
@@ -131,8 +136,10 @@ class MessageWriter(WriterThread[list[Row], None]):
         return number, at
 
     def _pack(self) -> None:
+        """Pack facts: all that wait, or as many as take little time, since the event loop waits."""
+        packed = 0
         with self._changed:
-            while self._facts:
+            while self._facts and packed < _AT_ONCE:
                 try:
                     noted = rows.noted(*self._facts.popleft())
                 except UnicodeEncodeError:  # half of a surrogate pair
@@ -141,6 +148,7 @@ class MessageWriter(WriterThread[list[Row], None]):
                 if self._octets + noted.size > MOST:
                     self.unfit += 1
                     continue
+                packed += noted.size
                 self._octets += noted.size
                 self._queue.append(noted)
 
@@ -204,7 +212,7 @@ class MessageWriter(WriterThread[list[Row], None]):
                 if lacks:
                     self._unwhole.append(noted)
                 if asked or not lacks:
-                    made.append(rows.row_of(noted, id_tags=self._id_tags))
+                    made.append(self._row_of(noted))
             except Exception as error:
                 self.lost += 1
                 if not isinstance(error, UnicodeEncodeError):
@@ -213,6 +221,12 @@ class MessageWriter(WriterThread[list[Row], None]):
                 self._leave_room()
                 until = time.thread_time() + _SLICE
         return made
+
+    def _row_of(self, noted: Noted) -> Row:
+        if noted.size <= _LARGE:
+            return rows.row_of(noted, id_tags=self._id_tags)
+        with short_turns:
+            return rows.row_of(noted, id_tags=self._id_tags)
 
     def _try(self, batch: list[Row]) -> None:
         if self._stale:

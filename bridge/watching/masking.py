@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from bridge.access.paths import LEAST_TOKEN, PART_OF_TOKEN
+from bridge.ocpp import slices
 
 MASK = "***"
 HIDDEN = "*** (it names a credential)"
@@ -31,6 +32,7 @@ _SEGMENT = rb"[\w.~%&;#-]"
 _SERVICE_TOKEN = re.compile(
     rb"(CentralSystemService(?:\\?/)++(?:1\.[256](?:\\?/)++)?)(" + _SEGMENT + rb"{%d,}+)" % PART_OF_TOKEN, re.I
 )
+_SERVICE = b"centralsystemservice"
 _TO = re.compile(rb"<((?:[\w.-]++:)?To)(?:\s[^<>]*+)?>", re.I)
 _PATH_TOKEN = re.compile(rb"((?<![^/]))(" + _SEGMENT + rb"{%d,}+)" % LEAST_TOKEN)
 _ID_TAGS = frozenset({"idtag", "parentidtag"})
@@ -131,10 +133,26 @@ def _without_secrets_of_addresses(
     data: bytes, password: re.Pattern[bytes] = _URL_PASSWORD, lower: bytes | None = None
 ) -> bytes:
     """Return `data` without the passwords and tokens of addresses. `lower` is `data` in lower case, if known."""
-    tokens = b"/" in data and b"centralsystemservice" in (data.lower() if lower is None else lower)
+    lower = data.lower() if lower is None and b"/" in data else lower or b""
+    tokens = _SERVICE in lower
     if b"@" in data:
         data = password.sub(rb"\1***@", data)
-    return _SERVICE_TOKEN.sub(_veiled, data) if tokens else data
+        lower = data.lower() if tokens else lower
+    return _without_tokens(data, lower) if tokens else data
+
+
+def _without_tokens(data: bytes, lower: bytes) -> bytes:
+    """Return `data` without the tokens of the bridge's own service. `lower` is `data` in lower case.
+
+    The name is looked up before the pattern is tried, which would be slow where the name is not.
+    """
+    parts, done = [], 0
+    while (at := lower.find(_SERVICE, done)) >= 0:
+        found = _SERVICE_TOKEN.match(data, at)
+        end = at + len(_SERVICE) if found is None else found.end()
+        parts += [data[done:at], data[at:end] if found is None else _veiled(found)]
+        done = end
+    return b"".join([*parts, data[done:]])
 
 
 def _veiled(found: re.Match[bytes]) -> bytes:
@@ -162,7 +180,7 @@ def _has_secret(lower: bytes) -> bool:
 
 
 def _passwords(data: bytes) -> int:
-    return len(_URL_PASSWORD.findall(data))
+    return len(_URL_PASSWORD.findall(data)) if b"@" in data else 0
 
 
 def _of_two_octets(data: bytes, id_tags: bool) -> bytes:
@@ -191,9 +209,11 @@ def _json(data: bytes, id_tags: bool) -> bytes:
 def _json_patched(data: bytes, tagged: bool, *, secret: bool = True) -> bytes:
     """Mask JSON by patterns; all other octets stay. `secret` says whether `data` may name a credential."""
     data = _without_secrets_of_addresses(data)
-    if secret:
+    # A pattern takes ten times as long as a search for the words in it.
+    lower = data.lower() if secret or tagged else b""
+    if secret and _has_secret(lower):
         data = _SECRET_PAIR.sub(rb"\1\2***", data)
-    return _ID_TAG_PAIR.sub(rb"\1\2***", _without_members(data)) if tagged else data
+    return _ID_TAG_PAIR.sub(rb"\1\2***", _without_members(data)) if tagged and b"idtag" in lower else data
 
 
 def _without_members(data: bytes) -> bytes:
@@ -206,7 +226,7 @@ def _without_members(data: bytes) -> bytes:
 def _json_taken_apart(data: bytes, id_tags: bool) -> bytes:
     """Mask JSON by its structure, because patterns might miss values. JSON without secrets stays as it is."""
     try:
-        plain = _decoder.decode(data)
+        plain = slices.plain(data, _decoder.decode)
     except _BROKEN:
         return HIDDEN.encode()
     if isinstance(plain, list) and any(isinstance(part, str) and is_secret(part) for part in plain):
@@ -271,7 +291,7 @@ def _xml(data: bytes, id_tags: bool) -> bytes:
 
 def _hidden_in(data: bytes) -> int:
     """Return the number of secrets in addresses."""
-    return _passwords(data) + len(_SERVICE_TOKEN.findall(data))
+    return _passwords(data) + (len(_SERVICE_TOKEN.findall(data)) if _SERVICE in data.lower() else 0)
 
 
 def _address(content: bytes) -> bytes:

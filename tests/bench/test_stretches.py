@@ -1,20 +1,28 @@
-"""No message holds the event loop for long: instructions of the longest stretch that nothing else comes between."""
+"""No message holds the event loop or the interpreter's lock for long, in whichever thread.
+
+The event loop: instructions of the longest stretch that nothing else comes between. The lock: the most that one call of
+msgspec is given to read, since no other thread runs during such a call, and it counts as one instruction.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from asyncio.events import Handle
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
+from msgspec import Struct
 from websockets.exceptions import ConnectionClosed
 
 from bridge.app import Gateway
-from bridge.ocpp import large
+from bridge.ocpp import large, slices, validation
 from bridge.ocpp.json_bounds import has_more_members
 from tests.bench.counting import Counter
 from tests.bench.isolation import envelope, frame, soap_central_system
@@ -23,6 +31,8 @@ from tests.e2e.stage import Backstage, RawCentralSystem, dialled, post, run, run
 
 # Times what a MeterValues with 20 values takes.
 MOST = 50
+# The most that one call of msgspec is given, as a multiple of that: reading is a part of what a message takes.
+MOST_IN_A_CALL = 10
 # What a message may have at most, and what is just small enough to be read at once.
 LIMIT, SMALL = 1_048_576, large.LARGE
 # Less than the bounds on members of JSON and on elements of XML.
@@ -59,6 +69,7 @@ JSON: dict[str, Kind] = {
     "unknown members": lambda count: frame("Heartbeat", {f"a{number}": 1 for number in range(count)}),
     "a long text": lambda count: frame("DataTransfer", {"vendorId": "v", "data": "<" * count}),
     "no action": lambda count: frame("x" * count, {}),
+    "texts for numbers": lambda count: frame("BootNotification", {f"a{number}": "1" for number in range(count)}),
     "broken": lambda count: frame("Heartbeat", {"a": [1] * count})[:-2],
 }
 TEXTS = ("a long text", "no action", "no operation")
@@ -75,6 +86,10 @@ SOAP: dict[str, Kind] = {
     "elements for a text": lambda count: envelope(
         f"<dataTransferRequest><vendorId>v</vendorId><data>{'<b/>' * count}</data></dataTransferRequest>"
     ),
+    "of a Charge Point that boots": lambda count: envelope(
+        f"<bootNotificationRequest>{'<chargePointModel/>' * count}</bootNotificationRequest>"
+    ),
+    "a Fault": lambda count: envelope(f"<Fault>{'<a/>' * count}</Fault>"),
     "no operation": lambda count: envelope(f"<{'x' * count}/>"),
 }
 
@@ -88,6 +103,54 @@ def filled(name: str, kind: Kind, size: int) -> bytes:
         fits = len(message) <= size and not (name in JSON and has_more_members(message, MEMBERS))
         least, most = (middle, most) if fits else (least, middle - 1)
     return kind(least)
+
+
+class Calls:
+    """What each call of msgspec that reads a message is given, in all threads: octets of JSON, or parts of plain data.
+
+    Attributes:
+        most: The most that a call was given, as a multiple of a MeterValues with 20 values.
+        octets: The octets of JSON that all calls were given.
+    """
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.most, self.octets = 0.0, 0
+        decoder, plain, self._convert = slices.decoder, validation._json, msgspec.convert
+        patch.setattr(slices, "decoder", lambda kind: self._seen(decoder(kind)))
+        patch.setattr(validation, "_json", self._seen(plain))
+        patch.setattr(msgspec, "convert", self._converted)
+
+    def _seen(self, decoder: Any) -> Any:
+        def decode(data: Any) -> Any:
+            self.octets += len(data)
+            self.most = max(self.most, len(data) / len(TWENTY_JSON))
+            return decoder.decode(data)
+
+        return SimpleNamespace(decode=decode)
+
+    def _converted(self, data: Any, *arguments: Any, **named: Any) -> Any:
+        self.most = max(self.most, parts(data) / parts(json.loads(TWENTY_JSON)))
+        return self._convert(data, *arguments, **named)
+
+
+def parts(data: Any) -> int:
+    """The leaves, objects and lists of plain data."""
+    within = data.values() if isinstance(data, dict) else data if isinstance(data, list | tuple) else ()
+    return 1 + sum(map(parts, within))
+
+
+class Held(Struct, frozen=True):
+    """What holds others up while a message is carried.
+
+    Attributes:
+        stretch: The instructions of the longest call of the event loop.
+        call: The most that a call of msgspec is given, as a multiple of a MeterValues with 20 values.
+        octets: The octets of JSON that all calls were given.
+    """
+
+    stretch: int
+    call: float
+    octets: int
 
 
 class Stretches:
@@ -139,10 +202,11 @@ async def gateway(backstage: Backstage, url: str, protocol: str) -> AsyncIterato
         await asyncio.to_thread(backstage.run, bridge.__aexit__(None, None, None))
 
 
-async def longest(backstage: Backstage, send: Callable[[Any], Awaitable[object]], message: bytes | str) -> int:
-    """The longest stretch while `message` is sent, and answered."""
+async def longest(backstage: Backstage, send: Callable[[Any], Awaitable[object]], message: bytes | str) -> Held:
+    """What holds others up while `message` is sent, and answered."""
     stretches = Stretches()
     with pytest.MonkeyPatch.context() as patch:
+        calls = Calls(patch)
         patch.setattr(Handle, "_run", lambda handle: stretches.run(handle))
         await asyncio.to_thread(backstage.run, stretches.begin())
         try:
@@ -151,11 +215,11 @@ async def longest(backstage: Backstage, send: Callable[[Any], Awaitable[object]]
         finally:
             await asyncio.to_thread(backstage.run, stretches.end())
     assert stretches.calls
-    return stretches.longest
+    return Held(stretch=stretches.longest, call=calls.most, octets=calls.octets)
 
 
-async def over_json(backstage: Backstage, *messages: bytes) -> list[int]:
-    """The longest stretch of each that a JSON Charge Point sends towards a SOAP Central System."""
+async def over_json(backstage: Backstage, *messages: bytes) -> list[Held]:
+    """What holds others up for each that a JSON Charge Point sends towards a SOAP Central System."""
     async with soap_central_system() as url, gateway(backstage, url, "ocpp1.6s") as bridge:
         found = []
         for message in (messages[0], *messages):  # the first fills caches
@@ -164,8 +228,8 @@ async def over_json(backstage: Backstage, *messages: bytes) -> list[int]:
         return found[1:]
 
 
-async def over_soap(backstage: Backstage, *messages: bytes) -> list[int]:
-    """The longest stretch of each that a SOAP Charge Point sends towards a JSON Central System."""
+async def over_soap(backstage: Backstage, *messages: bytes) -> list[Held]:
+    """What holds others up for each that a SOAP Charge Point sends towards a JSON Central System."""
     answers = {"Heartbeat": {"currentTime": NOW}, "DataTransfer": {"status": "Accepted"}}
     async with RawCentralSystem() as central, gateway(backstage, central.url, "ocpp1.6j") as bridge:
 
@@ -188,9 +252,14 @@ def at(*sizes: int, kinds: dict[str, Kind]) -> dict[str, bytes]:
     return {f"{name}, {size} octets": filled(name, kind, size) for name, kind in kinds.items() for size in sizes}
 
 
-def times(messages: dict[str, bytes], found: list[int]) -> dict[str, float]:
+def times(messages: dict[str, bytes], found: list[Held]) -> dict[str, float]:
     """How often each stretch has the first one in it."""
-    return {name: stretch / found[0] for name, stretch in zip(messages, found[1:], strict=True)}
+    return {name: held.stretch / found[0].stretch for name, held in zip(messages, found[1:], strict=True)}
+
+
+def calls(messages: dict[str, bytes], found: list[Held]) -> dict[str, float]:
+    """What the largest call of msgspec is given for each."""
+    return {name: held.call for name, held in zip(messages, found[1:], strict=True)}
 
 
 _GROUP = f"<meterValue><timestamp>{NOW}</timestamp><sampledValue><value>1</value></sampledValue></meterValue>"
@@ -200,14 +269,19 @@ TWENTY_SOAP = envelope(f"<meterValuesRequest><connectorId>1</connectorId>{_GROUP
 
 def test_no_json_holds_the_loop_for_long(backstage: Backstage) -> None:
     messages = at(SMALL, LIMIT, kinds=JSON)
-    found = times(messages, run(over_json(backstage, TWENTY_JSON, *messages.values()), 300))
-    assert {name: stretch for name, stretch in found.items() if stretch > MOST} == {}
+    found = run(over_json(backstage, TWENTY_JSON, *messages.values()), 300)
+    assert {name: stretch for name, stretch in times(messages, found).items() if stretch > MOST} == {}
+    assert {name: call for name, call in calls(messages, found).items() if call > MOST_IN_A_CALL} == {}
+    read = {name: held.octets for name, held in zip(messages, found[1:], strict=True)}
+    name = f"valid, {LIMIT} octets"
+    assert read[name] > 0.9 * len(messages[name])  # else what is given to other calls is not looked at
 
 
 def test_no_xml_holds_the_loop_for_long(backstage: Backstage) -> None:
     messages = at(SMALL, LIMIT, kinds=SOAP)
-    found = times(messages, run(over_soap(backstage, TWENTY_SOAP, *messages.values()), 300))
-    assert {name: stretch for name, stretch in found.items() if stretch > MOST} == {}
+    found = run(over_soap(backstage, TWENTY_SOAP, *messages.values()), 300)
+    assert {name: stretch for name, stretch in times(messages, found).items() if stretch > MOST} == {}
+    assert {name: call for name, call in calls(messages, found).items() if call > MOST_IN_A_CALL} == {}
 
 
 @pytest.mark.parametrize("kind", ["valid, to be escaped", "of all kinds"])
@@ -225,3 +299,15 @@ def test_xml_that_is_not_read_aside_would(kind: str, backstage: Backstage, monke
     monkeypatch.setattr("bridge.net.soap_server.takes_long", lambda data: False)
     messages = {kind: filled(kind, SOAP[kind], 100_000)}
     assert times(messages, run(over_soap(backstage, TWENTY_SOAP, *messages.values()), 60))[kind] > MOST
+
+
+@pytest.mark.parametrize("kind", ["valid", "without a zone"])
+def test_json_that_is_not_read_in_slices_would_hold_the_lock(
+    kind: str, backstage: Backstage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The slices are what the bound on a call rests on."""
+    monkeypatch.setattr(slices, "OCTETS", LIMIT)
+    monkeypatch.setattr(slices, "PARTS", LIMIT)
+    messages = {kind: filled(kind, JSON[kind], 200_000)}
+    found = run(over_json(backstage, TWENTY_JSON, *messages.values()), 60)
+    assert calls(messages, found)[kind] > MOST_IN_A_CALL

@@ -77,6 +77,20 @@ def test_what_waits_has_a_bound_and_what_does_not_fit_is_counted(steps: list[int
         assert kept + len(writer._queue) + writer.unfit == sum(octets is not None for octets in steps)
 
 
+def test_the_event_loop_packs_few_large_messages_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It packs when many wait, and meanwhile it carries nothing."""
+    monkeypatch.setattr("bridge.recorder.writer.TOGETHER", 4)
+    monkeypatch.setattr("bridge.recorder.writer._AT_ONCE", 10_000)
+    writer = opened()
+    for octets in (20_000, 20_000, 1, 1):
+        writer.put(dropped(octets))
+    assert len(writer._queue) == 1
+    writer.put(dropped(1))
+    assert len(writer._queue) == 2
+    writer.put(dropped(1))
+    assert (len(writer._queue), writer.waiting) == (6, 6)
+
+
 def test_who_waits_is_served_though_more_comes() -> None:
     """A flush waits for what was put before it, and for nothing that comes behind."""
 

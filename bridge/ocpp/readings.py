@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from bridge.ocpp.leaves import source_of
 from bridge.ocpp.losses import LossReason
 from bridge.ocpp.shapes import TEXT
 
@@ -171,6 +172,4 @@ def _listed(value: Any) -> list[Any]:
 
 def _source(value: Any) -> str:
     """Return the text of a value that is no record."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
+    return value if isinstance(value, str) else source_of(value)

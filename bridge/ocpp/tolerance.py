@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from bridge.errors import ErrorCode, MessageError
 from bridge.ocpp.device_profile import PLAIN, DeviceProfile, Overlong, UnknownValues
-from bridge.ocpp.leaves import How, LeafFault, Unfit, read_leaf, source_of
+from bridge.ocpp.leaves import How, LeafFault, Unfit, WrittenNumber, read_leaf, source_of
 from bridge.ocpp.losses import FieldsLost, Loss, LossReason, filled
 from bridge.ocpp.messages import MeterValuesRequest
 from bridge.ocpp.readings import FACTORS, QUALIFIERS, Repeated, sixteen
@@ -332,7 +332,7 @@ class _Walk:
         found = read_leaf(value, field, self._how, partial(self.lose, place))
         if type(found) is Unfit:
             if field.kind is Kind.ENUMERATION:
-                return self._unknown(value, shape, field, place)
+                return self._unknown(found.value, shape, field, place)
             return self._fault(LossReason.UNREADABLE, place, found.value)
         if field.limit is not None and len(found) > field.limit:
             return self._shortened(found, field, shape, place)
@@ -411,6 +411,7 @@ class _Walk:
         return _ABSENT
 
     def _fault(self, reason: LossReason | None, place: str, value: Any) -> LeafFault:
+        value = Decimal(value) if type(value) is WrittenNumber else value
         return LeafFault(reason, place, tuple(self._indexes), value)
 
 

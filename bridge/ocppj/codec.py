@@ -284,7 +284,7 @@ def _payload(
             return decoded, ()
         if strict:
             return _strictly(decoded, raw, _reading(asks, profile))
-    return _mended(json_value(raw), record, _reading(asks, profile))
+    return _mended(json_value(raw, spelled=True), record, _reading(asks, profile))
 
 
 def _reading(asks: Party | None, profile: DeviceProfile) -> ToleranceReading:

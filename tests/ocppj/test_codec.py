@@ -27,6 +27,7 @@ from bridge.ocpp.messages import (
     DataTransferRequest,
     GetConfigurationRequest,
     HeartbeatRequest,
+    MeterValuesRequest,
     Response,
     SetChargingProfileRequest,
 )

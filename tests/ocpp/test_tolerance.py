@@ -306,6 +306,7 @@ def test_without_a_zone_it_is_in_the_assumed_one(
         ("2024-12-31T23:59:60Z", "2025-01-01T00:00:00Z"),
         ("2024-12-31T23:59:60.5+00:00", "2025-01-01T00:00:00.5Z"),
         ("2024-02-29T12:00:00\u221201:00", "2024-02-29T13:00:00Z"),
+        ("2024-02-29T12:00:00+01:00[Europe/Paris][u-ca=gregory]", "2024-02-29T11:00:00Z"),  # RFC 9557
     ],
 )
 def test_other_forms_of_iso_8601(wire: ToleranceReading, written: str, mended: str) -> None:

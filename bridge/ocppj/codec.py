@@ -333,8 +333,9 @@ def _strictly(decoded: P, raw: Raw, reading: ToleranceReading) -> tuple[P, tuple
 
 
 def _mended(data: Any, record: type[P], reading: ToleranceReading) -> tuple[P, tuple[Loss, ...]]:
-    # OCPP-J 1.6 section 4.2.1: an empty payload may also be null.
-    data = {} if data is None else data
+    # OCPP-J 1.6 section 4.2.1: an empty payload may also be null. PHP writes an empty object as [].
+    if data is None or (data in ([], "") and not (reading.command and absence_matters(record.__name__))):
+        data = {}
     if not isinstance(data, dict):
         raise MessageError(ErrorCode.FormationViolation, "the payload is not a JSON object")
     data, renamed = _with_interval(data, record)

@@ -23,8 +23,8 @@ from bridge.ocpp.device_profile import PLAIN, DeviceProfile, Overlong, UnknownVa
 from bridge.ocpp.leaves import How, LeafFault, Unfit, WrittenNumber, read_leaf, source_of
 from bridge.ocpp.losses import FieldsLost, Loss, LossReason, filled
 from bridge.ocpp.messages import MeterValuesRequest
-from bridge.ocpp.readings import FACTORS, QUALIFIERS, Repeated, sixteen
-from bridge.ocpp.shapes import Field, Kind, Shape, shape_of
+from bridge.ocpp.readings import FACTORS, QUALIFIERS, SAMPLES, Repeated, sixteen
+from bridge.ocpp.shapes import Field, Kind, Shape, other_names, shape_of
 from bridge.ocpp.types import SampledValue
 from bridge.ocpp.validation import record_of
 
@@ -53,7 +53,6 @@ _VENDOR_CODE_LIMIT = 50
 # The qualifiers that change the meaning of a value. A context only gives the reason of the reading.
 _MEANING = tuple(name for name in QUALIFIERS if name != "context")
 _NEUTRAL = frozenset({"", "none", "null"})
-_METER_VALUES = frozenset({"MeterValue", "SampledValue"})
 _TEXTS = frozenset({Kind.TEXT, Kind.LONG_TEXT})
 _CONTAINERS = frozenset({dict, list, Repeated})
 # The error text for a Central System's request, for reasons other than a value that does not fit.
@@ -229,11 +228,11 @@ class _Walk:
                 mended[name] = value  # the text needs no conversion
                 continue
             place = prefix + name
-            if field is None and shape.name in _METER_VALUES:
-                field = self._misnamed(name, data, shape, place)
+            if field is None:
+                field = self._misnamed(name, data, mended, shape, place)
             if field is None:
                 strange = True
-                if type(value) in _CONTAINERS and value and not path:
+                if not path and value and (type(value) in _CONTAINERS or name.lower() in SAMPLES):
                     self._strange = True
                 if is_sample and fault is None and not self._is_signed and _misleads(name, value, data):
                     fault = self._fault(LossReason.MISLEADING, place, value)
@@ -260,15 +259,20 @@ class _Walk:
             fault = LeafFault(fault.reason, fault.path, fault.indexes, mended)
         return mended, fault
 
-    def _misnamed(self, name: str, data: Mapping[str, Any], shape: Shape, place: str) -> Field | None:
-        """Return the field of a meter value that `name` stands for in other letter case, or None.
+    def _misnamed(
+        self, name: str, data: Mapping[str, Any], mended: Mapping[str, Any], shape: Shape, place: str
+    ) -> Field | None:
+        """Return the field that `name` stands for in other letter case or in another version, or None.
 
-        The field must be absent under its own name. Qualifiers matter, because they decide what a value means.
+        The field must be absent under its own name. A name that is not recognised may change a message: the connectorId
+        of a ClearChargingProfile limits what is cleared, the unit of a meter value says what it is.
         """
-        meant = shape.folded.get(name.lower())
-        if meant is None or meant.name in data:
+        folded = name.lower()
+        other = other_names(shape.fields).get(folded)
+        meant = shape.folded.get(folded) if other is None else shape.fields[other]
+        if meant is None or meant.name in data or meant.name in mended:
             return None
-        self.lose(place, LossReason.MISNAMED)
+        self.lose(place, LossReason.MISNAMED if other is None else LossReason.OLDER_NAME)
         return meant
 
     def _field(self, value: Any, field: Field, shape: Shape, place: str) -> Any:

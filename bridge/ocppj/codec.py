@@ -18,8 +18,8 @@ from bridge.errors import ErrorCode, MessageError, Why
 from bridge.ocpp.actions import ACTIONS, SECURITY_EXTENSIONS, Action, Party
 from bridge.ocpp.device_profile import BOOT_FIELDS, PLAIN, Boot, DeviceProfile, for_soap
 from bridge.ocpp.json_bounds import has_more_members, is_deeper
-from bridge.ocpp.losses import Loss, Losses, LossReason, merged
-from bridge.ocpp.messages import BootNotificationResponse, MeterValuesRequest, Request, StopTransactionRequest
+from bridge.ocpp.losses import Loss, Losses, LossReason
+from bridge.ocpp.messages import MeterValuesRequest, Request, StopTransactionRequest
 from bridge.ocpp.rpc import UNOPENED, Answer, Call, CallError, CallResult, Unanswered
 from bridge.ocpp.shapes import Kind, fields_within, plain, shape_of
 from bridge.ocpp.tolerance import ToleranceReading, absence_matters, accepted, mend
@@ -338,20 +338,8 @@ def _mended(data: Any, record: type[P], reading: ToleranceReading) -> tuple[P, t
         data = {}
     if not isinstance(data, dict):
         raise MessageError(ErrorCode.FormationViolation, "the payload is not a JSON object")
-    data, renamed = _with_interval(data, record)
     mended, losses = mend(data, shape_of(record), record.__name__, reading)
-    return accepted(mended, record), merged(renamed, losses)
-
-
-def _with_interval(data: dict[str, Any], record: type[Struct]) -> tuple[dict[str, Any], tuple[Loss, ...]]:
-    """Rename heartbeatInterval of a BootNotification.conf to interval, if there is no interval.
-
-    OCPP-J 1.6 section 4.2.2 itself has an example with heartbeatInterval.
-    """
-    if record is not BootNotificationResponse or "interval" in data or "heartbeatInterval" not in data:
-        return data, ()
-    named = {"interval" if name == "heartbeatInterval" else name: value for name, value in data.items()}
-    return named, (Loss(message=record.__name__, path="heartbeatInterval", reason=LossReason.OLDER_NAME),)
+    return accepted(mended, record, command=reading.command), losses
 
 
 def boot_of(frame: CallFrame) -> Boot | None:
@@ -359,8 +347,8 @@ def boot_of(frame: CallFrame) -> Boot | None:
     data = _value(frame.payload) if frame.action == "BootNotification" else None
     if not isinstance(data, dict):
         return None
-    said = {field: data.get(name) for name, field in BOOT_FIELDS.items()}
-    return Boot(**{field: value for field, value in said.items() if isinstance(value, str)})
+    said = {BOOT_FIELDS.get(name.lower()): value for name, value in data.items()}
+    return Boot(**{field: value for field, value in said.items() if field is not None and isinstance(value, str)})
 
 
 def respelled(call: Call, celsius: str) -> tuple[Call, tuple[Loss, ...]]:

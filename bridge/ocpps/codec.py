@@ -345,7 +345,7 @@ def boot_of(body: etree._Element) -> Boot | None:
     said: dict[str, str] = {}
     for child in body.iterchildren("*"):
         tag: Any = child.tag
-        field = BOOT_FIELDS.get(tag.rpartition("}")[2])
+        field = BOOT_FIELDS.get(tag.rpartition("}")[2].lower())
         if field is not None:
             said[field] = text_of(child).strip()
     return Boot(**said)

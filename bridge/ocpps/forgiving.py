@@ -7,7 +7,7 @@ body to the same data as `exact`. In each version, meter values may have the for
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -15,7 +15,7 @@ from lxml import etree
 
 from bridge.ocpp.losses import FieldsLost, LossReason
 from bridge.ocpp.readings import QUALIFIERS, Repeated
-from bridge.ocpp.shapes import TEXT
+from bridge.ocpp.shapes import TEXT, other_names
 from bridge.ocpps.wsdl import ComplexType, Element, SimpleType
 from bridge.ocpps.xml import children, local_name, markup_of, text_of
 
@@ -42,13 +42,14 @@ class ForgivingPlan:
         nil_is_none: Whether an element with xsi:nil is kept as None.
         keeps: Whether unknown elements are kept in the data.
         folded: The names of `fields`, by their lower case.
+        others: The names of `fields`, by the name in lower case that another version of OCPP has for the field.
         known: The names of `attributes`, by their lower case.
         is_reading: Whether the element is a part of meter values, which may have the form of any version: `fields` may
             be attributes as well.
     """
 
     __slots__ = (
-        *("fields", "folded", "is_list", "is_reading", "is_text"),
+        *("fields", "folded", "is_list", "is_reading", "is_text", "others"),
         *("attributes", "keeps", "kind", "known", "nil_is_none"),
     )
 
@@ -59,6 +60,7 @@ class ForgivingPlan:
         self.is_reading = self.keeps = False
         self.fields: dict[str, ForgivingPlan] = {}
         self.folded: dict[str, str] = {}
+        self.others: Mapping[str, str] = {}
         self.known: dict[str, str] = {}
         self.kind: SimpleType | None = None
         self.attributes: frozenset[str] | None = None
@@ -79,6 +81,7 @@ class ForgivingPlan:
         """Add child elements to the plan."""
         self.fields |= fields
         self.folded |= {name.lower(): name for name in fields}
+        self.others = other_names(self.fields)
 
 
 def with_meter_values(element: Element) -> ForgivingPlan:
@@ -110,7 +113,7 @@ class _Reading(ForgivingPlan):
     def __init__(self, *, is_list: bool) -> None:
         self.is_list, self.is_text, self.nil_is_none = is_list, False, False
         self.is_reading = self.keeps = True
-        self.kind, self.attributes, self.fields, self.folded = None, None, {}, {}
+        self.kind, self.attributes, self.fields, self.folded, self.others = None, None, {}, {}, {}
         self.known = self.folded
 
 
@@ -170,8 +173,8 @@ def read(node: etree._Element, plan: ForgivingPlan, lose: FieldsLost, path: str 
             continue
         name = tag.rpartition("}")[2]
         field = fields.get(name)
-        if field is None and plan.is_reading:
-            name, field = _named(name, plan, lose, prefix)
+        if field is None:
+            name, field = _named(name, plan, data, lose, prefix)
         if field is None:
             if plan.keeps:
                 _keep(data, name, _anything(child))
@@ -198,12 +201,20 @@ def read(node: etree._Element, plan: ForgivingPlan, lose: FieldsLost, path: str 
     return data
 
 
-def _named(name: str, plan: ForgivingPlan, lose: FieldsLost, prefix: str) -> tuple[str, ForgivingPlan | None]:
-    """Return the name and the plan of the field `name`, letter case ignored; None as the plan if it is unknown."""
-    meant = plan.folded.get(name.lower())
-    if meant is None:
+def _named(
+    name: str, plan: ForgivingPlan, data: Mapping[str, Any], lose: FieldsLost, prefix: str
+) -> tuple[str, ForgivingPlan | None]:
+    """Return the name and the plan of a field that is written in other letter case, or as in another version of OCPP.
+
+    The plan is None for an unknown name, and for one that means a field which is in `data` already.
+    """
+    folded = name.lower()
+    meant = plan.folded.get(folded)
+    reason = LossReason.OLDER_NAME if meant is None else LossReason.MISNAMED
+    meant = meant or plan.others.get(folded)
+    if meant is None or (meant in data and not plan.fields[meant].is_list):
         return name, None
-    lose(prefix + name, LossReason.MISNAMED)
+    lose(prefix + name, reason)
     return meant, plan.fields[meant]
 
 

@@ -284,9 +284,14 @@ class _Walk:
             return _ABSENT  # xsi:nil means absent (soap-wire section 6)
         if _is_empty(value, field) and not (value == "" and (shape.name, field.name) in _MEANINGFUL_WHEN_EMPTY):
             return self._fault(LossReason.EMPTY_OPTIONAL, place, value) if field.required else self._empty(place)
-        if isinstance(value, list | tuple) and len(value) == 1 and field.kind not in _TEXTS:
+        is_reading = field.name == "value" and shape.name == "SampledValue" and not self._is_signed
+        if isinstance(value, list | tuple) and len(value) == 1 and (field.kind not in _TEXTS or is_reading):
             value = value[0]
             self.lose(place, LossReason.CONVERTED)
+        if is_reading and isinstance(value, Mapping | list | tuple):
+            self._strange = True
+            self._losses.back_to(mark)
+            return self._fault(LossReason.UNREADABLE, place, value)
         found = self._one(value, field, shape, place)
         if type(found) is LeafFault and found.reason is not None:
             self._losses.back_to(mark)
@@ -459,6 +464,7 @@ def _is_signed(sample: Mapping[str, Any]) -> bool:
     for name in sample:
         if name.lower() == "format":
             said = sample[name]
+            said = said[0] if isinstance(said, list) and len(said) == 1 else said
             return isinstance(said, str) and said.strip().lower() == "signeddata"
     return False
 

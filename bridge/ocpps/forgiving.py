@@ -221,8 +221,10 @@ def _named(
 def _anything(node: etree._Element) -> Any:
     """Return the data in an unknown element, so that the tolerance can find out its meaning."""
     data = {local_name(child): _anything(child) for child in children(node)}
+    has_children = bool(data)
     data |= {_local(str(name)): str(value) for name, value in node.attrib.items()}
-    return {**data, TEXT: text_of(node)} if data else node.text or ""
+    text = "".join([node.text or "", *(child.tail or "" for child in node)])
+    return text if not data else data if has_children and not text.strip() else {**data, TEXT: text}
 
 
 def _keep(data: dict[str, Any], name: str, unknown: Any) -> None:
@@ -253,18 +255,25 @@ def _sample(node: etree._Element, plan: _Sample, lose: FieldsLost, where: str) -
     attributes = _attributes(node, plan, where, lose)
     inside = children(node) if len(node) else []
     is_record = bool(inside) and any(local_name(child).lower() in plan.folded for child in inside)
-    if is_record or (inside and plan.is_list and plan.has_children):
+    if is_record or (inside and not _is_signed(node, attributes)):
         inner = read(node, plan, lose, where)
         if not plan.has_children or not plan.is_list or attributes.keys() & plan.fields.keys():
             lose(where, LossReason.SIBLING_SHAPE)
         beside = "".join([node.text or "", *(child.tail or "" for child in node)]).strip()
         return {**attributes, **inner, **({TEXT: beside} if beside and "value" not in inner else {})}
-    text = _text(node, lose, where) if inside else text_of(node)
+    text = _text(node, lose, where) if inside else text_of(node)  # a signed value may be XML
     if attributes and attributes.keys() & plan.fields.keys() - (plan.attributes or frozenset()):
         lose(where, LossReason.SIBLING_SHAPE)
     if plan.is_list and plan.has_children and not text.strip():
         return attributes  # an empty sampledValue of 1.6
     return {TEXT: text, **attributes} if attributes else text
+
+
+def _is_signed(node: etree._Element, attributes: Mapping[str, Any]) -> bool:
+    """Return whether a value says that it is signed, in an attribute or in an element beside it."""
+    beside = node.itersiblings("{*}format"), node.itersiblings("{*}format", preceding=True)
+    said = [str(attributes.get("format", "")), *(text_of(element) for each in beside for element in each)]
+    return any(word.strip().lower() == "signeddata" for word in said)
 
 
 def _text(node: etree._Element, lose: FieldsLost, where: str) -> str:

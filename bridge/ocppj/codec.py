@@ -37,6 +37,8 @@ _DEPTH = 32
 _MEMBERS = 20_000
 
 _CALL, _CALL_RESULT, _CALL_ERROR = 2, 3, 4
+_ANSWERS_AS_TEXT = ("3", "4")
+_BOM = "\ufeff"
 _SALVAGED_ID = re.compile(r'\s*\[\s*2\s*,\s*"([^"\\]{1,36})"')
 # A frame that was meant to be an answer, and the UniqueId in it, if that can be read.
 _BROKEN_ANSWER = re.compile(r'\s*\[\s*[,\s]*[34]\b\s*(?:,\s*"([^"\\]{1,36})")?')
@@ -118,11 +120,14 @@ def read_frame(text: str | bytes, depth: int = _DEPTH, members: int = _MEMBERS) 
 
 
 def _read_tolerantly(text: str | bytes) -> Frame:
+    text = text.removeprefix(_BOM) if isinstance(text, str) else text.removeprefix(_BOM.encode())
     try:
         parts = _raw_list.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise FrameError(f"not a JSON array in UTF-8: {error}", _salvage(text)) from error
     kind = _value(parts[0]) if parts else None
+    if kind in _ANSWERS_AS_TEXT:
+        raise FrameError("the message type is a text", None)
     if kind == _CALL:
         return _read_call(parts)
     if kind == _CALL_RESULT:

@@ -734,3 +734,8 @@ def test_a_command_in_which_absence_has_a_meaning_is_an_object(payload: str) -> 
     assert isinstance(frame, CallFrame)
     with pytest.raises(MessageError, match="not a JSON object"):
         decode_call(frame, Party.CENTRAL_SYSTEM, strict=False)
+
+
+def test_a_byte_order_mark_before_a_frame_is_forgiven() -> None:
+    text = '[3,"1",{}]'
+    assert read_frame(f"\ufeff{text}") == read_frame(f"\ufeff{text}".encode()) == read_frame(text)

@@ -209,11 +209,17 @@ SOURCES: dict[LossReason, dict[str, Conversion]] = {
     },
     LossReason.NOT_TEXT: {"from JSON": from_json("DataTransfer", '{"vendorId":"v","data":{"a":1}}')},
     LossReason.OLDER_NAME: {
+        "from SOAP": from_soap(
+            "SendLocalList",
+            "<listVersion>1</listVersion><updateType>Full</updateType>"
+            "<localAuthorisationList><idTag>A</idTag></localAuthorisationList>",
+            service=CHARGE_POINT,
+        ),
         "from JSON": lambda: (
             _decoded_answer(
                 "BootNotification", f'{{"status":"Accepted","currentTime":"{AT}","heartbeatInterval":300}}'
             ).losses
-        )
+        ),
     },
     LossReason.SENDERS_NAMESPACE: {"from SOAP": from_soap("Heartbeat", "", namespace="urn://Ocpp/Cp/2015/10/")},
     LossReason.CONVERTED: {

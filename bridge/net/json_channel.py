@@ -42,6 +42,8 @@ _NO_ID = "-1"
 # Actions whose late answers are read all the same: the repetition of the Call gets them.
 _WORTH_READING_LATE = frozenset({"StartTransaction", "StopTransaction"})
 _MOST_LATE = 100
+# The most octets of a broken frame in which a UniqueId is searched.
+_BEGINNING = 200
 # Actions whose payloads are read although they are passed on as they came, for the rules about repetitions and about
 # the last messages of a Charge Point.
 _READ_ON_THE_SIDE = frozenset({"BootNotification", "StartTransaction", "StatusNotification", "StopTransaction"})
@@ -246,12 +248,19 @@ class JsonChannel:
         OCPP-J 1.6 section 4.2.3: a CALLERROR answers a CALL, never an answer. The Call ends now, not at its deadline.
         """
         answered = codec.answered_by(data)
+        if not answered and error.unique_id is None and self._names_call_out(data):
+            assert self._asked is not None
+            answered = self._asked[0]
         if answered is None:
             self._refuse(error, error.unique_id, data)
             return
         self._owner.on_refused(error, answered or None, self._wires_of(data))
         if answered:
             self._owner.on_answer(_malformed(answered, error.description), None)
+
+    def _names_call_out(self, data: bytes) -> bool:
+        """Return whether the beginning of a broken frame has the UniqueId of the Call that is out."""
+        return self._asked is not None and self._asked[0].encode() in data[:_BEGINNING]
 
     def _ignored(self, frame: IgnoredFrame, data: bytes) -> None:
         if self._terms.relay:

@@ -85,5 +85,6 @@ class Boot(Struct, frozen=True, kw_only=True):
     firmware: str = ""
 
 
-# The field of Boot for each field of a BootNotification. The names are the same on both wires and in all versions.
-BOOT_FIELDS = {"chargePointVendor": "vendor", "chargePointModel": "model", "firmwareVersion": "firmware"}
+# The field of Boot for each field of a BootNotification, in lower case. The names are the same on both wires and in all
+# versions.
+BOOT_FIELDS = {"chargepointvendor": "vendor", "chargepointmodel": "model", "firmwareversion": "firmware"}

@@ -63,15 +63,31 @@ class How(Struct, frozen=True, kw_only=True):
     exact: bool = False
 
 
-_WHOLE = re.compile(r"[+-]?[0-9]{1,40}(?:\.[0-9]*)?\Z")
-_DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?\Z")
+# Java writes 1.2345678E7 for a large number that may have a fraction.
+_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,40}(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?\Z")
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 # The spellings of units that devices are known for, in lower case (quirk 32). `Celcius` is a value of the model.
 _UNITS = {"amp": "A", "volt": "V"}
 # A meter value is rounded towards zero: the bridge never reports more energy than the meter has counted.
 _METERS = frozenset({"meterStart", "meterStop"})
 _LARGEST = 2**63
-_source = msgspec.json.Encoder(decimal_format="number")
+
+
+class WrittenNumber(Decimal):
+    """A number of a JSON text, in the spelling that it has there. It is equal to the Decimal with its value."""
+
+    __slots__ = ("source",)
+    source: str
+
+
+def _spelled(number: object) -> msgspec.Raw:
+    """Return the JSON of a value that msgspec does not know."""
+    if isinstance(number, WrittenNumber):
+        return msgspec.Raw(number.source.encode())
+    raise NotImplementedError
+
+
+_source = msgspec.json.Encoder(decimal_format="number", enc_hook=_spelled)
 
 
 def read_leaf(value: Any, field: Field, how: How, lose: Lose) -> Any:
@@ -84,6 +100,8 @@ def read_leaf(value: Any, field: Field, how: How, lose: Lose) -> Any:
         lose: Called with the reason of each Loss.
     """
     assert field.kind is not None
+    if type(value) is WrittenNumber and field.kind not in (Kind.TEXT, Kind.LONG_TEXT):
+        value = Decimal(value)
     return _READERS[field.kind](value, field, how, lose)
 
 
@@ -126,7 +144,7 @@ def _time(value: Any, field: Field, how: How, lose: Lose) -> Any:
 def _integer(value: Any, field: Field, how: How, lose: Lose) -> Any:
     """Return an integer. 300.0 is 300: the first official JSON schemas had number (OCPP-J errata 2.4 and 2.5)."""
     if isinstance(value, str):
-        if _WHOLE.match(written := value.strip()) is None:
+        if _NUMBER.match(written := value.strip()) is None:
             return Unfit(value)
         number = Decimal(written)
         if how.typed:
@@ -154,7 +172,7 @@ def _decimal(value: Any, field: Field, how: How, lose: Lose) -> Any:
     least (C 7.14).
     """
     if isinstance(value, str):
-        if _DECIMAL.match(written := value.strip()) is None:
+        if _NUMBER.match(written := value.strip()) is None:
             return Unfit(value)
         number = Decimal(written)
     elif type(value) in (int, Decimal):

@@ -21,7 +21,7 @@ class LossReason(StrEnum):
     EMPTY_LIST = "SOAP cannot tell an empty list from an absent one: it arrives as absent"
     MARKUP_AS_TEXT = "XML elements inside a text field are kept as their source text"
     NOT_TEXT = "a JSON value that is not text, in a text field, is kept as its JSON source text"
-    OLDER_NAME = "heartbeatInterval, as OCPP 1.5 and an example of OCPP-J 1.6 call it, is read as interval"
+    OLDER_NAME = "a field under the name that it has in another version of OCPP is read"
     SENDERS_NAMESPACE = "a request in the namespace of its sender's service is read as in that of the called one"
     CONVERTED = "a JSON text where a number or truth value belongs, or one item where a list belongs, is read as that"
     MISNAMED = "a name in another letter case, or an attribute with a prefix, is read as the one that OCPP knows"

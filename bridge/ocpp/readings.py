@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from bridge.ocpp.leaves import source_of
 from bridge.ocpp.losses import LossReason
 from bridge.ocpp.shapes import TEXT
 
@@ -31,7 +32,7 @@ FACTORS = frozenset({"multiplier", "scale", "scaler", "scaling", "factor", "expo
 """The names of a factor by which a value must be multiplied, in later versions of OCPP and from some vendors."""
 # The fields that apply to every value of the group, or of the transactionData, in which they are.
 _FOR_EACH = frozenset(QUALIFIERS) | FACTORS
-
+_ONE_GROUP = SAMPLES | {"timestamp"}
 
 _NOTHING: Record = {}
 
@@ -54,10 +55,15 @@ def sixteen(data: Mapping[str, Any], message: str, version: str, lose: Lose) -> 
         return dict(data)
     found = [name for name in data if name.lower() in GROUPS]
     record = {name: value for name, value in data.items() if name not in found}
-    if not found:
-        return record
     reading = _Reading(version, field, lose)
-    groups = [group for name in found for group in reading.groups(name, data[name])]
+    if found:
+        groups = [group for name in found for group in reading.groups(name, data[name])]
+    elif message == "MeterValuesRequest" and {"timestamp"} < {name.lower() for name in data} & _ONE_GROUP:
+        # One group that stands in the message itself.
+        flat = {name: record.pop(name) for name in data if name.lower() in _ONE_GROUP | _FOR_EACH}
+        groups = reading.groups("", flat)
+    else:
+        return record
     if groups or not reading.has_lost:
         record[field] = groups
     return record
@@ -171,6 +177,4 @@ def _listed(value: Any) -> list[Any]:
 
 def _source(value: Any) -> str:
     """Return the text of a value that is no record."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
+    return value if isinstance(value, str) else source_of(value)

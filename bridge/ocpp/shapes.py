@@ -5,7 +5,7 @@ The rules of tolerance use Shapes, so that no rule names a message and no messag
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping
 from decimal import Decimal
 from enum import StrEnum, auto
 from functools import cache
@@ -100,6 +100,20 @@ def shape_with(name: str, fields: dict[str, Field]) -> Shape:
         folded={name.lower(): field for name, field in fields.items()},
         required=tuple(name for name, field in fields.items() if field.required),
     )
+
+
+# The fields that have another name in another version of OCPP. OCPP-J 1.6 section 4.2.2 has heartbeatInterval, too.
+_OTHER_NAMES = (("interval", "heartbeatInterval"), ("localAuthorizationList", "localAuthorisationList"))
+
+
+def other_names(fields: Container[str]) -> Mapping[str, str]:
+    """Return the names that other versions of OCPP have for some of `fields`, in lower case, with the field of each."""
+    return {
+        other.lower(): own
+        for pair in _OTHER_NAMES
+        for own, other in (pair, pair[::-1])
+        if own in fields and other not in fields
+    }
 
 
 def fields_within(shape: Shape) -> Iterator[Field]:

@@ -19,8 +19,8 @@ _USUAL = re.compile(
 _ANY = re.compile(
     r"(?P<year>[0-9]{4})(?P<dash>-?)(?P<month>[0-9]{2})(?P=dash)(?P<day>[0-9]{2})"
     r"(?:[Tt ](?P<hour>[0-9]{2})(?::?(?P<minute>[0-9]{2})(?::?(?P<second>[0-9]{2}))?)?(?:[.,](?P<fraction>[0-9]+))?)?"
-    # java.time appends the name of the zone to the offset. The offset is enough.
-    r"(?:(?P<zone>[Zz]|[+\u2212-][0-9]{2}(?::?[0-9]{2})?)(?:\[[^\[\]]{1,64}\])?)?\Z"
+    # java.time appends the name of the zone to the offset, as RFC 9557 has it. The offset is enough.
+    r"(?:(?P<zone>[Zz]|[+\u2212-][0-9]{2}(?::?[0-9]{2})?)(?:\[[^\[\]]{1,64}\]){0,4})?\Z"
 )
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600}
 

@@ -20,11 +20,11 @@ from msgspec import Struct
 
 from bridge.errors import ErrorCode, MessageError
 from bridge.ocpp.device_profile import PLAIN, DeviceProfile, Overlong, UnknownValues
-from bridge.ocpp.leaves import How, LeafFault, Unfit, read_leaf, source_of
+from bridge.ocpp.leaves import How, LeafFault, Unfit, WrittenNumber, read_leaf, source_of
 from bridge.ocpp.losses import FieldsLost, Loss, LossReason, filled
 from bridge.ocpp.messages import MeterValuesRequest
-from bridge.ocpp.readings import FACTORS, QUALIFIERS, Repeated, sixteen
-from bridge.ocpp.shapes import Field, Kind, Shape, shape_of
+from bridge.ocpp.readings import FACTORS, QUALIFIERS, SAMPLES, Repeated, sixteen
+from bridge.ocpp.shapes import Field, Kind, Shape, other_names, shape_of
 from bridge.ocpp.types import SampledValue
 from bridge.ocpp.validation import record_of
 
@@ -53,7 +53,6 @@ _VENDOR_CODE_LIMIT = 50
 # The qualifiers that change the meaning of a value. A context only gives the reason of the reading.
 _MEANING = tuple(name for name in QUALIFIERS if name != "context")
 _NEUTRAL = frozenset({"", "none", "null"})
-_METER_VALUES = frozenset({"MeterValue", "SampledValue"})
 _TEXTS = frozenset({Kind.TEXT, Kind.LONG_TEXT})
 _CONTAINERS = frozenset({dict, list, Repeated})
 # The error text for a Central System's request, for reasons other than a value that does not fit.
@@ -102,11 +101,30 @@ def mend(data: Mapping[str, Any], shape: Shape, message: str, reading: Tolerance
     return walk.message(data, shape), walk.lose.losses.all()
 
 
-def accepted(mended: Mapping[str, Any], record: type[R]) -> R:
-    """Return the record that `mended` describes. Raises MessageError for invalid data.
+def accepted(mended: Mapping[str, Any], record: type[R], *, command: bool = False) -> R:
+    """Return the record that `mended` describes.
 
     A MeterValuesRequest may have no value; `nothing_left` detects that.
+
+    Args:
+        mended: What `mend` returned.
+        record: The class of the PDU.
+        command: The message is a request of a Central System.
+
+    Raises:
+        MessageError: The data is invalid. In a Central System's request, a bad value has the same error code wherever
+            it is.
     """
+    try:
+        return _valid(mended, record)
+    except MessageError as error:
+        if not command or error.code not in _OF_TYPES:
+            raise
+        text = error.description.removeprefix(f"{error.path}: ")
+        raise MessageError(ErrorCode.PropertyConstraintViolation, text, error.path) from None
+
+
+def _valid(mended: Mapping[str, Any], record: type[R]) -> R:
     if record is MeterValuesRequest and mended.get("meterValue") == []:
         whole = record_of({**mended, "meterValue": _ANY_READINGS}, record)
         return msgspec.structs.replace(whole, meterValue=())
@@ -123,6 +141,7 @@ def accepted(mended: Mapping[str, Any], record: type[R]) -> R:
     return made
 
 
+_OF_TYPES = frozenset({ErrorCode.TypeConstraintViolation, ErrorCode.OccurenceConstraintViolation})
 _ANY_READINGS = [{"timestamp": "2000-01-01T00:00:00Z", "sampledValue": [{"value": ""}]}]
 
 
@@ -209,11 +228,11 @@ class _Walk:
                 mended[name] = value  # the text needs no conversion
                 continue
             place = prefix + name
-            if field is None and shape.name in _METER_VALUES:
-                field = self._misnamed(name, data, shape, place)
+            if field is None:
+                field = self._misnamed(name, data, mended, shape, place)
             if field is None:
                 strange = True
-                if type(value) in _CONTAINERS and value and not path:
+                if not path and value and (type(value) in _CONTAINERS or name.lower() in SAMPLES):
                     self._strange = True
                 if is_sample and fault is None and not self._is_signed and _misleads(name, value, data):
                     fault = self._fault(LossReason.MISLEADING, place, value)
@@ -240,15 +259,20 @@ class _Walk:
             fault = LeafFault(fault.reason, fault.path, fault.indexes, mended)
         return mended, fault
 
-    def _misnamed(self, name: str, data: Mapping[str, Any], shape: Shape, place: str) -> Field | None:
-        """Return the field of a meter value that `name` stands for in other letter case, or None.
+    def _misnamed(
+        self, name: str, data: Mapping[str, Any], mended: Mapping[str, Any], shape: Shape, place: str
+    ) -> Field | None:
+        """Return the field that `name` stands for in other letter case or in another version, or None.
 
-        The field must be absent under its own name. Qualifiers matter, because they decide what a value means.
+        The field must be absent under its own name. A name that is not recognised may change a message: the connectorId
+        of a ClearChargingProfile limits what is cleared, the unit of a meter value says what it is.
         """
-        meant = shape.folded.get(name.lower())
-        if meant is None or meant.name in data:
+        folded = name.lower()
+        other = other_names(shape.fields).get(folded)
+        meant = shape.folded.get(folded) if other is None else shape.fields[other]
+        if meant is None or meant.name in data or meant.name in mended:
             return None
-        self.lose(place, LossReason.MISNAMED)
+        self.lose(place, LossReason.MISNAMED if other is None else LossReason.OLDER_NAME)
         return meant
 
     def _field(self, value: Any, field: Field, shape: Shape, place: str) -> Any:
@@ -260,9 +284,14 @@ class _Walk:
             return _ABSENT  # xsi:nil means absent (soap-wire section 6)
         if _is_empty(value, field) and not (value == "" and (shape.name, field.name) in _MEANINGFUL_WHEN_EMPTY):
             return self._fault(LossReason.EMPTY_OPTIONAL, place, value) if field.required else self._empty(place)
-        if isinstance(value, list | tuple) and len(value) == 1 and field.kind not in _TEXTS:
+        is_reading = field.name == "value" and shape.name == "SampledValue" and not self._is_signed
+        if isinstance(value, list | tuple) and len(value) == 1 and (field.kind not in _TEXTS or is_reading):
             value = value[0]
             self.lose(place, LossReason.CONVERTED)
+        if is_reading and isinstance(value, Mapping | list | tuple):
+            self._strange = True
+            self._losses.back_to(mark)
+            return self._fault(LossReason.UNREADABLE, place, value)
         found = self._one(value, field, shape, place)
         if type(found) is LeafFault and found.reason is not None:
             self._losses.back_to(mark)
@@ -332,7 +361,7 @@ class _Walk:
         found = read_leaf(value, field, self._how, partial(self.lose, place))
         if type(found) is Unfit:
             if field.kind is Kind.ENUMERATION:
-                return self._unknown(value, shape, field, place)
+                return self._unknown(found.value, shape, field, place)
             return self._fault(LossReason.UNREADABLE, place, found.value)
         if field.limit is not None and len(found) > field.limit:
             return self._shortened(found, field, shape, place)
@@ -411,6 +440,7 @@ class _Walk:
         return _ABSENT
 
     def _fault(self, reason: LossReason | None, place: str, value: Any) -> LeafFault:
+        value = Decimal(value) if type(value) is WrittenNumber else value
         return LeafFault(reason, place, tuple(self._indexes), value)
 
 
@@ -434,6 +464,7 @@ def _is_signed(sample: Mapping[str, Any]) -> bool:
     for name in sample:
         if name.lower() == "format":
             said = sample[name]
+            said = said[0] if isinstance(said, list) and len(said) == 1 else said
             return isinstance(said, str) and said.strip().lower() == "signeddata"
     return False
 

@@ -16,6 +16,7 @@ from msgspec import Struct
 from bridge.errors import ErrorCode, MessageError
 from bridge.ocpp import slices
 from bridge.ocpp.json_bounds import is_deeper
+from bridge.ocpp.leaves import WrittenNumber
 from bridge.ocpp.losses import Loss
 
 R = TypeVar("R", bound=Struct)
@@ -44,12 +45,20 @@ def record_of(data: Mapping[str, Any], record: type[R]) -> R:
         raise message_error(error) from error
 
 
-def json_value(source: bytes | str | msgspec.Raw) -> Any:
-    """Return the JSON value in `source`. Numbers keep their digits. Raises MessageError."""
+def json_value(source: bytes | str | msgspec.Raw, *, spelled: bool = False) -> Any:
+    """Return the JSON value in `source`. Numbers keep their digits.
+
+    Args:
+        source: The JSON text.
+        spelled: Numbers with an exponent keep their spelling, as a WrittenNumber.
+
+    Raises:
+        MessageError: `source` is not JSON.
+    """
     if is_deeper(bytes(source) if isinstance(source, msgspec.Raw) else source, _DEEPEST):
         raise MessageError(ErrorCode.FormationViolation, f"JSON that is nested deeper than {_DEEPEST}")
     try:
-        return slices.plain(source, _json.decode)
+        return slices.plain(source, (_spelled if spelled else _json).decode)
     except msgspec.ValidationError as error:
         raise message_error(error) from error
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
@@ -66,7 +75,17 @@ def _number(text: str) -> Decimal:
     return number
 
 
+def _written(text: str) -> Decimal:
+    number = _number(text)
+    if str(number) == text:
+        return number
+    written = WrittenNumber(number)
+    written.source = text
+    return written
+
+
 _json = msgspec.json.Decoder(float_hook=_number)
+_spelled = msgspec.json.Decoder(float_hook=_written)
 
 
 def message_error(error: msgspec.ValidationError) -> MessageError:

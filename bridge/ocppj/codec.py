@@ -20,8 +20,8 @@ from bridge.ocpp import slices
 from bridge.ocpp.actions import ACTIONS, SECURITY_EXTENSIONS, Action, Party
 from bridge.ocpp.device_profile import BOOT_FIELDS, PLAIN, Boot, DeviceProfile, for_soap
 from bridge.ocpp.json_bounds import has_more_members, is_deeper
-from bridge.ocpp.losses import Loss, Losses, LossReason, merged
-from bridge.ocpp.messages import BootNotificationResponse, MeterValuesRequest, Request, StopTransactionRequest
+from bridge.ocpp.losses import Loss, Losses, LossReason
+from bridge.ocpp.messages import MeterValuesRequest, Request, StopTransactionRequest
 from bridge.ocpp.rpc import UNOPENED, Answer, Call, CallError, CallResult, Unanswered
 from bridge.ocpp.shapes import Kind, fields_within, plain, shape_of
 from bridge.ocpp.slices import OCTETS
@@ -40,6 +40,8 @@ _DEPTH = 32
 _MEMBERS = 20_000
 
 _CALL, _CALL_RESULT, _CALL_ERROR = 2, 3, 4
+_ANSWERS_AS_TEXT = ("3", "4")
+_BOM = "\ufeff"
 _SALVAGED_ID = re.compile(r'\s*\[\s*2\s*,\s*"([^"\\]{1,36})"')
 # A frame that was meant to be an answer, and the UniqueId in it, if that can be read.
 _BROKEN_ANSWER = re.compile(r'\s*\[\s*[,\s]*[34]\b\s*(?:,\s*"([^"\\]{1,36})")?')
@@ -121,11 +123,14 @@ def read_frame(text: str | bytes, depth: int = _DEPTH, members: int = _MEMBERS) 
 
 
 def _read_tolerantly(text: str | bytes) -> Frame:
+    text = text.removeprefix(_BOM) if isinstance(text, str) else text.removeprefix(_BOM.encode())
     try:
         parts = _raw_list.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise FrameError(f"not a JSON array in UTF-8: {error}", _salvage(text)) from error
     kind = _value(parts[0]) if parts else None
+    if kind in _ANSWERS_AS_TEXT:
+        raise FrameError("the message type is a text", None)
     if kind == _CALL:
         return _read_call(parts)
     if kind == _CALL_RESULT:
@@ -288,7 +293,7 @@ def _payload(
             return decoded, ()
         if strict:
             return _strictly(decoded, raw, _reading(asks, profile))
-    data = json_value(raw)
+    data = json_value(raw, spelled=True)
     try:
         return _mended(data, record, _reading(asks, profile))
     finally:
@@ -346,27 +351,16 @@ def _strictly(decoded: P, raw: Raw, reading: ToleranceReading) -> tuple[P, tuple
 
 
 def _mended(data: Any, record: type[P], reading: ToleranceReading) -> tuple[P, tuple[Loss, ...]]:
-    # OCPP-J 1.6 section 4.2.1: an empty payload may also be null.
-    data = {} if data is None else data
+    # OCPP-J 1.6 section 4.2.1: an empty payload may also be null. PHP writes an empty object as [].
+    if data is None or (data in ([], "") and not (reading.command and absence_matters(record.__name__))):
+        data = {}
     if not isinstance(data, dict):
         raise MessageError(ErrorCode.FormationViolation, "the payload is not a JSON object")
-    data, renamed = _with_interval(data, record)
     mended, losses = mend(data, shape_of(record), record.__name__, reading)
     try:
-        return accepted(mended, record), merged(renamed, losses)
+        return accepted(mended, record, command=reading.command), losses
     finally:
         slices.free(mended)
-
-
-def _with_interval(data: dict[str, Any], record: type[Struct]) -> tuple[dict[str, Any], tuple[Loss, ...]]:
-    """Rename heartbeatInterval of a BootNotification.conf to interval, if there is no interval.
-
-    OCPP-J 1.6 section 4.2.2 itself has an example with heartbeatInterval.
-    """
-    if record is not BootNotificationResponse or "interval" in data or "heartbeatInterval" not in data:
-        return data, ()
-    named = {"interval" if name == "heartbeatInterval" else name: value for name, value in data.items()}
-    return named, (Loss(message=record.__name__, path="heartbeatInterval", reason=LossReason.OLDER_NAME),)
 
 
 def boot_of(frame: CallFrame) -> Boot | None:
@@ -374,8 +368,8 @@ def boot_of(frame: CallFrame) -> Boot | None:
     data = _value(frame.payload) if frame.action == "BootNotification" else None
     if not isinstance(data, dict):
         return None
-    said = {field: data.get(name) for name, field in BOOT_FIELDS.items()}
-    return Boot(**{field: value for field, value in said.items() if isinstance(value, str)})
+    said = {BOOT_FIELDS.get(name.lower()): value for name, value in data.items()}
+    return Boot(**{field: value for field, value in said.items() if field is not None and isinstance(value, str)})
 
 
 def respelled(call: Call, celsius: str) -> tuple[Call, tuple[Loss, ...]]:

@@ -222,7 +222,7 @@ class Codec:
         if refuse:
             refuse_losses(losses)
         try:
-            return accepted(mended, record), losses
+            return accepted(mended, record, command=command), losses
         finally:
             if _parts_in(body) > PARTS:
                 for plain_data in (mended, upgraded, data):
@@ -355,7 +355,7 @@ def boot_of(body: etree._Element) -> Boot | None:
     said: dict[str, str] = {}
     for child in body.iterchildren("*"):
         tag: Any = child.tag
-        field = BOOT_FIELDS.get(tag.rpartition("}")[2])
+        field = BOOT_FIELDS.get(tag.rpartition("}")[2].lower())
         if field is not None:
             said[field] = text_of(child).strip()
     return Boot(**said)

@@ -7,7 +7,7 @@ body to the same data as `exact`. In each version, meter values may have the for
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -15,7 +15,7 @@ from lxml import etree
 
 from bridge.ocpp.losses import FieldsLost, LossReason
 from bridge.ocpp.readings import QUALIFIERS, Repeated
-from bridge.ocpp.shapes import TEXT
+from bridge.ocpp.shapes import TEXT, other_names
 from bridge.ocpps.wsdl import ComplexType, Element, SimpleType
 from bridge.ocpps.xml import children, local_name, markup_of, text_of
 
@@ -42,13 +42,14 @@ class ForgivingPlan:
         nil_is_none: Whether an element with xsi:nil is kept as None.
         keeps: Whether unknown elements are kept in the data.
         folded: The names of `fields`, by their lower case.
+        others: The names of `fields`, by the name in lower case that another version of OCPP has for the field.
         known: The names of `attributes`, by their lower case.
         is_reading: Whether the element is a part of meter values, which may have the form of any version: `fields` may
             be attributes as well.
     """
 
     __slots__ = (
-        *("fields", "folded", "is_list", "is_reading", "is_text"),
+        *("fields", "folded", "is_list", "is_reading", "is_text", "others"),
         *("attributes", "keeps", "kind", "known", "nil_is_none"),
     )
 
@@ -59,6 +60,7 @@ class ForgivingPlan:
         self.is_reading = self.keeps = False
         self.fields: dict[str, ForgivingPlan] = {}
         self.folded: dict[str, str] = {}
+        self.others: Mapping[str, str] = {}
         self.known: dict[str, str] = {}
         self.kind: SimpleType | None = None
         self.attributes: frozenset[str] | None = None
@@ -79,6 +81,7 @@ class ForgivingPlan:
         """Add child elements to the plan."""
         self.fields |= fields
         self.folded |= {name.lower(): name for name in fields}
+        self.others = other_names(self.fields)
 
 
 def with_meter_values(element: Element) -> ForgivingPlan:
@@ -110,7 +113,7 @@ class _Reading(ForgivingPlan):
     def __init__(self, *, is_list: bool) -> None:
         self.is_list, self.is_text, self.nil_is_none = is_list, False, False
         self.is_reading = self.keeps = True
-        self.kind, self.attributes, self.fields, self.folded = None, None, {}, {}
+        self.kind, self.attributes, self.fields, self.folded, self.others = None, None, {}, {}, {}
         self.known = self.folded
 
 
@@ -170,8 +173,8 @@ def read(node: etree._Element, plan: ForgivingPlan, lose: FieldsLost, path: str 
             continue
         name = tag.rpartition("}")[2]
         field = fields.get(name)
-        if field is None and plan.is_reading:
-            name, field = _named(name, plan, lose, prefix)
+        if field is None:
+            name, field = _named(name, plan, data, lose, prefix)
         if field is None:
             if plan.keeps:
                 _keep(data, name, _anything(child))
@@ -198,20 +201,30 @@ def read(node: etree._Element, plan: ForgivingPlan, lose: FieldsLost, path: str 
     return data
 
 
-def _named(name: str, plan: ForgivingPlan, lose: FieldsLost, prefix: str) -> tuple[str, ForgivingPlan | None]:
-    """Return the name and the plan of the field `name`, letter case ignored; None as the plan if it is unknown."""
-    meant = plan.folded.get(name.lower())
-    if meant is None:
+def _named(
+    name: str, plan: ForgivingPlan, data: Mapping[str, Any], lose: FieldsLost, prefix: str
+) -> tuple[str, ForgivingPlan | None]:
+    """Return the name and the plan of a field that is written in other letter case, or as in another version of OCPP.
+
+    The plan is None for an unknown name, and for one that means a field which is in `data` already.
+    """
+    folded = name.lower()
+    meant = plan.folded.get(folded)
+    reason = LossReason.OLDER_NAME if meant is None else LossReason.MISNAMED
+    meant = meant or plan.others.get(folded)
+    if meant is None or (meant in data and not plan.fields[meant].is_list):
         return name, None
-    lose(prefix + name, LossReason.MISNAMED)
+    lose(prefix + name, reason)
     return meant, plan.fields[meant]
 
 
 def _anything(node: etree._Element) -> Any:
     """Return the data in an unknown element, so that the tolerance can find out its meaning."""
     data = {local_name(child): _anything(child) for child in children(node)}
+    has_children = bool(data)
     data |= {_local(str(name)): str(value) for name, value in node.attrib.items()}
-    return {**data, TEXT: text_of(node)} if data else node.text or ""
+    text = "".join([node.text or "", *(child.tail or "" for child in node)])
+    return text if not data else data if has_children and not text.strip() else {**data, TEXT: text}
 
 
 def _keep(data: dict[str, Any], name: str, unknown: Any) -> None:
@@ -242,18 +255,25 @@ def _sample(node: etree._Element, plan: _Sample, lose: FieldsLost, where: str) -
     attributes = _attributes(node, plan, where, lose)
     inside = children(node) if len(node) else []
     is_record = bool(inside) and any(local_name(child).lower() in plan.folded for child in inside)
-    if is_record or (inside and plan.is_list and plan.has_children):
+    if is_record or (inside and not _is_signed(node, attributes)):
         inner = read(node, plan, lose, where)
         if not plan.has_children or not plan.is_list or attributes.keys() & plan.fields.keys():
             lose(where, LossReason.SIBLING_SHAPE)
         beside = "".join([node.text or "", *(child.tail or "" for child in node)]).strip()
         return {**attributes, **inner, **({TEXT: beside} if beside and "value" not in inner else {})}
-    text = _text(node, lose, where) if inside else text_of(node)
+    text = _text(node, lose, where) if inside else text_of(node)  # a signed value may be XML
     if attributes and attributes.keys() & plan.fields.keys() - (plan.attributes or frozenset()):
         lose(where, LossReason.SIBLING_SHAPE)
     if plan.is_list and plan.has_children and not text.strip():
         return attributes  # an empty sampledValue of 1.6
     return {TEXT: text, **attributes} if attributes else text
+
+
+def _is_signed(node: etree._Element, attributes: Mapping[str, Any]) -> bool:
+    """Return whether a value says that it is signed, in an attribute or in an element beside it."""
+    beside = node.itersiblings("{*}format"), node.itersiblings("{*}format", preceding=True)
+    said = [str(attributes.get("format", "")), *(text_of(element) for each in beside for element in each)]
+    return any(word.strip().lower() == "signeddata" for word in said)
 
 
 def _text(node: etree._Element, lose: FieldsLost, where: str) -> str:

@@ -247,11 +247,11 @@ def _cleaned(value: Any, id_tags: bool) -> Any:
 
 
 def _cleaned_object(members: Mapping[str, Any], id_tags: bool) -> dict[str, Any]:
-    key = members.get("key")
+    key = next((value for name, value in members.items() if name.lower() == "key"), None)
     setting = key is not None and is_secret(key if isinstance(key, str) else repr(key))
 
     def hidden(name: str) -> bool:
-        return (setting and name == "value") or is_secret(name) or (id_tags and name.lower() in _ID_TAGS)
+        return (setting and name.lower() == "value") or is_secret(name) or (id_tags and name.lower() in _ID_TAGS)
 
     return {name: MASK if hidden(name) else _cleaned(value, id_tags) for name, value in members.items()}
 

@@ -524,6 +524,73 @@ def test_quirk_48_what_nobody_understands_is_refused(values: Payload) -> None:
     assert (answer[:2], received) == ([4, "m1"], []) and "meterValue" in answer[3]
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"timestamp": AT, "value": "1", "unit": "kWh"},
+        {"timestamp": AT, "sampledValue": [{"value": 1, "unit": "kWh"}]},
+        {"TimeStamp": AT, "Value": {"value": "1", "unit": "kWh"}},
+        {"meterValue": [{"timestamp": AT, "sampledValue": [{"value": ["1"], "unit": "kWh"}]}]},
+    ],
+)
+def test_quirk_48_one_group_in_the_message_itself(values: Payload) -> None:
+    told = arrives("MeterValues", {"connectorId": 1, **values})
+    assert told["meterValue"] == [{"timestamp": AT, "sampledValue": [{"value": "1", "unit": "kWh"}]}]
+
+
+STRANGE: tuple[Payload, ...] = (
+    {"value": "1"},
+    {"value": [{"timestamp": AT, "value": "1"}]},
+    {"meterValue": [{"timestamp": AT, "sampledValue": [{"value": {"kWh": 1}}]}]},
+    {"meterValue": [{"timestamp": AT, "sampledValue": [{"value": ["1", "2"]}]}]},
+)
+
+
+@pytest.mark.parametrize("values", STRANGE)
+def test_quirk_48_a_value_that_nobody_understands_is_refused(values: Payload) -> None:
+    answer, received = run(called(json.dumps([2, "m1", "MeterValues", {"connectorId": 1, **values}]).encode()))
+    assert (answer[:2], received) == ([4, "m1"], []) and "meterValue" in answer[3]
+
+
+@pytest.mark.parametrize("version", ["2010/08", "2012/06", "2015/10"])
+@pytest.mark.parametrize(
+    "inside",
+    [
+        "<values><timestamp>{at}</timestamp><value><reading>1</reading></value></values>",
+        "<values><timestamp>{at}</timestamp><sampledValue><value><kWh>1</kWh></value></sampledValue></values>",
+        "<value>1</value>",
+    ],
+)
+def test_quirk_48_nor_is_one_made_of_unknown_elements(version: str, inside: str) -> None:
+    """The same in every version: none arrives as the markup that it was written in."""
+    body = f'<meterValuesRequest xmlns="urn://Ocpp/Cs/{version}/"><connectorId>1</connectorId>{inside.format(at=AT)}'
+    answer, received = run(posted(envelope(f"{body}</meterValuesRequest>")))
+    assert (answer.status, received) == (400, []) and "meterValue" in answer.text
+
+
+@pytest.mark.parametrize("version", ["2010/08", "2012/06", "2015/10"])
+def test_quirk_48_one_group_in_the_message_itself_in_soap(version: str) -> None:
+    group = f"<timestamp>{AT}</timestamp><sampledValue><value>7018</value><unit>W</unit></sampledValue><value>5</value>"
+    body = f'<meterValuesRequest xmlns="urn://Ocpp/Cs/{version}/"><connectorId>1</connectorId>{group}'
+    answer, received = run(posted(envelope(f"{body}</meterValuesRequest>")))
+    assert answer.fault is None
+    samples = [{"value": "7018", "unit": "W"}, {"value": "5"}]
+    assert received[0]["meterValue"] == [{"timestamp": AT, "sampledValue": samples}]
+
+
+def test_quirk_45_a_signed_value_may_be_xml_and_its_format_a_list_of_one() -> None:
+    signed = "<sampledValue><value><ocmf>1</ocmf></value><format>SignedData</format></sampledValue>"
+    group = f"<meterValue><timestamp>{AT}</timestamp>{signed}</meterValue>"
+    body = f'<meterValuesRequest xmlns="{CS}"><connectorId>1</connectorId>{group}</meterValuesRequest>'
+    _, received = run(posted(envelope(body)))
+    (left,) = received[0]["meterValue"][0]["sampledValue"]
+    assert left == {"value": f'<ocmf xmlns="{CS}">1</ocmf>', "format": "SignedData"}
+    (_, left) = arrives("MeterValues", sample(value="AB", format=["SignedData"], unit="Y"))["meterValue"][0][
+        "sampledValue"
+    ]
+    assert left == {"value": "AB", "format": "SignedData"}
+
+
 def test_quirk_49_a_soap_charge_point_is_answered_here_too_while_its_central_system_is_there() -> None:
     async def walk() -> None:
         async with JsonCentralSystem() as central, running(settings(central.url)) as gateway:

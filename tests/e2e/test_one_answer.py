@@ -204,6 +204,11 @@ MALFORMED = {
     "quotes of another kind": """[3, "ID", {'status': 'Accepted'}]""",
     "too deep": '[3, "ID", ' + '{"a":' * 40 + "1" + "}" * 40 + "]",
     "half an error": '[4, "ID", "Internal',
+    "a message type that is a text": '["3", "ID", {"status": "Accepted"}]',
+    "a UniqueId in quotes of another kind": "[3, 'ID', {}]",
+    "a UniqueId without quotes": "[3, ID, {}]",
+    "no array": '{"3": "ID"}',
+    "something before it": ', [3, "ID", {}]',
 }
 """ID stands for the UniqueId of the Call."""
 

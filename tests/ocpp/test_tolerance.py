@@ -306,6 +306,7 @@ def test_without_a_zone_it_is_in_the_assumed_one(
         ("2024-12-31T23:59:60Z", "2025-01-01T00:00:00Z"),
         ("2024-12-31T23:59:60.5+00:00", "2025-01-01T00:00:00.5Z"),
         ("2024-02-29T12:00:00\u221201:00", "2024-02-29T13:00:00Z"),
+        ("2024-02-29T12:00:00+01:00[Europe/Paris][u-ca=gregory]", "2024-02-29T11:00:00Z"),  # RFC 9557
     ],
 )
 def test_other_forms_of_iso_8601(wire: ToleranceReading, written: str, mended: str) -> None:
@@ -456,7 +457,7 @@ def test_whole_numbers_in_scientific_notation() -> None:
     assert read(WHOLE, Decimal("3e2"), JSON) == (300, [])
 
 
-@pytest.mark.parametrize("value", ["", "x", "0x10", "1e3", "1 000", "1_000", "１", "9" * 41])
+@pytest.mark.parametrize("value", ["", "x", "0x10", "1e", "e3", "1e9999", "1.2.3", "1 000", "1_000", "１", "9" * 41])
 def test_what_is_no_whole_number_as_text(value: str) -> None:
     assert read(WHOLE, value, XML) == (value, [])
 
@@ -727,3 +728,17 @@ def test_one_item_is_a_list_of_one() -> None:
     item = {"key": "K", "readonly": "true", "value": 5}
     answer, losses = mend({"configurationKey": item}, shape_of(PDUS["GetConfigurationResponse"]), "M", JSON)
     assert answer == {"configurationKey": [{"key": "K", "readonly": True, "value": "5"}]}
+
+
+# --- Numbers as programs write them ---
+
+
+@both_wires
+@pytest.mark.parametrize(
+    ("written", "number"),
+    [("1.2345678E7", 12345678), ("1.2e4", 12000), (".9", 0), ("-.9", 0), ("7.", 7), ("+7", 7), ("1E-1", 0)],
+)
+def test_quirk_54_a_whole_number_in_any_notation(wire: ToleranceReading, written: str, number: int) -> None:
+    """Java's Double.toString writes 1.2345678E7."""
+    meter = shape_of(PDUS["StartTransactionRequest"]).fields["meterStart"]
+    assert read(meter, written, wire)[0] == number

@@ -27,8 +27,10 @@ from bridge.ocpp.messages import (
     DataTransferRequest,
     GetConfigurationRequest,
     HeartbeatRequest,
+    MeterValuesRequest,
     Response,
     SetChargingProfileRequest,
+    StatusNotificationResponse,
 )
 from bridge.ocpp.rpc import Call, CallError, CallResult, Unanswered
 from bridge.ocpp.shapes import Kind, shape_of
@@ -437,7 +439,7 @@ def test_a_data_transfer_goes_both_ways() -> None:
 # --- Payloads. What each rule of tolerance does is in test_tolerance; here: that it is asked, and what is not ---
 
 
-@pytest.mark.parametrize("payload", ["[]", "5", '"x"', "true", "[{}]"])
+@pytest.mark.parametrize("payload", ["5", '"x"', "true", "[{}]"])
 def test_a_payload_that_is_no_object(payload: str) -> None:
     assert refused(f'[2,"1","Heartbeat",{payload}]') == ("FormationViolation", "")
 
@@ -672,3 +674,68 @@ def test_the_temperatures_of_a_transaction() -> None:
     beat = call('[2,"1","Heartbeat",{}]', Party.CHARGE_POINT)
     assert codec.respelled(without, "Celcius") == (without, ())
     assert codec.respelled(beat, "Celcius") == (beat, ())
+
+
+@pytest.mark.parametrize("written", ["1e5", "1E+5", "1.50", "0.1e1", "-2.5E-3", "1E400", "12345678901234567890123"])
+def test_a_number_in_the_place_of_a_text_keeps_its_spelling(written: str) -> None:
+    readings = f'[{{"timestamp":"2026-01-02T03:04:05Z","sampledValue":[{{"value":{written}}},{written}]}}]'
+    sent = decoded(f'[2,"1","MeterValues",{{"connectorId":1,"meterValue":{readings}}}]')
+    assert isinstance(sent.payload, MeterValuesRequest)
+    assert [sample.value for sample in sent.payload.meterValue[0].sampledValue] == [written, written]
+    data = f'{{"a":[{written}],"b":{written}}}'
+    sent = decoded(f'[2,"1","DataTransfer",{{"vendorId":"v","data":{data}}}]')
+    assert isinstance(sent.payload, DataTransferRequest)
+    assert sent.payload.data == data
+
+
+@pytest.mark.parametrize("field", ["connectorId", "meterStart", "timestamp", "idTag", "reservationId"])
+def test_an_exponent_is_read_wherever_a_number_stands(field: str) -> None:
+    values = {
+        "connectorId": "1",
+        "meterStart": "2",
+        "timestamp": '"2026-01-02T03:04:05Z"',
+        "idTag": '"a"',
+        "reservationId": "3",
+    }
+    payload = ",".join(f'"{name}":{value}' for name, value in (values | {field: "1e1"}).items())
+    frame = f'[2,"1","StartTransaction",{{{payload}}}]'
+    if field == "timestamp":
+        with pytest.raises(MessageError, match="got `decimal`"):
+            decoded(frame)
+    else:
+        assert getattr(decoded(frame).payload, field) == ("1e1" if field == "idTag" else 10)
+
+
+def decoded(text: str) -> Call:
+    frame = read_frame(text)
+    assert isinstance(frame, CallFrame)
+    return decode_call(frame, Party.CHARGE_POINT, strict=False)
+
+
+@pytest.mark.parametrize("payload", ["[]", '""', "null", "{}"])
+def test_quirk_55_a_payload_that_says_nothing_is_empty(payload: str) -> None:
+    """PHP writes an empty object as []."""
+    frame = read_frame(f'[3,"1",{payload}]')
+    assert isinstance(frame, ResultFrame)
+    assert decode_result(frame, "StatusNotification", strict=False).payload == StatusNotificationResponse()
+    call = read_frame(f'[2,"1","Heartbeat",{payload}]')
+    assert isinstance(call, CallFrame)
+    assert decode_call(call, Party.CHARGE_POINT, strict=False).payload == HeartbeatRequest()
+    if payload != "{}":
+        with pytest.raises(MessageError):
+            decode_call(call, Party.CHARGE_POINT, strict=True)
+        with pytest.raises(MessageError):
+            decode_result(frame, "StatusNotification", strict=True)
+
+
+@pytest.mark.parametrize("payload", ["[]", '""'])
+def test_a_command_in_which_absence_has_a_meaning_is_an_object(payload: str) -> None:
+    frame = read_frame(f'[2,"1","ClearChargingProfile",{payload}]')
+    assert isinstance(frame, CallFrame)
+    with pytest.raises(MessageError, match="not a JSON object"):
+        decode_call(frame, Party.CENTRAL_SYSTEM, strict=False)
+
+
+def test_a_byte_order_mark_before_a_frame_is_forgiven() -> None:
+    text = '[3,"1",{}]'
+    assert read_frame(f"\ufeff{text}") == read_frame(f"\ufeff{text}".encode()) == read_frame(text)

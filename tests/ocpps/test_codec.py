@@ -361,7 +361,8 @@ def boot(more: str) -> etree._Element:
         ("<iccid nil='true'>1</iccid>", "1", [("iccid.nil", LossReason.UNKNOWN_FIELD)]),
         ("<iccid>1</iccid><iccid>2</iccid>", "2", [("iccid", LossReason.REPEATED)]),
         ("<iccid>1</iccid><iccid>2</iccid><iccid>3</iccid>", "3", [("iccid", LossReason.REPEATED)]),
-        ("<Iccid>1</Iccid>", None, [("Iccid", LossReason.UNKNOWN_FIELD)]),
+        ("<Iccid>1</Iccid>", "1", [("Iccid", LossReason.MISNAMED)]),
+        ("<iccid>1</iccid><Iccid>2</Iccid>", "1", [("Iccid", LossReason.UNKNOWN_FIELD)]),
     ],
 )
 def test_one_optional_text(more: str, iccid: str | None, losses: list[tuple[str, LossReason]]) -> None:

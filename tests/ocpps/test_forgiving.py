@@ -81,7 +81,7 @@ def test_what_is_nil_is_absent(nil: str) -> None:
     ("source", "data", "loss"),
     [
         ("<color>red</color>", {}, ("color", LossReason.UNKNOWN_FIELD)),
-        ("<ID>1</ID>", {}, ("ID", LossReason.UNKNOWN_FIELD)),
+        ("<ID>1</ID>", {"id": "1"}, ("ID", LossReason.MISNAMED)),
         ("<id>1</id><id>2</id>", {"id": "2"}, ("id", LossReason.REPEATED)),
         ("<id>a<b>c</b></id>", {"id": "a<b>c</b>"}, ("id", LossReason.MARKUP_AS_TEXT)),
         (

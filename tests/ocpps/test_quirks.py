@@ -23,7 +23,11 @@ from bridge.app import Gateway
 from bridge.config import ChargePoint, Store
 from bridge.lab.simulators.json_central_system import JsonCentralSystem
 from bridge.lab.simulators.wire import CallRefused, Payload
+from bridge.ocpp.actions import Party
+from bridge.ocpp.shapes import plain
 from bridge.ocpps.envelope import WSA_2004
+from tests.dialects import strategies
+from tests.e2e.raw_peer import NAMESPACES
 from tests.e2e.stage import (
     AT,
     CP,
@@ -35,6 +39,7 @@ from tests.e2e.stage import (
     Answer,
     RawCentralSystem,
     answering,
+    dialled,
     envelope,
     leg,
     listening,
@@ -48,6 +53,7 @@ from tests.e2e.stage import (
     settings,
     soap_central_system,
 )
+from tests.ocpps.test_verbatim import opened
 
 OF_15 = {"cs": "urn://Ocpp/Cs/2012/06/", "cp": "urn://Ocpp/Cp/2012/06/"}
 OF_12 = {"cs": "urn://Ocpp/Cs/2010/08/", "cp": "urn://Ocpp/Cp/2010/08/"}
@@ -920,6 +926,53 @@ def test_quirk_91_texts_that_were_escaped_for_html(near: str) -> None:
             assert scene.central_system.received[-1][2]["data"] == "a&amp;b & c"
 
     run(walk())
+
+
+def test_quirk_53_names_in_another_letter_case() -> None:
+    """An entry of a local list without idTagInfo deletes its driver; here it has one."""
+    entry = "<idTag>A</idTag><IdTagInfo><Status>Accepted</Status></IdTagInfo>"
+    parts = f"<ListVersion>1</ListVersion><updateType>Full</updateType><LocalAuthorizationList>{entry}"
+    body = f'<sendLocalListRequest xmlns="{CP}">{parts}</LocalAuthorizationList></sendLocalListRequest>'
+
+    async def walk() -> None:
+        async with soap_central_system() as central:
+            told = settings(central.url, central_system={"protocol": "ocpp1.6s"})
+            async with running(told) as gateway, dialled(gateway) as point, asyncio.TaskGroup() as group:
+                reply = group.create_task(post(gateway, envelope(body), path="/services/ChargePointService"))
+                call = await point.serve({"STATUS": "Accepted"})
+                assert call[3]["localAuthorizationList"] == [{"idTag": "A", "idTagInfo": {"status": "Accepted"}}]
+                assert (await reply).content.findtext("{*}status") == "Accepted"
+
+    run(walk())
+
+
+@pytest.mark.parametrize("name", ["interval", "heartbeatInterval", "HeartbeatInterval"])
+@pytest.mark.parametrize("protocol", ["ocpp1.6s", "ocpp1.5s"])
+def test_quirk_92_an_interval_under_the_name_of_another_version(protocol: str, name: str) -> None:
+    space = NAMESPACES[protocol]
+    parts = f"<status>Accepted</status><currentTime>{AT}</currentTime><{name}>77</{name}>"
+    told = f'<bootNotificationResponse xmlns="{space}">{parts}</bootNotificationResponse>'
+    body = "<chargePointVendor>v</chargePointVendor><chargePointModel>m</chargePointModel>"
+
+    async def walk() -> None:
+        async with listening(answering(told)) as central:
+            system = settings(central.url, central_system={"protocol": protocol})
+            async with running(system) as gateway:
+                request = f'<bootNotificationRequest xmlns="{CS}">{body}</bootNotificationRequest>'
+                answer = await post(gateway, envelope(request))
+                assert answer.content.findtext(f"{{{CS}}}interval") == "77"
+
+    run(walk())
+
+
+@pytest.mark.parametrize("version", ["1.6", "1.5"])
+@pytest.mark.parametrize("name", ["localAuthorizationList", "localAuthorisationList"])
+def test_a_local_list_under_the_name_of_another_version_clears_nothing(version: str, name: str) -> None:
+    element = f"<listVersion>1</listVersion><updateType>Full</updateType><{name}><idTag>A</idTag></{name}>"
+    space = strategies.service(version, Party.CENTRAL_SYSTEM).namespace
+    body = etree.fromstring(f'<sendLocalListRequest xmlns="{space}">{element}</sendLocalListRequest>')
+    call = strategies.codec(version, Party.CENTRAL_SYSTEM).read_call(opened(body), "1", strict=False)
+    assert plain(call.payload)["localAuthorizationList"] == ({"idTag": "A"},)
 
 
 def test_quirk_92_a_heartbeat_interval_in_json() -> None:

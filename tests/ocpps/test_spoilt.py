@@ -329,3 +329,83 @@ def _loosened(data: Any) -> Any:
         case Decimal():
             return str(data)
     return data
+
+
+# --- Names in another letter case ---
+
+
+def respelled(data: Any, respell: Callable[[str], str]) -> Any:
+    match data:
+        case dict():
+            return {respell(name): respelled(value, respell) for name, value in data.items()}
+        case list():
+            return [respelled(item, respell) for item in data]
+    return data
+
+
+def by_soap_as_named(chosen: Pdu, data: Any, respell: Callable[[str], str], strict: bool) -> Call | CallResult:
+    root = etree.Element(f"{{{chosen.namespace}}}{chosen.element.name}")
+    _fill(root, data, shape_of(chosen.record), chosen.namespace)
+    for node in root.iterdescendants():
+        node.tag = f"{{{chosen.namespace}}}{respell(etree.QName(node).localname)}"
+    read: Call | CallResult = chosen.read(root, strict=strict)
+    return read
+
+
+@both_wires
+@pytest.mark.parametrize("chosen", [chosen for chosen in PDUS if chosen.record.__struct_fields__], ids=str)
+@settings(max_examples=10)
+@given(draw=st.data())
+def test_names_in_another_letter_case_say_the_same(wire: str, chosen: Pdu, draw: st.DataObject) -> None:
+    """In a Central System's request as well: without its connectorId a ClearChargingProfile clears every connector."""
+    record = draw.draw(payloads(chosen.record, full=True))
+    data = lists(plain(record))
+    respell = draw.draw(st.sampled_from([str.upper, str.lower, str.capitalize, str.swapcase]))
+
+    def read(strict: bool) -> Call | CallResult:
+        if wire == "soap":
+            return by_soap_as_named(chosen, data, respell, strict)
+        return by_json(chosen, respelled(data, respell), strict)
+
+    assume(any(respell(name) != name for name in data))
+    assert plain(read(False).payload) == plain(record)
+    assert {loss.reason for loss in read(False).losses} <= {
+        LossReason.MISNAMED,
+        LossReason.SIBLING_SHAPE,
+        LossReason.MORE,
+    }
+    with pytest.raises(MessageError):
+        read(True)
+
+
+REQUIRED = [
+    ("ChangeAvailability", {"connectorId": "first", "type": "Operative"}, "connectorId"),
+    ("ChangeAvailability", {"connectorId": 1, "type": "Off"}, "type"),
+    ("ReserveNow", {"connectorId": 1, "expiryDate": "soon", "idTag": "A", "reservationId": 1}, "expiryDate"),
+    ("SendLocalList", {"listVersion": "", "updateType": "Full"}, "listVersion"),
+    ("RemoteStartTransaction", {"idTag": "A" * 21}, "idTag"),
+    ("RemoteStopTransaction", {"transactionId": 5.5}, "transactionId"),
+]
+
+
+@both_wires
+@pytest.mark.parametrize(("action", "data", "path"), REQUIRED)
+def test_a_command_with_a_bad_value_in_a_required_place_is_refused_as_with_one_elsewhere(
+    wire: str, action: str, data: Any, path: str
+) -> None:
+    chosen = next(one for one in PDUS if one.action == action and one.is_request and is_command(one))
+    with pytest.raises(MessageError) as caught:
+        WIRES[wire](chosen, data, False)
+    assert (caught.value.code.value, caught.value.path) == ("PropertyConstraintViolation", path)
+
+
+@pytest.mark.parametrize("limit", [None, "16,5", True, {}])
+def test_a_limit_that_is_none_is_named(limit: Any) -> None:
+    chosen = next(one for one in PDUS if one.action == "SetChargingProfile" and one.is_request)
+    schedule = {"chargingRateUnit": "A", "chargingSchedulePeriod": [{"startPeriod": 0, "limit": limit}]}
+    profile = {"chargingProfileId": 1, "stackLevel": 0, "chargingProfilePurpose": "TxProfile"}
+    profile |= {"chargingProfileKind": "Relative", "chargingSchedule": schedule}
+    with pytest.raises(MessageError) as caught:
+        by_json(chosen, {"connectorId": 1, "csChargingProfiles": profile}, False)
+    path = "csChargingProfiles.chargingSchedule.chargingSchedulePeriod[0].limit"
+    assert (caught.value.code.value, caught.value.path) == ("PropertyConstraintViolation", path)

@@ -68,6 +68,10 @@ CASES = {
         '{"key":{"AuthorizationKey":1},"value":"S"}',
         '{"key":{"AuthorizationKey":"***"},"value":"***"}',
     ),
+    "names in another letter case": (
+        f'{{"Key":"{KEY}","Value":"S"}}',
+        f'{{"Key":"{KEY}","Value":"***"}}',
+    ),
     "broken JSON that names one": ('{"wifiPassword":"S', HIDDEN),
     "WS-Security": (
         "<a><w:Security><w:UsernameToken>S</w:UsernameToken></w:Security></a>",

@@ -31,6 +31,8 @@ _SIGN_IN, _SIGN_OUT = "/login/", "/api/v1/session"
 # The paths that monitoring uses without a token. They hold no secrets; the first only shows that the process runs.
 _ALIVE, _READY, _METRICS = "/healthz", "/readyz", "/metrics"
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="ocpp-bridge"'}
+# Values of Sec-Fetch-Site for the console's own page, and for an address that somebody typed.
+_OUR_SITE = ("same-origin", "none")
 _READING = ("GET", "HEAD", "OPTIONS")
 
 
@@ -130,16 +132,16 @@ class Access:
         self._names = Names(hosts=names.hosts | frozenset(hosts), beyond=names.beyond)
         self._open_metrics = open_metrics
 
-    def check(self, asking: Asking) -> None:
-        """Raise Refused for a request that is not permitted.
+    def check(self, asking: Asking) -> Credential | OperatorSession | None:
+        """Return what permits a request: a token, a session, or None for a request that needs neither.
 
-        The status is 403 for a page of a foreign origin, for a foreign host name without a token, for a change by an
-        operator who may only read, and for a change with a cookie and without the header. The status is 401 without a
-        valid token or session.
+        Raises RequestRefused for a request that is not permitted. The status is 403 for a page of a foreign origin, for
+        a foreign host name without a token, for a change by an operator who may only read, and for a change with a
+        cookie and without the header. The status is 401 without a valid token or session.
         """
         self._check_origin(asking)
         if _is_page(asking.path) or asking.path == _ALIVE or asking.path.startswith(_SIGN_IN):
-            return
+            return None
         shown = self._shown(asking)
         if shown is None:
             self._check_host(asking)
@@ -147,6 +149,7 @@ class Access:
                 raise _unauthorized(asking)
         elif asking.method not in _READING:
             _check_change(shown, asking)
+        return shown
 
     def admits(self, asking: Asking) -> bool:
         """Return True when the request would be permitted now."""
@@ -188,7 +191,7 @@ class Access:
         A request with a token that is not valid has nothing, whatever its cookies are.
         """
         if "Authorization" not in asking.headers:
-            return self._session_of(asking.cookies)
+            return self._session_of(asking.cookies) if _is_ours(asking) else None
         scheme, _, value = asking.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             return None
@@ -196,6 +199,14 @@ class Access:
         # All tokens are compared, so that the duration does not show which token was nearly right.
         fitting = [each for each in self.credentials if hmac.compare_digest(token, each.token)]
         return fitting[0] if fitting else None
+
+
+def _is_ours(asking: Asking) -> bool:
+    """Return False if the browser says that a page of another site, or of another port of this host, sends the request.
+
+    Such a page cannot read the answer. But it could learn how long the answer takes, and keep the session in use.
+    """
+    return asking.headers.get("Sec-Fetch-Site", "none") in _OUR_SITE
 
 
 def _check_change(shown: Credential | OperatorSession, asking: Asking) -> None:

@@ -23,6 +23,7 @@ from bridge.admin.health import Health
 from bridge.admin.metrics import exposition
 from bridge.admin.openapi import document
 from bridge.admin.operations import Actions, Recordings, Views
+from bridge.admin.operator_sessions import OperatorSession
 from bridge.admin.pages import Pages
 from bridge.admin.problems import RequestRefused
 from bridge.admin.provisioning import FleetSettings
@@ -148,9 +149,9 @@ class AdminServer:
 
     @web.middleware
     async def _admitted(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
-        asking = _asking(request)
-        self._admin_context.access.check(asking)
-        self._admin_context.sign_in.used(asking.cookies)
+        shown = self._admin_context.access.check(_asking(request))
+        if isinstance(shown, OperatorSession):
+            self._admin_context.sign_in.used(shown)
         return await handler(request)
 
     async def _serve(self, endpoint: AdminEndpoint, request: web.Request) -> web.StreamResponse:

@@ -141,10 +141,9 @@ class SignIn:
         key = self._key(cookies)
         return None if key is None else self._sessions.find(key)
 
-    def used(self, cookies: Sequence[str]) -> None:
-        """Take note of a request, which keeps its session from becoming idle."""
-        if (session := self.session_of(cookies)) is not None:
-            self._sessions.use(session)
+    def used(self, session: OperatorSession) -> None:
+        """Take note of a request, which keeps the session from becoming idle."""
+        self._sessions.use(session)
 
     def seconds_left(self, session: OperatorSession) -> int:
         """Return the seconds until the operator must sign in again at the latest."""

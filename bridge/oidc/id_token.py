@@ -26,8 +26,9 @@ from bridge.oidc.outcome import ProviderFailed, SignInRefused
 ALGORITHMS = tuple(f"{family}{size}" for family in ("RS", "PS", "ES") for size in (256, 384, 512))
 # Seconds by which the clocks of the bridge and the provider may differ.
 _LEEWAY = 60
-# RSA keys have 2048 bits or more: 256 octets in base64url. The most keys that are read.
-_SHORTEST_RSA, _MOST_KEYS = 342, 100
+# RSA keys have 2048 to 8192 bits: these are characters of base64url. To verify with a longer key takes long.
+_SHORTEST_RSA, _LONGEST_RSA = 342, 1366
+_MOST_KEYS = 100
 _LONGEST = 65_536  # characters of an ID token
 _WRONG = {
     "iss": "the ID token is from another issuer",
@@ -97,10 +98,10 @@ def keys_of(document: bytes) -> KeySet:
 
 
 def _is_usable(raw: dict[str, Any]) -> bool:
-    """Return whether a key is one of those that sign with a private key, and is not too short."""
+    """Return whether a key is one of those that sign with a private key, and is neither too short nor too long."""
     modulus = raw.get("n")
     if raw.get("kty") == "RSA":
-        return isinstance(modulus, str) and len(modulus.rstrip("=")) >= _SHORTEST_RSA
+        return isinstance(modulus, str) and _SHORTEST_RSA <= len(modulus.rstrip("=")) <= _LONGEST_RSA
     return raw.get("kty") == "EC"
 
 

@@ -32,7 +32,7 @@ _DEADLINE = 10.0  # seconds for one request
 _LARGEST = 262_144  # octets of an answer
 # Seconds for which documents are kept, for which a failure is, and between two fetches for the sake of an unknown key.
 _KEPT, _FAILURE_KEPT, _BETWEEN_KEYS = 3600.0, 5.0, 60.0
-_MOST_EXCHANGES = 4  # at once
+_MOST_EXCHANGES, _MOST_WAITING = 4, 100  # at once
 
 
 class Client(Struct, frozen=True, kw_only=True):
@@ -89,6 +89,7 @@ class OidcProvider:
         self._timer = timer
         self._turn = asyncio.Lock()
         self._exchanges = asyncio.Semaphore(_MOST_EXCHANGES)
+        self._waiting = 0
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
         self._metadata: ProviderMetadata | None = None
@@ -134,6 +135,21 @@ class OidcProvider:
         # RFC 9207 section 2.4: an answer of another provider is not sent to this one.
         if (issuer is None and wants_issuer) or (issuer is not None and issuer != self._client.issuer):
             raise SignInRefused("the answer is from another provider (iss)")
+        if self._waiting >= _MOST_WAITING:
+            raise SignInRefused("too many people sign in at once: try again", HTTPStatus.SERVICE_UNAVAILABLE)
+        self._waiting += 1
+        try:
+            return await self._identified(metadata, code, attempt)
+        finally:
+            self._waiting -= 1
+
+    async def close(self) -> None:
+        """Close all connections. No request is sent any more."""
+        self._closed = True
+        if self._session is not None:
+            await self._session.close()
+
+    async def _identified(self, metadata: ProviderMetadata, code: str, attempt: SignInAttempt) -> Identified:
         async with self._exchanges:
             answer = await self._exchanged(metadata, code, attempt)
             expected = Expected(
@@ -144,12 +160,6 @@ class OidcProvider:
                 now=int(self._clock()),
             )
             return identified(await self._verified(metadata, answer.id_token, expected), self._client.rules)
-
-    async def close(self) -> None:
-        """Close all connections. No request is sent any more."""
-        self._closed = True
-        if self._session is not None:
-            await self._session.close()
 
     async def _discovered(self) -> ProviderMetadata:
         async with self._turn:

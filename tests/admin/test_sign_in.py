@@ -16,7 +16,7 @@ import pytest
 
 from bridge.admin import sign_in as signing_in
 from bridge.admin.sign_in import SignIn, SignInTerms
-from bridge.config import ClientTLS, Secret
+from bridge.config import ClientTLS, Oidc, Secret, Settings, load
 from bridge.lab.simulators.json_central_system import JsonCentralSystem
 from bridge.oidc import attempts, provider
 from bridge.oidc.attempts import SignInAttempt
@@ -411,7 +411,7 @@ def lying(**lies: Any) -> Lie:
     return lie
 
 
-IN_AN_HOUR, AN_HOUR_AGO = int(time.time()) + 3600, int(time.time()) - 3600
+IN_A_WEEK, AN_HOUR_AGO = int(time.time()) + 604_800, int(time.time()) - 3600
 NOT_ACCEPTED = "the ID token has a signature that is not accepted"
 WRONG_TYPE = "a claim of the ID token is missing or has a wrong type"
 
@@ -427,8 +427,8 @@ TOKENS: tuple[tuple[Lie, str], ...] = (
     (claiming(exp=AN_HOUR_AGO), "the ID token has expired"),
     (claiming(exp=None), WRONG_TYPE),
     (claiming(exp="never"), WRONG_TYPE),
-    (claiming(iat=IN_AN_HOUR), "the ID token was issued in the future"),
-    (claiming(nbf=IN_AN_HOUR), "the ID token is not valid yet"),
+    (claiming(iat=IN_A_WEEK), "the ID token was issued in the future"),
+    (claiming(nbf=IN_A_WEEK), "the ID token is not valid yet"),
     (claiming(nonce="another"), "the ID token belongs to another sign-in (nonce)"),
     (claiming(nonce=None), WRONG_TYPE),
     (claiming(nonce=""), "the ID token belongs to another sign-in (nonce)"),
@@ -582,6 +582,16 @@ def test_a_provider_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> Non
     run(walk())
 
 
+def test_no_crowd_waits_for_the_provider(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provider, "_MOST_WAITING", 0)
+
+    async def walk() -> None:
+        async with Provider() as at, visited(told(at)) as (_, ann):
+            refused(await ann.sign_in(), "too many people sign in at once: try again", 503)
+
+    run(walk())
+
+
 def test_a_failure_is_kept_for_a_while_so_that_strangers_do_not_hammer_the_provider() -> None:
     async def walk() -> None:
         async with Provider() as at, visited(told(at)) as (_, ann):
@@ -673,6 +683,65 @@ def test_another_secret_holds_at_once_and_ends_no_session() -> None:
                 assert (await ben.sign_in()).signs_in()
                 await gateway.reload(changed(settings, client_secret=Secret(b"the next secret"), operate=("staff",)))
                 assert await ann.status() == 401
+
+    run(walk())
+
+
+def test_the_files_of_the_configuration_are_read_again(tmp_path: Path) -> None:
+    """The secret, and the authority of the provider's certificate."""
+    old, new = Authority(tmp_path, "old"), Authority(tmp_path, "new")
+    secret, ca = tmp_path / "secret", tmp_path / "ca.pem"
+
+    def trusted(authority: Authority) -> None:
+        ca.write_bytes(Path(authority.file).read_bytes())
+
+    def presenting(authority: Authority) -> ssl.SSLContext:
+        issued = authority.issue("provider", "localhost")
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(issued["certificate"], issued["key"])
+        return tls
+
+    async def walk() -> None:
+        at = Provider()
+        await at.start(tls=presenting(old))
+        secret.write_text(SECRET)
+        trusted(old)
+        known = told(at, tls=ClientTLS(ca=str(ca)))
+        assert known.admin.oidc is not None
+        file = tmp_path / "bridge.toml"
+        file.write_text(
+            f"""
+            [admin.oidc]
+            issuer = "{at.issuer}"
+            client_id = "{CLIENT_ID}"
+            client_secret_file = "{secret}"
+            public_url = "{known.admin.oidc.public_url}"
+            read = ["ocpp-viewers"]
+            operate = ["ocpp-operators"]
+            [admin.oidc.tls]
+            ca = "{ca}"
+            """
+        )
+
+        def read() -> Settings:
+            return changed(known, **msgspec.structs.asdict(cast(Oidc, load(file, {}).admin.oidc)))
+
+        trusts = ssl.create_default_context(cafile=old.file)
+        trusts.load_verify_locations(new.file)
+        async with visited(read(), trusts) as (gateway, ann):
+            assert (await ann.sign_in()).signs_in()
+            await at.stop()
+            at.secret = "the next secret"
+            await at.start(at.port, presenting(new))
+            ben = ann.another()
+            assert (await ben.get("/login/start")).status == 303  # the document is known
+            refused(await ben.sign_in(), "the provider cannot be reached", 502)
+            secret.write_text("the next secret")
+            trusted(new)
+            await gateway.reload(read())
+            assert (await ben.sign_in()).signs_in()
+            assert await ann.status() == 200
+        await at.stop()
 
     run(walk())
 

@@ -37,7 +37,9 @@ def refusal(token: str) -> SignInRefused:
 
 
 def test_a_good_one() -> None:
-    assert verified(AT.signed({"sub": "1", "groups": ["a"]}, "n", "a"), KEYS, EXPECTED)["groups"] == ["a"]
+    token = AT.signed({"sub": "1", "groups": ["a"]}, "n", "a")
+    now = msgspec.structs.replace(EXPECTED, now=int(time.time()))
+    assert verified(token, KEYS, now)["groups"] == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -68,7 +70,8 @@ def test_any_text_is_read_without_a_fault(token: str) -> None:
 
 
 def test_which_keys_are_of_use() -> None:
-    """Another kind of key, one that is too short and one that cannot be read do not keep the others from being used."""
+    """Another kind of key, one that is too short, too long or cannot be read do not keep the others from being used."""
     secret, short = {"kty": "oct", "k": "AAAA", "kid": "x"}, {"kty": "RSA", "n": "AQAB", "e": "AQAB", "kid": "y"}
-    keys = keys_of(document(secret, short, {"kty": "EC", "crv": "P-1"}, {"kty": []}, ec("curve"), rsa("other")))
+    long = {"kty": "RSA", "n": "u" * 1368, "e": "AQAB", "kid": "z"}
+    keys = keys_of(document(secret, short, long, {"kty": "EC", "crv": "P-1"}, {"kty": []}, ec("curve"), rsa("other")))
     assert [key.kid for key in keys] == ["curve", "other"]

@@ -16,6 +16,7 @@ from bridge import config
 from bridge.admin.health import Health, ListenerHealth, LoopHealth, StoreHealth
 from bridge.admin.metrics import HealthCounts, Meter
 from bridge.admin.server import AdminContext, AdminServer
+from bridge.admin.sign_in import SignIn
 from bridge.config import Listen, Settings, Soap, WebSocket
 from bridge.config.changes import needs_restart
 from bridge.config.listeners import Place, admin_url
@@ -51,6 +52,7 @@ from bridge.gateway.route_choices import RouteChoices
 from bridge.gateway.services import Services, clients_of, load_services, served
 from bridge.gateway.session_runner import SessionRunner
 from bridge.gateway.sessions import Sessions
+from bridge.gateway.sign_in import require_library, terms_of
 from bridge.gateway.states import ChargePointStates
 from bridge.gateway.stored_settings import StoredSettings
 from bridge.gateway.tls_contexts import TlsContexts
@@ -122,6 +124,7 @@ class Gateway:
             StartError: The store exists and cannot be read.
         """
         settings = self._settings
+        require_library(settings.admin)
         self._valid = self._operators.valid(settings.admin)
         watch_accepting()
         own_threads()
@@ -230,7 +233,9 @@ class Gateway:
             self._newcomers,
         )
         self._endpoints = self._soap_endpoints(central_system, charge_point)
-        self._access = access_of(settings, self._valid.credentials)
+        self._sign_in = SignIn(self._live.stream.check)
+        self._access = access_of(settings, self._valid.credentials, self._sign_in)
+        await self._take_over_sign_in(settings)
         self._admin = AdminServer(
             self._admin_context(), partial(self._refused, None), proxies_of(settings.admin, self._fields_ignored)
         )
@@ -302,6 +307,7 @@ class Gateway:
         for client in self._clients.all():
             await client.close()
         await self._waker.close()
+        await self._sign_in.close()
         await self._events.close()
         self._provisioning.close()
         for spans in self._spans:
@@ -325,11 +331,13 @@ class Gateway:
         again = await self._files.run(partial(self._tls_contexts.read, self._stored_settings.tables()))
         valid = self._operators.valid(settings.admin)
         receivers = receivers_of(settings.events, self._tls_contexts.of)
+        require_library(settings.admin)
         self._tls_contexts.take_over(settings, built)
         self._certificates.take(ends)
         self._stored_settings.take(again)
         self._valid = valid
         self._access.credentials = valid.credentials
+        await self._take_over_sign_in(settings)
         self._live.stream.check()
         await self._events.take_over(receivers)
         self._operators.report()
@@ -353,6 +361,12 @@ class Gateway:
         moved = await self._move_sessions()
         await self._update_states()
         logs.fields(_log, logging.INFO, "routes read again", routes=len(settings.routes), waiting=held, moved=moved)
+
+    async def _take_over_sign_in(self, settings: Settings) -> None:
+        """Let operators sign in as `settings` says."""
+        terms = terms_of(settings.admin, self._tls_contexts.of, self._sign_in.terms)
+        await self._sign_in.take_over(terms)
+        self._access.public_origin = None if terms is None else terms.public_url
 
     def _read_store_again(self) -> None:
         """Apply the stored decisions of operators after the store has found its file.
@@ -624,6 +638,7 @@ class Gateway:
             choices=self._choices,
             moves=self._moves,
             access=self._access,
+            sign_in=self._sign_in,
         )
 
     def _health(self) -> Health:

@@ -41,6 +41,7 @@ SEES: dict[str, tuple[str, ...]] = {
     "bridge.ocpps": ("bridge.ocpps", "bridge.dialects", *_MODEL),
     "bridge.ocpps.wsdl": ("bridge.ocpps", "bridge.distribution.files", *_MODEL),
     "bridge.access": ("bridge.access", "bridge.core.networks", *_MODEL),
+    "bridge.oidc": ("bridge.oidc",),
     "bridge.config": (
         *("bridge.access.passwords", "bridge.access.paths", "bridge.config", "bridge.core.policies", *_MODEL),
     ),
@@ -72,12 +73,14 @@ SEES: dict[str, tuple[str, ...]] = {
     "bridge.admin": (
         *("bridge.access.paths", "bridge.admin", "bridge.core.commands", "bridge.core.state"),
         *("bridge.distribution.build", "bridge.net.descriptors"),
-        *("bridge.net.listening", "bridge.net.proxies.rules", "bridge.net.tasks"),
+        *("bridge.net.limits.refusal_summary", "bridge.net.listening", "bridge.net.proxies.rules", "bridge.net.tasks"),
+        *("bridge.oidc.attempts", "bridge.oidc.outcome"),
         *("bridge.recorder.messages", "bridge.watching", *_MODEL),
     ),
     "bridge.gateway": (
         *("bridge.access", "bridge.admin", "bridge.config", "bridge.core", "bridge.gateway", "bridge.watching"),
-        *("bridge.ocppj", "bridge.ocpps", "bridge.outgoing_events", "bridge.recorder", "bridge.store", *_NET),
+        *("bridge.ocppj", "bridge.ocpps", "bridge.oidc", "bridge.outgoing_events", "bridge.recorder", "bridge.store"),
+        *_NET,
     ),
     # What carries out decisions knows no wire, and what reaches a party decides nothing.
     "bridge.gateway.session_runner": (
@@ -126,6 +129,8 @@ KNOWN_IN: dict[str, tuple[str, ...]] = {
     "sqlite3": ("bridge.outgoing_events.database", "bridge.recorder", "bridge.store"),
     "aiomqtt": ("bridge.outgoing_events.mqtt",),
     "nats": ("bridge.outgoing_events.nats",),
+    "authlib": ("bridge.oidc.id_token", "bridge.oidc.provider"),
+    "joserfc": ("bridge.oidc.id_token", "bridge.oidc.provider"),
     "opentelemetry": ("bridge.watching.spans",),
     "prometheus_client": ("bridge.admin",),
     "asyncio": (
@@ -133,6 +138,7 @@ KNOWN_IN: dict[str, tuple[str, ...]] = {
         "bridge.app",
         "bridge.gateway",
         "bridge.net",
+        "bridge.oidc.provider",
         "bridge.recorder.recorder",
         *_ENTRANCES,
         *(f"bridge.outgoing_events.{room}" for room in ("delivery", "mqtt", "nats", "outbox")),
@@ -147,6 +153,7 @@ DOES_WITHOUT: dict[str, frozenset[str]] = {
     "bridge.errors": _IMPURE,
     "bridge.watching.explaining": _IMPURE | {"asyncio"},
     "bridge.watching.masking": _IMPURE | {"asyncio"},
+    **{f"bridge.oidc.{room}": _IMPURE | {"asyncio"} for room in ("id_token", "metadata", "outcome", "roles")},
     **{f"bridge.recorder.{room}": _IMPURE | {"asyncio"} for room in ("reading", "rows")},
     **{f"bridge.outgoing_events.{room}": _IMPURE | {"asyncio"} for room in ("derivation", "queue", "records")},
     **{

@@ -1,8 +1,10 @@
 """Decide who may use the admin listener. Pure: the properties of a request go in, a Refused comes out.
 
-the token       Every request needs a token, except for the console's files, which are the same for everybody, and for
-                the paths that monitoring uses. The source address is no credential: a proxy forwards requests of
-                strangers.
+the token       Every request needs a token or the cookie of a session, except for the console's files, which are the
+                same for everybody, for the sign-in, and for the paths that monitoring uses. The source address is no
+                credential: a proxy forwards requests of strangers. A request with a token is judged by that alone.
+the header      A browser sends a cookie with the requests of any page. So a change with a cookie needs a header with
+                the token that only the console was told (CSRF).
 the Origin      A page of another site in the operator's browser must not send requests in the operator's name.
 the Host        A page whose host name was made to resolve to this machine (DNS rebinding) has the right Origin for its
                 Host. Such a page has no token. So a request without a token must use a name of this listener; a request
@@ -12,7 +14,7 @@ the Host        A page whose host name was made to resolve to this machine (DNS 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Literal
@@ -20,11 +22,17 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from bridge.admin.operator_sessions import OperatorSession
 from bridge.admin.problems import RequestRefused
 
+CSRF = "X-CSRF-Token"
+# Begins the paths of the sign-in, which decide themselves about who asks. Who may only read may sign out.
+_SIGN_IN, _SIGN_OUT = "/login/", "/api/v1/session"
 # The paths that monitoring uses without a token. They hold no secrets; the first only shows that the process runs.
 _ALIVE, _READY, _METRICS = "/healthz", "/readyz", "/metrics"
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="ocpp-bridge"'}
+# Values of Sec-Fetch-Site for the console's own page, and for an address that somebody typed.
+_OUR_SITE = ("same-origin", "none")
 _READING = ("GET", "HEAD", "OPTIONS")
 
 
@@ -50,6 +58,7 @@ class Asking(Struct, frozen=True, kw_only=True):
         peer: The IP address of the client, or None.
         secure: The request came over TLS.
         headers: The headers. A look-up ignores letter case.
+        cookies: The values of all headers Cookie.
         method: The HTTP method.
         authority: The host and port in the request target, or None.
     """
@@ -58,6 +67,7 @@ class Asking(Struct, frozen=True, kw_only=True):
     peer: str | None
     secure: bool
     headers: Mapping[str, str]
+    cookies: Sequence[str] = ()
     method: str = "GET"
     authority: str | None = None
 
@@ -99,6 +109,10 @@ class Access:
         allowed_origins: The origins of other pages that may send requests. Their hosts are names of this listener too.
         open_metrics: `/metrics` needs no token.
         names: The names of this listener.
+        session_of: Returns the session for the values of the headers Cookie, or None.
+
+    Attributes:
+        public_origin: A further origin of the console's own page, None for no other. It may be replaced at any time.
     """
 
     def __init__(
@@ -108,29 +122,34 @@ class Access:
         *,
         open_metrics: bool,
         names: Names,
+        session_of: Callable[[Sequence[str]], OperatorSession | None] = lambda cookies: None,
     ) -> None:
         self.credentials = credentials
+        self.public_origin: str | None = None
+        self._session_of = session_of
         self._origins = frozenset(allowed_origins)
         hosts = filter(None, (urlsplit(origin).hostname for origin in allowed_origins))
         self._names = Names(hosts=names.hosts | frozenset(hosts), beyond=names.beyond)
         self._open_metrics = open_metrics
 
-    def check(self, asking: Asking) -> None:
-        """Raise Refused for a request that is not permitted.
+    def check(self, asking: Asking) -> Credential | OperatorSession | None:
+        """Return what permits a request: a token, a session, or None for a request that needs neither.
 
-        The status is 403 for a page of a foreign origin, for a foreign host name without a token, and for a change with
-        a token that may only read. The status is 401 without a valid token.
+        Raises RequestRefused for a request that is not permitted. The status is 403 for a page of a foreign origin, for
+        a foreign host name without a token, for a change by an operator who may only read, and for a change with a
+        cookie and without the header. The status is 401 without a valid token or session.
         """
         self._check_origin(asking)
-        if _is_page(asking.path) or asking.path == _ALIVE:
-            return
+        if _is_page(asking.path) or asking.path == _ALIVE or asking.path.startswith(_SIGN_IN):
+            return None
         shown = self._shown(asking)
         if shown is None:
             self._check_host(asking)
             if asking.path != _READY and not (asking.path == _METRICS and self._open_metrics):
                 raise _unauthorized(asking)
-        elif shown.role == "read" and asking.method not in _READING:
-            raise RequestRefused(HTTPStatus.FORBIDDEN, f"the token of {shown.name} may read, and not change anything")
+        elif asking.method not in _READING:
+            _check_change(shown, asking)
+        return shown
 
     def admits(self, asking: Asking) -> bool:
         """Return True when the request would be permitted now."""
@@ -141,24 +160,38 @@ class Access:
         return True
 
     def name(self, asking: Asking) -> str:
-        """Return the sender of a permitted request for the audit: the IP address and the name of the token."""
-        shown = self._shown(asking)
-        return f"{asking.peer}" if shown is None else f"{asking.peer} ({shown.name})"
+        """Return the sender of a permitted request for the audit.
+
+        It is the IP address, and the name of the token or of the operator who has signed in at the provider.
+        """
+        match self._shown(asking):
+            case None:
+                return f"{asking.peer}"
+            case OperatorSession(name=name):
+                return f"{asking.peer} (OIDC: {name})"
+            case shown:
+                return f"{asking.peer} ({shown.name})"
 
     def _check_origin(self, asking: Asking) -> None:
         origin = asking.headers.get("Origin")
         own = f"{'https' if asking.secure else 'http'}://{asking.host}"
-        if origin is not None and origin != own and origin not in self._origins:
+        if origin is not None and origin not in (own, self.public_origin) and origin not in self._origins:
             text = "a page of another origin may not ask here (admin.allowed_origins says which may)"
             raise RequestRefused(HTTPStatus.FORBIDDEN, text)
 
     def _check_host(self, asking: Asking) -> None:
-        if not self._names.has(_host_of(asking.host)):
+        host = _host_of(asking.host)
+        if not self._names.has(host) and (self.public_origin is None or host != urlsplit(self.public_origin).hostname):
             text = "without a token this is answered under its own names only: admin.allowed_origins adds to them"
             raise RequestRefused(HTTPStatus.FORBIDDEN, text)
 
-    def _shown(self, asking: Asking) -> Credential | None:
-        """Return the credential of the request's token, or None without a valid token."""
+    def _shown(self, asking: Asking) -> Credential | OperatorSession | None:
+        """Return the credential of the request's token, or its session. Return None if it has neither.
+
+        A request with a token that is not valid has nothing, whatever its cookies are.
+        """
+        if "Authorization" not in asking.headers:
+            return self._session_of(asking.cookies) if _is_ours(asking) else None
         scheme, _, value = asking.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             return None
@@ -166,6 +199,32 @@ class Access:
         # All tokens are compared, so that the duration does not show which token was nearly right.
         fitting = [each for each in self.credentials if hmac.compare_digest(token, each.token)]
         return fitting[0] if fitting else None
+
+
+def _is_ours(asking: Asking) -> bool:
+    """Return False if the browser says that a page of another site, or of another port of this host, sends the request.
+
+    Such a page cannot read the answer. But it could learn how long the answer takes, and keep the session in use.
+    """
+    return asking.headers.get("Sec-Fetch-Site", "none") in _OUR_SITE
+
+
+def _check_change(shown: Credential | OperatorSession, asking: Asking) -> None:
+    """Raise RequestRefused if the operator may not make this change."""
+    who = f"the token of {shown.name}"
+    if isinstance(shown, OperatorSession):
+        who = shown.name
+        if not _same(asking.headers.get(CSRF, ""), shown.csrf):
+            text = f"a change with the cookie of a session needs the header {CSRF}: GET /api/v1/session tells its value"
+            raise RequestRefused(HTTPStatus.FORBIDDEN, text)
+        if asking.path == _SIGN_OUT:
+            return
+    if shown.role == "read":
+        raise RequestRefused(HTTPStatus.FORBIDDEN, f"{who} may read, and not change anything")
+
+
+def _same(text: str, other: str) -> bool:
+    return hmac.compare_digest(text.encode("utf-8", "surrogateescape"), other.encode())
 
 
 def _is_page(path: str) -> bool:

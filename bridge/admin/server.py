@@ -14,17 +14,20 @@ from msgspec import Struct
 from prometheus_client import CollectorRegistry
 
 from bridge.access import paths
-from bridge.admin import about, charge_points, messages, moves, problems, provisioning
+from bridge.admin import about, charge_points, messages, moves, problems, provisioning, session
 from bridge.admin.access import Access, Asking
+from bridge.admin.cookies import cookies_of
 from bridge.admin.endpoints import AdminEndpoint, AdminRequest
 from bridge.admin.events import Stream
 from bridge.admin.health import Health
 from bridge.admin.metrics import exposition
 from bridge.admin.openapi import document
 from bridge.admin.operations import Actions, Recordings, Views
+from bridge.admin.operator_sessions import OperatorSession
 from bridge.admin.pages import Pages
 from bridge.admin.problems import RequestRefused
 from bridge.admin.provisioning import FleetSettings
+from bridge.admin.sign_in import SignIn
 from bridge.errors import BridgeError, ErrorCode, Why
 from bridge.net.descriptors import Purpose
 from bridge.net.listening import Listening, origin_of
@@ -41,6 +44,7 @@ _CSP = (
 )
 _HEADERS = {
     "Content-Security-Policy": _CSP,
+    "X-Frame-Options": "DENY",  # frame-ancestors, for browsers that do not know it
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -54,6 +58,7 @@ class AdminContext(Struct, frozen=True, kw_only=True):
     health: Callable[[], Health]
     registry: CollectorRegistry
     access: Access
+    sign_in: SignIn
     overview: Views
     steering: Actions
     fleet: FleetSettings
@@ -128,6 +133,7 @@ class AdminServer:
         application.router.add_get("/metrics", self._metrics)
         application.router.add_get("/", pages.index)
         application.router.add_get("/console/{name:.+}", pages.asset)
+        self._admin_context.sign_in.add_routes(application)
 
     @web.middleware
     async def _passed_on(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
@@ -143,7 +149,9 @@ class AdminServer:
 
     @web.middleware
     async def _admitted(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
-        self._admin_context.access.check(_asking(request))
+        shown = self._admin_context.access.check(_asking(request))
+        if isinstance(shown, OperatorSession):
+            self._admin_context.sign_in.used(shown)
         return await handler(request)
 
     async def _serve(self, endpoint: AdminEndpoint, request: web.Request) -> web.StreamResponse:
@@ -178,6 +186,7 @@ def endpoints(admin_context: AdminContext) -> list[AdminEndpoint]:
     described += moves.endpoints(admin_context.moves)
     described += messages.endpoints(admin_context.overview, admin_context.recordings)
     described += about.endpoints(admin_context.overview, admin_context.stream)
+    described += session.endpoints(admin_context.sign_in)
     text = "This document"
     described.append(
         AdminEndpoint(
@@ -193,6 +202,7 @@ def _asking(request: web.Request) -> Asking:
         peer=request.remote,
         secure=request.secure,
         headers=request.headers,
+        cookies=cookies_of(request),
         authority=paths.authority_of(request.raw_path),
         method=request.method,
     )

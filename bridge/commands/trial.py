@@ -12,6 +12,7 @@ from bridge.admin import token_file
 from bridge.config import Settings, Store
 from bridge.config.exposure import others_read
 from bridge.errors import Complaint, ConfigurationError
+from bridge.gateway.sign_in import missing_library
 from bridge.store import UnusableStore, examine, path_of
 
 # Octets of the trial file, about as many as the store writes at once.
@@ -25,6 +26,8 @@ def complaints(settings: Settings, source: str) -> Iterator[Complaint]:
         settings: The configuration.
         source: Name of the configuration file, for complaints.
     """
+    if (missing := missing_library(settings.admin, source)) is not None:
+        yield missing
     store = _store(settings)
     if store is None:
         return

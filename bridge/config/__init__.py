@@ -9,6 +9,7 @@
     listeners    the place of each listener in the file, and its name
     changes      find changed keys that need a restart
     access       check the authentication of routes, and secrets
+    oidc         check the sign-in of operators at an OpenID Connect provider
     outgoing     check the credentials of requests to Central Systems
     provisioned  read settings of Charge Points that come through the admin API
     fleet        read and write a CSV file of Charge Points
@@ -55,6 +56,7 @@ from bridge.config.records import (
     Listener,
     Match,
     Network,
+    Oidc,
     Pack,
     Policy,
     Protocol,
@@ -88,6 +90,7 @@ __all__ = [
     "Listener",
     "Match",
     "Network",
+    "Oidc",
     "Pack",
     "Policy",
     "Protocol",

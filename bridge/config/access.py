@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
 from bridge.access import passwords, paths
-from bridge.config import policies
+from bridge.config import oidc, policies
 from bridge.config.complaints import Complaints, dotted, quote
 from bridge.config.complaints import Path as KeyPath
 from bridge.config.listeners import places
@@ -123,6 +123,7 @@ def cautions(settings: Settings) -> Iterator[str]:
             yield f"{asks}: a token on a listener without TLS can be read, and used, by whoever sees the traffic"
     yield from _certificates(settings)
     yield from policies.cautions(settings)
+    yield from oidc.cautions(settings.admin)
     for name, central_system in settings.central_systems.items():
         if central_system.protocol == "ocpp1.2s":
             key = dotted(("central_systems", name, "protocol"))

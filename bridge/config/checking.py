@@ -15,6 +15,7 @@ from bridge.config.access import check_access
 from bridge.config.complaints import Complaints, dotted, quote, unknown_central_system
 from bridge.config.complaints import Path as KeyPath
 from bridge.config.listeners import check_names, places
+from bridge.config.oidc import check_oidc
 from bridge.config.outgoing import FIELD_NAME, check_outgoing, placeholder_fault
 from bridge.config.policies import check_policies
 from bridge.config.receivers import check_receivers
@@ -46,6 +47,8 @@ def check(settings: Settings, complaints: Complaints) -> None:
     _check_identities(settings, complaints)
     check_access(settings, complaints)
     check_receivers(settings.events, complaints)
+    if settings.admin.oidc is not None:
+        check_oidc(settings.admin.oidc, complaints)
     for identity, charge_point in settings.charge_points.items():
         check_charge_point(("charge_points", identity), identity, charge_point, complaints)
 

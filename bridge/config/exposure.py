@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bridge.config import sources
+from bridge.config import oidc, sources
 from bridge.config.access import SHORT, lets_anybody_in
 from bridge.config.complaints import Complaints, dotted
 from bridge.config.complaints import Path as KeyPath
@@ -28,6 +28,7 @@ def exposed(settings: Settings, files: Sequence[Path] = ()) -> Iterator[str]:
             key = dotted(("central_systems", name))
             yield f"{key}: whoever reaches the SOAP listener can command its Charge Points; set networks or password"
     yield from _tokens(settings.admin)
+    yield from oidc.exposed(settings.admin)
     yield from _readable(settings, files)
 
 

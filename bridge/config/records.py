@@ -22,6 +22,7 @@ Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 PositiveSeconds = Annotated[float, Meta(gt=0, le=1e9)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 Rate = Annotated[float, Meta(gt=0, le=1e9)]
+Hours = Annotated[float, Meta(gt=0, le=8760)]
 Octets = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 # Limits of the libraries: header lines of 8190 octets, 128 header lines, XML elements nested 256 deep.
 HeaderOctets = Annotated[int, Meta(ge=256, le=1_048_576)]
@@ -300,6 +301,39 @@ class AdminToken(Table, frozen=True, kw_only=True):
     role: Role = "read"
 
 
+class Oidc(Table, frozen=True, kw_only=True):
+    """Sign-in of operators at an OpenID Connect provider, for the console.
+
+    Attributes:
+        issuer: URL of the provider, as in its discovery document.
+        client_id: Identifier of the bridge at the provider.
+        client_secret: Secret of the bridge at the provider; none for a public client.
+        public_url: URL under which browsers reach the console, without a path; "" is the listener's own. The provider
+            redirects browsers to its `/login/callback`.
+        name: Name of the provider on the login page; "" is the host of the issuer.
+        scopes: Scopes that are requested.
+        role_claim: Claim of the ID token that decides about the role. Dots lead into nested claims.
+        read: Values of the claim that give the role "read".
+        operate: Values of the claim that give the role "operate".
+        session_hours: Hours after which an operator must sign in again.
+        idle_hours: Hours without a request after which an operator must sign in again.
+        tls: None for the defaults of TLS.
+    """
+
+    issuer: str
+    client_id: str
+    client_secret: Secret | None = None
+    public_url: str = ""
+    name: str = ""
+    scopes: tuple[str, ...] = ("openid", "profile", "email")
+    role_claim: str = "groups"
+    read: tuple[str, ...] = ()
+    operate: tuple[str, ...] = ()
+    session_hours: Hours = 10.0
+    idle_hours: Hours = 1.0
+    tls: ClientTLS | None = None
+
+
 class Admin(Proxied, frozen=True, kw_only=True):
     """The listener of the admin API, the console and the metrics.
 
@@ -307,6 +341,7 @@ class Admin(Proxied, frozen=True, kw_only=True):
         listen: Address to bind to.
         token: Token with all rights; by default the bridge creates a token in a file beside the store.
         tokens: Further tokens.
+        oidc: None for no sign-in at an OpenID Connect provider.
         allowed_origins: Origins of web pages, besides the console's own, that may send requests.
         open_metrics: Whether the metrics can be read without a token.
         tls: None for a listener without TLS.
@@ -315,6 +350,7 @@ class Admin(Proxied, frozen=True, kw_only=True):
     listen: Listen = Listen("127.0.0.1", 8081)
     token: Secret | None = None
     tokens: tuple[AdminToken, ...] = ()
+    oidc: Oidc | None = None
     allowed_origins: tuple[str, ...] = ()
     open_metrics: bool = True
     tls: TLS | None = None

@@ -70,6 +70,8 @@ def client_tables(settings: Settings) -> Iterator[tuple[str, ClientTLS]]:
     for index, receiver in enumerate(settings.events):
         if receiver.tls is not None:
             yield dotted(("events", index, "tls")), receiver.tls
+    if settings.admin.oidc is not None and settings.admin.oidc.tls is not None:
+        yield dotted(("admin", "oidc", "tls")), settings.admin.oidc.tls
 
 
 def _check_ciphers(path: KeyPath, ciphers: str, protocol: int, complaints: Complaints) -> None:

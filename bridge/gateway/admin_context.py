@@ -16,6 +16,7 @@ from bridge.admin.health import Health
 from bridge.admin.metrics import Meter, registry_of
 from bridge.admin.moves import MoveActions
 from bridge.admin.server import AdminContext
+from bridge.admin.sign_in import SignIn
 from bridge.config import Listen, Settings, Soap, WebSocket
 from bridge.config.listeners import is_local
 from bridge.gateway import public_addresses
@@ -55,6 +56,7 @@ def admin_context_of(
     choices: RouteChoices,
     moves: MoveActions,
     access: Access,
+    sign_in: SignIn,
 ) -> AdminContext:
     """Return the context of the admin listener.
 
@@ -69,12 +71,14 @@ def admin_context_of(
         choices: Moves single Charge Points.
         moves: Moves several Charge Points.
         access: The rules for the use of the admin listener.
+        sign_in: Signs operators in at the provider.
     """
     overview = SessionViews(ground)
     return AdminContext(
         health=health,
         registry=registry_of(meter),
         access=access,
+        sign_in=sign_in,
         overview=overview,
         steering=OperatorActions(ground, overview, choices, fleet),
         fleet=fleet,
@@ -84,12 +88,24 @@ def admin_context_of(
     )
 
 
-def access_of(settings: Settings, credentials: tuple[Credential, ...]) -> Access:
-    """Return the rules for the use of the admin listener. Hosts of public addresses count as names of this machine."""
+def access_of(settings: Settings, credentials: tuple[Credential, ...], sign_in: SignIn) -> Access:
+    """Return the rules for the use of the admin listener. Hosts of public addresses count as names of this machine.
+
+    Args:
+        settings: The configuration.
+        credentials: The valid tokens.
+        sign_in: Knows the sessions of operators.
+    """
     admin = settings.admin
     hosts = {admin.listen.host, socket.gethostname(), *(urlsplit(soap.public_url).hostname for soap in settings.soap)}
     names = Names(hosts=frozenset(host.lower() for host in hosts if host), beyond=not is_local(admin.listen))
-    return Access(credentials, admin.allowed_origins, open_metrics=admin.open_metrics, names=names)
+    return Access(
+        credentials,
+        admin.allowed_origins,
+        open_metrics=admin.open_metrics,
+        names=names,
+        session_of=sign_in.session_of,
+    )
 
 
 def addresses_of(listeners: Listeners) -> Addresses:

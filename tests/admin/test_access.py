@@ -10,6 +10,7 @@ import pytest
 from multidict import CIMultiDict
 
 from bridge.admin.access import Access, Asking, Credential, Names
+from bridge.admin.operator_sessions import OperatorSession
 from bridge.admin.problems import RequestRefused
 from bridge.config import Admin, AdminToken, Listen, Secret, SecretFile, Settings
 from bridge.lab.simulators.json_central_system import JsonCentralSystem
@@ -32,6 +33,7 @@ def refusal(
     authority: str | None = None,
     method: str = "GET",
     names: Names = ONLY_THIS_MACHINE,
+    session: OperatorSession | None = None,
     **headers: Any,
 ) -> int | None:
     """The HTTP status with which a request is turned away, None if it is let in. An underscore stands for a dash."""
@@ -40,7 +42,7 @@ def refusal(
         Credential(name="token", token=token, role="operate"),
         Credential(name="night desk", token=b"look only", role="read"),
     )
-    access = Access(credentials, origins, open_metrics=open_metrics, names=names)
+    access = Access(credentials, origins, open_metrics=open_metrics, names=names, session_of=lambda cookies: session)
     try:
         access.check(Asking(path=path, peer=peer, secure=secure, headers=told, authority=authority, method=method))
     except RequestRefused as refused:
@@ -89,6 +91,35 @@ def test_what_a_proxy_adds_changes_nothing(header: str) -> None:
 )
 def test_the_token(shown: str, admitted: bool) -> None:
     assert refusal(peer=OTHER, token=b"secret", Authorization=shown) == (None if admitted else 401)
+
+
+SESSION = OperatorSession(subject="1", name="ann", role="operate", csrf="told", began=0, used=0)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, None),
+        ({"Sec_Fetch_Site": "same-origin"}, None),
+        ({"Sec_Fetch_Site": "none"}, None),
+        ({"Sec_Fetch_Site": "same-site"}, 401),
+        ({"Sec_Fetch_Site": "cross-site"}, 401),
+        ({"Sec_Fetch_Site": "cross-site", "Authorization": "Bearer secret"}, None),
+        ({"Authorization": ""}, 401),
+        ({"Authorization": "Bearer wrong"}, 401),
+    ],
+)
+def test_a_session_is_taken_from_our_own_page_only(headers: dict[str, Any], status: int | None) -> None:
+    """A server at another port of the same host is the same site to a browser, which sends it our cookie."""
+    assert refusal(session=SESSION, **headers) == status
+
+
+def test_a_change_with_a_session_needs_the_header() -> None:
+    for method in ("POST", "PUT", "DELETE", "PATCH"):
+        assert refusal(session=SESSION, method=method) == 403
+        assert refusal(session=SESSION, method=method, X_CSRF_Token="guessed") == 403
+        assert refusal(session=SESSION, method=method, X_CSRF_Token="told") is None
+    assert refusal(session=SESSION, method="POST", X_CSRF_Token="told", Origin="http://127.0.0.1:8082") == 403
 
 
 def test_a_token_of_any_bytes() -> None:

@@ -18,6 +18,7 @@ from tests.attacks.messages import MESSAGES
 from tests.attacks.operators import OPERATORS
 from tests.attacks.proxies import PROXIES
 from tests.attacks.resources import RESOURCES
+from tests.attacks.sign_ins import SIGN_INS
 from tests.attacks.stage import Row, besieged
 from tests.e2e.stage import run
 
@@ -30,6 +31,7 @@ SECTIONS: Mapping[str, Mapping[str, Row]] = {
     "Who speaks for others": PROXIES,
     "What all share": RESOURCES,
     "What operators use": OPERATORS,
+    "How operators sign in": SIGN_INS,
 }
 # What came of the attacks of each section, in one sentence.
 IN_SUM: Mapping[str, str] = {
@@ -41,6 +43,7 @@ IN_SUM: Mapping[str, str] = {
     "Who speaks for others": "HTTP 400 or 403, or a closed connection.",
     "What all share": "HTTP 503 for whoever uses more than its share. The others are served.",
     "What operators use": "HTTP 401 or 403. The log holds nothing that a terminal would act on.",
+    "How operators sign in": "HTTP 400, 401 or 403, and nobody is signed in.",
 }
 ROWS: dict[str, Row] = {name: row for rows in SECTIONS.values() for name, row in rows.items()}
 _BEGIN, _END = "<!-- attacks -->\n", "<!-- end of attacks -->"

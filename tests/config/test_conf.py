@@ -22,6 +22,7 @@ _ELSEWHERE = {
     "websocket.tls": "soap.tls",
     "admin.tls": "soap.tls",
     "charge_points.tls": "central_systems.tls",
+    "admin.oidc.tls": "central_systems.tls",
     "events.tls": "central_systems.tls",
 }
 _KEY = re.compile(r"(?:# )?([a-z_0-9]+) = \S")

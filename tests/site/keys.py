@@ -23,6 +23,8 @@ from tests.site.markdown import code, table, words
 
 # Names of the tables whose names the operator chooses.
 _CHOSEN = {"central_systems": "NAME", "charge_points": '"IDENTITY"'}
+# Tables within that of a listener that a reload applies, besides those of TLS: `bridge.config.changes` names them.
+_RELOADED = (("admin", "tokens"), ("admin", "oidc"))
 _HEADER = ("key", "value", "default", "meaning", "a change needs")
 _ATTRIBUTE = re.compile(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", re.MULTILINE)
 # The words of a DeviceProfile that the configuration spells otherwise.
@@ -161,7 +163,7 @@ def _is_reloaded(path: str, key: str) -> bool:
     settings = Settings()
     value = getattr(settings, names[0])
     if len(names) > 1 or isinstance(value, dict):  # a table within a table, such as that of TLS
-        return names[-1] == "tls" or names[0] in _CHOSEN or (names[0], names[1]) == ("admin", "tokens")
+        return names[-1] == "tls" or names[0] in _CHOSEN or (names[0], names[1]) in _RELOADED
     if value == ():  # a list of tables that is empty by default
         return needs_restart(settings, msgspec.structs.replace(settings, **{names[0]: (object(),)})) == []
     one = value[0] if isinstance(value, tuple) else value

@@ -16,6 +16,25 @@ export const token = {
   drop: () => { sessionStorage.removeItem(TOKEN); window.dispatchEvent(new CustomEvent("token")); },
 };
 
+// Who has signed in at the provider: {name, role, csrf, ...}, null for nobody. A cookie that no script can read shows
+// the session to the bridge; `csrf` goes with every change.
+export const session = {
+  known: null,
+  async load() {
+    let answer;
+    try { answer = await fetch("/api/v1/session", { cache: "no-store" }); } catch { return this.known; }
+    this.is(answer.ok ? await answer.json() : null);
+    return this.known;
+  },
+  is(known) { this.known = known; window.dispatchEvent(new CustomEvent("session")); },
+  drop() { this.is(null); },
+  async end() {
+    if (!await this.load()) return;
+    await remove("/session");
+    this.drop();
+  },
+};
+
 // The token of an address that the bridge printed (#token=...), which this takes out of the address and the history.
 export function takeToken() {
   const [, given] = /^#token=(.+)$/.exec(location.hash) ?? [];
@@ -47,10 +66,13 @@ function queryOf(parameters) {
 }
 
 async function asked(method, path, body, signal) {
-  const sent = body === undefined ? {} : { body: JSON.stringify(body), headers: headers({ "Content-Type": "application/json" }) };
+  const more = body === undefined ? {} : { "Content-Type": "application/json" };
+  // Asked each time: somebody may have signed in again in another tab.
+  if (method !== "GET" && !token.get() && await session.load()) more["X-CSRF-Token"] = session.known.csrf;
+  const sent = body === undefined ? {} : { body: JSON.stringify(body) };
   let response;
   try {
-    response = await fetch(`/api/v1${path}`, { method, headers: headers(), cache: "no-store", signal, ...sent });
+    response = await fetch(`/api/v1${path}`, { method, headers: headers(more), cache: "no-store", signal, ...sent });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Problem(0, "The bridge does not answer", "The bridge does not answer. Is it running?");

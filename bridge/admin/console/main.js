@@ -1,6 +1,6 @@
 // The shell: which page the address names, the stream's state, the theme, the keys that work everywhere.
 
-import { takeToken, token } from "./api.js";
+import { session, takeToken, token } from "./api.js";
 import { addresses } from "./addresses.js";
 import { audit } from "./audit.js";
 import { chargePoint } from "./charge-point.js";
@@ -85,12 +85,23 @@ function broken({ main, title }) {
 }
 
 function tellLogout() {
-  document.getElementById("logout").hidden = !token.get();
+  const who = document.getElementById("who"), name = token.get() ? "" : session.known?.name ?? "";
+  document.getElementById("logout").hidden = !token.get() && !session.known;
+  who.textContent = who.title = name;
+  who.hidden = !name;
 }
 
-function logout() {
+async function logout() {
   token.drop();
   stream.stop();
+  try {
+    await session.end();
+  } catch (error) {
+    const notice = document.getElementById("notice");
+    fill(notice, icon("warning"), h("span", {}, `You are not logged out: ${error.message}`));
+    notice.hidden = false;
+    return;
+  }
   go("#/login");
   say("Logged out");
 }
@@ -139,10 +150,12 @@ document.querySelector(".skip").addEventListener("click", (event) => {
 document.getElementById("theme").addEventListener("click", nextTheme);
 document.getElementById("logout").addEventListener("click", logout);
 window.addEventListener("token", tellLogout);
+window.addEventListener("session", tellLogout);
 stream.addEventListener("status", (event) => tellStream(event.detail));
 window.addEventListener("unauthorised", () => {
   if (location.hash.startsWith("#/login")) return;
   token.drop();
+  session.drop();
   stream.stop();
   go(`#/login?then=${encodeURIComponent(location.hash || "#/")}`);
 });
@@ -152,3 +165,4 @@ tellTheme();
 tellLogout();
 tellStream("off");
 show();
+if (!token.get()) session.load();

@@ -1,0 +1,115 @@
+"""The sessions of operators who have signed in at the provider. They are in memory, and gone after a restart.
+
+The browser has a random key in a cookie; the bridge keeps a digest of it. A session ends a fixed time after it began,
+and earlier if no request has come for a while.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections.abc import Callable
+from typing import Literal
+
+from msgspec import Struct
+
+# The most sessions, and the most of one operator. The one that was not used for the longest time makes room.
+MOST, MOST_OF_ONE = 1000, 20
+_OCTETS = 32  # of each secret
+
+
+class OperatorSession(Struct, kw_only=True, eq=False):
+    """The session of an operator.
+
+    Attributes:
+        subject: The identifier of the operator at the provider.
+        name: The name for the audit.
+        role: "read" permits no changes.
+        csrf: The token that a request with this session needs to change anything.
+        began: The time of the sign-in, by the clock of the sessions.
+        used: The time of the last request.
+    """
+
+    subject: str
+    name: str
+    role: Literal["read", "operate"]
+    csrf: str
+    began: float
+    used: float
+
+
+class OperatorSessions:
+    """All sessions.
+
+    Args:
+        lasts: The seconds after which a session ends.
+        idle: The seconds without a request after which a session ends.
+        clock: Returns the time in seconds, by a clock that is never set.
+    """
+
+    def __init__(self, lasts: float, idle: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.lasts = lasts
+        self.idle = idle
+        self._clock = clock
+        self._sessions: dict[bytes, OperatorSession] = {}
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def begin(self, subject: str, name: str, role: Literal["read", "operate"]) -> str:
+        """Begin a session of the operator. Returns: the key of the session, for the cookie."""
+        self.forget_ended()
+        mine = [digest for digest, each in self._sessions.items() if each.subject == subject]
+        if len(mine) >= MOST_OF_ONE:
+            self._forget_oldest(mine)
+        elif len(self._sessions) >= MOST:
+            self._forget_oldest(list(self._sessions))
+        key, now = secrets.token_urlsafe(_OCTETS), self._clock()
+        csrf = secrets.token_urlsafe(_OCTETS)
+        session = OperatorSession(subject=subject, name=name, role=role, csrf=csrf, began=now, used=now)
+        self._sessions[_digest(key)] = session
+        return key
+
+    def find(self, key: str) -> OperatorSession | None:
+        """Return the session with the key, None if there is none or it has ended."""
+        session = self._sessions.get(_digest(key))
+        return None if session is None or self._ends(session) <= self._clock() else session
+
+    def use(self, session: OperatorSession) -> None:
+        """Take note of a request of the operator."""
+        session.used = self._clock()
+
+    def end(self, key: str) -> None:
+        """End the session with the key, if there is one."""
+        self._sessions.pop(_digest(key), None)
+
+    def clear(self) -> None:
+        """End all sessions."""
+        self._sessions.clear()
+
+    def forget_ended(self) -> None:
+        """Forget the sessions that have ended."""
+        now = self._clock()
+        for digest, session in tuple(self._sessions.items()):
+            if self._ends(session) <= now:
+                del self._sessions[digest]
+
+    def next_end(self) -> float | None:
+        """Return the seconds until a session ends if no request comes, None without a session."""
+        ends = min(map(self._ends, self._sessions.values()), default=None)
+        return None if ends is None else max(0.0, ends - self._clock())
+
+    def left(self, session: OperatorSession) -> float:
+        """Return the seconds until the session ends if its operator goes on sending requests."""
+        return max(0.0, session.began + self.lasts - self._clock())
+
+    def _ends(self, session: OperatorSession) -> float:
+        return min(session.began + self.lasts, session.used + self.idle)
+
+    def _forget_oldest(self, digests: list[bytes]) -> None:
+        del self._sessions[min(digests, key=lambda digest: self._sessions[digest].used)]
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "replace")).digest()

@@ -2,13 +2,15 @@
 come, as a ratio to its p99 without them.
 
 The worst of each kind is looked for: messages are drawn at random, from a seed, and each is sent once; that which holds
-up the neighbour longest is then sent again and again. `--checkout FOLDER` measures the bridge in another folder.
+up the neighbour longest is then sent again and again. `--checkout FOLDER` measures the bridge in another folder, and
+`--real-time` lets no other program of the machine run in between.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import gzip
 import json
 import os
@@ -28,6 +30,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
+from tests.bench import real_time
 from tests.bench.parties import CENTRAL_SYSTEM_SERVICE
 from tests.bench.subject import ended, serving, several_cores
 from tests.ports import free_port
@@ -242,6 +245,7 @@ async def soap_central_system() -> AsyncIterator[str]:
 
 
 class _Bench(Struct, kw_only=True):
+    process: int
     soap: int
     websocket: int
     log: Path
@@ -273,7 +277,7 @@ async def _bench(checkout: Path) -> AsyncIterator[_Bench]:
         if several_cores():
             os.sched_setaffinity(process.pid, {0})
         await serving(process, ports["admin"], log)
-        yield _Bench(soap=ports["soap"], websocket=ports["websocket"], log=log)
+        yield _Bench(process=process.pid, soap=ports["soap"], websocket=ports["websocket"], log=log)
 
 
 def post(body: bytes, more: str = "") -> bytes:
@@ -286,6 +290,7 @@ class _Neighbour:
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
+        self.id = process.pid
 
     async def tell(self) -> None:
         """Begin a measurement, or end the one that is begun."""
@@ -321,12 +326,18 @@ def p99(took: list[float]) -> float:
 class _Attacker:
     """Sends messages, one at a time, on whichever door they are for; who is hung up on comes again."""
 
-    def __init__(self, bench: _Bench, kind: str) -> None:
+    def __init__(self, bench: _Bench, kind: str, pause: float) -> None:
         self._bench = bench
         self._kind = kind
+        self._pause = pause  # after each message, as a share of the time that it took
         self._socket: ClientConnection | None = None
 
     async def send(self, message: bytes) -> None:
+        begun = time.perf_counter()
+        await self._send(message)
+        await asyncio.sleep((time.perf_counter() - begun) * self._pause)
+
+    async def _send(self, message: bytes) -> None:
         with suppress(ConnectionClosed, OSError, TimeoutError, asyncio.IncompleteReadError):
             async with asyncio.timeout(60):
                 await (self._over_json(message) if self._kind.startswith("JSON") else self._over_soap(message))
@@ -357,7 +368,9 @@ class _Attacker:
 # Measuring.
 
 
-async def measure(checkout: Path, seconds: float = 3.0, drawn: int = DRAWN, only: str = "") -> list[Row]:
+async def measure(
+    checkout: Path, seconds: float = 3.0, drawn: int = DRAWN, only: str = "", *, alone: bool = False
+) -> list[Row]:
     """The worst of each kind.
 
     Args:
@@ -365,6 +378,7 @@ async def measure(checkout: Path, seconds: float = 3.0, drawn: int = DRAWN, only
         seconds: How long the neighbour is measured, with the worst message and without.
         drawn: How many messages of each kind are tried.
         only: What the names of the kinds that are measured have in them.
+        alone: Whether all is measured with real-time priority.
     """
     kinds = _json_kinds() | _soap_kinds() | {"SOAP, gzip": _inflating}
     rows = []
@@ -372,15 +386,23 @@ async def measure(checkout: Path, seconds: float = 3.0, drawn: int = DRAWN, only
         if only not in kind:
             continue
         async with _bench(checkout) as bench:
-            rows.append(await _worst(bench, kind, draw, seconds, drawn))
+            rows.append(await _worst(bench, kind, draw, seconds, drawn, alone=alone))
             print(line(rows[-1]), flush=True)
     return rows
 
 
-async def _worst(bench: _Bench, kind: str, draw: Callable[[Random], bytes], seconds: float, drawn: int) -> Row:
+async def _worst(
+    bench: _Bench, kind: str, draw: Callable[[Random], bytes], seconds: float, drawn: int, *, alone: bool
+) -> Row:
     random = Random(f"{_SEED} {kind}")
-    attacker = _Attacker(bench, kind)
-    async with _neighbour(bench.soap) as neighbour:
+    attacker = _Attacker(bench, kind, real_time.PAUSE if alone else 0.0)
+    async with AsyncExitStack() as stack:
+        gc.disable()  # a pause of the Central Systems, which are in this process, would be felt as one of the bridge
+        stack.callback(gc.enable)
+        neighbour = await stack.enter_async_context(_neighbour(bench.soap))
+        if alone:
+            loops = {bench.process: (real_time.LOOP, real_time.THREADS), neighbour.id: (real_time.NEIGHBOUR,) * 2}
+            await stack.enter_async_context(real_time.preferred(loops))
         try:
             await _beside(neighbour, 0.5, None)
             without = await _beside(neighbour, seconds, None)
@@ -453,8 +475,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--drawn", type=int, default=DRAWN)
     parser.add_argument("--only", default="", metavar="WORDS")
+    parser.add_argument("--real-time", action="store_true", help="let no other program run in between (Linux, root)")
     chosen = parser.parse_args()
-    print(report(asyncio.run(measure(chosen.checkout.absolute(), chosen.seconds, chosen.drawn, chosen.only))))
+    checkout, alone = chosen.checkout.absolute(), chosen.real_time
+    print(report(asyncio.run(measure(checkout, chosen.seconds, chosen.drawn, chosen.only, alone=alone))))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from lxml import etree
 
 from bridge.errors import ErrorCode, MessageError
 from bridge.ocpp.losses import LossReason
+from bridge.ocpps import markup
 from bridge.ocpps.markup import MarkupForm, Writing, allowed, escaped
 from bridge.ocpps.wsdl import Attribute, ComplexType, Element, SimpleType
 
@@ -91,3 +92,14 @@ def test_fractions_are_left_out_where_they_cannot_be_read() -> None:
     assert (root[0].text, lost) == ("2026-11-22T12:00:00Z", [("a", LossReason.FRACTION)])
     root, lost = write(form(leaf("a", time)), data)
     assert (root[0].text, lost) == ("2026-11-22T12:00:00.123Z", [])
+
+
+@given(st.text(st.sampled_from("a&<\r\x01"), min_size=1, max_size=20))
+def test_a_long_text_is_escaped_in_slices_as_at_once(text: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(markup, "_SLICE", 3)
+        if "\x01" in text:
+            with pytest.raises(ValueError, match="cannot carry"):
+                escaped(text)
+        else:
+            assert (etree.fromstring(f"<a>{escaped(text)}</a>").text or "") == text

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from bridge.errors import ErrorCode, MessageError, Why
+from bridge.ocpp.large import LARGE
 from bridge.ocpps.xml import XmlBounds, children, local_name, markup_of, namespace, parse, text_of
 from tests.mutations import mutated
 from tests.ocpp.strategies import texts
@@ -53,6 +54,24 @@ def test_what_real_devices_send_before_the_document(before: bytes, declaration: 
 
 def test_a_byte_order_mark_of_utf_16() -> None:
     assert text_of(parse("<a>é</a>".encode("utf-16"))) == "é"
+
+
+def test_a_small_document_does_not_wait_for_a_large_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One thread at a time uses a parser of lxml."""
+    used: list[etree.XMLParser] = []
+    real = etree.fromstring
+
+    def fromstring(data: bytes, parser: etree.XMLParser) -> etree._Element:
+        used.append(parser)
+        return real(data, parser)
+
+    monkeypatch.setattr(etree, "fromstring", fromstring)
+    for inside in (0, 10, LARGE, LARGE + 1):
+        parse(b"<a>%b</a>" % (b" " * inside))
+    small, also_small, large, also_large = used
+    assert small is also_small
+    assert large is also_large
+    assert small is not large
 
 
 # --- What is not a document ---

@@ -102,11 +102,11 @@ class Codec:
         """
         operation = self.operation_of(envelope.body)
         record = ACTIONS[operation.name].request
-        passes = passes and self._is_in_namespace(envelope.body)
+        passes = passes and self._is_of_version(envelope.body)
         payload, losses = self._read(
             envelope.body, operation.request, record, strict, known, profile, refuse=strict, passes=passes
         )
-        kept = verbatim.kept(envelope.body, self.dialect.version, payload) if passes else None
+        kept = self._kept(envelope.body, payload) if passes else None
         return Call(
             unique_id=unique_id, action=operation.name, payload=payload, losses=losses, verbatim=kept, wires=wires
         )
@@ -156,14 +156,21 @@ class Codec:
             text = f"<{local_name(envelope.body)}> does not answer {action}"
             raise MessageError(ErrorCode.FormationViolation, text)
         record = ACTIONS[action].response
-        passes = passes and self._is_in_namespace(envelope.body)
+        passes = passes and self._is_of_version(envelope.body)
         payload, losses = self._read(envelope.body, operation.response, record, strict, known, profile, passes=passes)
-        kept = verbatim.kept(envelope.body, self.dialect.version, payload) if passes else None
+        kept = self._kept(envelope.body, payload) if passes else None
         return CallResult(unique_id=unique_id, payload=payload, losses=losses, verbatim=kept)
 
+    def _kept(self, body: etree._Element, payload: Request | Response) -> Verbatim | None:
+        return verbatim.kept(body, self.service.namespace, self.dialect.version, payload)
+
     def _is_in_namespace(self, body: etree._Element) -> bool:
-        """Return whether `body` is in the exact namespace of the service. Any other body is written anew."""
+        """Return whether `body` is in the exact namespace of the service."""
         return namespace(body) == self.service.namespace
+
+    def _is_of_version(self, body: etree._Element) -> bool:
+        """Return whether `body` is in a namespace of this version, its spelling aside. Any other is written anew."""
+        return self._is_own(body) or self._is_senders(body)
 
     def _operation(self, action: str) -> Operation:
         operation = self.service.operations.get(action)

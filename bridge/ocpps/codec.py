@@ -43,7 +43,7 @@ from bridge.ocpps.xml import local_name, namespace, text_of
 R = TypeVar("R", bound=Struct)
 
 # Returns whether an element inside has an attribute. In OCPP, only the meter values of 1.5 have attributes.
-_has_attributes = etree.XPath("boolean(descendant::*/@*)")
+_has_attributes = etree.XPath("boolean(descendant-or-self::*/@*)")
 
 
 class Codec:
@@ -214,6 +214,7 @@ class Codec:
         lost = FieldsLost(record.__name__)
         if issubclass(record, Request) and self._is_senders(body):
             lost("", LossReason.SENDERS_NAMESPACE)
+        forgiving.lose_attributes(body, lost)
         data = forgiving.read(body, self._forgiving_plan(element, record), lost)
         upgraded, translated = self.dialect.upgrade(record.__name__, data, known)
         # A command that passes unchanged loses nothing, so no loss is a reason to refuse the command.

@@ -33,6 +33,8 @@ FACTORS = frozenset({"multiplier", "scale", "scaler", "scaling", "factor", "expo
 # The fields that apply to every value of the group, or of the transactionData, in which they are.
 _FOR_EACH = frozenset(QUALIFIERS) | FACTORS
 _ONE_GROUP = SAMPLES | {"timestamp"}
+# The PDUs that have nothing but meter values, so that a unit in them can only be that of the values.
+_MEANT_FOR_ALL = frozenset({"MeterValuesRequest"})
 
 _NOTHING: Record = {}
 
@@ -57,11 +59,13 @@ def sixteen(data: Mapping[str, Any], message: str, version: str, lose: Lose) -> 
     record = {name: value for name, value in data.items() if name not in found}
     reading = _Reading(version, field, lose)
     if found:
-        groups = [group for name in found for group in reading.groups(name, data[name])]
-    elif message == "MeterValuesRequest" and {"timestamp"} < {name.lower() for name in data} & _ONE_GROUP:
+        beside = {name: data[name] for name in data if name.lower() in _FOR_EACH} if message in _MEANT_FOR_ALL else {}
+        record = {name: value for name, value in record.items() if name not in beside}
+        groups = [group for name in found for group in reading.groups(name, data[name], beside)]
+    elif message in _MEANT_FOR_ALL and {"timestamp"} < {name.lower() for name in data} & _ONE_GROUP:
         # One group that stands in the message itself.
         flat = {name: record.pop(name) for name in data if name.lower() in _ONE_GROUP | _FOR_EACH}
-        groups = reading.groups("", flat)
+        groups = reading.groups("", flat, _NOTHING)
     else:
         return record
     if groups or not reading.has_lost:
@@ -85,11 +89,11 @@ class _Reading:
         self._is_told = False
         self.has_lost = False  # a group without a value
 
-    def groups(self, name: str, value: Any) -> list[Any]:
-        """Return the groups in the field `name` of the message."""
-        if name != self._root:
+    def groups(self, name: str, value: Any, beside: Record) -> list[Any]:
+        """Return the groups in the field `name` of the message. What is `beside` it applies to each value."""
+        if name != self._root or beside:
             self._foreign()
-        items = _listed(value)
+        items = [{**beside, **item} if beside and isinstance(item, dict) else item for item in _listed(value)]
         wrappers = [_inner(item) if type(item) is dict and item.keys() - self._usual else None for item in items]
         if self._is_wrapped and sum(map(bool, wrappers)) > 1:
             self._lose(name, LossReason.UNGROUPED)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from enum import StrEnum
 from typing import Any
 
+import msgspec
 from msgspec import Raw, Struct, field
 
 from bridge.errors import BridgeError, ErrorCode
@@ -145,8 +147,15 @@ def is_same(call: Call, other: Call) -> bool:
         return False
     one, two = call.payload, other.payload
     if isinstance(one, UnopenedRequest) and isinstance(two, UnopenedRequest):
-        return bytes(one.raw) == bytes(two.raw)
+        # White space and the order of members say nothing.
+        return bytes(one.raw) == bytes(two.raw) or _in_one_form(one.raw) == _in_one_form(two.raw)
     return one == two
+
+
+def _in_one_form(raw: Raw) -> bytes:
+    with suppress(msgspec.MsgspecError, UnicodeError, RecursionError):
+        return msgspec.json.encode(msgspec.json.decode(raw), order="sorted")
+    return bytes(raw)
 
 
 def unopened(message: Call | Answer) -> UnopenedRequest | UnopenedResponse | None:

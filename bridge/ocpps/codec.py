@@ -45,7 +45,7 @@ from bridge.ocpps.xml import local_name, namespace, text_of
 R = TypeVar("R", bound=Struct)
 
 # Returns whether an element inside has an attribute. In OCPP, only the meter values of 1.5 have attributes.
-_has_attributes = etree.XPath("boolean(descendant::*/@*)")
+_has_attributes = etree.XPath("boolean(descendant-or-self::*/@*)")
 _parts_in = etree.XPath("count(descendant::*)")
 
 
@@ -105,11 +105,11 @@ class Codec:
         """
         operation = self.operation_of(envelope.body)
         record = ACTIONS[operation.name].request
-        passes = passes and self._is_in_namespace(envelope.body)
+        passes = passes and self._is_of_version(envelope.body)
         payload, losses = self._read(
             envelope.body, operation.request, record, strict, known, profile, refuse=strict, passes=passes
         )
-        kept = verbatim.kept(envelope.body, self.dialect.version, payload) if passes else None
+        kept = self._kept(envelope.body, payload) if passes else None
         return Call(
             unique_id=unique_id, action=operation.name, payload=payload, losses=losses, verbatim=kept, wires=wires
         )
@@ -159,14 +159,21 @@ class Codec:
             text = f"<{local_name(envelope.body)}> does not answer {action}"
             raise MessageError(ErrorCode.FormationViolation, text)
         record = ACTIONS[action].response
-        passes = passes and self._is_in_namespace(envelope.body)
+        passes = passes and self._is_of_version(envelope.body)
         payload, losses = self._read(envelope.body, operation.response, record, strict, known, profile, passes=passes)
-        kept = verbatim.kept(envelope.body, self.dialect.version, payload) if passes else None
+        kept = self._kept(envelope.body, payload) if passes else None
         return CallResult(unique_id=unique_id, payload=payload, losses=losses, verbatim=kept)
 
+    def _kept(self, body: etree._Element, payload: Request | Response) -> Verbatim | None:
+        return verbatim.kept(body, self.service.namespace, self.dialect.version, payload)
+
     def _is_in_namespace(self, body: etree._Element) -> bool:
-        """Return whether `body` is in the exact namespace of the service. Any other body is written anew."""
+        """Return whether `body` is in the exact namespace of the service."""
         return namespace(body) == self.service.namespace
+
+    def _is_of_version(self, body: etree._Element) -> bool:
+        """Return whether `body` is in a namespace of this version, its spelling aside. Any other is written anew."""
+        return self._is_own(body) or self._is_senders(body)
 
     def _operation(self, action: str) -> Operation:
         operation = self.service.operations.get(action)
@@ -210,6 +217,7 @@ class Codec:
         lost = FieldsLost(record.__name__)
         if issubclass(record, Request) and self._is_senders(body):
             lost("", LossReason.SENDERS_NAMESPACE)
+        forgiving.lose_attributes(body, lost)
         data = forgiving.read(body, self._forgiving_plan(element, record), lost)
         upgraded, translated = self.dialect.upgrade(record.__name__, data, known)
         # A command that passes unchanged loses nothing, so no loss is a reason to refuse the command.

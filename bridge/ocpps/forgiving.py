@@ -312,6 +312,13 @@ def _attributes(node: etree._Element, plan: ForgivingPlan, path: str, lose: Fiel
     return found
 
 
+def lose_attributes(node: etree._Element, lose: FieldsLost) -> None:
+    """Report the attributes of a message's own element, which has none in any version."""
+    for name in map(str, node.attrib):
+        if not name.startswith(_OF_XML):
+            lose(_local(name), LossReason.UNKNOWN_FIELD)
+
+
 def _local(name: str) -> str:
     return name.rpartition("}")[2]
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
+from xml.sax.saxutils import escape
 
 from lxml import etree
 
@@ -23,16 +24,17 @@ from bridge.ocpp.rpc import Verbatim
 from bridge.ocpp.shapes import plain
 from bridge.ocpp.tolerance import nothing_left
 from bridge.ocpps.wsdl import ComplexType, Element, SimpleType
-from bridge.ocpps.xml import children, local_name, text_of
+from bridge.ocpps.xml import children, local_name, namespace, text_of
 
 # The reasons of the Dialect's Losses that are faults in either version.
 _OF_SHAPE = frozenset({LossReason.SIBLING_SHAPE, LossReason.UNREADABLE})
 # The reasons of Losses that arise only because texts of OCPP 1.6 are shorter.
 _TOO_LONG_FOR_16 = frozenset({LossReason.TRUNCATED, LossReason.OVERLONG})
+_TAG = re.compile(rb"<[^<>]+>")
 _FRACTION = re.compile(r"(?<=:[0-9]{2})\.[0-9]+")
 
 
-def kept(body: etree._Element, version: str, read: Request | Response) -> Verbatim | None:
+def kept(body: etree._Element, service: str, version: str, read: Request | Response) -> Verbatim | None:
     """Return a Body's element with all namespaces that are declared around it; None if it does not pass.
 
     A MeterValues without a value does not pass: the bridge answers it in every version. A MeterValues whose values were
@@ -40,12 +42,21 @@ def kept(body: etree._Element, version: str, read: Request | Response) -> Verbat
 
     Args:
         body: The element as it was received.
+        service: The namespace of the called service. Only that is changed in an element of another namespace.
         version: The OCPP version of the element.
         read: The record that was read from it.
     """
     if nothing_left(read) and not any(map(_is_value, body.iter("*"))):
         return None
-    return Verbatim(version=version, body=_source(body), read=read)
+    source, came = _source(body), namespace(body)
+    return Verbatim(version=version, body=source if came == service else _moved(source, came, service), read=read)
+
+
+def _moved(source: bytes, before: str, after: str) -> bytes:
+    """Return the element with another namespace for `before`. Prefixes and everything else stay."""
+    declared = re.compile(rb'(\sxmlns(?::[^\s=]+)?=")' + re.escape(escape(before).encode()) + b'"')
+    new = rb"\g<1>" + after.encode() + b'"'
+    return _TAG.sub(lambda tag: declared.sub(new, tag[0]), source)
 
 
 def _is_value(element: etree._Element) -> bool:

@@ -518,6 +518,13 @@ def test_quirk_48_meter_values_as_another_version_writes_them(values: Payload) -
     assert told["meterValue"] == [{"timestamp": AT, "sampledValue": [{"value": "1", "unit": "kWh"}]}]
 
 
+@pytest.mark.parametrize("more", [{"multiplier": 3}, {"unit": "Furlong"}, {"scale": "10"}])
+def test_quirk_48_what_stands_beside_all_values_goes_for_each(more: Payload) -> None:
+    """Without it each would be a number of Wh."""
+    values = {"connectorId": 1, **more, "meterValue": [{"timestamp": AT, "sampledValue": [{"value": "1"}]}]}
+    assert run(called(json.dumps([2, "m1", "MeterValues", values]).encode())) == ([3, "m1", {}], [])
+
+
 @pytest.mark.parametrize("values", [{"readings": [{"at": AT, "kWh": 1}]}, {"meterValue": [{"time": AT, "kWh": 1}]}])
 def test_quirk_48_what_nobody_understands_is_refused(values: Payload) -> None:
     answer, received = run(called(json.dumps([2, "m1", "MeterValues", {"connectorId": 1, **values}]).encode()))
@@ -530,6 +537,8 @@ def test_quirk_48_what_nobody_understands_is_refused(values: Payload) -> None:
         {"timestamp": AT, "value": "1", "unit": "kWh"},
         {"timestamp": AT, "sampledValue": [{"value": 1, "unit": "kWh"}]},
         {"TimeStamp": AT, "Value": {"value": "1", "unit": "kWh"}},
+        {"unit": "kWh", "meterValue": [{"timestamp": AT, "sampledValue": [{"value": "1"}]}]},
+        {"Unit": "kWh", "values": {"timestamp": AT, "value": 1}},
         {"meterValue": [{"timestamp": AT, "sampledValue": [{"value": ["1"], "unit": "kWh"}]}]},
     ],
 )

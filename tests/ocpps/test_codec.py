@@ -864,3 +864,23 @@ def test_any_part_missing_or_doubled(drawn: tuple[Pdu, Any], data: st.DataObject
         assert chosen.read(again).payload == read.payload
         assert all(local_name(child) for child in children(again))
     survive(envelope_of(body))
+
+
+@pytest.mark.parametrize(
+    ("attributes", "lost"),
+    [
+        ('colour="red"', ["colour"]),
+        ('v:Id="7" xmlns:v="urn:v"', ["Id"]),
+        ('i:type="T" xmlns:i="http://www.w3.org/2001/XMLSchema-instance"', []),
+        ("", []),
+    ],
+)
+def test_an_attribute_of_the_message_itself_is_a_loss(attributes: str, lost: list[str]) -> None:
+    chosen = pdu("AuthorizeRequest")
+    body = etree.fromstring(
+        f'<authorizeRequest xmlns="{chosen.namespace}" {attributes}><idTag>A</idTag></authorizeRequest>'
+    )
+    assert losses_of(chosen.read(body)) == [(name, LossReason.UNKNOWN_FIELD) for name in lost]
+    if lost:
+        with pytest.raises(MessageError):
+            chosen.read(body, strict=True)

@@ -302,3 +302,34 @@ def test_namespaces_that_only_a_value_uses_come_along() -> None:
     written = etree.fromstring(write("1.5", (CP, "DataTransfer", True), said)[0])
     assert written.nsmap["v"] == "urn:vendor"
     assert written.tail is None
+
+
+@pytest.mark.parametrize(
+    ("version", "action", "inside"),
+    [
+        (
+            "1.5",
+            "StatusNotification",
+            "<connectorId>0</connectorId><status>Reserved</status><errorCode>NoError</errorCode>",
+        ),
+        ("1.2", "Authorize", "<idTag>a tag of more than twenty characters</idTag>"),
+    ],
+)
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        lambda space: space.rstrip("/"),
+        str.upper,
+        lambda space: space.replace("/Cs/", "/Cp/"),
+        lambda space: space.replace("/Cs/", "/cp/").rstrip("/"),
+    ],
+)
+def test_in_a_namespace_that_is_spelled_otherwise_only_that_is_changed(
+    version: str, action: str, inside: str, spelled: Callable[[str], str]
+) -> None:
+    pdu = (CP, action, True)
+    right = element(version, pdu, inside)
+    service = strategies.service(version, CP).namespace
+    sent = etree.fromstring(etree.tostring(right).replace(service.encode(), spelled(service).encode()))
+    written, losses = write(version, pdu, read(version, pdu, sent))
+    assert (canonical(written), losses) == (canonical(right), ())

@@ -106,12 +106,12 @@ def test_who_has_no_role_is_told_so() -> None:
         async with Provider(EVE) as at, visited(told(at)) as (_, eve):
             page = await eve.sign_in()
             assert (page.status, page.signs_in()) == (403, False)
-            assert "No value of the claim admin.oidc.role_claim gives a role here." in page.text
+            assert "You have no role here: no value of the claim" in page.text
             assert await eve.status() == 401
 
     with logged() as lines:
         run(walk())
-    assert [line for line in lines if "sign-in refused" in line and "eve@example.com" in line]
+    assert [line for line in lines if "sign-in refused" in line and "eve@example.com: 1 values give no role" in line]
 
 
 def test_a_token_has_no_session_and_goes_before_a_cookie() -> None:

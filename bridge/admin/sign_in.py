@@ -219,8 +219,8 @@ class SignIn:
             if self._running is not running:
                 raise SignInRefused("the configuration has changed during the sign-in")
             if operator.role is None:
-                text = "no value of the claim admin.oidc.role_claim gives a role here"
-                raise SignInRefused(text, detail=operator.name)
+                text = "you have no role here: no value of the claim in admin.oidc.role_claim gives one"
+                raise SignInRefused(text, detail=f"{operator.name}: {operator.lacks}")
         except SignInRefused as refused:
             return self._refuse(request, refused)
         response = web.Response(status=HTTPStatus.SEE_OTHER, headers={"Location": f"/{attempt.back}"})

@@ -17,11 +17,13 @@ class Identified(Struct, frozen=True, kw_only=True):
         subject: The identifier that the provider never gives to anybody else.
         name: The name for the audit, printable and bounded.
         role: The role, None if no claim gives one.
+        lacks: Why there is no role, for the log; "" with a role.
     """
 
     subject: str
     name: str
     role: OperatorRole | None
+    lacks: str = ""
 
 
 class SignInRefused(Exception):

@@ -12,7 +12,7 @@ from bridge.oidc.outcome import Identified, OperatorRole
 # The most characters of a name in the audit. The claims that hold a name, the best first.
 _LONGEST = 100
 _NAMES = ("email", "preferred_username", "name")
-_UNVERIFIED = "email"
+_ADDRESS = "email"
 
 
 class RoleRules(Struct, frozen=True, kw_only=True):
@@ -31,7 +31,9 @@ class RoleRules(Struct, frozen=True, kw_only=True):
 
 def identified(claims: Mapping[str, Any], rules: RoleRules) -> Identified:
     """Return the operator that the claims of an ID token describe."""
-    return Identified(subject=claims["sub"], name=name_of(claims), role=role_of(claims, rules))
+    role = role_of(claims, rules)
+    lacks = "" if role is not None else _lack(claims, rules.claim)
+    return Identified(subject=claims["sub"], name=name_of(claims), role=role, lacks=lacks)
 
 
 def role_of(claims: Mapping[str, Any], rules: RoleRules) -> OperatorRole | None:
@@ -42,9 +44,17 @@ def role_of(claims: Mapping[str, Any], rules: RoleRules) -> OperatorRole | None:
     return "read" if values & rules.read else None
 
 
+def _lack(claims: Mapping[str, Any], name: str) -> str:
+    """Return why a claim gives no role."""
+    if name == _ADDRESS and claims.get("email_verified") is not True:
+        return "the provider has not verified the address"
+    count = len(_values(claims, name))
+    return f"{count} values give no role" if count else "the ID token has no such claim, or no text in it"
+
+
 def _values(claims: Mapping[str, Any], name: str) -> frozenset[str]:
     """Return the texts in a claim, which is a text or a list. An address that was not verified could be anybody's."""
-    if name == _UNVERIFIED and claims.get("email_verified") is not True:
+    if name == _ADDRESS and claims.get("email_verified") is not True:
         return frozenset()
     found = claims[name] if name in claims else _nested(claims, name.split("."))
     return frozenset(each for each in (found if isinstance(found, list) else [found]) if isinstance(each, str))

@@ -85,7 +85,7 @@ def test_what_the_login_page_says_when_the_provider_is_gone_and_to_who_has_no_ro
                 await ben.open("#/login")
                 await page.get_by_role("link", name="Sign in with Example").click()
                 await expect(page.get_by_role("heading", level=1)).to_have_text("Sign-in refused")
-                await expect(page.get_by_role("alert")).to_contain_text("No value of the claim admin.oidc.role_claim")
+                await expect(page.get_by_role("alert")).to_contain_text("You have no role here: no value of the claim")
                 assert await ben.violations() == []
                 assert await ben.width() == PHONE[0]
                 await ben.shown("sign-in-refused")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
@@ -41,6 +43,14 @@ def test_without_the_extra(
     text = f"admin.oidc: {library} is not installed here: pip install 'ocpp-bridge[oidc]'"
     assert text in capsys.readouterr().err
     assert not (configuration.parent / "bridge.db").exists()
+
+
+def test_without_the_extra_everything_else_works() -> None:
+    """Nothing but the sign-in itself imports its libraries."""
+    program = (
+        "import sys; sys.modules['authlib'] = sys.modules['joserfc'] = None; import bridge.app, bridge.commands.cli"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 def test_with_the_extra(configuration: Path, capsys: pytest.CaptureFixture[str]) -> None:

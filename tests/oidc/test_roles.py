@@ -73,8 +73,25 @@ def test_an_address_counts_if_the_provider_has_verified_it() -> None:
     ],
 )
 def test_the_name_in_the_audit(claims: dict[str, Any], name: str) -> None:
-    told = identified({"sub": "1"} | claims, RoleRules(claim="groups", read=READ, operate=OPERATE))
-    assert told == Identified(subject="1", name=name, role=None)
+    told = identified(
+        {"sub": "1", "groups": ["viewers"]} | claims, RoleRules(claim="groups", read=READ, operate=OPERATE)
+    )
+    assert told == Identified(subject="1", name=name, role="read")
+
+
+@pytest.mark.parametrize(
+    ("claim", "claims", "lacks"),
+    [
+        ("groups", {}, "the ID token has no such claim, or no text in it"),
+        ("groups", {"groups": 7}, "the ID token has no such claim, or no text in it"),
+        ("groups", {"groups": ["staff", "sales"]}, "2 values give no role"),
+        ("email", {"email": "ann@example.com"}, "the provider has not verified the address"),
+        ("groups", {"groups": ["operators"]}, ""),
+    ],
+)
+def test_why_there_is_no_role(claim: str, claims: dict[str, Any], lacks: str) -> None:
+    told = identified({"sub": "1"} | claims, RoleRules(claim=claim, read=READ, operate=OPERATE))
+    assert (told.lacks, told.role is None) == (lacks, lacks != "")
 
 
 @given(st.text(min_size=1, alphabet=st.characters(codec="utf-8")))

@@ -15,7 +15,7 @@ export function login({ main, query, signal, title, go }) {
   const form = h("form", { class: "card login", on: { submit: (event) => { event.preventDefault(); tried(); } } },
     h("h1", {}, "Log in"),
     offer,
-    h("p", {}, "This bridge wants its admin token: ", h("code", {}, "ocpp-bridge token"),
+    h("p", {}, "This bridge takes its admin token: ", h("code", {}, "ocpp-bridge token"),
       " prints it on the machine where the bridge runs. Your own token, if you were given one, does as well."),
     field("Admin token", input), wrong,
     h("div", { class: "buttons" }, h("button", { type: "submit", class: "primary" }, "Log in")),

@@ -188,6 +188,7 @@ class Gateway:
         await self._events.take_over(receivers_of(settings.events, self._tls_contexts.of))
         self._history = TrafficHistory(self._fleet.open_transactions, self._clock)
         self._losses = LossCounts(self._clock)
+        self._cautions = _cautions(settings)
         watching: list[Watcher] = [
             TrafficLog(calls=settings.gateway.log_calls),
             self._meter,
@@ -263,7 +264,6 @@ class Gateway:
         self.websocket_address, self.admin_address = self._listeners.of(JsonServer)[0].address, self._admin.address
         self._event_loop_lag.start()
         self._operators.report()
-        self._cautions = _cautions(settings)
         for caution in self._cautions:
             logs.fields(_log, logging.WARNING, "caution", about=caution)
         if (few := descriptors_wanted(settings)) is not None:

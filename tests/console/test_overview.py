@@ -10,9 +10,9 @@ from playwright.async_api import Page, Route, expect
 
 from tests.admin.asked import api_of
 from tests.console.browser import AT_MOST, DESK, Console, console
-from tests.console.fleet import AWAY, CHARGING, FAULTED, MANY, METER_VALUES, enough_files, introduce, lose
 from tests.console.stage import IDENTITY, Stage, staged
 from tests.console.test_console import rows
+from tests.console.whole_fleet import AWAY, CHARGING, FAULTED, MANY, METER_VALUES, enough_files, introduce, lose
 from tests.e2e.stage import SAMPLES, run
 
 WITHIN = 400
@@ -292,6 +292,8 @@ def test_the_audit_is_paged_and_filtered() -> None:
                 await page.get_by_label("Who").fill("nobody of this name")
                 await expect(page.get_by_text("No entry fits these filters.")).to_be_visible()
                 await page.get_by_label("Who").fill("")
+                await somebody.open("#/audit?what=mov&since=yesterday")
+                await expect(page.get_by_label("Since")).to_have_value("")
                 await page.get_by_label("Since").fill("2020-01-01")
                 await expect(rows(page)).to_have_count(1)
                 await rows(page).click()

@@ -24,6 +24,7 @@ export function audit({ main, signal, query, title, go }) {
     return field(label, input);
   });
   const since = h("input", { type: "date", value: filters.since, on: { change: () => filter("since", since.value) } });
+  filters.since = since.value; // what is no day in the address is none in the field
   const place = h("div", { class: "fillbox auditbox" }, grid.container);
   fill(main, h("div", { class: "top" }, h("h1", {}, "Audit")), h("p", { class: "quiet lead" }, "What was done through the API, this console and the command line in the last 90 days."),
     h("div", { class: "filters auditfilters" }, inputs, field("Since", since)), place);

@@ -154,7 +154,7 @@ function faultsOf({ faults }) {
   const table = tableOf({ label: "Faulted connectors", columns: [{ name: "errorCode" }, { name: "Connectors", class: "number" }, { name: "Charge Points", class: "number" }], cells: (fault) => [
     h("a", { href: "#/charge-points?faulted=true" }, fault.error_code), fault.connectors.toLocaleString("en"), fault.charge_points.toLocaleString("en")] });
   table.show(faults);
-  return [h("h2", {}, "Faulted connectors"), table.element];
+  return section("Faulted connectors", table.element);
 }
 
 function lossesOf({ losses }) {
@@ -162,5 +162,5 @@ function lossesOf({ losses }) {
   const table = tableOf({ label: "Most frequent losses", columns: [{ name: "Field" }, { name: "What happens" }, { name: "Times", class: "number" }], cells: (loss) => [
     fieldOf([loss.action, loss.field].filter(Boolean).join(".")), loss.reason, loss.count.toLocaleString("en")] });
   table.show(losses);
-  return [h("h2", {}, h("a", { href: "#/losses" }, "Most frequent losses"), h("span", { class: "quiet" }, " since the start")), table.element];
+  return section([h("a", { href: "#/losses" }, "Most frequent losses"), h("span", { class: "quiet" }, " since the start")], table.element);
 }

@@ -44,6 +44,7 @@ class Plot {
   update({ times, series }) {
     this.#times = times;
     this.#series = series;
+    if (this.#at >= times.length) this.#at = null;
     this.#box.setAttribute("aria-valuemax", Math.max(0, times.length - 1));
     this.#drawn?.setData(this.#data());
     this.#tell();
@@ -82,7 +83,7 @@ class Plot {
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
       scales: { y: { range: (_, least, most) => [0, Math.max(1, (most ?? 0) * 1.08)] } },
       axes: [
-        { ...axis, grid: { show: false }, space: 64, incrs: MINUTES, size: 24, gap: 3, values: (_, splits) => splits.map(clockOf) },
+        { ...axis, grid: { show: false }, space: 64, incrs: MINUTES, size: 26, gap: 6, values: (_, splits) => splits.map(clockOf) },
         { ...axis, space: 26, size: 50, gap: 6, values: (_, splits) => splits.map((value) => shortOf(value)) },
       ],
       series: [{}, ...this.#series.map((_, at) => ({

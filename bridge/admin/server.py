@@ -14,7 +14,7 @@ from msgspec import Struct
 from prometheus_client import CollectorRegistry
 
 from bridge.access import paths
-from bridge.admin import about, charge_points, messages, moves, problems, provisioning, session
+from bridge.admin import about, charge_points, fleet, messages, moves, problems, provisioning, session
 from bridge.admin.access import Access, Asking
 from bridge.admin.cookies import cookies_of
 from bridge.admin.endpoints import AdminEndpoint, AdminRequest
@@ -36,14 +36,14 @@ from bridge.net.proxies.rules import DIRECT, Misled, Proxies
 _log = logging.getLogger("bridge.admin")
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 # The console loads only its own files and the API, and no page may put the console into a frame.
-_CSP = (
+CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
     "connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
     # Text from a Charge Point is shown as text. The browser prevents scripts from making markup from a text.
     "require-trusted-types-for 'script'; trusted-types 'none'"
 )
 _HEADERS = {
-    "Content-Security-Policy": _CSP,
+    "Content-Security-Policy": CSP,
     "X-Frame-Options": "DENY",  # frame-ancestors, for browsers that do not know it
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -60,6 +60,7 @@ class AdminContext(Struct, frozen=True, kw_only=True):
     access: Access
     sign_in: SignIn
     overview: Views
+    status: fleet.FleetViews
     steering: Actions
     fleet: FleetSettings
     moves: moves.MoveActions
@@ -183,6 +184,7 @@ def endpoints(admin_context: AdminContext) -> list[AdminEndpoint]:
 
     described += charge_points.endpoints(admin_context.overview, admin_context.steering)
     described += provisioning.endpoints(admin_context.fleet)
+    described += fleet.endpoints(admin_context.status)
     described += moves.endpoints(admin_context.moves)
     described += messages.endpoints(admin_context.overview, admin_context.recordings)
     described += about.endpoints(admin_context.overview, admin_context.stream)

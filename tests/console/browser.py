@@ -6,6 +6,7 @@ tests are skipped, and fail where OCPP_BRIDGE_NO_SKIP=1. Screenshots are kept in
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator
@@ -79,6 +80,16 @@ class Console:
     async def open(self, hash_: str = "#/") -> None:
         """Go to a page of it."""
         await self.page.goto(f"{self.base}/{hash_}")
+
+    async def sees(self, expression: str) -> Any:
+        """Return what `expression` gives in the page as soon as it is true.
+
+        `Page.wait_for_function` evaluates texts in the page, which the policy of the console forbids.
+        """
+        async with asyncio.timeout(AT_MOST / 1000):
+            while not (found := await self.page.evaluate(expression)):
+                await self.page.wait_for_timeout(50)
+        return found
 
     async def shown(self, name: str) -> None:
         """Keep a screenshot."""

@@ -7,4 +7,5 @@ shapes      the fields of a record, derived from it    validation  plain data to
 tolerance   plain data of real peers to valid data     leaves      how each kind of value is read
 readings    meter values of any version                times       times in any form of ISO 8601
 wire        the octets of a message, for the recorder  device_profile    the settings for one Charge Point
+comparison  the differences of two answers
 """

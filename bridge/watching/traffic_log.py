@@ -33,6 +33,7 @@ from bridge.watching.facts import (
     ProfileApplied,
     ProxyFieldsIgnored,
     RequestsUnread,
+    ShadowAnswered,
 )
 from bridge.watching.lines import Sentence
 from bridge.watching.repeat_limiter import RepeatLimiter
@@ -48,6 +49,8 @@ _CALL = Sentence(
 _SAMPLED = 0.01
 # RFC 6455 section 7.4.2: no close code is below 1000. A lower number is an HTTP status.
 _FIRST_CLOSE_CODE = 1000
+# The most characters of the names of fields, which a shadow may invent.
+_LONGEST = 200
 _encoder = msgspec.json.Encoder(decimal_format="number")
 # Reasons for refusing a message of a Charge Point that was admitted. Such refusals are counted per Charge Point, which
 # may share its address with others. For other reasons the identity may be invented, so the address counts alone.
@@ -97,6 +100,8 @@ class TrafficLog:
                 self._ignored(peer, fields)
             case CallbackRefused(identity, reason):
                 _say(logging.WARNING, "callback address refused", identity=identity, reason=reason)
+            case ShadowAnswered() if fact.differences:
+                self._answered_otherwise(fact)
             case ProfileApplied(identity, boot, profile):
                 _applied(identity, boot, profile)
             case _:
@@ -192,6 +197,26 @@ class TrafficLog:
             reason = "only who is in `proxies` of the listener speaks for others"
             _say(logging.INFO, "ignored", peer=peer, fields=fields, reason=reason, held_back=held or None)
 
+    def _answered_otherwise(self, fact: ShadowAnswered) -> None:
+        """Write that a shadow answered otherwise than the main Central System. At debug, also write both answers.
+
+        There is one line a minute for each action and field of each shadow; at debug there are all.
+        """
+        debug = _log.isEnabledFor(logging.DEBUG)
+        fields = ",".join(dict.fromkeys(difference.field or "answer" for difference in fact.differences))[:_LONGEST]
+        held = self._gate.passes(("shadow", fact.central_system, fact.action, fields))
+        if held is None and not debug:
+            return
+        said: dict[str, object] = {
+            "identity": fact.identity,
+            "central_system": fact.central_system,
+            "action": fact.action,
+            "fields": fields,
+        }
+        if debug:
+            said |= {"main": _answer(fact.main), "shadow": _answer(fact.shadow)}
+        _say(logging.INFO, "answered otherwise", **said, **({"held_back": held} if held else {}))
+
     def _due(
         self, identity: str | None, peer: str | None, why: Why, text: str, by: Party | None = None, times: int = 1
     ) -> dict[str, int] | None:
@@ -263,6 +288,10 @@ def _reason(answer: Answer | None) -> str | None:
         case Unanswered(reason=reason):
             return reason
     return None
+
+
+def _answer(answer: CallResult | CallError) -> str | None:
+    return payload(answer.payload) if isinstance(answer, CallResult) else _reason(answer)
 
 
 def payload(message: Request | Response) -> str:

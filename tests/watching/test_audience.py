@@ -13,7 +13,7 @@ from bridge.ocpp.actions import Party
 from bridge.ocpp.device_profile import Boot, DeviceProfile
 from bridge.ocpp.losses import Loss, LossReason
 from bridge.ocpp.messages import HeartbeatRequest, HeartbeatResponse
-from bridge.ocpp.rpc import Call, CallResult
+from bridge.ocpp.rpc import Call, CallError, CallResult
 from bridge.ocpp.wire import Octets, Wires
 from bridge.watching.audience import Audience
 from bridge.watching.facts import (
@@ -35,19 +35,21 @@ from bridge.watching.facts import (
     ProfileApplied,
     ProxyFieldsIgnored,
     RequestsUnread,
+    ShadowAnswered,
 )
 
 FRAME = Octets("json", 1.0, b"[]")
 CS = Party.CENTRAL_SYSTEM
 BUSY = BridgeError(ErrorCode.InternalError, "the bridge is busy", why=Why.BUSY)
 HEARTBEAT_CONF = HeartbeatResponse(currentTime="2026-11-29T08:15:00Z")
+ANSWER = CallResult(unique_id="1", payload=HEARTBEAT_CONF)
 REPORT = Report(
     sender=Party.CHARGE_POINT,
     call=Call(unique_id="1", action="Heartbeat", payload=HeartbeatRequest(), wires=Wires(FRAME)),
     outcome=Outcome.RESULT,
     arrived=1.0,
     ended=2.0,
-    answer=CallResult(unique_id="1", payload=HEARTBEAT_CONF),
+    answer=ANSWER,
 )
 FACTS: tuple[Fact, ...] = (
     CallEnded("CP 1", REPORT),
@@ -66,6 +68,7 @@ FACTS: tuple[Fact, ...] = (
     CallbackChanged("CP 1", "http://192.0.2.1/", "http://192.0.2.2/", "192.0.2.1"),
     ChargePointRemoved("CP 1"),
     ChargePointMoved("CP 1", "main", "other", "night desk"),
+    ShadowAnswered.of("CP 1", "ems", REPORT.call, ANSWER, CallError(unique_id="7", code="InternalError")),
     ProfileApplied("CP 1", Boot(vendor="V", model="M"), DeviceProfile()),
 )
 

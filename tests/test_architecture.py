@@ -66,7 +66,7 @@ SEES: dict[str, tuple[str, ...]] = {
     ),
     "bridge.outgoing_events": (
         *("bridge.core.commands", "bridge.outgoing_events", "bridge.net.tasks"),
-        *("bridge.store.files", "bridge.store.schema", "bridge.store.thread", "bridge.watching", *_MODEL),
+        *("bridge.store.files", "bridge.store.queue_file", "bridge.store.thread", "bridge.watching", *_MODEL),
     ),
     "bridge.outgoing_events.records": (),
     "bridge.outgoing_events.queue": (),

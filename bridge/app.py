@@ -32,13 +32,15 @@ from bridge.gateway.certificate_ends import CertificateEnds, read_ends
 from bridge.gateway.event_loop_lag import EventLoopLag
 from bridge.gateway.event_receivers import receivers_of
 from bridge.gateway.gatekeeper import Gatekeeper
-from bridge.gateway.health import Outages, SpokenProtocols, receiver_counts
+from bridge.gateway.health import Outages, SpokenProtocols, observer_counts, receiver_counts
 from bridge.gateway.in_progress import InProgress
 from bridge.gateway.known import KnownChargePoints, ViewSources
 from bridge.gateway.listeners import Listeners, descriptors_wanted, proxies_of, watch_accepting
 from bridge.gateway.live_stream import LiveStream
 from bridge.gateway.moves import Moves
 from bridge.gateway.newcomers import Newcomers
+from bridge.gateway.observer_transports import ObserverTransports
+from bridge.gateway.observers import Observers
 from bridge.gateway.opening import open_store
 from bridge.gateway.operators import Operators
 from bridge.gateway.persistence import Persistence
@@ -197,8 +199,18 @@ class Gateway:
             self._tasks,
         )
         watching += [self._callback_changes, *self._spans, *recording, self._keys, self._events]
-        watching += [self._choices, self._moves]
+        self._observers = Observers(
+            settings.store.url,
+            tasks=self._tasks,
+            persistence=self._persistence,
+            sessions=lambda: self._sessions,
+            transport_of=lambda runner: self._observer_transports.of(runner),
+            max_bytes=settings.observers.max_bytes,
+            clock=self._clock,
+        )
+        watching += [self._choices, self._moves, self._observers]
         self._audience = Audience(watching, records=bool(recording), on_disk=self._events.on_disk)
+        self._observers.audience = self._audience
         self._listeners = Listeners(partial(self._refused, None, None))
         self._waker = Waker(self._tasks, lambda: self._listeners.own)
         self._sessions = Sessions(
@@ -216,7 +228,12 @@ class Gateway:
             drain_for=settings.gateway.drain_hours * 3600.0,
             given_up=self._transactions_given_up,
             policies=policy_table_of(settings),
+            observers_of=self._observers.names_for,
         )
+        self._observer_transports = ObserverTransports(
+            self._clients, self._tasks, self._sessions.gate_of, self._pending.answer, settings.soap[0].public_url
+        )
+        self._observers.take_over(self._placements, self._sessions.policies)
         self._sessions.counts.changed = self._states.update
         self._ground = self._sources()
         self._states.begin((*self._persistence.keys(), *(one.identity for one in self._placements.listed)))
@@ -228,6 +245,7 @@ class Gateway:
             self._gatekeeper,
             self._keys,
             self._newcomers,
+            self._observers,
         )
         self._endpoints = self._soap_endpoints(central_system, charge_point)
         self._access = access_of(settings, self._valid.credentials)
@@ -297,6 +315,7 @@ class Gateway:
     async def _close_all(self) -> None:
         self._event_loop_lag.stop()
         await self._listeners.close()
+        await self._observers.close()
         self._gatekeeper.close()
         await self._tasks.close()
         for client in self._clients.all():
@@ -350,6 +369,7 @@ class Gateway:
         placements = self._placed()
         held = await self._choices.hold(self._placements, placements) if settings.gateway.move_when == "idle" else 0
         self._placements = self._admission_control.placements = placements
+        self._observers.take_over(placements, self._sessions.policies)
         moved = await self._move_sessions()
         await self._update_states()
         logs.fields(_log, logging.INFO, "routes read again", routes=len(settings.routes), waiting=held, moved=moved)
@@ -366,6 +386,7 @@ class Gateway:
         self._keys.read_again()
         self._audit.read_again()
         self._placements = self._admission_control.placements = self._placed()
+        self._observers.take_over(self._placements, self._sessions.policies)
         self._tasks.spawn(self._move_sessions(), name="moving Charge Points")
         self._tasks.spawn(self._update_states(), name="working out the states")
 
@@ -639,6 +660,7 @@ class Gateway:
             certificates=self._certificates.warnings(),
             draining=self._traffic.draining,
             events=receiver_counts(self._events.health()),
+            observers=observer_counts(self._observers.states()),
         )
 
     def _vitals(self) -> HealthCounts:
@@ -657,6 +679,7 @@ class Gateway:
             open_transactions=self._sessions.open_by_central_system(self._settings.central_systems),
             certificates=self._certificates.by_table(),
             receivers=receiver_counts(self._events.health()),
+            observers=observer_counts(self._observers.states()),
             draining=self._traffic.draining,
             lag=self._event_loop_lag.most,
         )

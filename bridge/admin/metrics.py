@@ -27,7 +27,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 from bridge import __version__
-from bridge.admin.health import CentralSystemHealth, ReceiverCounts
+from bridge.admin.health import CentralSystemHealth, ObserverCounts, ReceiverCounts
 from bridge.core.commands import Report
 from bridge.core.state import STATES, Spoken, State
 from bridge.errors import Why
@@ -87,6 +87,7 @@ class HealthCounts(Struct, frozen=True, kw_only=True):
         recorder_waiting: The number of observations that the recorder has not written yet.
         certificates: When each certificate of the bridge ends, in unix seconds, by the table of the configuration.
         receivers: The state of each receiver of events, by name.
+        observers: The state of each further Central System, by name.
         moves: The number of moves of several Charge Points, by state.
         open_transactions: The number of open transactions, by the Central System that named them.
     """
@@ -105,6 +106,7 @@ class HealthCounts(Struct, frozen=True, kw_only=True):
     recorder_waiting: int = 0
     certificates: Mapping[str, float] = {}
     receivers: Mapping[str, ReceiverCounts] = {}
+    observers: Mapping[str, ObserverCounts] = {}
     moves: Mapping[str, int] = {}
     open_transactions: Mapping[str, int] = {}
 
@@ -265,6 +267,7 @@ class Meter(Collector):
         text = "Open transactions of Charge Points with a Session, by the Central System that named them."
         yield _gauge("transactions_open", text, ("central_system",), _keyed(vitals.open_transactions))
         yield from self._events(vitals.receivers)
+        yield from self._observers(vitals.observers)
 
     def _events(self, receivers: Mapping[str, ReceiverCounts]) -> Iterator[Metric]:
         waiting = {(name,): each.waiting for name, each in receivers.items()}
@@ -276,6 +279,16 @@ class Meter(Collector):
         dropped = {(name, why): times for name, each in receivers.items() for why, times in each.dropped.items()}
         text = "Events that a receiver never gets: too many or too large ones waited, too long, or none could be kept."
         yield _counter("events_dropped", text, ("receiver", "reason"), dropped)
+
+    def _observers(self, observers: Mapping[str, ObserverCounts]) -> Iterator[Metric]:
+        waiting = {(name,): each.waiting for name, each in observers.items()}
+        yield _gauge("observer_queue", "Messages that wait for each observer.", ("central_system",), waiting)
+        halted = {(name,): each.halted for name, each in observers.items()}
+        text = "Charge Points whose messages to an observer wait behind a Start or Stop without an answer."
+        yield _gauge("observer_halted", text, ("central_system",), halted)
+        lost = {(name, why): times for name, each in observers.items() for why, times in each.lost.items()}
+        text = "Messages that an observer never gets, by why."
+        yield _counter("observer_lost", text, ("central_system", "reason"), lost)
 
 
 class _Durations:

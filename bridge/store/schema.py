@@ -161,6 +161,16 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )""",
         "ALTER TABLE charge_point ADD COLUMN next_move BLOB",
     ),
+    # 11: the transaction messages that further Central Systems get.
+    (
+        """CREATE TABLE observed (
+            sequence INTEGER PRIMARY KEY, folded TEXT NOT NULL, identity TEXT NOT NULL,
+            kept_at REAL NOT NULL, key TEXT NOT NULL, observers TEXT NOT NULL, action TEXT NOT NULL,
+            request BLOB NOT NULL, answer BLOB NOT NULL, connector TEXT, number TEXT,
+            UNIQUE (folded, key)
+        )""",
+        "CREATE INDEX observed_kept_at ON observed (kept_at)",
+    ),
 )
 
 

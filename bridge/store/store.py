@@ -21,6 +21,7 @@ from bridge.store.records import (
     ChargePointRecord,
     Kind,
     MoveRecord,
+    ObservedRecord,
     ProvisionedRecord,
     Record,
     StoredMemory,
@@ -93,6 +94,11 @@ class Store:
         """Return the settings of every Charge Point that operators gave while a bridge ran."""
         records = latest(self._of_kind(ProvisionedRecord)).values()
         return [record for record in records if isinstance(record, ProvisionedRecord)]
+
+    def observed(self) -> list[ObservedRecord]:
+        """Return the newest transaction messages that further Central Systems get, the oldest first."""
+        records = latest(self._of_kind(ObservedRecord)).values()
+        return [record for record in records if isinstance(record, ObservedRecord)]
 
     def memory_of(self, identity: str) -> StoredMemory:
         """Return all records of one Charge Point, including those that are not written yet."""

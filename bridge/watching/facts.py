@@ -11,6 +11,7 @@ from typing import Protocol, Self
 from msgspec import Struct
 
 from bridge.core.commands import Drop, Exchange, Report
+from bridge.core.observed import Observed
 from bridge.errors import BridgeError, ErrorCode, Why
 from bridge.ocpp.actions import Party
 from bridge.ocpp.comparison import Difference, PlainAnswer, answer_differences
@@ -38,11 +39,22 @@ class CallAnswered(Struct, frozen=True):
     exchange: Exchange
 
 
+class AnswerKept(Struct, frozen=True):
+    """The answer to a StartTransaction or StopTransaction is on disk, as far as the disk takes anything."""
+
+    identity: str
+    observed: Observed
+
+
 class ContentLost(Struct, frozen=True):
-    """Content was lost in writing a message. The Report of a Call has the losses in reading it."""
+    """Content was lost in writing a message. The Report of a Call has the losses in reading it.
+
+    `observer` is the name of the further Central System that the message was written for, "" for the main one.
+    """
 
     identity: str
     losses: tuple[Loss, ...]
+    observer: str = ""
 
 
 class AnswerDropped(Struct, frozen=True):
@@ -269,6 +281,7 @@ class ProfileApplied(Struct, frozen=True):
 Fact = (
     CallEnded
     | CallAnswered
+    | AnswerKept
     | ContentLost
     | AnswerDropped
     | MessageRefused

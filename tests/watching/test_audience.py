@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bridge.core.commands import Drop, Exchange, Outcome, Report
+from bridge.core.observed import Observed
 from bridge.errors import BridgeError, ErrorCode, Why
 from bridge.ocpp.actions import Party
 from bridge.ocpp.device_profile import Boot, DeviceProfile
@@ -18,6 +19,7 @@ from bridge.ocpp.wire import Octets, Wires
 from bridge.watching.audience import Audience
 from bridge.watching.facts import (
     AnswerDropped,
+    AnswerKept,
     CallAnswered,
     CallbackChanged,
     CallbackRefused,
@@ -53,6 +55,7 @@ REPORT = Report(
 )
 FACTS: tuple[Fact, ...] = (
     CallEnded("CP 1", REPORT),
+    AnswerKept("CP 1", Observed(key="7", observers=("ems",), action="Heartbeat", request=b"{}", answer=b"")),
     CallAnswered("CP 1", "main", Exchange(request=REPORT.call.payload, response=HEARTBEAT_CONF)),
     ContentLost("CP 1", (Loss(message="HeartbeatResponse", path="x", reason=LossReason.FRACTION),)),
     AnswerDropped("CP 1", Drop(party=CS, unique_id="1", reason="late", came=FRAME)),

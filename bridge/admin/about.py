@@ -20,7 +20,7 @@ from bridge.admin.facts import ActionForm
 from bridge.admin.forms import forms
 from bridge.admin.messages import Moment, seconds
 from bridge.admin.operations import AuditFilter, Views
-from bridge.build_info import commit
+from bridge.distribution.build import commit
 
 # The time after which a browser reconnects to a stream that ended, in milliseconds.
 _RETRY = b"retry: 1000\n\n"

@@ -48,6 +48,7 @@ from bridge.gateway.placement import Placements
 from bridge.gateway.policies import policy_table_of
 from bridge.gateway.provisioning import Provisioning
 from bridge.gateway.public_addresses import CENTRAL_SYSTEM_SERVICE, CHARGE_POINT_SERVICE
+from bridge.gateway.readiness import ShadowComparisons
 from bridge.gateway.recognised import KeptTags
 from bridge.gateway.route_choices import RouteChoices
 from bridge.gateway.services import Services, clients_of, load_services, served
@@ -190,6 +191,12 @@ class Gateway:
             self._live,
         ]
         self._callback_changes = CallbackChanges(self._audit)
+        self._comparisons = ShadowComparisons(
+            self._store,
+            mask_id_tags=settings.recorder.mask_id_tags,
+            max_age=settings.recorder.max_age,
+            clock=self._clock,
+        )
         self._choices = RouteChoices(lambda: self._ground, lambda fact: self._audience.see(fact), self._move_session)
         self._moves = Moves(
             lambda: self._ground,
@@ -208,7 +215,7 @@ class Gateway:
             max_bytes=settings.observers.max_bytes,
             clock=self._clock,
         )
-        watching += [self._choices, self._moves, self._observers]
+        watching += [self._choices, self._moves, self._comparisons, self._observers]
         self._audience = Audience(watching, records=bool(recording), on_disk=self._events.on_disk)
         self._observers.audience = self._audience
         self._listeners = Listeners(partial(self._refused, None, None))
@@ -262,6 +269,7 @@ class Gateway:
         self._tasks.spawn(self._listeners.follow_names(), name="following the public names")
         self._moves.begin()
         self._tasks.spawn(self._choices.follow(), name="looking at moves that wait")
+        self._tasks.spawn(self._comparisons.forget(), name="forgetting old differences")
         self.addresses = {listening.place.name: listening.server.address for listening in self._listeners}
         self.soap_address = self._listeners.of(SoapServer)[0].address
         self.websocket_address, self.admin_address = self._listeners.of(JsonServer)[0].address, self._admin.address
@@ -308,6 +316,7 @@ class Gateway:
         await self._close_all()
         self._callback_changes.settle()
         self._moves.close()
+        self._comparisons.close()
         self._audit.close()
         self._store.close()
         self._recorder.close()
@@ -385,6 +394,7 @@ class Gateway:
         self._stored_settings.read_again()
         self._keys.read_again()
         self._audit.read_again()
+        self._comparisons.read_again()
         self._placements = self._admission_control.placements = self._placed()
         self._observers.take_over(self._placements, self._sessions.policies)
         self._tasks.spawn(self._move_sessions(), name="moving Charge Points")

@@ -45,6 +45,7 @@ from bridge.watching.facts import (
     LinkLost,
     MessageRefused,
     RequestsUnread,
+    ShadowAnswered,
 )
 
 PREFIX = "ocpp_bridge_"
@@ -125,6 +126,7 @@ class Meter(Collector):
         self._link_downs: Counter[str] = Counter({party.value: 0 for party in Party})
         self._callbacks_refused = 0
         self._late_answers_kept = 0
+        self._shadow_differences: Counter[tuple[str, str]] = Counter()
         self._link_failures: Counter[tuple[str, str]] = Counter(
             {(party.value, failure.value): 0 for party in Party for failure in Failure}
         )
@@ -146,6 +148,8 @@ class Meter(Collector):
                 self._refused[why.value] += times
             case LinkLost(party=party):
                 self._link_downs[party.value] += 1
+            case ShadowAnswered(central_system=name, action=action) if fact.differences:
+                self._shadow_differences[name, action if action in _ACTIONS else OTHER] += 1
             case CallbackRefused():
                 self._callbacks_refused += 1
 
@@ -216,6 +220,8 @@ class Meter(Collector):
         yield _counter("link_failures", text, ("to", "reason"), self._link_failures)
         text = "Answers that came too late, and are kept for the repetition."
         yield _counter("late_answers_kept", text, (), {(): self._late_answers_kept})
+        text = "Answers of a shadow that differ from those of the main Central System."
+        yield _counter("shadow_differences", text, ("central_system", "action"), self._shadow_differences)
         text = "Callback addresses of Charge Points that must not be used."
         yield _counter("callbacks_refused", text, (), {(): self._callbacks_refused})
 

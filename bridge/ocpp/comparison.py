@@ -15,7 +15,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from bridge.ocpp.rpc import CallError, CallResult, UnopenedResponse
+from bridge.ocpp.messages import Request, Response
+from bridge.ocpp.rpc import CallError, CallResult, UnopenedRequest, UnopenedResponse
 
 BY_SHAPE = frozenset({"currentTime", "expiryDate", "heartbeatInterval", "interval", "transactionId"})
 _ABSENT, _NO_VALUE = object(), object()
@@ -32,13 +33,10 @@ class PlainAnswer(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, answer: CallResult | CallError) -> PlainAnswer:
-        """Return `answer` as plain data. A payload that was passed on unread, and is no JSON, is a text."""
-        match answer:
-            case CallError(code=code, description=description):
-                return cls(code=code, description=description)
-            case CallResult(payload=UnopenedResponse(raw=raw)):
-                return cls(payload=_read(raw))
-        return cls(payload=msgspec.to_builtins(answer.payload, builtin_types=(Decimal,)))
+        """Return `answer` as plain data."""
+        if isinstance(answer, CallError):
+            return cls(code=answer.code, description=answer.description)
+        return cls(payload=plain(answer.payload))
 
     def __str__(self) -> str:
         if self.code is None:
@@ -46,11 +44,14 @@ class PlainAnswer(Struct, frozen=True, kw_only=True):
         return f"{self.code}: {self.description}" if self.description else self.code
 
 
-def _read(raw: msgspec.Raw) -> Any:
+def plain(payload: Request | Response) -> Any:
+    """Return `payload` as plain data. A payload that was passed on unread, and is no JSON, is a text."""
+    if not isinstance(payload, UnopenedRequest | UnopenedResponse):
+        return msgspec.to_builtins(payload, builtin_types=(Decimal,))
     try:
-        return _decoder.decode(raw)
+        return _decoder.decode(payload.raw)
     except msgspec.DecodeError:
-        return bytes(raw).decode("utf-8", "backslashreplace")
+        return bytes(payload.raw).decode("utf-8", "backslashreplace")
 
 
 class Difference(Struct, frozen=True, kw_only=True):
@@ -127,4 +128,7 @@ def _shape(value: Any) -> str:
 
 
 def _text(value: Any) -> str:
-    return "absent" if value is _ABSENT else repr(value) if isinstance(value, str) else str(value)
+    """Return a value as text: a text in single quotes, all else as JSON, in which idTags can be masked."""
+    if value is _ABSENT:
+        return "absent"
+    return repr(value) if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)

@@ -321,6 +321,24 @@ class ProvisionedRecord(KeptRecord, frozen=True, kw_only=True):
         return f"ProvisionedRecord({self.identity!r})"
 
 
+class ReadinessRecord(AgeingRecord, frozen=True, kw_only=True):
+    """What the comparison of a shadow's answers has shown for a Charge Point.
+
+    The record is deleted when no answer was compared for 90 days.
+
+    Attributes:
+        central_system: The name of the shadow.
+        content: The history as JSON.
+    """
+
+    TABLE = "readiness"
+    KEYED_BY = ("central_system",)
+    KEPT_FOR = 90 * 24 * 3600.0
+
+    central_system: str
+    content: bytes
+
+
 class RecognisedRecord(KeptRecord, frozen=True, kw_only=True):
     """Eight bits of the last valid password or token, which are too few to guess the secret.
 
@@ -347,6 +365,7 @@ Record = (
     | MoveRecord
     | CredentialRecord
     | ProvisionedRecord
+    | ReadinessRecord
 )
 Kind = type[Record]
 # The kind, the Charge Point and the values of KEYED_BY. A record replaces an earlier record with the same Key.

@@ -171,6 +171,15 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )""",
         "CREATE INDEX observed_kept_at ON observed (kept_at)",
     ),
+    # 12: what the comparison of a shadow's answers has shown for each Charge Point.
+    (
+        """CREATE TABLE readiness (
+            sequence INTEGER PRIMARY KEY, folded TEXT NOT NULL, identity TEXT NOT NULL,
+            kept_at REAL NOT NULL, central_system TEXT NOT NULL, content BLOB NOT NULL,
+            UNIQUE (folded, central_system)
+        )""",
+        "CREATE INDEX readiness_kept_at ON readiness (kept_at)",
+    ),
 )
 
 

@@ -23,8 +23,10 @@ from bridge.store.records import (
     MoveRecord,
     ObservedRecord,
     ProvisionedRecord,
+    ReadinessRecord,
     Record,
     StoredMemory,
+    is_too_old,
     latest,
 )
 from bridge.store.schema import UnusableStore
@@ -123,6 +125,11 @@ class Store:
         """Return the moves of several Charge Points, the one that changed last at the end, at most 1000."""
         records = self._memory.of(EVERY) if self._file is None else self._file.of(EVERY)
         return [record for record in latest(records).values() if isinstance(record, MoveRecord)]
+
+    def readiness(self) -> list[ReadinessRecord]:
+        """Return what the comparison of shadows' answers has shown, for every Charge Point."""
+        records, now = latest(self._of_kind(ReadinessRecord)).values(), self.running_time
+        return [record for record in records if isinstance(record, ReadinessRecord) and not is_too_old(record, now)]
 
     def put(self, *records: Record) -> None:
         """Store `records` soon, together with others. The caller is not notified.

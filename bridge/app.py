@@ -49,6 +49,7 @@ from bridge.gateway.policies import policy_table_of
 from bridge.gateway.provisioning import Provisioning
 from bridge.gateway.public_addresses import CENTRAL_SYSTEM_SERVICE, CHARGE_POINT_SERVICE
 from bridge.gateway.readiness import ShadowComparisons
+from bridge.gateway.readiness_reports import ReadinessReports
 from bridge.gateway.recognised import KeptTags
 from bridge.gateway.route_choices import RouteChoices
 from bridge.gateway.services import Services, clients_of, load_services, served
@@ -465,6 +466,11 @@ class Gateway:
         runner = self._sessions.get(identity)
         return "" if runner is None else runner.placement.central_system
 
+    def _shadows_of(self, identity: str) -> set[str]:
+        """Return the names of the Central Systems that are shadows for a Charge Point."""
+        further = self._placements.observers_of(identity)
+        return {terms.central_system for terms in further if terms.is_shadow}
+
     def _moved_by_routes(self, moved: SessionRunner) -> None:
         """Report the move of a Session if its Central System is another one."""
         before, after = moved.placement.central_system, None
@@ -654,6 +660,13 @@ class Gateway:
             fleet=self._provisioning,
             choices=self._choices,
             moves=self._moves,
+            readiness=ReadinessReports(
+                self._comparisons,
+                settings=lambda: self._settings,
+                known=self._persistence.keys,
+                shadows_of=self._shadows_of,
+                spelling=self._sessions.spelling,
+            ),
             access=self._access,
         )
 

@@ -256,6 +256,13 @@ class Audits(Fact, frozen=True, kw_only=True):
 # The configuration that is in force.
 
 
+class FurtherCentralSystemFact(Fact, frozen=True, kw_only=True):
+    """A Central System that gets the messages of a Route's Charge Points as well. A shadow's answers are compared."""
+
+    central_system: str
+    role: Literal["observer", "shadow"]
+
+
 class RouteFact(Fact, frozen=True, kw_only=True):
     """A Route. Routes are matched in order. `quirks` are the quirks that the Route sets."""
 
@@ -265,6 +272,7 @@ class RouteFact(Fact, frozen=True, kw_only=True):
     tolerance: str
     accept: str
     quirks: dict[str, Any] = {}
+    also: list[FurtherCentralSystemFact] = []
 
 
 class MovedFact(Fact, frozen=True, kw_only=True):

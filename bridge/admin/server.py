@@ -14,7 +14,7 @@ from msgspec import Struct
 from prometheus_client import CollectorRegistry
 
 from bridge.access import paths
-from bridge.admin import about, charge_points, messages, moves, problems, provisioning
+from bridge.admin import about, charge_points, messages, moves, problems, provisioning, readiness
 from bridge.admin.access import Access, Asking
 from bridge.admin.endpoints import AdminEndpoint, AdminRequest
 from bridge.admin.events import Stream
@@ -58,6 +58,7 @@ class AdminContext(Struct, frozen=True, kw_only=True):
     steering: Actions
     fleet: FleetSettings
     moves: moves.MoveActions
+    readiness: readiness.ReadinessViews
     recordings: Recordings
     stream: Stream
 
@@ -176,6 +177,7 @@ def endpoints(admin_context: AdminContext) -> list[AdminEndpoint]:
     described += charge_points.endpoints(admin_context.overview, admin_context.steering)
     described += provisioning.endpoints(admin_context.fleet)
     described += moves.endpoints(admin_context.moves)
+    described += readiness.endpoints(admin_context.readiness)
     described += messages.endpoints(admin_context.overview, admin_context.recordings)
     described += about.endpoints(admin_context.overview, admin_context.stream)
     text = "This document"

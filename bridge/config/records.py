@@ -436,6 +436,8 @@ class CentralSystem(Table, frozen=True, kw_only=True):
         outgoing_password: Password of HTTP Basic towards the Central System, for Charge Points without a password of
             their own there.
         outgoing_headers: Header fields of each handshake with, and POST to, the Central System.
+        ready_after: While the Central System is a shadow: sessions of a Charge Point without a difference that a driver
+            feels, after which the Charge Point is ready to be moved to it.
         tls: None for the defaults of TLS.
     """
 
@@ -452,6 +454,7 @@ class CentralSystem(Table, frozen=True, kw_only=True):
     outgoing_username: str = ""
     outgoing_password: Secret | None = None
     outgoing_headers: dict[str, Secret] = field(default_factory=dict)
+    ready_after: Count = 20
     tls: ClientTLS | None = None
 
 

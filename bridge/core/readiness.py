@@ -45,6 +45,11 @@ class DifferenceExample(Struct, frozen=True, kw_only=True):
     shadow: str
     request: str
 
+    @property
+    def may_be_felt(self) -> bool:
+        """Return whether the difference is where a driver feels it."""
+        return self.action in _AUTHORIZING and self.field in _FELT_FIELDS
+
 
 class ComparedAnswers(Struct, frozen=True, kw_only=True):
     """Two answers to one Call of a Charge Point.
@@ -120,7 +125,7 @@ class ComparisonHistory(Struct, kw_only=True):
             self.latest = [example, *others][:MOST_EXAMPLES]
         if not is_felt(answers):
             return is_news
-        status = (example for example in answers.examples if example.field in _FELT_FIELDS)
+        status = (example for example in answers.examples if example.may_be_felt)
         self.felt = next(status, answers.examples[0])
         self.clean = 0
         self.running = dict.fromkeys(self.running, False)
@@ -212,7 +217,7 @@ class ComparisonSum:
     def examples(self, most: int) -> list[tuple[str, DifferenceExample]]:
         """Return the newest examples of each field with the identity, at most `most`: first what a driver feels."""
         found = [example for known in self._examples.values() for example in known]
-        return sorted(found, key=lambda each: (each[1].action not in _AUTHORIZING, -each[1].at))[:most]
+        return sorted(found, key=lambda each: (not each[1].may_be_felt, -each[1].at))[:most]
 
 
 def days_between(first: float | None, last: float | None) -> int:

@@ -15,6 +15,7 @@ from bridge.admin.facts import Addresses
 from bridge.admin.health import Health
 from bridge.admin.metrics import Meter, registry_of
 from bridge.admin.moves import MoveActions
+from bridge.admin.readiness import ReadinessViews
 from bridge.admin.server import AdminContext
 from bridge.config import Listen, Settings, Soap, WebSocket
 from bridge.config.listeners import is_local
@@ -54,6 +55,7 @@ def admin_context_of(
     fleet: Provisioning,
     choices: RouteChoices,
     moves: MoveActions,
+    readiness: ReadinessViews,
     access: Access,
 ) -> AdminContext:
     """Return the context of the admin listener.
@@ -68,6 +70,7 @@ def admin_context_of(
         fleet: Gives Charge Points settings.
         choices: Moves single Charge Points.
         moves: Moves several Charge Points.
+        readiness: Shows what the comparison of shadows' answers has shown.
         access: The rules for the use of the admin listener.
     """
     overview = SessionViews(ground)
@@ -79,6 +82,7 @@ def admin_context_of(
         steering=OperatorActions(ground, overview, choices, fleet),
         fleet=fleet,
         moves=moves,
+        readiness=readiness,
         recordings=recorder,
         stream=live.stream,
     )

@@ -256,4 +256,7 @@ def _route(route: Route) -> facts.RouteFact:
         tolerance=route.tolerance,
         accept=route.accept,
         quirks=msgspec.to_builtins(quirks),
+        also=[
+            facts.FurtherCentralSystemFact(central_system=each.central_system, role=each.role) for each in route.also
+        ],
     )

@@ -8,14 +8,14 @@ const KEYS = [
   ["Enter", "open the active row"],
   ["/", "to the filter"],
   ["Esc", "close a dialog; leave a filter; back to where this page came from"],
-  ["g then c, m, o, a, u", "Charge Points, Messages, Moves, Addresses, Audit"],
+  ["g then c, m, o, r, a, u", "Charge Points, Messages, Moves, Readiness, Addresses, Audit"],
   ["c", "send a command, on the page of a Charge Point"],
   ["p", "pause and resume live messages"],
   ["r", "raw or pretty, on the page of a message"],
   ["t", "light, dark, or as the system"],
   ["?", "this list"],
 ];
-const GOES = { c: "#/", m: "#/messages", o: "#/moves", a: "#/addresses", u: "#/audit" };
+const GOES = { c: "#/", m: "#/messages", o: "#/moves", r: "#/readiness", a: "#/addresses", u: "#/audit" };
 
 // A page offers its own keys while it is shown: {key: what it does}.
 let own = {};

@@ -12,6 +12,7 @@ import { login } from "./login.js";
 import { message } from "./message.js";
 import { messages } from "./messages.js";
 import { move, moves } from "./moves.js";
+import { readiness, readinessOf } from "./readiness.js";
 import { stream } from "./stream.js";
 
 // The first that matches; the groups are decoded and handed to the page.
@@ -23,6 +24,8 @@ const PAGES = [
   [/^\/messages\/([^/]+)$/, "messages", message],
   [/^\/moves$/, "moves", moves],
   [/^\/moves\/([^/]+)$/, "moves", move],
+  [/^\/readiness$/, "readiness", readiness],
+  [/^\/readiness\/([^/]+)$/, "readiness", readinessOf],
   [/^\/addresses$/, "addresses", addresses],
   [/^\/audit$/, "audit", audit],
   [/^\/login$/, "login", login],

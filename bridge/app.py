@@ -196,6 +196,7 @@ class Gateway:
             self._store,
             mask_id_tags=settings.recorder.mask_id_tags,
             max_age=settings.recorder.max_age,
+            known=lambda identity: self._persistence.record_of(identity) is not None,
             clock=self._clock,
         )
         self._choices = RouteChoices(lambda: self._ground, lambda fact: self._audience.see(fact), self._move_session)

@@ -118,7 +118,7 @@ class ComparisonHistory(Struct, kw_only=True):
     def _differs(self, action: str, answers: ComparedAnswers) -> bool:
         self.differing[action] = self.differing.get(action, 0) + 1
         is_news = False
-        for field in {example.field for example in answers.examples}:
+        for field in dict.fromkeys(example.field for example in answers.examples):
             is_news = self._count(action, field) or is_news
         for example in answers.examples[:MOST_EXAMPLES]:
             others = [each for each in self.latest if (each.action, each.field) != (example.action, example.field)]

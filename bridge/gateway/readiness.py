@@ -35,15 +35,23 @@ class ShadowComparisons:
         store: Stores them.
         mask_id_tags: Whether idTags are masked in examples.
         max_age: Seconds for which an example is kept.
+        known: Returns whether a Charge Point is known: the last answer may come after an operator has removed it.
         clock: Returns the time in unix seconds.
     """
 
     def __init__(
-        self, store: Store, *, mask_id_tags: bool, max_age: float, clock: Callable[[], float] = time.time
+        self,
+        store: Store,
+        *,
+        mask_id_tags: bool,
+        max_age: float,
+        known: Callable[[str], bool] = lambda identity: True,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._mask_id_tags = mask_id_tags
         self._max_age = max_age
+        self._known = known
         self._clock = clock
         self._histories: dict[str, dict[str, ComparisonHistory]] = {}
         self._unstored: dict[tuple[str, str], str] = {}  # the spelling of the identity
@@ -66,7 +74,7 @@ class ShadowComparisons:
     def see(self, fact: Fact) -> None:
         """Take note of the answer of a shadow, and of a Charge Point that was removed."""
         match fact:
-            case ShadowAnswered():
+            case ShadowAnswered(identity) if self._known(identity):
                 self._answered(fact)
             case ChargePointRemoved(identity):
                 folded = identity.casefold()

@@ -179,6 +179,17 @@ def test_who_is_removed_is_forgotten(path: str) -> None:
         assert [record.identity for record in store.readiness()] == ["CP 2", "CP 2"]
 
 
+def test_an_answer_that_comes_after_the_removal_is_not_kept(store: Store) -> None:
+    present = {"CP 1", "CP 2"}
+    seen = ShadowComparisons(store, mask_id_tags=True, max_age=DAY, known=present.__contains__)
+    seen.see(answered("Heartbeat", {}, {}, "X"))
+    present.remove("CP 1")
+    seen.see(ChargePointRemoved("CP 1"))
+    for identity in ("CP 1", "CP 2"):
+        seen.see(answered("Authorize", TAG, ACCEPTED, REFUSED, identity))
+    assert (seen.of("new", "CP 1"), seen.of("new", "CP 2") is None) == (None, False)
+
+
 def test_examples_are_kept_as_long_as_messages_and_counts_longer(path: str) -> None:
     clock = Clock()
 

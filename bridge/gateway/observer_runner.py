@@ -116,6 +116,7 @@ class ObserverRunner:
         self._thinning = thinning
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._due: float | None = None  # the time of the timer
         self._fresh: dict[int, tuple[bytes, bytes]] = {}  # the content of messages that are sent when they are on disk
         self._passed_on: set[str] = set()  # the keys of the commands that wait for the Charge Point
         self._closed = False
@@ -294,7 +295,7 @@ class ObserverRunner:
     # The commands of the lane.
 
     def _do(self, commands: Sequence[LaneCommand]) -> None:
-        for command in commands:
+        for command in () if self._closed else commands:
             match command:
                 case DialObserver():
                     self._transport.open()
@@ -311,15 +312,16 @@ class ObserverRunner:
         self._set_timer()
 
     def _set_timer(self) -> None:
+        due = None if self._closed else self.lane.due(self._loop.time())
+        if due == self._due:
+            return
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
-        due = None if self._closed else self.lane.due(self._loop.time())
-        if due is not None:
-            self._timer = self._loop.call_at(due, self._tick, due)
+        self._timer = None if due is None else self._loop.call_at(due, self._tick, due)
+        self._due = due
 
     def _tick(self, due: float) -> None:
-        self._timer = None
+        self._timer = self._due = None
         # The loop may call slightly too early.
         self._do(self.lane.tick(max(due, self._loop.time())))
 

@@ -280,8 +280,10 @@ class Observers:
                     ended.set()
                 if enters(report) and (lanes := self._lanes_of(identity)):
                     assert report.hop_id is not None
-                    names = tuple(runner.central_system for runner in lanes if runner.central_system != named)
-                    self._offer_all(identity, observed(report.call, report.answer, report.hop_id, names))
+                    names = tuple([runner.central_system for runner in lanes if runner.central_system != named])
+                    compared = any(runner.place.terms.is_shadow for runner in lanes)
+                    answer = report.answer if compared else None
+                    self._offer_all(identity, observed(report.call, answer, report.hop_id, names))
             case AnswerKept(identity=identity, observed=message):
                 self._offer_all(identity, message)
             case LinkOpened(identity=identity, party=party) if party is CHARGE_POINT:

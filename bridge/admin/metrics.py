@@ -120,7 +120,7 @@ class Meter(Collector):
         self._vitals = vitals
         self._calls: dict[tuple[str, str, str, str], _Durations] = {}
         self._own_calls: Counter[tuple[str, str, str]] = Counter()
-        self._losses: Counter[tuple[str, str, str]] = Counter()
+        self._losses: Counter[tuple[str, str, str, str]] = Counter()
         self._refused: Counter[str] = Counter({why.value: 0 for why in Why})
         self._dropped: Counter[str] = Counter({party.value: 0 for party in Party})
         self._link_downs: Counter[str] = Counter({party.value: 0 for party in Party})
@@ -135,10 +135,10 @@ class Meter(Collector):
     def see(self, fact: Fact) -> None:
         """Count the Fact."""
         match fact:
-            case CallEnded(identity, report):
-                self._ended(identity, report)
-            case ContentLost(identity, losses):
-                self._lost(identity, losses)
+            case CallEnded(identity, report, central_system):
+                self._ended(identity, report, central_system)
+            case ContentLost(identity, losses, central_system):
+                self._lost(identity, losses, central_system)
             case AnswerDropped(drop=drop):
                 self._dropped[drop.party.value] += 1
                 self._late_answers_kept += drop.kept
@@ -153,7 +153,7 @@ class Meter(Collector):
             case CallbackRefused():
                 self._callbacks_refused += 1
 
-    def _ended(self, identity: str, report: Report) -> None:
+    def _ended(self, identity: str, report: Report, central_system: str) -> None:
         call, answer = report.call, report.answer
         if report.failed is not None:
             self._link_failures[report.sender.other.value, report.failed.failure.value] += 1
@@ -168,17 +168,17 @@ class Meter(Collector):
                 durations = self._durations_of(sender, transport, call.action, outcome)
             durations.add(report.ended - report.arrived)
         if call.losses:
-            self._lost(identity, call.losses)
+            self._lost(identity, call.losses, central_system)
         if isinstance(answer, CallResult) and answer.losses:
-            self._lost(identity, answer.losses)
+            self._lost(identity, answer.losses, central_system)
 
-    def _lost(self, identity: str, losses: Sequence[Loss]) -> None:
+    def _lost(self, identity: str, losses: Sequence[Loss], central_system: str) -> None:
         if not losses:
             return
         spoken = self._places.version_of(identity)
         dialect = spoken if spoken in VERSIONS else OTHER
         for loss in losses:
-            self._losses[(dialect, *self._field_of(loss))] += loss.count
+            self._losses[(dialect, *self._field_of(loss), central_system)] += loss.count
 
     def _durations_of(self, sender: str, transport: str, action: str, outcome: str) -> _Durations:
         """Return the durations for these labels. Unknown transports and actions become `other`."""
@@ -209,7 +209,7 @@ class Meter(Collector):
         text = "Calls that began here and have ended: operators' commands, and what the bridge repeats by itself."
         yield _counter("own_calls", text, ("by", "action", "outcome"), self._own_calls)
         text = "Values that a translation dropped, altered or assumed."
-        yield _counter("losses", text, ("dialect", "message", "field"), self._losses)
+        yield _counter("losses", text, ("dialect", "message", "field", "central_system"), self._losses)
         text = "Messages and handshakes that were turned away."
         yield _counter("refused", text, ("reason",), _keyed(self._refused))
         text = "Answers that came for no Call: too late, or never asked for."

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from msgspec import Raw, Struct, structs
@@ -35,12 +36,14 @@ from bridge.core.transaction_ids import renumbered
 from bridge.errors import BridgeError, MessageError
 from bridge.gateway.placement import Placement
 from bridge.gateway.transports import NORMAL, Transport
+from bridge.net.large import aside
 from bridge.net.tasks import Tasks
 from bridge.observer_queues import LaneName, MessageRow, ObserverWriter, StoredLane
 from bridge.ocpp.actions import Party
+from bridge.ocpp.large import takes_long
 from bridge.ocpp.losses import Loss
 from bridge.ocpp.messages import Request
-from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, UnopenedRequest, UnopenedResponse
+from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Failure, Unanswered, UnopenedRequest, UnopenedResponse
 from bridge.ocpp.wire import Octets, Wires
 from bridge.ocppj.codec import CallFrame, ResultFrame, decode_call, decode_result
 from bridge.watching import logs
@@ -116,6 +119,7 @@ class ObserverRunner:
         self._thinning = thinning
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._due: float | None = None  # the time of the timer
         self._fresh: dict[int, tuple[bytes, bytes]] = {}  # the content of messages that are sent when they are on disk
         self._passed_on: set[str] = set()  # the keys of the commands that wait for the Charge Point
         self._closed = False
@@ -261,6 +265,9 @@ class ObserverRunner:
             text, named = "a command of an observer is answered here", self.central_system
             logs.fields(_log, logging.INFO, text, identity=self.identity, central_system=named, action=call.action)
             self._transport.send_answer(key, verdict, call.wires)
+        elif len(self._passed_on) >= self.place.placement.limits.waiting_per_charge_point:
+            busy = Unanswered(unique_id=call.unique_id, reason="too many commands wait", failure=Failure.REFUSED_HERE)
+            self._transport.send_answer(key, busy, call.wires)
         elif key not in self._passed_on:  # one answer serves a frame and its repetitions
             self._passed_on.add(key)
             self._owner.tasks.spawn(self._pass_on(key, call, verdict), name=f"{call.action} to {self.identity}")
@@ -294,7 +301,7 @@ class ObserverRunner:
     # The commands of the lane.
 
     def _do(self, commands: Sequence[LaneCommand]) -> None:
-        for command in commands:
+        for command in () if self._closed else commands:
             match command:
                 case DialObserver():
                     self._transport.open()
@@ -311,34 +318,40 @@ class ObserverRunner:
         self._set_timer()
 
     def _set_timer(self) -> None:
+        due = None if self._closed else self.lane.due(self._loop.time())
+        if due == self._due:
+            return
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
-        due = None if self._closed else self.lane.due(self._loop.time())
-        if due is not None:
-            self._timer = self._loop.call_at(due, self._tick, due)
+        self._timer = None if due is None else self._loop.call_at(due, self._tick, due)
+        self._due = due
 
     def _tick(self, due: float) -> None:
-        self._timer = None
+        self._timer = self._due = None
         # The loop may call slightly too early.
         self._do(self.lane.tick(max(due, self._loop.time())))
 
     def _send(self, message: QueuedMessage, named: int | None) -> None:
         found = self._fresh.get(message.number) or self._owner.writer.waiting(message.number)
-        if found is not None:
-            self._loop.call_soon(self._send_content, message, named, found[0])
+        if found is not None and not takes_long(found[0]):
+            self._loop.call_soon(self._send_call, message, self._call_of(message, named, found[0]))
         else:
-            self._owner.tasks.spawn(self._send_from_disk(message, named), name=f"observed message {message.number}")
+            self._owner.tasks.spawn(self._send_later(message, named), name=f"observed message {message.number}")
 
-    async def _send_from_disk(self, message: QueuedMessage, named: int | None) -> None:
-        found = await self._owner.read(message.number)
-        self._send_content(message, named, None if found is None else found[0])
+    async def _send_later(self, message: QueuedMessage, named: int | None) -> None:
+        """Send a message that is on disk or large. A thread reads it."""
+        found = self._fresh.get(message.number) or await self._owner.read(message.number)
+        if found is None:
+            self._send_call(message, None)
+            return
+        request = found[0]
+        make = partial(self._call_of, message, named, request)
+        self._send_call(message, await aside(make) if takes_long(request) else make())
 
-    def _send_content(self, message: QueuedMessage, named: int | None, request: bytes | None) -> None:
-        """Send a message if it is still the one that is out."""
+    def _send_call(self, message: QueuedMessage, call: Call | None) -> None:
+        """Send a message if it is still the one that is out. `call` is None if it cannot be sent."""
         if self._closed or self.lane.queue.out != message.number or self.lane.link.status is not Status.UP:
             return
-        call = None if request is None else self._call_of(message, named, request)
         if call is None:
             self._do(self.lane.unreadable(message.number, self._loop.time()))
             return

@@ -162,6 +162,8 @@ class Observers:
 
     def _resume(self, found: Mapping[LaneName, StoredLane]) -> None:
         """Go on with the lanes of an earlier process, and with what it had kept and not put into them yet."""
+        last = max((message.number for lane in found.values() for message in lane.messages), default=0)
+        self._numbers = count(max(next(self._numbers), last + 1))  # also if the clock was set back
         kept: dict[str, list[Observed]] = {}
         for identity, message in self._persistence.observed():
             kept.setdefault(identity.casefold(), []).append(message)
@@ -252,7 +254,7 @@ class Observers:
             posts=not place.placement.speaks_json,
             queue=ObserverQueue(),
             ids=ObserverIds(),
-            introduction=lambda: self._last_said(identity, terms),
+            introduction=lambda: self._last_said(runner),
             mint=mint,
             chance=random.random,
         )
@@ -260,11 +262,11 @@ class Observers:
         self._runners[runner.name] = runner
         return runner
 
-    def _last_said(self, identity: str, terms: ObserverTerms) -> Sequence[Request]:
+    def _last_said(self, runner: ObserverRunner) -> Sequence[Request]:
         """Return the last BootNotification and StatusNotifications of a Charge Point that the observer takes."""
-        runner = self._sessions().get(identity)
+        present, terms = self._sessions().get(runner.identity), runner.place.terms
         said: Iterable[Request] = (
-            self._persistence.last_said(identity) if runner is None else runner.session.last_said()
+            self._persistence.last_said(runner.identity) if present is None else present.session.last_said()
         )
         return [each for each in said if terms.takes(type(each).__name__.removesuffix("Request"))]
 
@@ -280,8 +282,10 @@ class Observers:
                     ended.set()
                 if enters(report) and (lanes := self._lanes_of(identity)):
                     assert report.hop_id is not None
-                    names = tuple(runner.central_system for runner in lanes if runner.central_system != named)
-                    self._offer_all(identity, observed(report.call, report.answer, report.hop_id, names))
+                    names = tuple([runner.central_system for runner in lanes if runner.central_system != named])
+                    compared = any(runner.place.terms.is_shadow for runner in lanes)
+                    answer = report.answer if compared else None
+                    self._offer_all(identity, observed(report.call, answer, report.hop_id, names))
             case AnswerKept(identity=identity, observed=message):
                 self._offer_all(identity, message)
             case LinkOpened(identity=identity, party=party) if party is CHARGE_POINT:

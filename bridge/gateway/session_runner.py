@@ -462,7 +462,7 @@ class SessionRunner:
         if losses:
             if wires is not None:
                 wires.losses += tuple(losses)
-            self._audience.see(ContentLost(self.identity, tuple(losses)))
+            self._audience.see(ContentLost(self.identity, tuple(losses), self.placement.central_system))
 
     def callback_refused(self, reason: str) -> None:
         """Report that the Charge Point gave a callback address that must not be used."""

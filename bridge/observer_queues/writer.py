@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 
 from bridge.core.observer_ids import ObserverId
 from bridge.observer_queues.database import IdRow, LaneName, MessageRow, ObserverDatabase, StoredLane
@@ -91,48 +92,51 @@ class ObserverWriter(WriterThread[_Batch, None]):
             failure = error
         self.start(failure)
 
+    @contextmanager
+    def _adding(self) -> Iterator[None]:
+        """Hold the lock, and wake the thread if nothing waited: otherwise it is awake, and collects more."""
+        with self._changed:
+            nothing = not len(self._waiting)
+            yield
+            if nothing:
+                self._changed.notify()
+
     def put(self, row: MessageRow, *, ends: bool) -> None:
         """Have a message written soon. `ends` says whether it is a StartTransaction or StopTransaction."""
-        with self._changed:
+        with self._adding():
             self._waiting.messages[row.number] = row
             if ends:
                 self._waiting.entered[row.folded, row.observer] = (row.folded, row.observer, row.identity, row.key)
-            self._changed.notify()
 
     def delete(self, number: int) -> None:
         """Have a message deleted soon."""
-        with self._changed:
+        with self._adding():
             self._waiting.delete(number)
-            self._changed.notify()
 
     def keep(self, name: LaneName, row: ObserverId, now: float) -> None:
         """Have a transactionId written soon. `now` is the time in unix seconds."""
         named = None if row.named is None else str(row.named)
         stored = IdRow(*name, str(row.number), named, int(row.ended), now)
-        with self._changed:
+        with self._adding():
             self._waiting.ids.pop((*name, stored.number), None)
             self._waiting.ids[*name, stored.number] = stored
-            self._changed.notify()
 
     def thin(self, name: LaneName, identity: str, interval: int) -> None:
         """Have the seconds written that an observer wants between periodic MeterValues."""
-        with self._changed:
+        with self._adding():
             self._waiting.intervals[name] = (*name, identity, str(interval))
-            self._changed.notify()
 
     def remove(self, folded: str) -> None:
         """Have everything deleted about a Charge Point. `folded` is the casefolded identity."""
-        with self._changed:
+        with self._adding():
             self._waiting.forget(lambda name: name[0] == folded)
             self._waiting.removed.add(folded)
-            self._changed.notify()
 
     def forget(self, name: LaneName) -> None:
         """Have everything deleted for one observer of one Charge Point."""
-        with self._changed:
+        with self._adding():
             self._waiting.forget(lambda other: other == name)
             self._waiting.forgotten.add(name)
-            self._changed.notify()
 
     def flush(self) -> Future[bool]:
         """Return a future that is done when what was put so far is on disk (True), or cannot be written (False)."""

@@ -49,12 +49,12 @@ class AnswerKept(Struct, frozen=True):
 class ContentLost(Struct, frozen=True):
     """Content was lost in writing a message. The Report of a Call has the losses in reading it.
 
-    `observer` is the name of the further Central System that the message was written for, "" for the main one.
+    `central_system` is the name of the Central System at the other end, perhaps a further one of the Charge Point.
     """
 
     identity: str
     losses: tuple[Loss, ...]
-    observer: str = ""
+    central_system: str = ""
 
 
 class AnswerDropped(Struct, frozen=True):

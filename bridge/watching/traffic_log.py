@@ -84,9 +84,9 @@ class TrafficLog:
         match fact:
             case CallEnded(identity, report, central_system):
                 self._ended(identity, report, central_system)
-            case ContentLost(identity, losses):
+            case ContentLost(identity, losses, central_system):
                 if self._has_line():
-                    self._lost(identity, losses)
+                    self._lost(identity, losses, central_system)
             case AnswerDropped(identity, drop):
                 said = {"from": drop.party.value, "hop_id": drop.unique_id, "reason": drop.reason}
                 _say(logging.WARNING, "answer dropped", identity=identity, **said)
@@ -119,9 +119,9 @@ class TrafficLog:
         if level == logging.WARNING or not _told_plainly(identity, report, ms):
             _tell(level, "call", _all_of(identity, report, ms))
         if call.losses:
-            self._lost(identity, call.losses)
+            self._lost(identity, call.losses, central_system)
         if isinstance(answer, CallResult) and answer.losses:
-            self._lost(identity, answer.losses)
+            self._lost(identity, answer.losses, central_system)
 
     def _has_line(self) -> bool:
         """Return whether a Call with a result, or a loss, has a line."""
@@ -149,7 +149,7 @@ class TrafficLog:
             **({"held_back": held} if held else {}),
         )
 
-    def _lost(self, identity: str, losses: Sequence[Loss]) -> None:
+    def _lost(self, identity: str, losses: Sequence[Loss], central_system: str) -> None:
         """Write the losses in the translation of a message, all in one line."""
         if not losses:
             return
@@ -159,6 +159,8 @@ class TrafficLog:
             said["times"] = first.count
         if others:
             said["more"] = "; ".join(map(str, others))
+        if central_system:
+            said["central_system"] = central_system
         _say(logging.INFO, "loss", **said)
 
     def _message_refused(self, fact: MessageRefused) -> None:

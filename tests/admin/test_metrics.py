@@ -183,11 +183,14 @@ def test_losses_of_reading_and_of_writing_are_counted_without_indexes() -> None:
     counted.see(CallEnded("CP 1", report(outcome=Outcome.ERROR, answer=CallError(unique_id="1", code="x"))))
     counted.see(ContentLost("CP 1", (whole, zone)))
     counted.see(ContentLost("CP 1", ()))
+    counted.see(ContentLost("CP 1", (zone,), "ems"))
+    main = {"dialect": "1.5", "central_system": ""}
     assert told(counted, "losses_total") == {
-        labels(dialect="1.5", message="MeterValuesRequest", field="meterValue.timestamp"): 2,
-        labels(dialect="1.5", message="AuthorizeRequest", field="other"): 1,
-        labels(dialect="1.5", message="TriggerMessageRequest", field=""): 1,
-        labels(dialect="1.5", message="HeartbeatResponse", field="currentTime"): 1,
+        labels(message="MeterValuesRequest", field="meterValue.timestamp", **main): 2,
+        labels(message="AuthorizeRequest", field="other", **main): 1,
+        labels(message="TriggerMessageRequest", field="", **main): 1,
+        labels(message="HeartbeatResponse", field="currentTime", **main): 1,
+        labels(message="MeterValuesRequest", field="meterValue.timestamp", **main | {"central_system": "ems"}): 1,
     }
 
 

@@ -49,6 +49,7 @@ from tests.e2e.stage import (
     SAMPLES,
     WSDL,
     RawCentralSystem,
+    address_of,
     charge_point,
     dialled,
     json_charge_point,
@@ -217,6 +218,37 @@ def test_a_session_is_told_to_both_each_with_its_own_numbers(near: str, far: str
             assert violations == []
 
     run(walk())
+
+
+@pytest.mark.parametrize("ems", ["json", "soap15"])
+@pytest.mark.parametrize(("version", "folder"), [("ocpp1.5s", "ocpp15"), ("ocpp1.2s", "ocpp12")])
+def test_an_older_charge_point_is_observed_too(version: str, folder: str, ems: str) -> None:
+    async def walk() -> None:
+        async with central("json", (1, 2)) as main, central(ems, (5, 6)) as other:
+            made = told(("json", main), {"ems": (ems, other)}, {})
+            async with running(made) as gateway:
+                wsdl = OUR_WSDL.parent / folder
+                older = SoapChargePoint(url=address_of(gateway), identity=ONE, wsdl=wsdl, protocol=version)
+                async with older as point:
+                    all_ = Watched(gateway, main, {"ems": other}, point)
+                    await all_.boots()
+                    number = await all_.start()
+                    occupied = {"connectorId": 1, "status": "Occupied", "errorCode": "NoError"}
+                    await point.call("StatusNotification", occupied)
+                    if version == "ocpp1.5s":
+                        values = [{"timestamp": AT, "value": [{"_value_1": "230"}]}]
+                        await point.call("MeterValues", {"connectorId": 1, "transactionId": number, "values": values})
+                    await all_.stop(number)
+                    # The status that the bridge infers for the main Central System is one for the observer, too.
+                    last = ["StopTransaction", "StatusNotification"]
+                    await all_.until(lambda: all_.actions("ems")[-2:] == all_.actions("main")[-2:] == last)
+                    assert [told_id for _, told_id in all_.ids("ems") if told_id is not None] == [
+                        5 for _, told_id in all_.ids("main") if told_id is not None
+                    ]
+                    assert all_.actions("ems") == all_.actions("main")
+                    assert await all_.lost() == {}
+
+    run(walk(), within=120)
 
 
 @pytest.mark.parametrize("near", ["json", "soap"])

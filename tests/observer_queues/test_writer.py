@@ -38,7 +38,7 @@ class Disk(ObserverDatabase):
         assert self.answers.wait(AT_MOST)
         if self.failure is not None:
             raise self.failure
-        kept = {name: list(each) if name != "durable" else each for name, each in rows.items()}
+        kept: dict[str, Any] = {name: list(each) if name != "durable" else each for name, each in rows.items()}
         super().write(**kept)
         self.written.append(kept)
 

@@ -14,6 +14,7 @@ Glossary, in the terms of OCPP
     Dialect              the differences of an older OCPP version
     Route                the Central System of a Charge Point, and the settings for translating its messages
     DeviceProfile        the settings for one Charge Point, from its Route and the quirk packs that match it
+    Observer             a further Central System of a Route, which gets what the main one has answered
     Link                 the connection to one party: a WebSocket, or the address that takes its POSTs
     Session              a Charge Point's two Links and the Calls between them
     Gateway              all Sessions, and the code that executes their Commands

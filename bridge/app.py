@@ -36,13 +36,15 @@ from bridge.gateway.event_loop_lag import EventLoopLag
 from bridge.gateway.event_receivers import receivers_of
 from bridge.gateway.fleet_tally import FaultCodes, FleetTally
 from bridge.gateway.gatekeeper import Gatekeeper
-from bridge.gateway.health import Outages, SpokenProtocols, receiver_counts
+from bridge.gateway.health import Outages, SpokenProtocols, observer_counts, receiver_counts
 from bridge.gateway.in_progress import InProgress
 from bridge.gateway.known import KnownChargePoints, ViewSources
 from bridge.gateway.listeners import Listeners, descriptors_wanted, proxies_of, watch_accepting
 from bridge.gateway.live_stream import LiveStream
 from bridge.gateway.moves import Moves
 from bridge.gateway.newcomers import Newcomers
+from bridge.gateway.observer_transports import ObserverTransports
+from bridge.gateway.observers import Observers
 from bridge.gateway.opening import open_store
 from bridge.gateway.operators import Operators
 from bridge.gateway.persistence import Persistence
@@ -50,6 +52,8 @@ from bridge.gateway.placement import Placements
 from bridge.gateway.policies import policy_table_of
 from bridge.gateway.provisioning import Provisioning
 from bridge.gateway.public_addresses import CENTRAL_SYSTEM_SERVICE, CHARGE_POINT_SERVICE
+from bridge.gateway.readiness import ShadowComparisons
+from bridge.gateway.readiness_reports import ReadinessReports
 from bridge.gateway.recognised import KeptTags
 from bridge.gateway.route_choices import RouteChoices
 from bridge.gateway.services import Services, clients_of, load_services, served
@@ -204,6 +208,13 @@ class Gateway:
             self._live,
         ]
         self._callback_changes = CallbackChanges(self._audit)
+        self._comparisons = ShadowComparisons(
+            self._store,
+            mask_id_tags=settings.recorder.mask_id_tags,
+            max_age=settings.recorder.max_age,
+            known=lambda identity: self._persistence.record_of(identity) is not None,
+            clock=self._clock,
+        )
         self._choices = RouteChoices(lambda: self._ground, lambda fact: self._audience.see(fact), self._move_session)
         self._moves = Moves(
             lambda: self._ground,
@@ -213,8 +224,18 @@ class Gateway:
             self._tasks,
         )
         watching += [self._callback_changes, *self._spans, *recording, self._keys, self._events]
-        watching += [self._choices, self._moves]
+        self._observers = Observers(
+            settings.store.url,
+            tasks=self._tasks,
+            persistence=self._persistence,
+            sessions=lambda: self._sessions,
+            transport_of=lambda runner: self._observer_transports.of(runner),
+            max_bytes=settings.observers.max_bytes,
+            clock=self._clock,
+        )
+        watching += [self._choices, self._moves, self._comparisons, self._observers]
         self._audience = Audience(watching, records=bool(recording), on_disk=self._events.on_disk)
+        self._observers.audience = self._audience
         self._listeners = Listeners(partial(self._refused, None, None))
         self._waker = Waker(self._tasks, lambda: self._listeners.own)
         self._sessions = Sessions(
@@ -232,7 +253,12 @@ class Gateway:
             drain_for=settings.gateway.drain_hours * 3600.0,
             given_up=self._transactions_given_up,
             policies=policy_table_of(settings),
+            observers_of=self._observers.names_for,
         )
+        self._observer_transports = ObserverTransports(
+            self._clients, self._tasks, self._sessions.gate_of, self._pending.answer, settings.soap[0].public_url
+        )
+        self._observers.take_over(self._placements, self._sessions.policies)
         self._sessions.counts.changed = self._look_again
         self._ground = self._sources()
         known = (*self._persistence.keys(), *(one.identity for one in self._placements.listed))
@@ -246,6 +272,7 @@ class Gateway:
             self._gatekeeper,
             self._keys,
             self._newcomers,
+            self._observers,
         )
         self._endpoints = self._soap_endpoints(central_system, charge_point)
         self._sign_in = SignIn(self._live.stream.check)
@@ -264,6 +291,7 @@ class Gateway:
         self._tasks.spawn(self._listeners.follow_names(), name="following the public names")
         self._moves.begin()
         self._tasks.spawn(self._choices.follow(), name="looking at moves that wait")
+        self._tasks.spawn(self._comparisons.forget(), name="forgetting old differences")
         self.addresses = {listening.place.name: listening.server.address for listening in self._listeners}
         self.soap_address = self._listeners.of(SoapServer)[0].address
         self.websocket_address, self.admin_address = self._listeners.of(JsonServer)[0].address, self._admin.address
@@ -310,6 +338,7 @@ class Gateway:
         await self._close_all()
         self._callback_changes.settle()
         self._moves.close()
+        self._comparisons.close()
         self._audit.close()
         self._store.close()
         self._recorder.close()
@@ -317,6 +346,7 @@ class Gateway:
     async def _close_all(self) -> None:
         self._event_loop_lag.stop()
         await self._listeners.close()
+        await self._observers.close()
         self._gatekeeper.close()
         await self._tasks.close()
         for client in self._clients.all():
@@ -373,6 +403,7 @@ class Gateway:
         placements = self._placed()
         held = await self._choices.hold(self._placements, placements) if settings.gateway.move_when == "idle" else 0
         self._placements = self._admission_control.placements = placements
+        self._observers.take_over(placements, self._sessions.policies)
         moved = await self._move_sessions()
         await self._update_states()
         self._cautions = await self._files.run(partial(_cautions, self._settings))
@@ -395,7 +426,9 @@ class Gateway:
         self._stored_settings.read_again()
         self._keys.read_again()
         self._audit.read_again()
+        self._comparisons.read_again()
         self._placements = self._admission_control.placements = self._placed()
+        self._observers.take_over(self._placements, self._sessions.policies)
         self._tasks.spawn(self._move_sessions(), name="moving Charge Points")
         self._tasks.spawn(self._update_states(), name="working out the states")
 
@@ -468,6 +501,11 @@ class Gateway:
         """Return the name of a Charge Point's Central System, "" without a Session."""
         runner = self._sessions.get(identity)
         return "" if runner is None else runner.placement.central_system
+
+    def _shadows_of(self, identity: str) -> set[str]:
+        """Return the names of the Central Systems that are shadows for a Charge Point."""
+        further = self._placements.observers_of(identity)
+        return {terms.central_system for terms in further if terms.is_shadow}
 
     def _moved_by_routes(self, moved: SessionRunner) -> None:
         """Report the move of a Session if its Central System is another one."""
@@ -664,6 +702,13 @@ class Gateway:
             history=self._history,
             losses=self._losses,
             cautions=lambda: self._cautions,
+            readiness=ReadinessReports(
+                self._comparisons,
+                settings=lambda: self._settings,
+                known=self._persistence.keys,
+                shadows_of=self._shadows_of,
+                spelling=self._sessions.spelling,
+            ),
             access=self._access,
             sign_in=self._sign_in,
         )
@@ -681,6 +726,7 @@ class Gateway:
             certificates=self._certificates.warnings(),
             draining=self._traffic.draining,
             events=receiver_counts(self._events.health()),
+            observers=observer_counts(self._observers.states()),
         )
 
     def _vitals(self) -> HealthCounts:
@@ -701,6 +747,7 @@ class Gateway:
             },
             certificates=self._certificates.by_table(),
             receivers=receiver_counts(self._events.health()),
+            observers=observer_counts(self._observers.states()),
             draining=self._traffic.draining,
             lag=self._event_loop_lag.most,
         )

@@ -14,6 +14,7 @@ import msgspec
 from lxml import etree
 
 from bridge.core.inference import INFERRED
+from bridge.core.observers import unnamed
 from bridge.core.policies import PolicyRule, Treatment, answer_of
 from bridge.core.session import CAPPED, HEARTBEAT_SENT, replayed
 from bridge.core.triggers import LastSaid, said_again
@@ -370,6 +371,7 @@ SOURCES: dict[LossReason, dict[str, Conversion]] = {
     LossReason.POLICY_REFUSES: {_ANYWHERE: by_policy(do=Treatment.REFUSE)},
     LossReason.POLICY_DROPS: {_ANYWHERE: by_policy(do=Treatment.DROP_FIELD, field=("data",))},
     LossReason.POLICY_DELAYS: {_ANYWHERE: by_policy(do=Treatment.DELAY, seconds=1.0)},
+    LossReason.NO_TRANSACTION_THERE: {"to a further Central System": lambda: (unnamed("MeterValues"),)},
 }
 
 

@@ -45,7 +45,9 @@ SEES: dict[str, tuple[str, ...]] = {
     "bridge.config": (
         *("bridge.access.passwords", "bridge.access.paths", "bridge.config", "bridge.core.policies", *_MODEL),
     ),
-    "bridge.watching": ("bridge.access.paths", "bridge.core.commands", "bridge.watching", *_MODEL),
+    "bridge.watching": (
+        *("bridge.access.paths", "bridge.core.commands", "bridge.core.observed", "bridge.watching", *_MODEL),
+    ),
     # The sockets know the codecs of their own wire.
     "bridge.net": ("bridge.access.paths", "bridge.core.networks", "bridge.watching.logs", *_NET),
     "bridge.net.tls": ("bridge.config", *_NET),
@@ -66,7 +68,11 @@ SEES: dict[str, tuple[str, ...]] = {
     ),
     "bridge.outgoing_events": (
         *("bridge.core.commands", "bridge.outgoing_events", "bridge.net.tasks"),
-        *("bridge.store.files", "bridge.store.schema", "bridge.store.thread", "bridge.watching", *_MODEL),
+        *("bridge.store.files", "bridge.store.queue_file", "bridge.store.thread", "bridge.watching", *_MODEL),
+    ),
+    "bridge.observer_queues": (
+        *("bridge.core.observer_ids", "bridge.core.observer_queue", "bridge.observer_queues"),
+        *("bridge.store.queue_file", "bridge.store.thread"),
     ),
     "bridge.outgoing_events.records": (),
     "bridge.outgoing_events.queue": (),
@@ -79,8 +85,8 @@ SEES: dict[str, tuple[str, ...]] = {
     ),
     "bridge.gateway": (
         *("bridge.access", "bridge.admin", "bridge.config", "bridge.core", "bridge.gateway", "bridge.watching"),
-        *("bridge.ocppj", "bridge.ocpps", "bridge.oidc", "bridge.outgoing_events", "bridge.recorder", "bridge.store"),
-        *_NET,
+        *("bridge.ocppj", "bridge.ocpps", "bridge.observer_queues", "bridge.oidc", "bridge.outgoing_events"),
+        *("bridge.recorder", "bridge.store", *_NET),
     ),
     # What carries out decisions knows no wire, and what reaches a party decides nothing.
     "bridge.gateway.session_runner": (
@@ -126,7 +132,9 @@ KNOWN_IN: dict[str, tuple[str, ...]] = {
     "zeep": ("bridge.lab.simulators",),
     "ocpp": ("bridge.lab.simulators",),
     "websockets": ("bridge.net.accepted", "bridge.net.json_*", "bridge.net.websocket", "bridge.lab.simulators"),
-    "sqlite3": ("bridge.outgoing_events.database", "bridge.recorder", "bridge.store"),
+    "sqlite3": (
+        *("bridge.observer_queues.database", "bridge.outgoing_events.database", "bridge.recorder", "bridge.store"),
+    ),
     "aiomqtt": ("bridge.outgoing_events.mqtt",),
     "nats": ("bridge.outgoing_events.nats",),
     "authlib": ("bridge.oidc.id_token", "bridge.oidc.provider"),

@@ -256,6 +256,13 @@ class Audits(Fact, frozen=True, kw_only=True):
 # The configuration that is in force.
 
 
+class FurtherCentralSystemFact(Fact, frozen=True, kw_only=True):
+    """A Central System that gets the messages of a Route's Charge Points as well. A shadow's answers are compared."""
+
+    central_system: str
+    role: Literal["observer", "shadow"]
+
+
 class RouteFact(Fact, frozen=True, kw_only=True):
     """A Route. Routes are matched in order.
 
@@ -272,6 +279,7 @@ class RouteFact(Fact, frozen=True, kw_only=True):
     accept: str
     quirks: dict[str, Any] = {}
     charge_points: int = 0
+    also: list[FurtherCentralSystemFact] = []
 
 
 class MovedFact(Fact, frozen=True, kw_only=True):

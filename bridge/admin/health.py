@@ -86,8 +86,29 @@ class ReceiverCounts(Struct, frozen=True, kw_only=True):
     dropped: dict[str, int]
 
 
+class ObserverCounts(Struct, frozen=True, kw_only=True):
+    """The state of a further Central System.
+
+    Attributes:
+        waiting: The number of messages that wait for it.
+        octets: The size of these messages.
+        oldest: The time of the oldest of them in UTC; None if none waits.
+        halted: The number of Charge Points whose messages wait because a StartTransaction or StopTransaction got no
+            answer.
+        trouble: The reason why messages wait; None without trouble.
+        lost: The number of messages that it never gets since the start, by reason.
+    """
+
+    waiting: int
+    octets: int
+    oldest: str | None
+    halted: int
+    trouble: str | None
+    lost: dict[str, int]
+
+
 class Health(Struct, kw_only=True):
-    """The health of the gateway. `listeners`, `central_systems` and `events`, the receivers, are by name.
+    """The health of the gateway. `listeners`, `central_systems`, `events` (the receivers) and `observers` are by name.
 
     `certificates` holds a warning for each certificate that ends soon, by the path of its table in the configuration.
     """
@@ -99,6 +120,7 @@ class Health(Struct, kw_only=True):
     certificates: dict[str, CertificateHealth] = {}
     draining: bool = False
     events: dict[str, ReceiverCounts] = {}
+    observers: dict[str, ObserverCounts] = {}
 
     @property
     def serves(self) -> bool:
@@ -108,17 +130,22 @@ class Health(Struct, kw_only=True):
 
     @property
     def degraded(self) -> bool:
-        """Return True when the store, a Central System or a receiver of events has trouble. The bridge still serves."""
+        """Return True when the store, a Central System, an observer or a receiver of events has trouble.
+
+        The bridge still serves.
+        """
         central_systems = any(each.degraded for each in self.central_systems.values())
         receivers = any(each.trouble is not None for each in self.events.values())
-        return self.store.trouble is not None or central_systems or receivers
+        observers = any(each.trouble is not None for each in self.observers.values())
+        return self.store.trouble is not None or central_systems or receivers or observers
 
     def told(self) -> dict[str, Any]:
         """Return the health as plain data for JSON."""
         status = "unready" if not self.serves else "degraded" if self.degraded else "ready"
         told: dict[str, Any] = {"status": status} | to_builtins(self)
-        if not self.events:
-            del told["events"]
+        for name in ("events", "observers"):
+            if not told[name]:
+                del told[name]
         for name, system in self.central_systems.items():
             told["central_systems"][name]["degraded"] = system.degraded
             if system.misconfigured is None:

@@ -27,7 +27,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 from bridge import __version__
-from bridge.admin.health import CentralSystemHealth, ReceiverCounts
+from bridge.admin.health import CentralSystemHealth, ObserverCounts, ReceiverCounts
 from bridge.core.commands import Report
 from bridge.core.state import STATES, Spoken, State
 from bridge.errors import Why
@@ -45,6 +45,7 @@ from bridge.watching.facts import (
     LinkLost,
     MessageRefused,
     RequestsUnread,
+    ShadowAnswered,
 )
 
 PREFIX = "ocpp_bridge_"
@@ -87,6 +88,7 @@ class HealthCounts(Struct, frozen=True, kw_only=True):
         recorder_waiting: The number of observations that the recorder has not written yet.
         certificates: When each certificate of the bridge ends, in unix seconds, by the table of the configuration.
         receivers: The state of each receiver of events, by name.
+        observers: The state of each further Central System, by name.
         moves: The number of moves of several Charge Points, by state.
         open_transactions: The number of open transactions, by the Central System that named them.
     """
@@ -105,6 +107,7 @@ class HealthCounts(Struct, frozen=True, kw_only=True):
     recorder_waiting: int = 0
     certificates: Mapping[str, float] = {}
     receivers: Mapping[str, ReceiverCounts] = {}
+    observers: Mapping[str, ObserverCounts] = {}
     moves: Mapping[str, int] = {}
     open_transactions: Mapping[str, int] = {}
 
@@ -117,12 +120,13 @@ class Meter(Collector):
         self._vitals = vitals
         self._calls: dict[tuple[str, str, str, str], _Durations] = {}
         self._own_calls: Counter[tuple[str, str, str]] = Counter()
-        self._losses: Counter[tuple[str, str, str]] = Counter()
+        self._losses: Counter[tuple[str, str, str, str]] = Counter()
         self._refused: Counter[str] = Counter({why.value: 0 for why in Why})
         self._dropped: Counter[str] = Counter({party.value: 0 for party in Party})
         self._link_downs: Counter[str] = Counter({party.value: 0 for party in Party})
         self._callbacks_refused = 0
         self._late_answers_kept = 0
+        self._shadow_differences: Counter[tuple[str, str]] = Counter()
         self._link_failures: Counter[tuple[str, str]] = Counter(
             {(party.value, failure.value): 0 for party in Party for failure in Failure}
         )
@@ -131,10 +135,10 @@ class Meter(Collector):
     def see(self, fact: Fact) -> None:
         """Count the Fact."""
         match fact:
-            case CallEnded(identity, report):
-                self._ended(identity, report)
-            case ContentLost(identity, losses):
-                self._lost(identity, losses)
+            case CallEnded(identity, report, central_system):
+                self._ended(identity, report, central_system)
+            case ContentLost(identity, losses, central_system):
+                self._lost(identity, losses, central_system)
             case AnswerDropped(drop=drop):
                 self._dropped[drop.party.value] += 1
                 self._late_answers_kept += drop.kept
@@ -144,10 +148,12 @@ class Meter(Collector):
                 self._refused[why.value] += times
             case LinkLost(party=party):
                 self._link_downs[party.value] += 1
+            case ShadowAnswered(central_system=name, action=action) if fact.differences:
+                self._shadow_differences[name, action if action in _ACTIONS else OTHER] += 1
             case CallbackRefused():
                 self._callbacks_refused += 1
 
-    def _ended(self, identity: str, report: Report) -> None:
+    def _ended(self, identity: str, report: Report, central_system: str) -> None:
         call, answer = report.call, report.answer
         if report.failed is not None:
             self._link_failures[report.sender.other.value, report.failed.failure.value] += 1
@@ -162,17 +168,17 @@ class Meter(Collector):
                 durations = self._durations_of(sender, transport, call.action, outcome)
             durations.add(report.ended - report.arrived)
         if call.losses:
-            self._lost(identity, call.losses)
+            self._lost(identity, call.losses, central_system)
         if isinstance(answer, CallResult) and answer.losses:
-            self._lost(identity, answer.losses)
+            self._lost(identity, answer.losses, central_system)
 
-    def _lost(self, identity: str, losses: Sequence[Loss]) -> None:
+    def _lost(self, identity: str, losses: Sequence[Loss], central_system: str) -> None:
         if not losses:
             return
         spoken = self._places.version_of(identity)
         dialect = spoken if spoken in VERSIONS else OTHER
         for loss in losses:
-            self._losses[(dialect, *self._field_of(loss))] += loss.count
+            self._losses[(dialect, *self._field_of(loss), central_system)] += loss.count
 
     def _durations_of(self, sender: str, transport: str, action: str, outcome: str) -> _Durations:
         """Return the durations for these labels. Unknown transports and actions become `other`."""
@@ -203,7 +209,7 @@ class Meter(Collector):
         text = "Calls that began here and have ended: operators' commands, and what the bridge repeats by itself."
         yield _counter("own_calls", text, ("by", "action", "outcome"), self._own_calls)
         text = "Values that a translation dropped, altered or assumed."
-        yield _counter("losses", text, ("dialect", "message", "field"), self._losses)
+        yield _counter("losses", text, ("dialect", "message", "field", "central_system"), self._losses)
         text = "Messages and handshakes that were turned away."
         yield _counter("refused", text, ("reason",), _keyed(self._refused))
         text = "Answers that came for no Call: too late, or never asked for."
@@ -214,6 +220,8 @@ class Meter(Collector):
         yield _counter("link_failures", text, ("to", "reason"), self._link_failures)
         text = "Answers that came too late, and are kept for the repetition."
         yield _counter("late_answers_kept", text, (), {(): self._late_answers_kept})
+        text = "Answers of a shadow that differ from those of the main Central System."
+        yield _counter("shadow_differences", text, ("central_system", "action"), self._shadow_differences)
         text = "Callback addresses of Charge Points that must not be used."
         yield _counter("callbacks_refused", text, (), {(): self._callbacks_refused})
 
@@ -265,6 +273,7 @@ class Meter(Collector):
         text = "Open transactions of Charge Points with a Session, by the Central System that named them."
         yield _gauge("transactions_open", text, ("central_system",), _keyed(vitals.open_transactions))
         yield from self._events(vitals.receivers)
+        yield from self._observers(vitals.observers)
 
     def _events(self, receivers: Mapping[str, ReceiverCounts]) -> Iterator[Metric]:
         waiting = {(name,): each.waiting for name, each in receivers.items()}
@@ -276,6 +285,16 @@ class Meter(Collector):
         dropped = {(name, why): times for name, each in receivers.items() for why, times in each.dropped.items()}
         text = "Events that a receiver never gets: too many or too large ones waited, too long, or none could be kept."
         yield _counter("events_dropped", text, ("receiver", "reason"), dropped)
+
+    def _observers(self, observers: Mapping[str, ObserverCounts]) -> Iterator[Metric]:
+        waiting = {(name,): each.waiting for name, each in observers.items()}
+        yield _gauge("observer_queue", "Messages that wait for each observer.", ("central_system",), waiting)
+        halted = {(name,): each.halted for name, each in observers.items()}
+        text = "Charge Points whose messages to an observer wait behind a Start or Stop without an answer."
+        yield _gauge("observer_halted", text, ("central_system",), halted)
+        lost = {(name, why): times for name, each in observers.items() for why, times in each.lost.items()}
+        text = "Messages that an observer never gets, by why."
+        yield _counter("observer_lost", text, ("central_system", "reason"), lost)
 
 
 class _Durations:

@@ -14,7 +14,7 @@ from msgspec import Struct
 from prometheus_client import CollectorRegistry
 
 from bridge.access import paths
-from bridge.admin import about, charge_points, fleet, messages, moves, problems, provisioning, session
+from bridge.admin import about, charge_points, fleet, messages, moves, problems, provisioning, readiness, session
 from bridge.admin.access import Access, Asking
 from bridge.admin.cookies import cookies_of
 from bridge.admin.endpoints import AdminEndpoint, AdminRequest
@@ -64,6 +64,7 @@ class AdminContext(Struct, frozen=True, kw_only=True):
     steering: Actions
     fleet: FleetSettings
     moves: moves.MoveActions
+    readiness: readiness.ReadinessViews
     recordings: Recordings
     stream: Stream
 
@@ -186,6 +187,7 @@ def endpoints(admin_context: AdminContext) -> list[AdminEndpoint]:
     described += provisioning.endpoints(admin_context.fleet)
     described += fleet.endpoints(admin_context.status)
     described += moves.endpoints(admin_context.moves)
+    described += readiness.endpoints(admin_context.readiness)
     described += messages.endpoints(admin_context.overview, admin_context.recordings)
     described += about.endpoints(admin_context.overview, admin_context.stream)
     described += session.endpoints(admin_context.sign_in)

@@ -74,6 +74,7 @@ def parser() -> argparse.ArgumentParser:
     _add_charge_points(commands)
     _add_move(commands)
     _add_moves(commands)
+    _add_readiness(commands)
     _add_call(commands)
     _add_trace(commands)
     _add_replay(commands)
@@ -465,6 +466,28 @@ def _add_moves(commands: Commands) -> None:
     about = "a move's number; or pause, resume or rollback, and the number"
     command.add_argument("what", nargs="?", metavar="WHAT", help=about)
     command.add_argument("id", nargs="?", metavar="ID", help="the move's number")
+    command.add_argument("--json", action="store_true", help="all that is known, as JSON")
+    _add_where(command)
+    command.set_defaults(run=run, stays=False)
+
+
+def _add_readiness(commands: Commands) -> None:
+    def run(arguments: argparse.Namespace) -> int:
+        from bridge.commands import readiness
+
+        return readiness.run(_where(arguments), arguments.name, arguments.glob, arguments.ready, as_json=arguments.json)
+
+    examples = ("readiness new", "readiness new 'EVLINK-*' --not-ready", "readiness new --json")
+    about = "how a shadow's answers compare: exit code 0 if each Charge Point is ready to be moved to it, 1 if not"
+    command = _add(commands, "readiness", about, *examples)
+    command.add_argument("name", metavar="NAME", help="the Central System's name in the configuration")
+    about = "those whose identity fits, letter case aside; the others count nowhere"
+    command.add_argument("glob", nargs="?", metavar="GLOB", help=about)
+    which = command.add_mutually_exclusive_group()
+    about = "list only Charge Points that are ready"
+    which.add_argument("--ready", action="store_const", const="true", help=about)
+    about = "list only Charge Points that are not ready"
+    which.add_argument("--not-ready", action="store_const", const="false", dest="ready", help=about)
     command.add_argument("--json", action="store_true", help="all that is known, as JSON")
     _add_where(command)
     command.set_defaults(run=run, stays=False)

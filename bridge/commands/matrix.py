@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fnmatch import translate
 from functools import cache
 
@@ -31,6 +31,19 @@ def lines_of(settings: Settings) -> Iterator[str]:
                     notes = _notes(settings, route, party, action.name, services[party])
                     yield f"    {action.name:{_WIDTH}}{'; '.join(notes)}".rstrip()
             yield from _others(settings, route, party, protocol)
+        yield from _further(settings, route)
+
+
+def _further(settings: Settings, route: Route) -> Iterator[str]:
+    """Yield the lines about the further Central Systems of a route."""
+    for also in route.also:
+        yield f"  also -> {also.central_system} ({settings.central_systems[also.central_system].protocol}, {also.role})"
+        yield f"    {'gets':{_WIDTH}}{_listed(also.actions)}"
+        yield f"    {'may send':{_WIDTH}}{_listed(also.commands)}"
+
+
+def _listed(actions: Sequence[str]) -> str:
+    return "every action" if "*" in actions else ", ".join(actions) or "nothing"
 
 
 def _others(settings: Settings, route: Route, party: Party, protocol: str) -> Iterator[str]:

@@ -20,7 +20,22 @@ _TITLES = (
     *("TX", "WAITING", "CALLS", "ERRORS", "LAST ERROR"),
 )
 # Titles of columns with numbers, which are aligned to the right.
-_RIGHT = ("HEARD", "TX", "WAITING", "CALLS", "ERRORS", "ID", "ALL", "DONE", "FAILED")
+_RIGHT = (
+    "HEARD",
+    "TX",
+    "WAITING",
+    "CALLS",
+    "ERRORS",
+    "ID",
+    "ALL",
+    "DONE",
+    "FAILED",
+    "COMPARED",
+    "DIFFER",
+    "CLEAN",
+    "SESSIONS",
+    "DAYS",
+)
 
 
 def run(where: asking.Where, glob: str | None, state: str | None, *, as_json: bool) -> int:

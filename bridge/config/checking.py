@@ -15,6 +15,7 @@ from bridge.config.access import check_access
 from bridge.config.complaints import Complaints, dotted, quote, unknown_central_system
 from bridge.config.complaints import Path as KeyPath
 from bridge.config.listeners import check_names, places
+from bridge.config.observers import check_observers
 from bridge.config.oidc import check_oidc
 from bridge.config.outgoing import FIELD_NAME, check_outgoing, placeholder_fault
 from bridge.config.policies import check_policies
@@ -43,6 +44,7 @@ def check(settings: Settings, complaints: Complaints) -> None:
     for name, central_system in settings.central_systems.items():
         _check_central_system(("central_systems", name), central_system, complaints)
     _check_routes(settings, complaints)
+    check_observers(settings, complaints)
     check_policies(settings, complaints)
     _check_identities(settings, complaints)
     check_access(settings, complaints)

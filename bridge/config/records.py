@@ -50,6 +50,7 @@ ClientCertificate = Literal["required", "asked"]
 ProxyMode = Literal["protocol", "forwarded"]
 CertificateFormat = Literal["pem", "der", "xfcc", "rfc9440"]
 Role = Literal["read", "operate"]
+ObserverRole = Literal["observer", "shadow"]
 PolicySender = Literal["charge_point", "central_system"]
 PolicyTreatment = Literal["answer", "refuse", "drop_field", "delay"]
 PolicyCode = Literal[
@@ -471,6 +472,8 @@ class CentralSystem(Table, frozen=True, kw_only=True):
         outgoing_password: Password of HTTP Basic towards the Central System, for Charge Points without a password of
             their own there.
         outgoing_headers: Header fields of each handshake with, and POST to, the Central System.
+        ready_after: While the Central System is a shadow: sessions of a Charge Point without a difference that a driver
+            feels, after which the Charge Point is ready to be moved to it.
         tls: None for the defaults of TLS.
     """
 
@@ -487,6 +490,7 @@ class CentralSystem(Table, frozen=True, kw_only=True):
     outgoing_username: str = ""
     outgoing_password: Secret | None = None
     outgoing_headers: dict[str, Secret] = field(default_factory=dict)
+    ready_after: Count = 20
     tls: ClientTLS | None = None
 
 
@@ -548,6 +552,25 @@ class Pack(Table, frozen=True, kw_only=True):
     set: Quirks = Quirks()
 
 
+class FurtherCentralSystem(Table, frozen=True, kw_only=True):
+    """A further Central System of a route, which gets the messages of the Charge Points as well.
+
+    Attributes:
+        central_system: Name of the Central System.
+        role: "observer" gets messages, and nothing that it answers matters. "shadow" also gets Authorize, and its
+            answers are compared with those of the route's Central System.
+        commands: Actions that it may send to the Charge Points; "*" is all.
+        id_tag: Token that it gets in place of the drivers' tokens; "" for the tokens.
+        actions: Actions that it gets; "*" is all.
+    """
+
+    central_system: str
+    role: ObserverRole = "observer"
+    commands: tuple[str, ...] = ()
+    id_tag: str = ""
+    actions: tuple[str, ...] = ("*",)
+
+
 class Route(Quirks, frozen=True, kw_only=True):
     """Assigns Charge Points to a Central System.
 
@@ -567,6 +590,7 @@ class Route(Quirks, frozen=True, kw_only=True):
         heartbeat_max: Longest heartbeat interval, in seconds, that a SOAP Charge Point is told; by default any length.
         wake_url: URL that receives a POST when a command cannot be delivered; "" for none.
         command_timeout: Seconds that a command waits if it cannot be delivered; by default `gateway.call_timeout`.
+        also: Further Central Systems of the Charge Points.
     """
 
     charge_point: str
@@ -581,6 +605,17 @@ class Route(Quirks, frozen=True, kw_only=True):
     heartbeat_max: Count | None = None
     wake_url: str = ""
     command_timeout: PositiveSeconds | None = None
+    also: tuple[FurtherCentralSystem, ...] = ()
+
+
+class Observers(Table, frozen=True, kw_only=True):
+    """The queues of further Central Systems, whose file is beside the store.
+
+    Attributes:
+        max_bytes: Highest number of octets of all messages together that wait for further Central Systems.
+    """
+
+    max_bytes: Octets = 500_000_000
 
 
 class Policy(Table, frozen=True, kw_only=True):
@@ -691,6 +726,7 @@ class Settings(Table, frozen=True, kw_only=True):
     limits: Limits = field(default_factory=Limits)
     store: Store = field(default_factory=Store)
     recorder: Recorder = field(default_factory=Recorder)
+    observers: Observers = field(default_factory=Observers)
     tracing: Tracing = field(default_factory=Tracing)
     central_systems: dict[str, CentralSystem] = field(default_factory=_main)
     routes: tuple[Route, ...] = (Route(charge_point="*", central_system="main"),)

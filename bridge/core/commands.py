@@ -138,6 +138,7 @@ class Report(Struct, frozen=True, kw_only=True):
         own: Whether the bridge itself sent the Call.
         operator: Whether an operator sent the Call in the Central System's place.
         failed: The link failure that ended the Call, if one did.
+        instead: Whether the bridge answered in the other party's place, because its OCPP version lacks the action.
     """
 
     sender: Party
@@ -151,6 +152,7 @@ class Report(Struct, frozen=True, kw_only=True):
     own: bool = False
     operator: bool = False
     failed: Unanswered | None = None
+    instead: bool = False
 
 
 Command = OpenLink | CloseLink | SendCall | Wake | SendAnswer | SetTimer | Keep | Note | Drop | Report

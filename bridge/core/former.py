@@ -74,12 +74,15 @@ REFUSALS: Mapping[str, Response] = {
 }
 
 
-def refusal_of(call: Call) -> CallResult | CallError:
-    """Return the refusal of a command, in the form that its action has."""
+def refusal_of(call: Call, why: str = WHY) -> CallResult | CallError:
+    """Return the refusal of a command, in the form that its action has.
+
+    `why` is the reason, which only the form of an error can tell.
+    """
     status = REFUSALS.get(call.action)
     if status is not None:
         return CallResult(unique_id=call.unique_id, payload=status)
-    return CallError(unique_id=call.unique_id, code=ErrorCode.NotSupported, description=WHY)
+    return CallError(unique_id=call.unique_id, code=ErrorCode.NotSupported, description=why)
 
 
 def permitted(call: Call, central_system: str, transactions: Transactions) -> Call | None:

@@ -16,6 +16,7 @@ from msgspec import Struct
 from bridge.core.authorizations import Authorizations, Authorized
 from bridge.core.boots import Booted
 from bridge.core.connectors import Connectors, ConnectorState, LastStatus, LastStatuses
+from bridge.core.observed import Observed
 from bridge.core.repetitions import Answered, Asked, Repetitions
 from bridge.core.silence import Presence
 from bridge.core.transaction_ids import WITH_IDS, with_ids
@@ -36,7 +37,18 @@ class Alias(Struct, frozen=True, kw_only=True):
     alias: int
 
 
-Record = Answered | Asked | Alias | Authorized | Booted | ConnectorState | LastStatus | Presence | KnownTransaction
+Record = (
+    Answered
+    | Asked
+    | Alias
+    | Authorized
+    | Booted
+    | ConnectorState
+    | LastStatus
+    | Presence
+    | KnownTransaction
+    | Observed
+)
 
 
 class Aliases:

@@ -49,6 +49,8 @@
    27  A policy applies to a Call before the rules on repetitions and lanes (`policies`). A Call that a policy answers
        or refuses is not passed on. A Call that a policy delays counts as in progress, and later Calls of the same
        sender do not overtake it.
+   28  A StartTransaction or StopTransaction that was answered is kept with its answer for the further Central Systems
+       of the Charge Point (`observers`). A JSON Charge Point that has some has its last StatusNotifications stored too.
 """
 
 from __future__ import annotations
@@ -93,6 +95,7 @@ from bridge.core.lanes import Lane, Pending
 from bridge.core.late import LateAnswers
 from bridge.core.links import Link, SessionTerms, SessionTimes, Side, Status
 from bridge.core.memory import Alias, ChargePointRecords, Record, SessionMemory
+from bridge.core.observed import observed
 from bridge.core.policies import PolicyRule
 from bridge.core.repetitions import Asked, fingerprint, kept_answer, record_of
 from bridge.core.silence import Silence
@@ -148,6 +151,7 @@ _GIVEN = frozenset(
         "sides",
         "_terms",
         "_mint",
+        "_observers",
         "_chance",
         "_wires",
         "_to_cp",
@@ -175,6 +179,7 @@ class Session:
         records: Those records that do not depend on the Central System, if another Session of the Charge Point has them
             already.
         wires: Returns the Wires that a Call of the bridge itself carries, None if nobody records them.
+        observers: Returns the names of the further Central Systems of the Charge Point (rule 28).
     """
 
     def __init__(
@@ -187,12 +192,14 @@ class Session:
         memory: SessionMemory | None = None,
         records: ChargePointRecords | None = None,
         wires: Callable[[], Wires | None] = lambda: None,
+        observers: Callable[[], tuple[str, ...]] = tuple,
     ) -> None:
         self.sides = sides
         self._terms = terms
         self._mint = mint
         self._chance = chance
         self._wires = wires
+        self._observers = observers
         self.links = {party: Link() for party in _PARTIES}
         self.lanes = {party: Lane() for party in _PARTIES}  # each under the party that the Calls go to
         self._to_cp, self._to_cs = self.lanes[CHARGE_POINT], self.lanes[CENTRAL_SYSTEM]
@@ -259,6 +266,23 @@ class Session:
     def last_heard(self) -> float | None:
         """Return when the Charge Point was last heard of, on the clock of the events in seconds; None if it was not."""
         return self._times.heard
+
+    @property
+    def command_patience(self) -> float:
+        """Seconds that a command to the Charge Point may take."""
+        return self._timeout_of(CHARGE_POINT)
+
+    def last_said(self) -> list[Request]:
+        """Return the last BootNotification and StatusNotifications of the Charge Point that have been answered.
+
+        Returns nothing while the Charge Point boots: what it says anew follows.
+        """
+        boot = self.boots.request
+        coming = [_read(pending.call.payload) for pending in self._in_progress_to(CENTRAL_SYSTEM) if not pending.own]
+        if any(isinstance(request, BootNotificationRequest) for request in coming):
+            return []
+        said = [*([] if boot is None else [boot]), *self._statuses.requests()]
+        return [request for request in said if request not in coming]
 
     @property
     def relays(self) -> bool:
@@ -467,7 +491,8 @@ class Session:
             self.boots.request = request
         if self._said is not None and request is not None:
             self._said.see(request)
-        if self._speaks_soap and (record := self._statuses.see(request)) is not None:
+        stores = self._speaks_soap or bool(self._observers())
+        if stores and (record := self._statuses.see(request)) is not None:
             self._commands.append(Note(records=(record,)))
 
     def _repeated(self, pending: Pending, mark: str, at: float) -> bool:
@@ -696,6 +721,10 @@ class Session:
         if from_charge_point and (answered := record_of(pending.mark, answer)) is not None:
             self._repetitions.answered(answered, at)
             records.append(answered)
+            further = tuple([name for name in self._observers() if name != self._terms.central_system])
+            if further:  # rule 28
+                assert pending.hop_id is not None
+                records.append(observed(pending.call, answer, pending.hop_id, further))
         return answer, records
 
     def _learn_of_transaction(
@@ -816,6 +845,7 @@ class Session:
                 own=pending.own,
                 operator=pending.operator,
                 failed=failed,
+                instead=pending.instead,
             )
         )
 

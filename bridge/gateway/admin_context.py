@@ -16,6 +16,7 @@ from bridge.admin.health import Health
 from bridge.admin.history import TrafficHistory
 from bridge.admin.loss_counts import LossCounts
 from bridge.admin.metrics import Meter, registry_of
+from bridge.admin.readiness import ReadinessViews
 from bridge.admin.server import AdminContext
 from bridge.admin.sign_in import SignIn
 from bridge.config import Listen, Settings, Soap, WebSocket
@@ -61,6 +62,7 @@ def admin_context_of(
     history: TrafficHistory,
     losses: LossCounts,
     cautions: Callable[[], Sequence[str]],
+    readiness: ReadinessViews,
     access: Access,
     sign_in: SignIn,
 ) -> AdminContext:
@@ -79,6 +81,7 @@ def admin_context_of(
         history: The traffic of the last hour.
         losses: The losses since the start.
         cautions: Returns what is doubtful in the configuration.
+        readiness: Shows what the comparison of shadows' answers has shown.
         access: The rules for the use of the admin listener.
         sign_in: Signs operators in at the provider.
     """
@@ -95,6 +98,7 @@ def admin_context_of(
         steering=OperatorActions(ground, overview, choices, fleet),
         fleet=fleet,
         moves=moves,
+        readiness=readiness,
         recordings=recorder,
         stream=live.stream,
     )

@@ -18,6 +18,8 @@ from bridge.errors import AccessDenied, BridgeError, ErrorCode, NotConnected, Un
 from bridge.gateway.authorization_key import AuthorizationKeys
 from bridge.gateway.gatekeeper import Gatekeeper
 from bridge.gateway.newcomers import Newcomers
+from bridge.gateway.observer_runner import ObserverRunner
+from bridge.gateway.observers import Observers
 from bridge.gateway.placement import Placement, Placements
 from bridge.gateway.rules import rules_of_central_system
 from bridge.gateway.session_runner import SessionRunner
@@ -46,8 +48,10 @@ class AdmissionControl:
         gatekeeper: Gatekeeper,
         keys: AuthorizationKeys,
         newcomers: Newcomers,
+        observers: Observers,
     ) -> None:
         self.placements = placements
+        self._observers = observers
         self.draining = False
         self._sessions = sessions
         self._gatekeeper = gatekeeper
@@ -124,6 +128,8 @@ class AdmissionControl:
             Unavailable: The bridge drains.
         """
         self._open()
+        if arrival.path and arrival.path[0] in self.placements.observer_names:
+            return self._soap_observer(arrival.path[0], arrival)
         runner = self._sessions.named_by_soap(arrival.identity)
         placement = self.placements.named(arrival.identity) if runner is None else runner.placement
         rules = rules_of_central_system(placement.central_system, placement.system)
@@ -136,6 +142,22 @@ class AdmissionControl:
             await self._gatekeeper.admit(rule, Shown(peer=arrival.peer, authorization=arrival.authorization))
         self._open()
         return _admission(self._commanded(arrival.identity, placement), CENTRAL_SYSTEM, arrival)
+
+    def _soap_observer(self, named: str, arrival: SoapSender) -> Admission | Coroutine[Any, Any, Admission]:
+        """Admit a command of an observer, which comes to an address with the observer's name."""
+        runner = self._observers.commanding(named, arrival.identity)
+        if runner is None:
+            raise UnknownIdentity(arrival.identity)
+        rules = rules_of_central_system(named, runner.place.placement.system)
+        return self._once_observer_proved(rules, runner, arrival) if rules else _observer_admission(runner, arrival)
+
+    async def _once_observer_proved(
+        self, rules: Sequence[Rule], runner: ObserverRunner, arrival: SoapSender
+    ) -> Admission:
+        for rule in rules:
+            await self._gatekeeper.admit(rule, Shown(peer=arrival.peer, authorization=arrival.authorization))
+        self._open()
+        return _observer_admission(runner, arrival)
 
     def _commanded(self, name: str, placement: Placement) -> SessionRunner:
         runner = self._sessions.named_by_soap(name)
@@ -289,6 +311,15 @@ def _admission(runner: SessionRunner, party: Party, arrival: SoapSender) -> Admi
         handle=partial(runner.called, party),
         lost=runner.lost,
         records=runner.records,
+    )
+
+
+def _observer_admission(runner: ObserverRunner, arrival: SoapSender) -> Admission:
+    return Admission(
+        unique_id=arrival.addressing.message_id or mint(),
+        strict=False,
+        handle=partial(runner.called, CENTRAL_SYSTEM),
+        lost=runner.lost,
     )
 
 

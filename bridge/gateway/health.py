@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
-from bridge.admin.health import CentralSystemHealth, ReceiverCounts
+from bridge.admin.health import CentralSystemHealth, ObserverCounts, ReceiverCounts
 from bridge.core.commands import Outcome, Report
 from bridge.core.links import Status
+from bridge.gateway.observer_state import ObserverState
 from bridge.gateway.session_runner import SessionRunner
 from bridge.gateway.transports import JSON_VERSION
 from bridge.ocpp.actions import Party
@@ -264,6 +265,21 @@ def receiver_counts(receivers: Mapping[str, ReceiverHealth]) -> dict[str, Receiv
             dropped=each.dropped,
         )
         for name, each in receivers.items()
+    }
+
+
+def observer_counts(observers: Mapping[str, ObserverState]) -> dict[str, ObserverCounts]:
+    """Return the state of the observers for `/readyz` and for the metrics, by name."""
+    return {
+        name: ObserverCounts(
+            waiting=each.waiting,
+            octets=each.octets,
+            oldest=None if each.oldest is None else _at(each.oldest),
+            halted=each.halted,
+            trouble=each.trouble,
+            lost=each.lost,
+        )
+        for name, each in observers.items()
     }
 
 

@@ -21,6 +21,7 @@ from bridge.core.connectors import ConnectorState, LastStatus
 from bridge.core.links import SessionTerms
 from bridge.core.memory import Alias, Record, SessionMemory
 from bridge.core.moves import WaitingMove
+from bridge.core.observed import Observed
 from bridge.core.repetitions import Answered, Asked, renewed
 from bridge.core.silence import Presence, Silence
 from bridge.core.transactions import KnownTransaction, TransactionState
@@ -42,6 +43,7 @@ from bridge.store.records import (
     AuthorizationRecord,
     ChargePointRecord,
     ConnectorRecord,
+    ObservedRecord,
     StatusRecord,
     TransactionRecord,
 )
@@ -199,6 +201,19 @@ class Persistence:
             introduce=known is not None and known.boot_system not in (None, central_system),
             older_version=known is not None and known.transport == "soap" and known.version in ("1.5", "1.2"),
         )
+
+    def observed(self) -> list[tuple[str, Observed]]:
+        """Return the newest transaction messages for further Central Systems, each with the identity, in order."""
+        return [
+            (one.identity, Observed(**{name: getattr(one, name) for name in ObservedRecord.__struct_fields__[2:]}))
+            for one in self._store.observed()
+        ]
+
+    def last_said(self, identity: str) -> list[BootNotificationRequest | StatusNotificationRequest]:
+        """Return the last BootNotification and StatusNotifications of a Charge Point without a Session."""
+        memory = self.memory_of(identity, "")
+        boot = [] if memory.boot is None else [memory.boot]
+        return [*boot, *(status.request for status in memory.statuses)]
 
     def callback_of(self, identity: str) -> CallbackTarget | None:
         """Return the callback address from before the restart, or None."""
@@ -362,6 +377,9 @@ class Persistence:
                     kept_at=running - (TransactionRecord.KEPT_FOR - LONGEST if ended else 0.0),
                     **structs.asdict(record),
                 )
+            case Observed():
+                fields = {name: getattr(record, name) for name in ObservedRecord.__struct_fields__[2:]}
+                return ObservedRecord(identity=identity, kept_at=self._store.running_time, **fields)
             case Authorized(id_tag=tag, status=status):
                 running = self._store.running_time
                 return AuthorizationRecord(identity=identity, id_tag=tag, status=status.value, kept_at=running)

@@ -13,10 +13,11 @@ from msgspec import Struct
 
 from bridge.access import paths
 from bridge.access.rules import Rule
-from bridge.config import CentralSystem, ChargePoint, ClientTLS, Limits, Pack, Quirks, Secret, Settings
+from bridge.config import CentralSystem, ChargePoint, ClientTLS, Limits, Pack, Quirks, Route, Secret, Settings
 from bridge.core import addresses
 from bridge.core.addresses import CallbackTarget
 from bridge.core.links import SessionTerms
+from bridge.core.observers import ObserverRole, ObserverTerms
 from bridge.core.routes import RouteRule, RouteTable
 from bridge.errors import BridgeError, ErrorCode, UnknownIdentity
 from bridge.gateway.limits import frame_bounds
@@ -153,6 +154,7 @@ class Placements:
 
     Attributes:
         listed: The Charge Points with settings of their own. It changes while the bridge runs.
+        observer_names: The names of all further Central Systems of the Routes.
     """
 
     def __init__(
@@ -177,6 +179,8 @@ class Placements:
         # Several Routes may be equal as RouteRules. The order is reversed so that the first of them is kept.
         self._quirks = {_route(route): _quirks(route) for route in reversed(settings.routes)}
         self._told = {_route(route): route for route in reversed(settings.routes)}
+        self._observers = {_route(route): _observers(route) for route in reversed(settings.routes)}
+        self.observer_names = frozenset(also.central_system for route in settings.routes for also in route.also)
         self._templates = [route.central_system_identity for route in settings.routes]
 
     def lists(self, identity: str) -> bool:
@@ -259,6 +263,21 @@ class Placements:
             return None, None
         return route.charge_point, self._chosen(identity, route.central_system)
 
+    def observers_of(self, identity: str) -> tuple[ObserverTerms, ...]:
+        """Return the further Central Systems of a Charge Point; none if no Route takes it.
+
+        The Central System that the Charge Point belongs to now is not among them, also after a move.
+        """
+        try:
+            route = self._routes.find(identity)
+        except UnknownIdentity:
+            return ()
+        if not (terms := self._observers[route]):
+            return ()
+        listed = self.listed.get(identity)
+        main = self._chosen(identity if listed is None else listed.identity, route.central_system)
+        return tuple(each for each in terms if each.central_system != main)
+
     def routed(self, identity: str) -> str | None:
         """Return the name of the Central System of a Charge Point's Route, whatever operators chose, or None."""
         try:
@@ -321,6 +340,19 @@ def _between(before: str, name: str, after: str) -> str | None:
 
 def _quirks(route: Quirks) -> Quirks:
     return Quirks(**{name: getattr(route, name) for name in Quirks.__struct_fields__})
+
+
+def _observers(route: Route) -> tuple[ObserverTerms, ...]:
+    return tuple(
+        ObserverTerms(
+            central_system=also.central_system,
+            role=ObserverRole(also.role),
+            commands=frozenset(also.commands),
+            id_tag=also.id_tag,
+            actions=frozenset(also.actions),
+        )
+        for also in route.also
+    )
 
 
 def _route(route: Any) -> RouteRule:

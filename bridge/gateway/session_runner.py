@@ -43,6 +43,7 @@ from bridge.core.events import (
 )
 from bridge.core.links import Status
 from bridge.core.memory import Record
+from bridge.core.observed import Observed
 from bridge.core.policies import Policies, PolicyRule, PolicyTable
 from bridge.core.session import Session
 from bridge.errors import BridgeError, Unavailable, Why
@@ -59,6 +60,7 @@ from bridge.ocpp.wire import Octets, Wires
 from bridge.watching.audience import Audience
 from bridge.watching.facts import (
     AnswerDropped,
+    AnswerKept,
     CallAnswered,
     CallbackRefused,
     CallEnded,
@@ -460,7 +462,7 @@ class SessionRunner:
         if losses:
             if wires is not None:
                 wires.losses += tuple(losses)
-            self._audience.see(ContentLost(self.identity, tuple(losses)))
+            self._audience.see(ContentLost(self.identity, tuple(losses), self.placement.central_system))
 
     def callback_refused(self, reason: str) -> None:
         """Report that the Charge Point gave a callback address that must not be used."""
@@ -578,7 +580,7 @@ class SessionRunner:
     def _commit(self, key: str, records: Sequence[Record], overdue: asyncio.TimerHandle) -> None:
         def kept(_: object) -> None:
             with contextlib.suppress(RuntimeError):  # the event loop is closed, so nothing waits any more
-                self._loop.call_soon_threadsafe(self._kept, key, overdue)
+                self._loop.call_soon_threadsafe(self._kept, key, records, overdue)
 
         try:
             self._persistence.keep(self.identity, records).add_done_callback(kept)
@@ -586,8 +588,11 @@ class SessionRunner:
             overdue.cancel()
             raise
 
-    def _kept(self, key: str, overdue: asyncio.TimerHandle) -> None:
+    def _kept(self, key: str, records: Sequence[Record], overdue: asyncio.TimerHandle) -> None:
         overdue.cancel()
+        for record in records:
+            if isinstance(record, Observed):
+                self._audience.see(AnswerKept(self.identity, record))
         self._happen(RecordsKept(at=self._loop.time(), key=key))  # the Session ignores a second event for the same key
 
     def _overdue(self, key: str) -> None:

@@ -129,6 +129,7 @@ class Sessions:
         drain_for: Seconds for which a Central System that a Charge Point was moved away from keeps its transactions.
         given_up: Called with an identity, a Central System and its transactions that have not ended there in time.
         policies: The policies of new Sessions. Assign the attribute to replace them.
+        observers_of: Returns the names of the further Central Systems of an identity.
     """
 
     def __init__(
@@ -148,8 +149,10 @@ class Sessions:
         drain_for: float,
         given_up: Callable[[str, str, Sequence[KnownTransaction]], None],
         policies: PolicyTable,
+        observers_of: Callable[[str], tuple[str, ...]],
     ) -> None:
         self.policies = policies
+        self._observers_of = observers_of
         self._placed_at = placed_at
         self._drain_for = drain_for
         self._given_up = given_up
@@ -170,6 +173,10 @@ class Sessions:
         self._by_name: dict[str, SessionRunner] = {}
         self._gates: dict[str, asyncio.Semaphore] = {}
         self.late_posts = LatePosts()
+
+    def gate_of(self, central_system: str) -> asyncio.Semaphore:
+        """Return what limits the handshakes with a Central System at the same time."""
+        return self._gates.setdefault(central_system, asyncio.Semaphore(_HANDSHAKES))
 
     def __iter__(self) -> Iterator[SessionRunner]:
         return iter(self._table.values())
@@ -304,7 +311,8 @@ class Sessions:
         folded = placement.identity.casefold()
         known = self.get(placement.identity)
         records = self._left.pop(folded, None) if known is None else known.session.records
-        session = self._session({CHARGE_POINT: side, CENTRAL_SYSTEM: central_side}, placement.terms, memory, records)
+        sides = {CHARGE_POINT: side, CENTRAL_SYSTEM: central_side}
+        session = self._session(placement.identity, sides, placement.terms, memory, records)
         runner = SessionRunner(*self._parts(placement, session))
         session.transactions.move(placement.central_system)
         runner.elsewhere = elsewhere = FormerSessions(runner, self._begin_former)
@@ -326,6 +334,7 @@ class Sessions:
 
     def _session(
         self,
+        identity: str,
         sides: dict[Party, Side],
         terms: SessionTerms,
         memory: SessionMemory,
@@ -339,6 +348,7 @@ class Sessions:
             memory=memory,
             records=records,
             wires=Wires if self._audience.records else lambda: None,
+            observers=partial(self._observers_of, identity),
         )
 
     def _parts(self, placement: Placement, session: Session) -> RunnerParts:
@@ -354,7 +364,8 @@ class Sessions:
         terms = structs.replace(placement.terms, emulate_trigger=False, infer_status=False, wakes=False, former=True)
         memory = self._persistence.memory_of(present.identity, central_system)
         memory.introduce = False  # it knows the Charge Point, which must not seem to have started anew
-        session = self._session({CHARGE_POINT: near, CENTRAL_SYSTEM: far}, terms, memory, present.session.records)
+        sides, shared = {CHARGE_POINT: near, CENTRAL_SYSTEM: far}, present.session.records
+        session = self._session(present.identity, sides, terms, memory, shared)
         runner = FormerRunner(
             self._parts(placement, session), present, self._tasks, mint, self._drain_for, self._former_ended
         )
@@ -373,14 +384,13 @@ class Sessions:
     def _add_central_system(self, runner: SessionRunner) -> None:
         placement = runner.placement
         if placement.speaks_json:
-            gate = self._gates.setdefault(placement.central_system, asyncio.Semaphore(_HANDSHAKES))
             runner.transports[CENTRAL_SYSTEM] = DialledTransport(
                 lambda: self._keys.target(placement, runner.charge_point.shown),
                 runner,
                 strict=placement.strict,
                 html_escaped=placement.system.html_escaped,
                 tasks=self._tasks,
-                gate=gate,
+                gate=self.gate_of(placement.central_system),
                 profile=runner.profile,
                 denied=lambda: self._keys.denied(placement),
             )

@@ -242,4 +242,7 @@ def _route(route: Route, charge_points: int) -> facts.RouteFact:
         accept=route.accept,
         quirks=msgspec.to_builtins(quirks),
         charge_points=charge_points,
+        also=[
+            facts.FurtherCentralSystemFact(central_system=each.central_system, role=each.role) for each in route.also
+        ],
     )

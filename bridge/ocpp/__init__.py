@@ -8,4 +8,5 @@ tolerance   plain data of real peers to valid data     leaves      how each kind
 readings    meter values of any version                times       times in any form of ISO 8601
 wire        the octets of a message, for the recorder  device_profile    the settings for one Charge Point
 large       which messages are large                   slices      reads large messages in slices
+comparison  the differences of two answers
 """

@@ -64,6 +64,7 @@ class LossReason(StrEnum):
     POLICY_REFUSES = "a policy refuses a message"
     POLICY_DROPS = "a policy drops an optional field"
     POLICY_DELAYS = "a policy delays a message"
+    NO_TRANSACTION_THERE = "a message about a transaction that a further Central System has not named is not sent to it"
 
 
 class Loss(Struct, frozen=True, kw_only=True):

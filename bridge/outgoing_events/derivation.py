@@ -113,8 +113,8 @@ class EventMaker:
                 yield from self._answered(identity, central_system, exchange)
             case CallEnded(identity, report, central_system):
                 yield from self._ended(identity, report, central_system)
-            case ContentLost(identity, losses):
-                yield self._loss(identity, losses, self._central_system_of(identity))
+            case ContentLost(identity, losses, central_system):
+                yield self._loss(identity, losses, central_system or self._central_system_of(identity))
             case LinkOpened(identity, party, central_system):
                 yield self._link(identity, party, central_system, "up", None)
             case LinkLost(identity, party, central_system, reason):

@@ -180,6 +180,35 @@ class AnsweredRecord(AgeingRecord, frozen=True, kw_only=True):
     body_version: str | None = None
 
 
+class ObservedRecord(AgeingRecord, frozen=True, kw_only=True):
+    """A StartTransaction or StopTransaction that was answered, for further Central Systems of the Charge Point.
+
+    It is written with the record of the answer, and is in their queue a moment later: a bridge that is killed in
+    between finds it here.
+
+    Attributes:
+        key: The UniqueId towards the Central System that has answered.
+        observers: The names of the further Central Systems.
+        action: The action.
+        request: The payload as JSON.
+        answer: What the Charge Point was answered, as JSON.
+        connector: The connectorId.
+        number: The transactionId as the Charge Point knows it.
+    """
+
+    TABLE = "observed"
+    KEYED_BY = ("key",)
+    KEPT_FOR = 3600.0
+
+    key: str
+    observers: tuple[str, ...]
+    action: str
+    request: bytes
+    answer: bytes
+    connector: int | None = None
+    number: int | None = None
+
+
 class AliasRecord(KeptRecord, frozen=True, kw_only=True):
     """An `alias` (1 to 2**31 - 1) that replaces a `transaction_id` of more than 32 bits towards SOAP."""
 
@@ -292,6 +321,24 @@ class ProvisionedRecord(KeptRecord, frozen=True, kw_only=True):
         return f"ProvisionedRecord({self.identity!r})"
 
 
+class ReadinessRecord(AgeingRecord, frozen=True, kw_only=True):
+    """What the comparison of a shadow's answers has shown for a Charge Point.
+
+    The record is deleted when no answer was compared for 90 days.
+
+    Attributes:
+        central_system: The name of the shadow.
+        content: The history as JSON.
+    """
+
+    TABLE = "readiness"
+    KEYED_BY = ("central_system",)
+    KEPT_FOR = 90 * 24 * 3600.0
+
+    central_system: str
+    content: bytes
+
+
 class RecognisedRecord(KeptRecord, frozen=True, kw_only=True):
     """Eight bits of the last valid password or token, which are too few to guess the secret.
 
@@ -310,6 +357,7 @@ Record = (
     | AnsweredRecord
     | AuthorizationRecord
     | AliasRecord
+    | ObservedRecord
     | TransactionRecord
     | ConnectorRecord
     | StatusRecord
@@ -317,6 +365,7 @@ Record = (
     | MoveRecord
     | CredentialRecord
     | ProvisionedRecord
+    | ReadinessRecord
 )
 Kind = type[Record]
 # The kind, the Charge Point and the values of KEYED_BY. A record replaces an earlier record with the same Key.

@@ -161,6 +161,25 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )""",
         "ALTER TABLE charge_point ADD COLUMN next_move BLOB",
     ),
+    # 11: the transaction messages that further Central Systems get.
+    (
+        """CREATE TABLE observed (
+            sequence INTEGER PRIMARY KEY, folded TEXT NOT NULL, identity TEXT NOT NULL,
+            kept_at REAL NOT NULL, key TEXT NOT NULL, observers TEXT NOT NULL, action TEXT NOT NULL,
+            request BLOB NOT NULL, answer BLOB NOT NULL, connector TEXT, number TEXT,
+            UNIQUE (folded, key)
+        )""",
+        "CREATE INDEX observed_kept_at ON observed (kept_at)",
+    ),
+    # 12: what the comparison of a shadow's answers has shown for each Charge Point.
+    (
+        """CREATE TABLE readiness (
+            sequence INTEGER PRIMARY KEY, folded TEXT NOT NULL, identity TEXT NOT NULL,
+            kept_at REAL NOT NULL, central_system TEXT NOT NULL, content BLOB NOT NULL,
+            UNIQUE (folded, central_system)
+        )""",
+        "CREATE INDEX readiness_kept_at ON readiness (kept_at)",
+    ),
 )
 
 

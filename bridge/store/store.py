@@ -21,9 +21,12 @@ from bridge.store.records import (
     ChargePointRecord,
     Kind,
     MoveRecord,
+    ObservedRecord,
     ProvisionedRecord,
+    ReadinessRecord,
     Record,
     StoredMemory,
+    is_too_old,
     latest,
 )
 from bridge.store.schema import UnusableStore
@@ -94,6 +97,11 @@ class Store:
         records = latest(self._of_kind(ProvisionedRecord)).values()
         return [record for record in records if isinstance(record, ProvisionedRecord)]
 
+    def observed(self) -> list[ObservedRecord]:
+        """Return the newest transaction messages that further Central Systems get, the oldest first."""
+        records = latest(self._of_kind(ObservedRecord)).values()
+        return [record for record in records if isinstance(record, ObservedRecord)]
+
     def memory_of(self, identity: str) -> StoredMemory:
         """Return all records of one Charge Point, including those that are not written yet."""
         folded = identity.casefold()
@@ -117,6 +125,11 @@ class Store:
         """Return the moves of several Charge Points, the one that changed last at the end, at most 1000."""
         records = self._memory.of(EVERY) if self._file is None else self._file.of(EVERY)
         return [record for record in latest(records).values() if isinstance(record, MoveRecord)]
+
+    def readiness(self) -> list[ReadinessRecord]:
+        """Return what the comparison of shadows' answers has shown, for every Charge Point."""
+        records, now = latest(self._of_kind(ReadinessRecord)).values(), self.running_time
+        return [record for record in records if isinstance(record, ReadinessRecord) and not is_too_old(record, now)]
 
     def put(self, *records: Record) -> None:
         """Store `records` soon, together with others. The caller is not notified.

@@ -11,10 +11,14 @@ from typing import Protocol, Self
 from msgspec import Struct
 
 from bridge.core.commands import Drop, Exchange, Report
+from bridge.core.observed import Observed
 from bridge.errors import BridgeError, ErrorCode, Why
 from bridge.ocpp.actions import Party
+from bridge.ocpp.comparison import Difference, PlainAnswer, answer_differences
 from bridge.ocpp.device_profile import Boot, DeviceProfile
 from bridge.ocpp.losses import Loss
+from bridge.ocpp.messages import Request
+from bridge.ocpp.rpc import Call, CallError, CallResult
 from bridge.ocpp.wire import Wires
 
 
@@ -35,11 +39,22 @@ class CallAnswered(Struct, frozen=True):
     exchange: Exchange
 
 
+class AnswerKept(Struct, frozen=True):
+    """The answer to a StartTransaction or StopTransaction is on disk, as far as the disk takes anything."""
+
+    identity: str
+    observed: Observed
+
+
 class ContentLost(Struct, frozen=True):
-    """Content was lost in writing a message. The Report of a Call has the losses in reading it."""
+    """Content was lost in writing a message. The Report of a Call has the losses in reading it.
+
+    `central_system` is the name of the Central System at the other end, perhaps a further one of the Charge Point.
+    """
 
     identity: str
     losses: tuple[Loss, ...]
+    central_system: str = ""
 
 
 class AnswerDropped(Struct, frozen=True):
@@ -212,6 +227,49 @@ class ChargePointMoved(Struct, frozen=True):
     by: str | None = None
 
 
+class ShadowAnswered(Struct, frozen=True):
+    """The answers of the main Central System and of a shadow to one Call of a Charge Point are both known.
+
+    There is no such fact for a Call that one of the two did not answer: a link failure is no answer.
+
+    Attributes:
+        central_system: The name of the shadow.
+        request: The payload of the Call. It and `main` have the same transactionIds.
+        main: The answer of the main Central System.
+        shadow: The answer of the shadow, with the shadow's own transactionId.
+        differences: Where the answer of the shadow differs.
+    """
+
+    identity: str
+    central_system: str
+    action: str
+    request: Request
+    main: CallResult | CallError
+    shadow: CallResult | CallError
+    differences: tuple[Difference, ...]
+
+    @classmethod
+    def of(
+        cls,
+        identity: str,
+        central_system: str,
+        call: Call,
+        main: CallResult | CallError,
+        shadow: CallResult | CallError,
+    ) -> Self:
+        """Return the fact that a shadow has answered, with the differences.
+
+        Args:
+            identity: The Charge Point's identity.
+            central_system: The name of the shadow.
+            call: The Call of the Charge Point.
+            main: The answer of the main Central System.
+            shadow: The answer of the shadow.
+        """
+        found = answer_differences(PlainAnswer.of(main), PlainAnswer.of(shadow))
+        return cls(identity, central_system, call.action, call.payload, main, shadow, tuple(found))
+
+
 class ProfileApplied(Struct, frozen=True):
     """The quirk packs that match a Charge Point were applied, or none matches any more."""
 
@@ -223,6 +281,7 @@ class ProfileApplied(Struct, frozen=True):
 Fact = (
     CallEnded
     | CallAnswered
+    | AnswerKept
     | ContentLost
     | AnswerDropped
     | MessageRefused
@@ -237,6 +296,7 @@ Fact = (
     | CallbackChanged
     | ChargePointRemoved
     | ChargePointMoved
+    | ShadowAnswered
     | ProfileApplied
 )
 

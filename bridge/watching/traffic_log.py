@@ -33,6 +33,7 @@ from bridge.watching.facts import (
     ProfileApplied,
     ProxyFieldsIgnored,
     RequestsUnread,
+    ShadowAnswered,
 )
 from bridge.watching.lines import Sentence
 from bridge.watching.repeat_limiter import RepeatLimiter
@@ -48,6 +49,8 @@ _CALL = Sentence(
 _SAMPLED = 0.01
 # RFC 6455 section 7.4.2: no close code is below 1000. A lower number is an HTTP status.
 _FIRST_CLOSE_CODE = 1000
+# The most characters of the names of fields, which a shadow may invent.
+_LONGEST = 200
 _encoder = msgspec.json.Encoder(decimal_format="number")
 # Reasons for refusing a message of a Charge Point that was admitted. Such refusals are counted per Charge Point, which
 # may share its address with others. For other reasons the identity may be invented, so the address counts alone.
@@ -81,9 +84,9 @@ class TrafficLog:
         match fact:
             case CallEnded(identity, report, central_system):
                 self._ended(identity, report, central_system)
-            case ContentLost(identity, losses):
+            case ContentLost(identity, losses, central_system):
                 if self._has_line():
-                    self._lost(identity, losses)
+                    self._lost(identity, losses, central_system)
             case AnswerDropped(identity, drop):
                 said = {"from": drop.party.value, "hop_id": drop.unique_id, "reason": drop.reason}
                 _say(logging.WARNING, "answer dropped", identity=identity, **said)
@@ -97,6 +100,8 @@ class TrafficLog:
                 self._ignored(peer, fields)
             case CallbackRefused(identity, reason):
                 _say(logging.WARNING, "callback address refused", identity=identity, reason=reason)
+            case ShadowAnswered() if fact.differences:
+                self._answered_otherwise(fact)
             case ProfileApplied(identity, boot, profile):
                 _applied(identity, boot, profile)
             case _:
@@ -114,9 +119,9 @@ class TrafficLog:
         if level == logging.WARNING or not _told_plainly(identity, report, ms):
             _tell(level, "call", _all_of(identity, report, ms))
         if call.losses:
-            self._lost(identity, call.losses)
+            self._lost(identity, call.losses, central_system)
         if isinstance(answer, CallResult) and answer.losses:
-            self._lost(identity, answer.losses)
+            self._lost(identity, answer.losses, central_system)
 
     def _has_line(self) -> bool:
         """Return whether a Call with a result, or a loss, has a line."""
@@ -144,7 +149,7 @@ class TrafficLog:
             **({"held_back": held} if held else {}),
         )
 
-    def _lost(self, identity: str, losses: Sequence[Loss]) -> None:
+    def _lost(self, identity: str, losses: Sequence[Loss], central_system: str) -> None:
         """Write the losses in the translation of a message, all in one line."""
         if not losses:
             return
@@ -154,6 +159,8 @@ class TrafficLog:
             said["times"] = first.count
         if others:
             said["more"] = "; ".join(map(str, others))
+        if central_system:
+            said["central_system"] = central_system
         _say(logging.INFO, "loss", **said)
 
     def _message_refused(self, fact: MessageRefused) -> None:
@@ -191,6 +198,26 @@ class TrafficLog:
         if (held := self._gate.passes((peer, fields))) is not None:
             reason = "only who is in `proxies` of the listener speaks for others"
             _say(logging.INFO, "ignored", peer=peer, fields=fields, reason=reason, held_back=held or None)
+
+    def _answered_otherwise(self, fact: ShadowAnswered) -> None:
+        """Write that a shadow answered otherwise than the main Central System. At debug, also write both answers.
+
+        There is one line a minute for each action and field of each shadow; at debug there are all.
+        """
+        debug = _log.isEnabledFor(logging.DEBUG)
+        fields = ",".join(dict.fromkeys(difference.field or "answer" for difference in fact.differences))[:_LONGEST]
+        held = self._gate.passes(("shadow", fact.central_system, fact.action, fields))
+        if held is None and not debug:
+            return
+        said: dict[str, object] = {
+            "identity": fact.identity,
+            "central_system": fact.central_system,
+            "action": fact.action,
+            "fields": fields,
+        }
+        if debug:
+            said |= {"main": _answer(fact.main), "shadow": _answer(fact.shadow)}
+        _say(logging.INFO, "answered otherwise", **said, **({"held_back": held} if held else {}))
 
     def _due(
         self, identity: str | None, peer: str | None, why: Why, text: str, by: Party | None = None, times: int = 1
@@ -263,6 +290,10 @@ def _reason(answer: Answer | None) -> str | None:
         case Unanswered(reason=reason):
             return reason
     return None
+
+
+def _answer(answer: CallResult | CallError) -> str | None:
+    return payload(answer.payload) if isinstance(answer, CallResult) else _reason(answer)
 
 
 def payload(message: Request | Response) -> str:

@@ -37,6 +37,7 @@ from bridge.watching.facts import (
     LinkOpened,
     MessageRefused,
     RequestsUnread,
+    ShadowAnswered,
 )
 from tests.e2e import stage
 from tests.e2e.stage import AT, RawCentralSystem, envelope, post, run, running
@@ -182,11 +183,32 @@ def test_losses_of_reading_and_of_writing_are_counted_without_indexes() -> None:
     counted.see(CallEnded("CP 1", report(outcome=Outcome.ERROR, answer=CallError(unique_id="1", code="x"))))
     counted.see(ContentLost("CP 1", (whole, zone)))
     counted.see(ContentLost("CP 1", ()))
+    counted.see(ContentLost("CP 1", (zone,), "ems"))
+    main = {"dialect": "1.5", "central_system": ""}
     assert told(counted, "losses_total") == {
-        labels(dialect="1.5", message="MeterValuesRequest", field="meterValue.timestamp"): 2,
-        labels(dialect="1.5", message="AuthorizeRequest", field="other"): 1,
-        labels(dialect="1.5", message="TriggerMessageRequest", field=""): 1,
-        labels(dialect="1.5", message="HeartbeatResponse", field="currentTime"): 1,
+        labels(message="MeterValuesRequest", field="meterValue.timestamp", **main): 2,
+        labels(message="AuthorizeRequest", field="other", **main): 1,
+        labels(message="TriggerMessageRequest", field="", **main): 1,
+        labels(message="HeartbeatResponse", field="currentTime", **main): 1,
+        labels(message="MeterValuesRequest", field="meterValue.timestamp", **main | {"central_system": "ems"}): 1,
+    }
+
+
+def shadow_answered(identity: str, action: str, shadow: str | None) -> ShadowAnswered:
+    """`shadow` is the CALLERROR of the shadow, None for the same answer as that of the main one."""
+    call = Call(unique_id="1", action=action, payload=HeartbeatRequest())
+    answer = CallResult(unique_id="1", payload=HeartbeatResponse(currentTime=AT))
+    there = answer if shadow is None else CallError(unique_id="7", code=shadow)
+    return ShadowAnswered.of(identity, "new", call, answer, there)
+
+
+def test_answers_of_a_shadow_that_differ_are_counted_by_action() -> None:
+    counted = meter()
+    for action, shadow in (("Heartbeat", None), ("Heartbeat", "InternalError"), ("Vendors", "X"), ("Own", "X")):
+        counted.see(shadow_answered("CP 1", action, shadow))
+    assert told(counted, "shadow_differences_total") == {
+        labels(central_system="new", action="Heartbeat"): 1,
+        labels(central_system="new", action="other"): 2,
     }
 
 
@@ -324,6 +346,7 @@ _facts = st.one_of(
     st.builds(LinkLost, _text, _party, _text, _text),
     st.builds(LinkOpened, _text, _party, _text),
     st.builds(CallbackRefused, _text, _text),
+    st.builds(lambda identity, action: shadow_answered(identity, action, "InternalError"), _text, _actions),
 )
 # All that there can be: of each label its values.
 _OUTCOMES = {outcome.value for outcome in Outcome}

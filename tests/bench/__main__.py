@@ -13,7 +13,20 @@ from pathlib import Path
 
 import msgspec
 
-from tests.bench import aims, commits, fleet, idle, isolation, latency, overload, rates, spyne_halves, startup, timing
+from tests.bench import (
+    aims,
+    commits,
+    fleet,
+    idle,
+    isolation,
+    latency,
+    observers,
+    overload,
+    rates,
+    spyne_halves,
+    startup,
+    timing,
+)
 from tests.bench.aims import Aim, Measurements
 from tests.bench.figures import FULL, QUICK, Plan, machine
 from tests.bench.legs import LEGS, Leg
@@ -31,6 +44,7 @@ SECTIONS = {
     "commits": "until a Start's UniqueId or answer is safe on disk, alone and a hundred at once: milliseconds",
     "fleet": "settings of 3 000 Charge Points imported and exported through the admin API: seconds",
     "isolation": "the worst messages of each kind: the p99 of a neighbour's Heartbeats beside them, as a ratio",
+    "observers": "SOAP -> JSON with two observers, one of which hangs, beside without any: p50, p99 of main's answers",
     "overload": "twice the capacity: goodput, what is refused, and how soon beside an answer",
 }
 _ABOUT = """\
@@ -119,6 +133,9 @@ def _measure(section: str, plan: Plan, result: Measurements) -> str:
             drawn = 1 if plan.quick else isolation.DRAWN
             result.isolation = asyncio.run(isolation.measure(Path().absolute(), plan.seconds * 2, drawn))
             return isolation.report(result.isolation)
+        case "observers":
+            result.observers = asyncio.run(observers.measure(plan))
+            return observers.report(result.observers)
         case _:
             result.overload = asyncio.run(overload.measure(plan))
             return overload.report(result.overload)

@@ -31,7 +31,8 @@ _PATIENCE = 60.0
 class Bridge(Struct, frozen=True, kw_only=True):
     """How the bridge is configured; what is not here is as it ships. Limits on what one peer may do are raised: all
     load comes from one address, and from few Charge Points. `store` is a file, "" a new one. `without` is one of the
-    shortcuts of tests.bench.without that it does not take, "" for none."""
+    shortcuts of tests.bench.without that it does not take, "" for none. `observers` are the URLs of further Central
+    Systems."""
 
     central_system: str
     protocol: str = "ocpp1.6j"
@@ -42,6 +43,7 @@ class Bridge(Struct, frozen=True, kw_only=True):
     ping_interval: int = 0
     store: str = ""
     without: str = ""
+    observers: tuple[str, ...] = ()
 
 
 class Subject(Struct, kw_only=True):
@@ -191,9 +193,12 @@ def configuration(bridge: Bridge, folder: Path, ports: Sequence[int]) -> tuple[P
         "store": {"url": store},
         "recorder": {"enabled": bridge.recording},
         "central_systems.main": system,
+        **{f"central_systems.observer-{number}": {"url": url} for number, url in enumerate(bridge.observers)},
     }
     file = folder / "bridge.toml"
     route = '[[routes]]\ncharge_point = "*"\ncentral_system = "main"\n'
+    for number in range(len(bridge.observers)):
+        route += f'[[routes.also]]\ncentral_system = "observer-{number}"\n'
     file.write_text("\n".join((*(_table(name, keys) for name, keys in tables.items()), route)))
     return file, authority.client() if authority else None
 

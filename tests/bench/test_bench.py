@@ -209,6 +209,7 @@ def test_the_rest(tmp_path: Path) -> None:
     assert [fleet.sessions for fleet in found.idle] == list(QUICK.sessions)
     assert len(found.latency or ()) == 2 * 3 * 3  # messages, shares of the capacity, percentiles
     assert [each.rows for each in found.fleet or ()] == [QUICK.stored] * 5
+    assert [row.percentile for row in found.observers or ()] == ["p50", "p99"]
     assert isinstance(found.overload, Overloaded)
     assert found.overload.peak.median > 0
     assert report.machine["python"]

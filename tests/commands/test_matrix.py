@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from bridge.commands.cli import main
 from bridge.commands.matrix import lines_of, meet
-from bridge.config import CentralSystem, Policy, Route, Settings
+from bridge.config import CentralSystem, FurtherCentralSystem, Policy, Route, Settings
 from bridge.ocpp.actions import ACTIONS, Party
 
 JSON, OLDER = "ocpp1.6j", "ocpp1.5s"
@@ -45,6 +46,24 @@ class Read:
             elif line:
                 party = line.strip().removesuffix(" sends").removeprefix("the ").replace(" ", "_").lower()
                 self.rows[route, party] = {}
+
+
+def test_the_further_central_systems_of_a_route_come_last() -> None:
+    told = settings()
+    also = (
+        FurtherCentralSystem(central_system="_", role="shadow", actions=("MeterValues", "StartTransaction")),
+        FurtherCentralSystem(central_system="_", commands=("*",)),
+    )
+    (route,) = told.routes
+    lines = list(lines_of(structs.replace(told, routes=(structs.replace(route, also=also),))))
+    assert [" ".join(line.split()) for line in lines[-6:]] == [
+        "also -> _ (ocpp1.6j, shadow)",
+        "gets MeterValues, StartTransaction",
+        "may send nothing",
+        "also -> _ (ocpp1.6j, observer)",
+        "gets every action",
+        "may send every action",
+    ]
 
 
 def refused(action: str, sender: str = "charge_point", **keys: str) -> Policy:

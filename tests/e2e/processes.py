@@ -228,11 +228,12 @@ class Bridge(Program):
 
 
 class CentralSystem(Program):
-    """One that speaks OCPP-J (`tests.e2e.central_system`), always at the same `url`."""
+    """One that speaks OCPP-J (`tests.e2e.central_system`), always at the same `url`. Each run has given as many
+    transactionIds before as `given` says."""
 
-    def __init__(self) -> None:
+    def __init__(self, given: int = 0) -> None:
         self._port = free_port()
-        super().__init__("tests.e2e.central_system", str(self._port))
+        super().__init__("tests.e2e.central_system", str(self._port), str(given))
 
     async def start(self) -> None:
         await super().start()
@@ -246,3 +247,8 @@ class CentralSystem(Program):
     def received(self) -> list[tuple[str, str, Payload]]:
         """Identity, action and payload of every Call that any of its runs received."""
         return [tuple(json.loads(line)) for line in self.lines if line.startswith("[")]
+
+    @property
+    def unique_ids(self) -> set[tuple[str, str]]:
+        """UniqueId and action of every Call that any of its runs received."""
+        return {tuple(json.loads(line[1:])) for line in self.lines if line.startswith("=")}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,7 +45,13 @@ BOOT = (
     f'<bootNotificationRequest xmlns="{CS}"><chargePointVendor>V</chargePointVendor>'
     "<chargePointModel>M</chargePointModel></bootNotificationRequest>"
 )
+STATUS = (
+    f'<statusNotificationRequest xmlns="{CS}"><connectorId>1</connectorId><status>Available</status>'
+    "<errorCode>NoError</errorCode></statusNotificationRequest>"
+)
 HOUR = 3600.0
+# Charge Points that say something at the same time.
+_AT_ONCE = 20
 
 
 @dataclass
@@ -409,24 +415,45 @@ class JsonFleet:
         return await self._points[identity].call(action, payload)
 
 
+async def each(identities: Sequence[str], does: Callable[[str], Awaitable[None]]) -> None:
+    """Do something for every Charge Point, for some of them at the same time."""
+    gate = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(identity: str) -> None:
+        async with gate:
+            await does(identity)
+
+    await asyncio.gather(*map(one, identities))
+
+
 def test_a_fleet_with_open_transactions_moves_in_waves_and_back_and_every_transaction_stays_whole() -> None:
-    soap, json = [f"CP-S{number}" for number in range(44)], [f"CP-J{number}" for number in range(16)]
+    soap, json = [f"CP-S{number}" for number in range(220)], [f"CP-J{number}" for number in range(80)]
+    everybody = [*soap, *json]
 
     async def walk() -> None:
         async with fleet() as all_:
             points = JsonFleet(all_.gateway)
             staying = [asyncio.ensure_future(points.stay(identity)) for identity in json]
+            numbers: dict[tuple[str, int], int] = {}
 
-            async def begin(identity: str, connector: int) -> int:
+            async def booted(identity: str) -> None:
                 if identity in json:
-                    said = await points.call(
-                        identity, "StartTransaction", SAMPLES["StartTransaction"] | {"connectorId": connector}
-                    )
-                    return int(said["transactionId"])
-                _, number = told(await post(all_.gateway, start(connector=connector, identity=identity)))
-                return int(number)
+                    await points.call(identity, "BootNotification", SAMPLES["BootNotification"])
+                    await points.call(identity, "StatusNotification", SAMPLES["StatusNotification"])
+                    return
+                await all_.boot(identity)
+                assert (await post(all_.gateway, envelope(STATUS, identity=identity))).status == 200
 
-            async def meter(identity: str, connector: int, number: int) -> None:
+            async def begin(identity: str, connector: int) -> None:
+                if identity in json:
+                    said = SAMPLES["StartTransaction"] | {"connectorId": connector}
+                    number = (await points.call(identity, "StartTransaction", said))["transactionId"]
+                else:
+                    _, number = told(await post(all_.gateway, start(connector=connector, identity=identity)))
+                numbers[identity, connector] = int(number)
+
+            async def meter(identity: str, connector: int) -> None:
+                number = numbers[identity, connector]
                 if identity in json:
                     said = {"connectorId": connector, "transactionId": number}
                     await points.call(identity, "MeterValues", SAMPLES["MeterValues"] | said)
@@ -438,31 +465,39 @@ def test_a_fleet_with_open_transactions_moves_in_waves_and_back_and_every_transa
                 )
                 assert (await post(all_.gateway, envelope(body, identity=identity))).status == 200
 
-            async def end(identity: str, number: int) -> None:
+            async def end(identity: str, connector: int) -> None:
+                number = numbers[identity, connector]
                 if identity in json:
                     said = {"transactionId": number, "timestamp": AT, "meterStop": 12680}
                     await points.call(identity, "StopTransaction", said)
                     return
                 assert (await post(all_.gateway, stop(number, identity=identity))).status == 200
 
-            await all_.boot(*soap)
-            everybody = [*soap, *json]
-            first = {identity: await begin(identity, 1) for identity in everybody}
+            async def meter_both(identity: str) -> None:
+                await meter(identity, 1)
+                await meter(identity, 2)
+
+            async def end_both(identity: str) -> None:
+                await meter_both(identity)
+                await end(identity, 1)
+                await end(identity, 2)
+
+            await each(everybody, booted)
+            await each(everybody, lambda identity: begin(identity, 1))
             number = await all_.moved("CP-*", when="now", wave=20)
             done = await all_.until(number, "done", 4 * AT_MOST)
-            assert done["counts"]["done"] == 60
-            second = {identity: await begin(identity, 2) for identity in everybody}
-            for identity in everybody:
-                await meter(identity, 1, first[identity])
-                await meter(identity, 2, second[identity])
+            assert done["counts"]["done"] == len(everybody)
+            # Who comes is told first, and how its connectors are.
+            first: dict[str, list[str]] = defaultdict(list)
+            for identity, action, _ in tuple(all_.new.received):
+                first[identity].append(action)
+            assert {tuple(first[identity][:2]) for identity in soap} == {("BootNotification", "StatusNotification")}
+            await each(everybody, lambda identity: begin(identity, 2))
+            await each(everybody, meter_both)
             await all_.tell(number, "rollback")
             back = await all_.until(number, "rolled_back", 4 * AT_MOST)
-            assert back["counts"]["rolled_back"] == 60
-            for identity in everybody:
-                await meter(identity, 1, first[identity])
-                await meter(identity, 2, second[identity])
-                await end(identity, first[identity])
-                await end(identity, second[identity])
+            assert back["counts"]["rolled_back"] == len(everybody)
+            await each(everybody, end_both)
             for task in staying:
                 task.cancel()
             await asyncio.gather(*staying, return_exceptions=True)

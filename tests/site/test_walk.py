@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -62,8 +63,8 @@ class Walk:
         return done.stdout
 
     @contextmanager
-    def staying(self, line: str, ready: str) -> Iterator[None]:
-        """Run a line of shell that stays, from the moment on when it has said `ready`."""
+    def staying(self, line: str, ready: str) -> Iterator[subprocess.Popen[str]]:
+        """Run a line of shell that stays, from the moment on when it has said `ready`. Yields the process."""
         process = subprocess.Popen(
             ["sh", "-c", f"exec {self.here(line)}"],
             cwd=self.folder,
@@ -84,7 +85,7 @@ class Walk:
             reading = threading.Thread(target=process.stdout.read)  # a program stops when nobody reads what it prints
             reading.start()
             try:
-                yield
+                yield process
             finally:
                 process.terminate()
                 reading.join()
@@ -175,20 +176,95 @@ def comes_to(walk: Walk, identity: str, central_system: str) -> None:
         time.sleep(0.1)
 
 
-def test_a_charge_point_is_moved_there_and_back(tmp_path: Path) -> None:
-    """With the requests of docs/migrate.md: one, back, and a list."""
-    walk = Walk(tmp_path)
-    with migrating(walk, "RDAM-TEST-1"):
-        assert belongs_to(walk, "RDAM-TEST-1") == "steve"
-        assert '"to":"new"' in walk.run(shown("migrate.md", "curl -X PUT").text)
+# What the Charge Points of the guide do while the new Central System listens: a driver comes twenty times.
+_SESSIONS = [
+    'BootNotification {"chargePointVendor": "V", "chargePointModel": "M"}',
+    *(
+        [
+            'Authorize {"idTag": "DRIVER-1"}',
+            'StartTransaction {"connectorId": 1, "idTag": "DRIVER-1", "timestamp": "$now", "meterStart": 1}',
+            'StopTransaction {"transactionId": "$transactionId", "timestamp": "$now", "meterStop": 2}',
+        ]
+        * 20
+    ),
+]
+_GUIDED = ("RDAM-TEST-1", "RDAM-TEST-2")
+
+
+def test_a_fleet_is_migrated_as_the_guide_says(tmp_path: Path) -> None:
+    """Every block of docs/migrate.md, in its order: one Charge Point speaks SOAP, the other JSON."""
+    walk, guide = Walk(tmp_path), iter(blocks_of(DOCS / "migrate.md"))
+    (tmp_path / "sessions.txt").write_text("\n".join(_SESSIONS))
+    (tmp_path / "first-twenty.csv").write_text("RDAM-TEST-1\n")
+    central_system = "ocpp-bridge simulate central-system --protocol ocpp1.6j --listen 127.0.0.1"
+    soap = "--protocol ocpp1.6s --url http://127.0.0.1:8080/services/CentralSystemService"
+    charge_points = [f"ocpp-bridge simulate charge-point {soap} --identity RDAM-TEST-1"]
+    charge_points += [
+        "ocpp-bridge simulate charge-point --protocol ocpp1.6j --url ws://127.0.0.1:9000/ocpp --identity RDAM-TEST-2"
+    ]
+
+    def told(language: str, word: str) -> str:
+        """Return the text of the next block, which is as expected."""
+        block = next(guide)
+        assert (block.language, word in block.text) == (language, True), block
+        return block.text
+
+    def configure(text: str) -> None:
+        # The listeners of the guide are at the places of the walk; its public address is that of this machine.
+        text = locally(text).replace("0.0.0.0", "127.0.0.1").replace("gateway.example.com", "127.0.0.1")
+        (tmp_path / "bridge.toml").write_text(walk.here(text))
+
+    with ExitStack() as held:
+        for port in (9100, 9101):
+            held.enter_context(walk.staying(f"{central_system}:{port}", _READY["central-system"]))
+        # Step 1: the bridge comes in between, the Central System stays.
+        configure(told("toml", "RDAM-TEST-*"))
+        bridge = held.enter_context(walk.staying("ocpp-bridge serve --config bridge.toml", _READY["serve"]))
+        for charge_point in charge_points:
+            with walk.staying(charge_point, _READY["charge-point"]):
+                pass
+        assert [belongs_to(walk, identity) for identity in _GUIDED] == ["steve", "steve"]
+        check, reload = told("sh", "reload").splitlines()
+        assert reload == "systemctl reload ocpp-bridge"  # which sends SIGHUP
+        # Step 2: the new Central System listens.
+        configure(told("toml", '"shadow"'))
+        assert "bridge.toml: ok" in walk.run(check)
+        bridge.send_signal(signal.SIGHUP)
+        ask, ready = told("sh", "readiness").strip(), told("text", "ready").strip()
+        until_said(walk, f"{ask} || true", "new: not ready: 2 of 2 Charge Points are not ready")
+        for charge_point in charge_points:
+            walk.run(f"{charge_point} --script sessions.txt")
+        until_said(walk, f"{ask} || true", f"{ready} (2 of 2 Charge Points are ready")
+        assert "40 sessions" in walk.run(ask)  # exit code 0
+        for charge_point in charge_points:
+            held.enter_context(walk.staying(charge_point, _READY["charge-point"]))
+        # Step 3: one Charge Point, and back; then a list, and the fleet, in waves; and back.
+        assert '"to":"new"' in walk.run(told("sh", "curl -X PUT"))
         comes_to(walk, "RDAM-TEST-1", "new")
-        walk.run(shown("migrate.md", "curl -X DELETE").text)
+        walk.run(told("sh", "curl -X DELETE"))
         assert belongs_to(walk, "RDAM-TEST-1") == "steve"
-        (tmp_path / "first-twenty.csv").write_text("RDAM-TEST-1\n")
-        first, _, listed = lines_of(shown("migrate.md", "ocpp-bridge move --file"))
+        first, fleet, moves = told("sh", "ocpp-bridge move --file").splitlines()
         assert walk.run(first).startswith("move 1: 1 to new")
         comes_to(walk, "RDAM-TEST-1", "new")
-        assert "a list of 1" in walk.run(listed)
+        assert walk.run(fleet).startswith("move 2: 1 to new")
+        until_said(walk, moves, "2  done")
+        assert belongs_to(walk, "RDAM-TEST-2") == "new"
+        walk.run(told("sh", "moves rollback 2"))
+        until_said(walk, moves, "2  rolled back")
+        assert [belongs_to(walk, identity) for identity in _GUIDED] == ["new", "steve"]
+        # By the route.
+        configure(told("toml", "this group has moved"))
+        bridge.send_signal(signal.SIGHUP)
+        comes_to(walk, "RDAM-TEST-2", "new")
+    assert list(guide) == []
+
+
+def until_said(walk: Walk, line: str, text: str) -> None:
+    """Run a line again and again until it prints `text`."""
+    until = time.monotonic() + _PATIENCE
+    while text not in (said := walk.run(line)):
+        assert time.monotonic() < until, said
+        time.sleep(0.1)
 
 
 def test_commands_to_a_running_bridge(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from bridge.store import (
     RecognisedRecord,
     Record,
 )
-from bridge.store.records import AskedRecord, AuthorizationRecord, ProvisionedRecord, StatusRecord
+from bridge.store.records import AskedRecord, AuthorizationRecord, ProvisionedRecord, ReadinessRecord, StatusRecord
 from tests.store.conftest import NOW
 
 
@@ -48,6 +48,10 @@ def connector(number: int = 1, status: str | None = "Charging", identity: str = 
 
 def provisioned(identity: str = "RDAM 123", settings: bytes = b"{}") -> ProvisionedRecord:
     return ProvisionedRecord(identity=identity, settings=settings, at=NOW)
+
+
+def compared(central_system: str = "new", kept_at: float = 0.0, identity: str = "RDAM 123") -> ReadinessRecord:
+    return ReadinessRecord(identity=identity, kept_at=kept_at, central_system=central_system, content=b"{}")
 
 
 def audited(number: int = 1, identity: str = "RDAM 123") -> AuditRecord:
@@ -115,6 +119,9 @@ asked = st.builds(AskedRecord, identity=texts, kept_at=st.floats(0, 1000), finge
 statuses = st.builds(StatusRecord, identity=texts, connector=integers, request=st.binary())
 authorizations = st.builds(AuthorizationRecord, identity=texts, kept_at=st.floats(0, 1000), id_tag=texts, status=texts)
 provisioned_settings = st.builds(ProvisionedRecord, identity=texts, settings=st.binary(), at=times)
+readiness = st.builds(
+    ReadinessRecord, identity=texts, kept_at=st.floats(0, 1000), central_system=texts, content=st.binary()
+)
 records: st.SearchStrategy[Record] = (
     charge_points
     | answers
@@ -128,4 +135,5 @@ records: st.SearchStrategy[Record] = (
     | statuses
     | authorizations
     | provisioned_settings
+    | readiness
 )

@@ -152,11 +152,11 @@ def test_the_disk_takes_no_more(opened: Opened, log: Log) -> None:
 
 @pytest.fixture
 def small_disk() -> Iterator[Path]:
-    """A real file system of 300 kB, where this machine lets us have one."""
+    """A real file system of 400 kB, where this machine lets us have one."""
     with tempfile.TemporaryDirectory() as name:
         mount = shutil.which("mount")
         made = mount and subprocess.run(
-            [mount, "-t", "tmpfs", "-o", "size=300k", "tmpfs", name], capture_output=True, check=False
+            [mount, "-t", "tmpfs", "-o", "size=400k", "tmpfs", name], capture_output=True, check=False
         )
         if not made or made.returncode:
             pytest.skip("mounting is not permitted here")

@@ -72,11 +72,11 @@ def test_any_record_survives(put: list[Record], how: str) -> None:
         stores[1].open()
         after = [stores[1].memory_of(record.identity) for record in put]
         charge_points, audit, given_settings = stores[1].charge_points(), stores[1].audit(), stores[1].provisioned()
-        moves = stores[1].moves()
+        moves, readiness = stores[1].moves(), stores[1].readiness()
         stores[1].close()
     assert before == after
     left = latest(put).values()
-    shared = {*audit, *given_settings, *moves}
+    shared = {*audit, *given_settings, *moves, *readiness}
     assert {one for memory in after for one in _all(memory)} | shared == set(left)
     assert set(charge_points) == {record for record in left if isinstance(record, ChargePointRecord)}
 

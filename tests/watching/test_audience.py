@@ -8,16 +8,18 @@ from typing import Any
 import pytest
 
 from bridge.core.commands import Drop, Exchange, Outcome, Report
+from bridge.core.observed import Observed
 from bridge.errors import BridgeError, ErrorCode, Why
 from bridge.ocpp.actions import Party
 from bridge.ocpp.device_profile import Boot, DeviceProfile
 from bridge.ocpp.losses import Loss, LossReason
 from bridge.ocpp.messages import HeartbeatRequest, HeartbeatResponse
-from bridge.ocpp.rpc import Call, CallResult
+from bridge.ocpp.rpc import Call, CallError, CallResult
 from bridge.ocpp.wire import Octets, Wires
 from bridge.watching.audience import Audience
 from bridge.watching.facts import (
     AnswerDropped,
+    AnswerKept,
     CallAnswered,
     CallbackChanged,
     CallbackRefused,
@@ -35,22 +37,25 @@ from bridge.watching.facts import (
     ProfileApplied,
     ProxyFieldsIgnored,
     RequestsUnread,
+    ShadowAnswered,
 )
 
 FRAME = Octets("json", 1.0, b"[]")
 CS = Party.CENTRAL_SYSTEM
 BUSY = BridgeError(ErrorCode.InternalError, "the bridge is busy", why=Why.BUSY)
 HEARTBEAT_CONF = HeartbeatResponse(currentTime="2026-11-29T08:15:00Z")
+ANSWER = CallResult(unique_id="1", payload=HEARTBEAT_CONF)
 REPORT = Report(
     sender=Party.CHARGE_POINT,
     call=Call(unique_id="1", action="Heartbeat", payload=HeartbeatRequest(), wires=Wires(FRAME)),
     outcome=Outcome.RESULT,
     arrived=1.0,
     ended=2.0,
-    answer=CallResult(unique_id="1", payload=HEARTBEAT_CONF),
+    answer=ANSWER,
 )
 FACTS: tuple[Fact, ...] = (
     CallEnded("CP 1", REPORT),
+    AnswerKept("CP 1", Observed(key="7", observers=("ems",), action="Heartbeat", request=b"{}", answer=b"")),
     CallAnswered("CP 1", "main", Exchange(request=REPORT.call.payload, response=HEARTBEAT_CONF)),
     ContentLost("CP 1", (Loss(message="HeartbeatResponse", path="x", reason=LossReason.FRACTION),)),
     AnswerDropped("CP 1", Drop(party=CS, unique_id="1", reason="late", came=FRAME)),
@@ -66,6 +71,7 @@ FACTS: tuple[Fact, ...] = (
     CallbackChanged("CP 1", "http://192.0.2.1/", "http://192.0.2.2/", "192.0.2.1"),
     ChargePointRemoved("CP 1"),
     ChargePointMoved("CP 1", "main", "other", "night desk"),
+    ShadowAnswered.of("CP 1", "ems", REPORT.call, ANSWER, CallError(unique_id="7", code="InternalError")),
     ProfileApplied("CP 1", Boot(vendor="V", model="M"), DeviceProfile()),
 )
 

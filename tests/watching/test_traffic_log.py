@@ -44,6 +44,7 @@ from bridge.watching.facts import (
     LinkOpened,
     MessageRefused,
     RequestsUnread,
+    ShadowAnswered,
 )
 from bridge.watching.traffic_log import TrafficLog
 from tests.e2e.stage import AT, SAMPLES, envelope, logged, post, run, stage
@@ -260,6 +261,40 @@ def test_requests_that_nobody_read_are_told_in_sums() -> None:
     first, second = lines
     assert "peer=192.0.2.1" in first and "why=busy" in first and "held_back" not in first
     assert "held_back=706" in second
+
+
+def shadow_answered(main: Response, shadow: Response) -> ShadowAnswered:
+    call = Call(unique_id="1", action="Authorize", payload=HeartbeatRequest())
+    answers = (CallResult(unique_id="1", payload=payload) for payload in (main, shadow))
+    return ShadowAnswered.of("CP 1", "ems", call, *answers)
+
+
+def test_a_shadow_that_answers_otherwise_has_a_line_a_minute_for_each_field() -> None:
+    now = 0.0
+    told = TrafficLog(lambda: now)
+    main, same, other, longer = (
+        UnopenedResponse(raw=Raw(text))
+        for text in (b'{"a": "DEADBEEF"}', b'{"a":"DEADBEEF"}', b'{"a": "BAD"}', b'{"a": 1, "%s": 2}' % (b"x" * 500))
+    )
+    with logged() as lines:
+        for shadow in (same, other, other, longer):
+            told.see(shadow_answered(main, shadow))
+        now = 61.0
+        told.see(shadow_answered(main, other))
+    first, second, third = (line.partition(" ")[2] for line in lines)
+    assert first == 'INFO  answered otherwise identity="CP 1" central_system=ems action=Authorize fields=a'
+    assert "fields=a,xxx" in second and len(second) < 400
+    assert third == f"{first} held_back=1"
+
+
+def test_only_at_debug_both_answers_are_shown_and_every_difference() -> None:
+    main, shadow = (UnopenedResponse(raw=Raw(text)) for text in (b'{"a": "DEADBEEF"}', b'{"a": "ftp://u:pw@h/"}'))
+    with logged(logging.DEBUG) as lines:
+        told = TrafficLog(lambda: 100.0)
+        for _ in range(2):
+            told.see(shadow_answered(main, shadow))
+    assert len(lines) == 2
+    assert r'main="{\"a\": \"DEADBEEF\"}" shadow="{\"a\": \"ftp://u:***@h/\"}"' in lines[0]
 
 
 def test_at_debug_every_refusal_has_its_line() -> None:

@@ -87,7 +87,7 @@ function row(one) {
   return [h("a", { href: `#/moves/${one.id}` }, `Move ${one.id}`), state(one.state), one.central_system, one.selection, progress(one), one.counts.failed, one.who, time(one.at)];
 }
 
-function table(label, columns, rows) {
+export function table(label, columns, rows) {
   return h("div", { class: "card scroll", tabindex: 0, role: "region", "aria-label": label }, h("table", {},
     h("thead", {}, h("tr", {}, columns.map((name) => h("th", { scope: "col" }, name)))),
     h("tbody", {}, rows.map((cells) => h("tr", {}, cells.map((cell) => h("td", {}, typeof cell === "number" ? String(cell) : cell)))))));

@@ -13,6 +13,7 @@ import { messages } from "./messages.js";
 import { move, moves } from "./moves.js";
 import { overview } from "./overview.js";
 import { quirks } from "./quirks.js";
+import { readiness, readinessOf } from "./readiness.js";
 import { routes } from "./routes.js";
 
 // The headings of the navigation.
@@ -35,6 +36,8 @@ export const PAGES = [
   { name: "routes", address: "/routes", show: routes, label: "Routes", group: ROUTING, key: "r" },
   { name: "moves", address: "/moves", show: moves, label: "Moves", group: ROUTING, key: "o" },
   { name: "moves", address: "/moves/:", show: move },
+  { name: "readiness", address: "/readiness", show: readiness, label: "Readiness", group: ROUTING, key: "e" },
+  { name: "readiness", address: "/readiness/:", show: readinessOf },
   { name: "losses", address: "/losses", show: losses, label: "Losses", group: BRIDGE, key: "l" },
   { name: "quirks", address: "/quirks", show: quirks, label: "Quirk packs", group: BRIDGE, key: "q" },
   { name: "addresses", address: "/addresses", show: addresses, label: "Addresses", group: BRIDGE, key: "a" },

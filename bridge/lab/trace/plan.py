@@ -13,15 +13,8 @@ from msgspec import UNSET, Struct
 
 from bridge.lab.trace.correlation import correlate
 from bridge.lab.trace.records import UP, Record, TraceError
+from bridge.ocpp.comparison import PlainAnswer
 from bridge.watching.masking import MASK
-
-
-class PlannedAnswer(Struct, frozen=True, kw_only=True):
-    """An answer: the payload of a CALLRESULT, or the `code` and `description` of a CALLERROR."""
-
-    payload: Any = None
-    code: str | None = None
-    description: str = ""
 
 
 class ReplayStep(Struct, frozen=True, kw_only=True):
@@ -37,7 +30,7 @@ class ReplayStep(Struct, frozen=True, kw_only=True):
     at: float
     action: str
     payload: dict[str, Any]
-    expected: PlannedAnswer | None
+    expected: PlainAnswer | None
 
 
 class ReplayPlan(Struct, frozen=True, kw_only=True):
@@ -52,7 +45,7 @@ class ReplayPlan(Struct, frozen=True, kw_only=True):
 
     identity: str
     steps: tuple[ReplayStep, ...]
-    answers: dict[str, list[tuple[dict[str, Any], PlannedAnswer]]]
+    answers: dict[str, list[tuple[dict[str, Any], PlainAnswer]]]
     masked: int
 
     @property
@@ -80,7 +73,7 @@ def plan(trace: Sequence[Record], identity: str | None = None) -> ReplayPlan:
     view = correlate(records)
     answered = view.answers()
     steps: list[ReplayStep] = []
-    answers: dict[str, list[tuple[dict[str, Any], PlannedAnswer]]] = {}
+    answers: dict[str, list[tuple[dict[str, Any], PlainAnswer]]] = {}
     for index, record in enumerate(records):
         if record.message_type != "CALL" or not isinstance(record.action, str):
             continue
@@ -97,11 +90,11 @@ def plan(trace: Sequence[Record], identity: str | None = None) -> ReplayPlan:
     )
 
 
-def _told(record: Record) -> PlannedAnswer:
+def _told(record: Record) -> PlainAnswer:
     if record.error is UNSET:
-        return PlannedAnswer(payload=record.payload if isinstance(record.payload, dict) else {})
+        return PlainAnswer(payload=record.payload if isinstance(record.payload, dict) else {})
     code, description = record.error.code, record.error.description
-    return PlannedAnswer(
+    return PlainAnswer(
         code=code if isinstance(code, str) else "GenericError",
         description=description if isinstance(description, str) else "",
     )
@@ -156,14 +149,14 @@ class ReplayedTransactions:
 class RecordedCall:
     """The recorded answers of the Charge Point."""
 
-    def __init__(self, answers: dict[str, list[tuple[dict[str, Any], PlannedAnswer]]]) -> None:
+    def __init__(self, answers: dict[str, list[tuple[dict[str, Any], PlainAnswer]]]) -> None:
         self._answers = {action: deque(told) for action, told in answers.items()}
 
     def actions(self) -> list[str]:
         """Return the actions with recorded answers."""
         return list(self._answers)
 
-    def answer(self, action: str, request: Any) -> PlannedAnswer:
+    def answer(self, action: str, request: Any) -> PlainAnswer:
         """Return the recorded answer to the same request, else the next recorded answer to `action`.
 
         An answer is returned once, except for the last one of an action. `action` must have a recorded answer.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import json
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Protocol
@@ -12,8 +11,9 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from bridge.lab.simulators.wire import Behaviour, CallRefused, Payload
-from bridge.lab.trace.comparison import Difference, differences
-from bridge.lab.trace.plan import PlannedAnswer, RecordedCall, ReplayedTransactions, ReplayPlan, ReplayStep
+from bridge.lab.trace.plan import RecordedCall, ReplayedTransactions, ReplayPlan, ReplayStep
+from bridge.ocpp.comparison import PlainAnswer, answer_differences
+from bridge.watching.masking import MASK
 
 
 class ReplayedChargePoint(Protocol):
@@ -83,49 +83,36 @@ class _Player:
         told = await self._ask(step)
         if step.expected is None:
             self.result.without += 1
-            self._say(f"{step.action}: {_words(told)} (it was not answered then)")
+            self._say(f"{step.action}: {told} (it was not answered then)")
             return
         if step.action == "StartTransaction":
             self._transactions.learn(step.expected.payload, told.payload)
-        found = _compared(step.expected, told)
+        found = answer_differences(step.expected, told, any_value=MASK)
         self.result.same += not found
         self.result.different += bool(found)
         self._say(f"{step.action}: {'answered otherwise' if found else 'as then'}")
         for difference in found:
-            self._say(f"    {difference}")
+            where = difference.path or "the answer"
+            self._say(f"    {where}: was {difference.expected}, is {difference.found}")
 
-    async def _ask(self, step: ReplayStep) -> PlannedAnswer:
+    async def _ask(self, step: ReplayStep) -> PlainAnswer:
         try:
             payload = _sendable(self._transactions.renewed(step.payload))
-            return PlannedAnswer(payload=await self._charge_point.call(step.action, payload))
+            return PlainAnswer(payload=await self._charge_point.call(step.action, payload))
         except CallRefused as refused:
-            return PlannedAnswer(code=refused.subcode or refused.code, description=refused.description)
+            return PlainAnswer(code=refused.subcode or refused.code, description=refused.description)
         except (OSError, ValueError) as error:
-            return PlannedAnswer(code="no answer", description=str(error))
+            return PlainAnswer(code="no answer", description=str(error))
 
     def _answer(self, action: str, request: Payload) -> Payload:
         """Answer a Call of the Central System with the recorded answer."""
         self.result.commands += 1
         told = self._recorded.answer(action, request)
-        self._say(f"{action} from the Central System: {_words(told)}, as recorded")
+        self._say(f"{action} from the Central System: {told}, as recorded")
         if told.code is not None:
             raise CallRefused(told.code, told.description)
         answer: Payload = _sendable(self._transactions.renewed(told.payload))
         return answer
-
-
-def _compared(then: PlannedAnswer, now: PlannedAnswer) -> list[Difference]:
-    if then.code is None and now.code is None:
-        return list(differences(then.payload, now.payload))
-    if then.code == now.code:
-        return []
-    return [Difference(path="", then=_words(then), now=_words(now))]
-
-
-def _words(told: PlannedAnswer) -> str:
-    if told.code is None:
-        return json.dumps(told.payload, default=str)
-    return f"{told.code}: {told.description}" if told.description else told.code
 
 
 def _sendable(value: Any) -> Any:

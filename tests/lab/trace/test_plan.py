@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.lab.trace.plan import PlannedAnswer, RecordedCall, ReplayedTransactions, plan
+from bridge.lab.trace.plan import RecordedCall, ReplayedTransactions, plan
 from bridge.lab.trace.records import TraceError
+from bridge.ocpp.comparison import PlainAnswer
 from tests.lab.trace.samples import call, error, result
 
 TRACE = [
@@ -21,10 +22,10 @@ TRACE = [
 def test_the_charge_point_s_calls_and_answers() -> None:
     planned = plan(TRACE)
     assert [(step.at, step.action, step.expected) for step in planned.steps] == [
-        (0.0, "Heartbeat", PlannedAnswer(payload={"currentTime": "x"})),
+        (0.0, "Heartbeat", PlainAnswer(payload={"currentTime": "x"})),
         (4.0, "Authorize", None),
     ]
-    assert planned.answers == {"Reset": [({"type": "Soft"}, PlannedAnswer(code="NotSupported"))]}
+    assert planned.answers == {"Reset": [({"type": "Soft"}, PlainAnswer(code="NotSupported"))]}
     assert (planned.identity, planned.masked, planned.commands) == ("A", 1, 1)
 
 
@@ -54,9 +55,9 @@ def test_new_transaction_ids() -> None:
 
 def test_answers_as_they_were_given() -> None:
     first, second, third = (
-        PlannedAnswer(payload={"n": 1}),
-        PlannedAnswer(payload={"n": 2}),
-        PlannedAnswer(payload={"n": 3}),
+        PlainAnswer(payload={"n": 1}),
+        PlainAnswer(payload={"n": 2}),
+        PlainAnswer(payload={"n": 3}),
     )
     answers = RecordedCall({"X": [({"a": 1}, first), ({"a": 2}, second), ({"a": 3}, third)]})
     given = [answers.answer("X", request) for request in ({"a": 2}, {"a": 9}, {"a": 9}, {"a": 9})]

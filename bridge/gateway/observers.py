@@ -1,0 +1,512 @@
+"""The further Central Systems of all Charge Points: who gets what, and what waits for them (docs/observers.md).
+
+This watcher sees each message that a main Central System has answered, and puts it into the lane of each observer of
+the Charge Point. The main Central System and the Charge Point wait for nothing here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from itertools import count
+
+from bridge.core.links import Status
+from bridge.core.observed import Observed, observed, with_tag
+from bridge.core.observer_ids import ObserverIds
+from bridge.core.observer_lane import ObserverLane
+from bridge.core.observer_queue import LostReason, ObserverQueue
+from bridge.core.observers import ObserverTerms, Thinning, enters
+from bridge.core.policies import PolicyRule, PolicyTable
+from bridge.errors import Unavailable, UnknownIdentity
+from bridge.gateway.observer_runner import ObserverPlace, ObserverRunner
+from bridge.gateway.observer_state import ObserverState
+from bridge.gateway.persistence import Persistence
+from bridge.gateway.placement import Placements
+from bridge.gateway.session_runner import SessionRunner
+from bridge.gateway.sessions import Sessions, mint
+from bridge.gateway.transports import JSON_VERSION, Transport
+from bridge.net.tasks import Tasks, Threads
+from bridge.observer_queues import LaneName, ObserverDatabase, ObserverWriter, StoredLane
+from bridge.ocpp.actions import Party
+from bridge.ocpp.messages import Request
+from bridge.ocpp.rpc import Answer, Call, Failure, Unanswered
+from bridge.store.files import database_beside
+from bridge.watching import logs
+from bridge.watching.audience import Audience
+from bridge.watching.facts import (
+    AnswerKept,
+    CallEnded,
+    ChargePointMoved,
+    ChargePointRemoved,
+    Fact,
+    LinkClosed,
+    LinkLost,
+    LinkOpened,
+)
+from bridge.watching.repeat_limiter import RepeatLimiter
+
+_log = logging.getLogger("bridge.observers")
+CHARGE_POINT, CENTRAL_SYSTEM = Party.CHARGE_POINT, Party.CENTRAL_SYSTEM
+# Seconds between two looks for Charge Points that are silent, and for messages that are too old.
+_LOOK = 60.0
+# Lanes that are examined before other work is served.
+_SLICE = 100
+# All queues together are made this much smaller than they may be, so that the largest are not sought for each message.
+_TRIMMED = 0.95
+_VERSIONS = (JSON_VERSION, "1.5", "1.2")
+
+
+class Observers:
+    """The lanes of all observers of all Charge Points.
+
+    Without observers in the configuration it does nothing, and makes no file.
+
+    Args:
+        url: The store's URL: of a file `X.db`, `X.observers.db` is beside it; `memory:` keeps messages in memory.
+        tasks: Owns the tasks of the lanes.
+        persistence: The records of the Charge Points.
+        sessions: Returns the table of Sessions.
+        transport_of: Returns the transport to an observer.
+        max_bytes: The most octets of all messages together.
+        clock: Returns the time in unix seconds.
+
+    Attributes:
+        audience: Receives the facts about observers.
+        writer: Writes the messages.
+        tasks: Owns the tasks of the lanes.
+    """
+
+    audience: Audience
+    writer: ObserverWriter
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        tasks: Tasks,
+        persistence: Persistence,
+        sessions: Callable[[], Sessions],
+        transport_of: Callable[[ObserverRunner], Transport],
+        max_bytes: int,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.tasks = tasks
+        self._url = url
+        self._persistence = persistence
+        self._sessions = sessions
+        self._transport_of = transport_of
+        self._max_bytes = max_bytes
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._placements: Placements | None = None
+        self._policies = PolicyTable()
+        self._runners: dict[LaneName, ObserverRunner] = {}
+        self._of: dict[str, tuple[ObserverRunner, ...]] = {}  # the lanes of each Charge Point that has been looked up
+        self._busy: dict[ObserverRunner, None] = {}  # the lanes with messages
+        self._octets = 0
+        self._lost: Counter[tuple[str, LostReason]] = Counter()
+        self._gate = RepeatLimiter(time.monotonic)
+        self._threads = Threads(1, name="messages for observers")
+        self._turns: dict[str, asyncio.Lock] = {}  # for the commands of observers, one at a time for a Charge Point
+        self._ended: dict[str, asyncio.Event] = {}  # set when a Call of a Charge Point has ended
+        self._is_open = False
+        self._numbers = count(int(clock() * 1000) * 1000)
+
+    # The beginning, the end, and changes of the configuration.
+
+    def take_over(self, placements: Placements, policies: PolicyTable) -> None:
+        """Follow this configuration from now on.
+
+        What waits for a Central System that is no observer of its Charge Point any more is deleted.
+        """
+        self._placements, self._policies = placements, policies
+        if not self._is_open and not placements.observer_names:
+            return
+        if not self._is_open:
+            self._open()
+        else:
+            self._of.clear()
+            for folded in tuple({name[0] for name in self._runners}):
+                self._look_up_again(folded)
+        self.tasks.spawn(self._connect_all(), name="connecting to observers")
+
+    def _open(self) -> None:
+        """Open the file when there is the first observer, and take what an earlier process left."""
+        self._is_open = True
+        at_once: list[dict[LaneName, StoredLane]] = []
+        found = at_once.append
+        database = ObserverDatabase(database_beside(self._url, "observers"))
+        self.writer = ObserverWriter(database, lambda lanes: found(lanes))
+        self.writer.open()
+        found = self._on_found
+        for lanes in at_once:
+            self._resume(lanes)
+        self.tasks.spawn(self._follow(), name="following observers")
+
+    def _on_found(self, lanes: dict[LaneName, StoredLane]) -> None:
+        """Take what the thread has found in a file that could not be opened at the start."""
+        with suppress(RuntimeError):  # the event loop is closed
+            self._loop.call_soon_threadsafe(self._resume, lanes)
+
+    async def _connect_all(self) -> None:
+        """Connect to the observers of all Charge Points that are there."""
+        for number, runner in enumerate(tuple(self._sessions())):
+            if number % _SLICE == 0:
+                await asyncio.sleep(0)
+            self._comes_or_goes(runner.identity)
+
+    def _resume(self, found: Mapping[LaneName, StoredLane]) -> None:
+        """Go on with the lanes of an earlier process, and with what it had kept and not put into them yet."""
+        last = max((message.number for lane in found.values() for message in lane.messages), default=0)
+        self._numbers = count(max(next(self._numbers), last + 1))  # also if the clock was set back
+        kept: dict[str, list[Observed]] = {}
+        for identity, message in self._persistence.observed():
+            kept.setdefault(identity.casefold(), []).append(message)
+        identities = {name[0]: lane.identity for name, lane in found.items()}
+        for folded in {*identities, *kept}:
+            spelled = self._sessions().spelling(identities.get(folded, folded))
+            for terms in self._terms_of(spelled):
+                name = folded, terms.central_system
+                lane = found.get(name)
+                runner = self._runners.get(name) or self._begin(spelled, terms)
+                if runner is None:
+                    continue
+                if lane is not None:
+                    runner.take_back(lane)
+                for message in _not_entered(kept.get(folded, ()), terms.central_system, lane):
+                    self._offer(runner, message)
+            self._of.pop(folded, None)
+        for name, lane in found.items():
+            if name not in self._runners:
+                self.writer.forget(name)
+                self._count_lost(name[1], lane.identity, LostReason.FORGOTTEN, len(lane.messages))
+
+    async def close(self) -> None:
+        """Close all connections and write the rest. What waits is sent after the next start."""
+        await asyncio.gather(*(runner.close() for runner in self._runners.values()))
+        self._threads.close()
+        if self._is_open:
+            self.writer.close()
+
+    def _look_up_again(self, folded: str) -> None:
+        """Begin and end lanes of a Charge Point after a change of the configuration or of its Central System."""
+        self._of.pop(folded, None)
+        mine = [runner for name, runner in self._runners.items() if name[0] == folded]
+        if not mine:
+            return
+        identity = mine[0].identity
+        wanted = {terms.central_system: self._place_of(identity, terms) for terms in self._terms_of(identity)}
+        for runner in mine:
+            place = wanted.get(runner.central_system)
+            if place is None:
+                self._end(runner)
+            elif place != runner.place:
+                runner.moves_to(place)
+
+    def _end(self, runner: ObserverRunner) -> None:
+        runner.leave("it is no observer of this Charge Point any more")
+        del self._runners[runner.name]
+        self._busy.pop(runner, None)
+        self._octets -= runner.lane.queue.octets
+        self.writer.forget(runner.name)
+        if waiting := len(runner.lane.queue):
+            self._count_lost(runner.central_system, runner.identity, LostReason.FORGOTTEN, waiting)
+
+    # Lanes.
+
+    def names_for(self, identity: str) -> tuple[str, ...]:
+        """Return the names of the observers of a Charge Point, for the Session."""
+        return tuple([runner.central_system for runner in self._lanes_of(identity)]) if self._is_open else ()
+
+    def _terms_of(self, identity: str) -> tuple[ObserverTerms, ...]:
+        return () if self._placements is None else self._placements.observers_of(identity)
+
+    def _lanes_of(self, identity: str) -> tuple[ObserverRunner, ...]:
+        folded = identity.casefold()
+        lanes = self._of.get(folded)
+        if lanes is None:
+            found = (
+                self._runners.get((folded, terms.central_system)) or self._begin(identity, terms)
+                for terms in self._terms_of(identity)
+            )
+            lanes = self._of[folded] = tuple(runner for runner in found if runner is not None)
+        return lanes
+
+    def _place_of(self, identity: str, terms: ObserverTerms) -> ObserverPlace | None:
+        assert self._placements is not None
+        placement = self._placements.at(identity, terms.central_system)
+        if placement is None:
+            return None
+        policies = self._policies.of(identity, terms.central_system)
+        return ObserverPlace(terms=terms, placement=placement, policies=policies)
+
+    def _begin(self, identity: str, terms: ObserverTerms) -> ObserverRunner | None:
+        place = self._place_of(identity, terms)
+        if place is None:
+            return None
+        lane = ObserverLane(
+            place.placement.terms,
+            posts=not place.placement.speaks_json,
+            queue=ObserverQueue(),
+            ids=ObserverIds(),
+            introduction=lambda: self._last_said(runner),
+            mint=mint,
+            chance=random.random,
+        )
+        runner = ObserverRunner(self, place, lane, Thinning(), self._transport_of)
+        self._runners[runner.name] = runner
+        return runner
+
+    def _last_said(self, runner: ObserverRunner) -> Sequence[Request]:
+        """Return the last BootNotification and StatusNotifications of a Charge Point that the observer takes."""
+        present, terms = self._sessions().get(runner.identity), runner.place.terms
+        said: Iterable[Request] = (
+            self._persistence.last_said(runner.identity) if present is None else present.session.last_said()
+        )
+        return [each for each in said if terms.takes(type(each).__name__.removesuffix("Request"))]
+
+    # Facts.
+
+    def see(self, fact: Fact) -> None:
+        """Put what a main Central System has answered into the lanes, and follow the comings and goings."""
+        if not self._is_open:
+            return
+        match fact:
+            case CallEnded(identity=identity, report=report, central_system=named):
+                if (ended := self._ended.get(identity)) is not None:
+                    ended.set()
+                if enters(report) and (lanes := self._lanes_of(identity)):
+                    assert report.hop_id is not None
+                    names = tuple([runner.central_system for runner in lanes if runner.central_system != named])
+                    compared = any(runner.place.terms.is_shadow for runner in lanes)
+                    answer = report.answer if compared else None
+                    self._offer_all(identity, observed(report.call, answer, report.hop_id, names))
+            case AnswerKept(identity=identity, observed=message):
+                self._offer_all(identity, message)
+            case LinkOpened(identity=identity, party=party) if party is CHARGE_POINT:
+                self._loop.call_soon(self._comes_or_goes, identity)
+            case LinkLost(identity=identity, party=party) | LinkClosed(identity=identity, party=party) if (
+                party is CHARGE_POINT
+            ):
+                self._loop.call_soon(self._comes_or_goes, identity)
+            case ChargePointMoved(identity=identity):
+                self._look_up_again(identity.casefold())
+            case ChargePointRemoved(identity=identity):
+                self._remove(identity.casefold())
+
+    def _offer_all(self, identity: str, message: Observed) -> None:
+        if not self._speaks_known_version(identity):
+            return
+        for runner in self._lanes_of(identity):
+            if runner.central_system in message.observers:
+                self._offer(runner, message)
+
+    def _speaks_known_version(self, identity: str) -> bool:
+        """Return whether a Charge Point speaks OCPP 1.6 or older. Two JSON parties may speak what nobody here reads."""
+        runner = self._sessions().get(identity)
+        transport = None if runner is None else runner.transports.get(CHARGE_POINT)
+        return transport is None or transport.version in _VERSIONS
+
+    def _offer(self, runner: ObserverRunner, message: Observed) -> None:
+        """Put a message into a lane, if the observer takes it."""
+        terms = runner.place.terms
+        policy = runner.place.policies.get((CHARGE_POINT, message.action))
+        if not terms.takes(message.action) or (policy is not None and not policy.passes):
+            return
+        if not runner.lane.present:
+            runner.comes_or_goes(present=True)
+        runner.put(with_tag(message, terms.id_tag), next(self._numbers))
+        if self._octets > self._max_bytes:
+            self._trim()
+
+    def _remove(self, folded: str) -> None:
+        for name in [name for name in self._runners if name[0] == folded]:
+            runner = self._runners.pop(name)
+            runner.leave("the Charge Point was removed")
+            self._busy.pop(runner, None)
+            self._octets -= runner.lane.queue.octets
+        self._of.pop(folded, None)
+        self._turns.pop(folded, None)
+        self.writer.remove(folded)
+
+    # Presence.
+
+    def _comes_or_goes(self, identity: str) -> None:
+        present = self._is_present(identity)
+        for runner in self._lanes_of(identity):
+            runner.comes_or_goes(present=present)
+
+    def _is_present(self, identity: str) -> bool:
+        """Return whether a Charge Point is connected, or was heard of within the silence that it is allowed."""
+        runner, record = self._sessions().get(identity), self._persistence.record_of(identity)
+        if runner is None or record is None:
+            return False
+        if runner.charge_point.speaks_json:
+            return runner.session.links[CHARGE_POINT].status is Status.UP
+        return self._persistence.is_there(record)
+
+    async def _follow(self) -> None:
+        """Look now and then for silent Charge Points and for messages that are too old."""
+        while True:
+            await asyncio.sleep(_LOOK)
+            for number, runner in enumerate(tuple(self._runners.values())):
+                if number % _SLICE == 0:
+                    await asyncio.sleep(0)
+                if runner.lane.present and not self._is_present(runner.identity):
+                    runner.comes_or_goes(present=False)
+                if runner in self._busy:
+                    runner.expire()
+
+    # What all ObserverRunners share.
+
+    def now(self) -> float:
+        """Return the time in unix seconds."""
+        return self._clock()
+
+    def mint(self) -> str:
+        """Return a fresh UniqueId."""
+        return mint()
+
+    def changed(self, runner: ObserverRunner, octets: int) -> None:
+        """Count a change of a queue by so many octets."""
+        self._octets += octets
+        if octets > 0:
+            self._busy[runner] = None
+        elif not len(runner.lane.queue):
+            self._busy.pop(runner, None)
+
+    def lost(self, runner: ObserverRunner, reason: LostReason) -> None:
+        """Count a message that an observer never gets."""
+        self._count_lost(runner.central_system, runner.identity, reason, 1)
+
+    def _count_lost(self, central_system: str, identity: str, reason: LostReason, times: int) -> None:
+        if not times:
+            return
+        self._lost[central_system, reason] += times
+        if (held := self._gate.passes((central_system, reason), times)) is not None:
+            text = "messages are lost for an observer"
+            logs.fields(
+                _log,
+                logging.WARNING,
+                text,
+                identity=identity,
+                central_system=central_system,
+                reason=reason.value,
+                messages=held + 1,
+            )
+
+    async def read(self, number: int) -> tuple[bytes, bytes] | None:
+        """Return the request and the answer of a message on disk, None if they are gone."""
+        return await self._threads.run(lambda: self.writer.content(number))
+
+    def _trim(self) -> None:
+        """Drop messages from the largest queues, because all together are too large."""
+        for runner in sorted(self._busy, key=lambda one: one.lane.queue.octets, reverse=True):
+            while self._octets > self._max_bytes * _TRIMMED and runner.shrink():
+                pass
+            if self._octets <= self._max_bytes * _TRIMMED:
+                return
+
+    # Commands.
+
+    async def command(self, identity: str, call: Call, policy: PolicyRule | None) -> Answer:
+        """Send a command of an observer to a Charge Point, after those of its Central System.
+
+        Only one command of an observer is out or in the lane of a Charge Point, and it enters when nothing else waits
+        there. It has the time of a command to do so, and that time again for its answer.
+        """
+        runner = self._sessions().get(identity)
+        if runner is None:
+            return _unanswered("the Charge Point is not connected", Failure.UNREACHABLE)
+        within = runner.session.command_patience
+        turn = self._turns.setdefault(identity.casefold(), asyncio.Lock())
+        try:
+            async with asyncio.timeout(within) as limit, turn:
+                await self._until_idle(identity)
+                limit.reschedule(None)
+                return await self._send_command(identity, call, policy)
+        except TimeoutError:
+            return _unanswered(f"the Charge Point was busy for {within:g} s", Failure.TIMEOUT)
+
+    async def _send_command(self, identity: str, call: Call, policy: PolicyRule | None) -> Answer:
+        runner = self._sessions().get(identity)
+        if runner is None:
+            return _unanswered("the Charge Point is not connected", Failure.UNREACHABLE)
+        try:
+            return await runner.command(call, policy)
+        except Unavailable as error:
+            return _unanswered(error.description, Failure.REFUSED_HERE)
+
+    async def _until_idle(self, identity: str) -> None:
+        """Wait until no command is on its way to a Charge Point."""
+        ended = self._ended[identity] = asyncio.Event()
+        try:
+            while (runner := self._sessions().get(identity)) is not None and _is_commanded(runner):
+                ended.clear()
+                await ended.wait()
+        finally:
+            self._ended.pop(identity, None)
+
+    def commanding(self, central_system: str, name: str) -> ObserverRunner | None:
+        """Return the lane of an observer for the Charge Point that it calls `name`, None if there is none."""
+        if self._placements is None:
+            return None
+        try:
+            identity = self._placements.named(name).identity
+        except UnknownIdentity:
+            return None
+        self._lanes_of(identity)
+        return self._runners.get((identity.casefold(), central_system))
+
+    # Health.
+
+    def states(self) -> dict[str, ObserverState]:
+        """Return the state of each observer, by name. Observers without lanes are left out."""
+        if not self._is_open:
+            return {}
+        busy: dict[str, list[ObserverRunner]] = {name: [] for _, name in self._runners}
+        for runner in self._busy:
+            busy[runner.central_system].append(runner)
+        names = dict.fromkeys((*busy, *(name for name, _ in self._lost)))
+        return {name: self._state_of(name, busy.get(name, [])) for name in names}
+
+    def _state_of(self, name: str, busy: Sequence[ObserverRunner]) -> ObserverState:
+        lanes = [runner.lane for runner in busy]
+        firsts = [first.at for lane in lanes if (first := lane.queue.first) is not None]
+        troubles = [lane.trouble for lane in lanes if lane.trouble is not None]
+        return ObserverState(
+            waiting=sum(len(lane.queue) for lane in lanes),
+            octets=sum(lane.queue.octets for lane in lanes),
+            oldest=min(firsts, default=None),
+            halted=sum(lane.halted for lane in lanes),
+            trouble=self.writer.trouble or (troubles[0] if troubles else None),
+            lost={reason.value: self._lost[name, reason] for reason in LostReason},
+        )
+
+
+def _not_entered(messages: Sequence[Observed], observer: str, lane: StoredLane | None) -> list[Observed]:
+    """Return the messages that were kept for an observer and are not in its queue, in their order.
+
+    Args:
+        messages: The messages that were kept, the oldest first.
+        observer: The name of the observer.
+        lane: The lane on disk, None if there is none.
+    """
+    mine = [message for message in messages if observer in message.observers]
+    entered = None if lane is None else lane.entered
+    keys = [message.key for message in mine]
+    return mine[keys.index(entered) + 1 :] if entered in keys else mine
+
+
+def _is_commanded(runner: SessionRunner) -> bool:
+    lane = runner.session.lanes[CHARGE_POINT]
+    return lane.out is not None or bool(lane.waiting)
+
+
+def _unanswered(reason: str, failure: Failure) -> Unanswered:
+    return Unanswered(unique_id="", reason=reason, failure=failure)

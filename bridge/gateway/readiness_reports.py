@@ -1,0 +1,174 @@
+"""Show operators what the comparison of a shadow's answers has shown, and which Charge Points are ready."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Sequence
+from fnmatch import translate
+from http import HTTPStatus
+
+from bridge.admin.facts import moment
+from bridge.admin.problems import RequestRefused
+from bridge.admin.readiness import (
+    ActionComparison,
+    ChargePointReadiness,
+    DifferenceFact,
+    FieldDifferences,
+    ReadinessFact,
+)
+from bridge.config import Settings
+from bridge.core.readiness import OTHER, ComparisonHistory, ComparisonSum, DifferenceExample, days_between
+from bridge.gateway.readiness import ShadowComparisons
+
+# The examples, and the fields of each action, in one answer of the API.
+_MOST_EXAMPLES, _MOST_FIELDS = 50, 50
+# Charge Points that are examined before other work is served.
+_SLICE = 100
+# Of a Charge Point none of whose answers was compared.
+_WITHOUT = ComparisonHistory(first=0.0, last=0.0)
+
+
+class ReadinessReports:
+    """Implements `bridge.admin.readiness.ReadinessViews`.
+
+    Args:
+        comparisons: What the comparison of answers has shown.
+        settings: Returns the configuration.
+        known: Returns the casefolded identities of the Charge Points that were ever heard of, sorted.
+        shadows_of: Returns the names of the Central Systems that are shadows for a Charge Point.
+        spelling: Returns the identity of a Charge Point as it was first written.
+    """
+
+    def __init__(
+        self,
+        comparisons: ShadowComparisons,
+        settings: Callable[[], Settings],
+        known: Callable[[], Sequence[str]],
+        shadows_of: Callable[[str], Collection[str]],
+        spelling: Callable[[str], str],
+    ) -> None:
+        self._comparisons = comparisons
+        self._settings = settings
+        self._known = known
+        self._shadows_of = shadows_of
+        self._spelling = spelling
+
+    async def readiness(
+        self, central_system: str, identity: str | None, ready: bool | None, after: str | None, limit: int
+    ) -> ReadinessFact:
+        """Return the readiness for a Central System, with a page of the Charge Points. Other work is served in between.
+
+        Args:
+            central_system: The name of the Central System.
+            identity: A glob on the identities that count; None for all.
+            ready: Whether the Charge Points of the page are ready; None lists all.
+            after: The casefolded identity after which the page begins, None for the first page.
+            limit: The most items of the page.
+
+        Raises:
+            RequestRefused: There is no such Central System, or it is a shadow in no route.
+        """
+        ready_after = self._ready_after(central_system)
+        fits = re.compile(translate((identity or "*").casefold())).match
+        total, listed, charge_points, ready_ones = ComparisonSum(), [], 0, 0
+        for number, key in enumerate(tuple(self._known()), start=1):
+            if number % _SLICE == 0:
+                await asyncio.sleep(0)
+            if not fits(key) or central_system not in self._shadows_of(key):
+                continue
+            history = self._comparisons.of(central_system, key)
+            if history is not None:
+                total.add(self._spelling(key), history)
+            is_ready = not (history or _WITHOUT).lacks(ready_after)
+            charge_points += 1
+            ready_ones += is_ready
+            if ready is None or ready is is_ready:
+                listed.append(key)
+        start = 0 if after is None else bisect_right(listed, after)
+        page = listed[start : start + limit]
+        why = ""
+        if ready_ones < charge_points:
+            why = f"{charge_points - ready_ones} of {charge_points} Charge Points are not ready"
+        elif not charge_points:
+            why = "no Charge Point whose Calls it gets was heard of, or none fits"
+        return ReadinessFact(
+            central_system=central_system,
+            ready=not why,
+            why=why,
+            ready_after=ready_after,
+            charge_points=charge_points,
+            ready_charge_points=ready_ones,
+            sessions=total.sessions,
+            since=None if total.first is None else moment(total.first),
+            days=days_between(total.first, total.last),
+            actions=_actions(total),
+            examples=[_difference(*example) for example in total.examples(_MOST_EXAMPLES)],
+            items=[self._item(central_system, key, ready_after) for key in page],
+            total=len(listed),
+            next=page[-1] if start + limit < len(listed) else None,
+        )
+
+    def _ready_after(self, name: str) -> int:
+        """Return the sessions that a Central System wants. Raises RequestRefused if it is no shadow."""
+        settings = self._settings()
+        system = settings.central_systems.get(name)
+        if system is None:
+            text = f"no Central System of the configuration is called {name!r}"
+            raise RequestRefused(HTTPStatus.NOT_FOUND, text)
+        if not any(also.central_system == name and also.role == "shadow" for r in settings.routes for also in r.also):
+            text = f"the Central System {name!r} is a shadow in no route: its answers are not compared"
+            raise RequestRefused(HTTPStatus.CONFLICT, text)
+        return system.ready_after
+
+    def _item(self, name: str, key: str, ready_after: int) -> ChargePointReadiness:
+        identity, history = self._spelling(key), self._comparisons.of(name, key)
+        if history is None:
+            history, since, why = _WITHOUT, None, "no answer was compared yet"
+        else:
+            since, why = moment(history.first), history.lacks(ready_after)
+        return ChargePointReadiness(
+            identity=identity,
+            ready=not why,
+            why=why,
+            sessions=history.sessions,
+            clean_sessions=history.clean,
+            since=since,
+            days=0 if since is None else days_between(history.first, history.last),
+            compared=sum(history.compared.values()),
+            differing=sum(history.differing.values()),
+            last_difference=None if history.felt is None else _difference(identity, history.felt),
+        )
+
+
+def _difference(identity: str, example: DifferenceExample) -> DifferenceFact:
+    return DifferenceFact(
+        identity=identity,
+        at=moment(example.at),
+        action=example.action,
+        field=example.field,
+        main=example.main,
+        shadow=example.shadow,
+        request=example.request,
+    )
+
+
+def _actions(total: ComparisonSum) -> list[ActionComparison]:
+    return [
+        ActionComparison(
+            action=action, compared=compared, differing=total.differing[action], fields=_fields(total, action)
+        )
+        for action, compared in sorted(total.compared.items())
+    ]
+
+
+def _fields(total: ComparisonSum, action: str) -> list[FieldDifferences]:
+    counts = total.fields.get(action)
+    if counts is None:
+        return []
+    named = counts.most_common(_MOST_FIELDS)
+    beyond = counts.total() - sum(count for _, count in named)
+    if beyond:
+        named.append((OTHER, beyond))
+    return [FieldDifferences(field=field, count=count) for field, count in named]

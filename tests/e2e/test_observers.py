@@ -691,3 +691,40 @@ def test_the_main_central_system_is_served_while_the_disk_of_the_queues_is_full(
             await all_.until_healthy(lambda seen: seen["trouble"] is None)  # it is tried again every few seconds
 
     run(walk(), within=120)
+
+
+def test_an_observer_that_talks_nonsense_harms_nobody() -> None:
+    """Broken frames, answers that are none, commands that do not exist, and answers to what was never asked."""
+
+    async def walk() -> None:
+        async with RawCentralSystem() as raw, JsonCentralSystem() as main:
+            made = told(("json", main), {"ems": ("json", main)}, {"ems": {"commands": ("*",)}})
+            systems = made.central_systems | {"ems": CentralSystem(url=raw.url, reconnect_min=0.05)}
+            async with running(msgspec.structs.replace(made, central_systems=systems)) as gateway:
+                async with charge_point(gateway, ONE) as point:
+                    all_ = Watched(gateway, main, {}, point)
+                    await all_.boots()
+                    ems = await raw.connected()
+                    boot = await ems.receive()
+                    for frame in ("{", "[]", '[2,"1","NoSuchAction",{}]', '[2,"2","Reset",{"type":7}]', '[3,"x",{}]'):
+                        await ems.send(frame)
+                    answers = [await ems.receive() for _ in range(3)]
+                    assert {answer[0] for answer in answers} == {4}
+                    await ems.send([3, boot[1], {"status": "Accepted", "currentTime": "yesterday", "interval": "soon"}])
+                    again = await ems.receive()
+                    assert again == boot  # once more, under the same UniqueId
+                    await ems.send([3, boot[1], {"status": "Accepted", "currentTime": AT, "interval": 300}])
+                    number = await all_.start()
+                    began = await ems.receive()
+                    await ems.send([3, began[1], {"transactionId": "none"}])
+                    began = await ems.receive()
+                    await ems.send([3, began[1], {"transactionId": 2**40, "idTagInfo": {"status": "Accepted"}}])
+                    await all_.stop(number)
+                    ended = await ems.receive()
+                    assert (ended[2], ended[3]["transactionId"]) == ("StopTransaction", 2**40)
+                    await ems.websocket.close()
+                    ems = await raw.connected()
+                    assert (await ems.receive())[2] == "BootNotification"
+                assert all_.actions("main") == ["BootNotification", "StartTransaction", "StopTransaction"]
+
+    run(walk(), within=120)

@@ -124,7 +124,7 @@ def test_an_error_is_read_back_and_no_answer_is_none() -> None:
 
 
 def kept(*, narrow: bool = False, named: int = 3) -> list[Observed]:
-    """What a Session with the observers `ems` and `main` keeps of a Start and its Stop; its Central System is `main`."""
+    """What the Session with `main` keeps of a Start and its Stop, with the observers `ems` and `main`."""
     session = Session(
         {CP: SOAP_CHARGE_POINT if narrow else JSON_CHARGE_POINT, CS: SOAP_CENTRAL_SYSTEM},
         SessionTerms(central_system="main"),

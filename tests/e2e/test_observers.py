@@ -642,6 +642,37 @@ def test_an_observer_that_becomes_the_main_one_is_no_observer_any_more() -> None
     run(walk(), within=120)
 
 
+def test_a_move_to_an_observer_waits_until_it_has_the_stop_that_it_is_owed() -> None:
+    async def walk() -> None:
+        async with watched("soap") as all_:
+            await all_.boots()
+            number = await all_.start()
+            await all_.until(lambda: len(all_.of("ems")) == 2)
+            go_on, held = asyncio.Event(), asyncio.Event()
+
+            async def slow(_: Payload) -> Payload:
+                held.set()
+                await go_on.wait()
+                return {}
+
+            all_.observers["ems"].behaviour["StopTransaction"] = slow
+            async with api_of(all_.gateway) as api:
+                moved = await api("PUT", f"/charge-points/{ONE}/route", {"central_system": "ems"})
+                assert moved.status == 200 and moved.data["waits"]
+                await all_.stop(number)
+                await held.wait()
+                await all_.point.call("Heartbeat", {})  # it is idle at its main Central System
+                assert (await api.get(f"/charge-points/{ONE}"))["central_system"] == "main"
+                go_on.set()
+                await all_.until(lambda: all_.actions("ems").count("BootNotification") == 2)
+                assert (await api.get(f"/charge-points/{ONE}"))["central_system"] == "ems"
+                assert "observers" not in (await api("GET", "//readyz")).data  # nothing waits, and nothing was lost
+            stops = [told_id for action, told_id in all_.ids("ems") if action == "StopTransaction"]
+            assert stops == [2]
+
+    run(walk(), within=120)
+
+
 def test_observers_come_and_go_with_the_configuration() -> None:
     async def walk() -> None:
         async with watched() as all_:

@@ -188,13 +188,12 @@ class Access:
     def _shown(self, asking: Asking) -> Credential | OperatorSession | None:
         """Return the credential of the request's token, or its session. Return None if it has neither.
 
-        A request with a token that is not valid has nothing, whatever its cookies are.
+        A request with a token that is not valid has nothing, whatever its cookies are. Credentials of another kind are
+        those of a proxy in front, for which a browser sends them along.
         """
-        if "Authorization" not in asking.headers:
-            return self._session_of(asking.cookies) if _is_ours(asking) else None
         scheme, _, value = asking.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer":
-            return None
+            return self._session_of(asking.cookies) if _is_ours(asking) else None
         token = value.strip().encode("utf-8", "surrogateescape")
         # All tokens are compared, so that the duration does not show which token was nearly right.
         fitting = [each for each in self.credentials if hmac.compare_digest(token, each.token)]

@@ -105,8 +105,9 @@ SESSION = OperatorSession(subject="1", name="ann", role="operate", csrf="told", 
         ({"Sec_Fetch_Site": "same-site"}, 401),
         ({"Sec_Fetch_Site": "cross-site"}, 401),
         ({"Sec_Fetch_Site": "cross-site", "Authorization": "Bearer secret"}, None),
-        ({"Authorization": ""}, 401),
         ({"Authorization": "Bearer wrong"}, 401),
+        ({"Authorization": "Bearer"}, 401),
+        ({"Authorization": "Basic b3BzOmZvciB0aGUgcHJveHk="}, None),
     ],
 )
 def test_a_session_is_taken_from_our_own_page_only(headers: dict[str, Any], status: int | None) -> None:

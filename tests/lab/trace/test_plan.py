@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bridge.lab.trace.plan import PlannedAnswer, RecordedCall, ReplayedTransactions, plan
-from bridge.lab.trace.records import TraceError
+from bridge.recorder.trace_records import TraceError
 from tests.lab.trace.samples import call, error, result
 
 TRACE = [

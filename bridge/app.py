@@ -29,6 +29,7 @@ from bridge.gateway.audit import Audit, CallbackChanges
 from bridge.gateway.authorization_key import AuthorizationKeys
 from bridge.gateway.call_counters import CallCounters
 from bridge.gateway.certificate_ends import CertificateEnds, read_ends
+from bridge.gateway.change_history import ChangeHistory
 from bridge.gateway.event_loop_lag import EventLoopLag
 from bridge.gateway.event_receivers import receivers_of
 from bridge.gateway.gatekeeper import Gatekeeper
@@ -54,6 +55,7 @@ from bridge.gateway.sessions import Sessions
 from bridge.gateway.states import ChargePointStates
 from bridge.gateway.stored_settings import StoredSettings
 from bridge.gateway.tls_contexts import TlsContexts
+from bridge.gateway.transaction_views import TransactionViews
 from bridge.gateway.transports import SHUTTING_DOWN
 from bridge.gateway.views import SessionViews
 from bridge.gateway.waking import Waker
@@ -178,6 +180,7 @@ class Gateway:
             CallCounters(self._persistence.record_of),
             LiveStream(stream_of(self._recorder)),
         )
+        self._changes = ChangeHistory(self._clock)
         self._events = outbox_of(settings, self._central_system_of)
         await self._events.take_over(receivers_of(settings.events, self._tls_contexts.of))
         watching: list[Watcher] = [
@@ -186,6 +189,7 @@ class Gateway:
             self._outages,
             self._call_counters,
             self._live,
+            self._changes,
         ]
         self._callback_changes = CallbackChanges(self._audit)
         self._choices = RouteChoices(lambda: self._ground, lambda fact: self._audience.see(fact), self._move_session)
@@ -219,6 +223,7 @@ class Gateway:
         )
         self._sessions.counts.changed = self._states.update
         self._ground = self._sources()
+        self._transactions = TransactionViews(self._store, self._sessions, self._clock)
         self._states.begin((*self._persistence.keys(), *(one.identity for one in self._placements.listed)))
         self._sessions.trim(settings.limits.charge_points)
         self._gatekeeper = Gatekeeper(self._tasks, KeptTags(self._store))
@@ -291,6 +296,7 @@ class Gateway:
         self._callback_changes.settle()
         self._moves.close()
         self._audit.close()
+        self._transactions.close()
         self._store.close()
         self._recorder.close()
 
@@ -385,7 +391,9 @@ class Gateway:
         return KnownChargePoints.of(self._ground, identity).observed()
 
     def _state_changed(self, key: str, state: State) -> None:
-        self._live.state_changed(self._sessions.spelling(key), state)
+        identity = self._sessions.spelling(key)
+        self._live.state_changed(identity, state)
+        self._changes.state_changed(identity, state)
 
     def _placed(self) -> Placements:
         """Return the Placements for the configuration and the operators' choices."""
@@ -620,6 +628,8 @@ class Gateway:
             live=self._live,
             audience=self._audience,
             recorder=self._recorder,
+            transactions=self._transactions,
+            changes=self._changes,
             fleet=self._provisioning,
             choices=self._choices,
             moves=self._moves,

@@ -14,7 +14,7 @@ from msgspec import Struct
 from prometheus_client import CollectorRegistry
 
 from bridge.access import paths
-from bridge.admin import about, charge_points, messages, moves, problems, provisioning
+from bridge.admin import about, charge_points, messages, moves, problems, provisioning, timeline, transactions
 from bridge.admin.access import Access, Asking
 from bridge.admin.endpoints import AdminEndpoint, AdminRequest
 from bridge.admin.events import Stream
@@ -59,6 +59,8 @@ class AdminContext(Struct, frozen=True, kw_only=True):
     fleet: FleetSettings
     moves: moves.MoveActions
     recordings: Recordings
+    transactions: transactions.TransactionReader
+    timelines: timeline.Timelines
     stream: Stream
 
 
@@ -177,6 +179,8 @@ def endpoints(admin_context: AdminContext) -> list[AdminEndpoint]:
     described += provisioning.endpoints(admin_context.fleet)
     described += moves.endpoints(admin_context.moves)
     described += messages.endpoints(admin_context.overview, admin_context.recordings)
+    described += transactions.endpoints(admin_context.transactions)
+    described += timeline.endpoints(admin_context.timelines)
     described += about.endpoints(admin_context.overview, admin_context.stream)
     text = "This document"
     described.append(

@@ -25,6 +25,7 @@ from bridge.gateway.states import ChargePointStates
 from bridge.gateway.transports import JSON_VERSION
 from bridge.ocpp.actions import Party
 from bridge.ocpp.device_profile import PLAIN
+from bridge.ocpp.enums import ChargePointStatus
 from bridge.ocpp.messages import BootNotificationRequest
 from bridge.store.records import ChargePointRecord
 
@@ -236,6 +237,14 @@ def connectors(runner: SessionRunner) -> list[facts.Connector]:
 def charging(runner: SessionRunner) -> int:
     """Return the number of the Charge Point's transactions that have not ended."""
     return sum(each.transaction_id is not None for each in runner.session.connectors.by_number.values())
+
+
+def faulted(known: KnownChargePoints) -> list[int]:
+    """Return the connectors whose last status is Faulted; none of a Charge Point without a Session."""
+    if known.runner is None:
+        return []
+    states = known.runner.session.connectors.by_number.values()
+    return sorted(each.number for each in states if each.status == ChargePointStatus.Faulted)
 
 
 def profile(runner: SessionRunner) -> dict[str, str]:

@@ -161,6 +161,14 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )""",
         "ALTER TABLE charge_point ADD COLUMN next_move BLOB",
     ),
+    # 11: how each transaction ended, and the open ones at hand.
+    (
+        "ALTER TABLE transactions ADD COLUMN meter_stop TEXT",
+        "ALTER TABLE transactions ADD COLUMN stopped TEXT",
+        "ALTER TABLE transactions ADD COLUMN reason TEXT",
+        "CREATE INDEX transactions_open ON transactions (sequence) WHERE state = 'open'",
+        "CREATE INDEX transactions_of ON transactions (folded, sequence)",
+    ),
 )
 
 

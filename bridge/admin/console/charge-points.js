@@ -18,7 +18,7 @@ const ASKED_AFTER = new Set(["BootNotification", "StartTransaction", "StopTransa
 const FILTERS = ["text", "identity", "state", "transport", "central_system", "vendor", "model", "firmware", "charging", "faulted", "failed", "last_error"];
 const SHOWN = [["", "any"], ["charging", "with an open transaction"], ["faulted", "with a faulted connector"], ["failed", "with a last error"]];
 const COLUMNS = [
-  ["", "c-select"], ["State", "c-state", "state"], ["Identity", "c-identity", "identity"], ["Vendor, model", "c-model", "model"], ["Firmware", "c-firmware", "firmware"],
+  [h("span", { class: "hidden" }, "Selected"), "c-select"], ["State", "c-state", "state"], ["Identity", "c-identity", "identity"], ["Vendor, model", "c-model", "model"], ["Firmware", "c-firmware", "firmware"],
   ["Speaks", "c-near", "transport"], ["Central System", "c-far", "central_system"], ["Last seen", "c-seen", "last_seen"], ["Open", "c-open", "transactions"],
   ["Faulted", "c-faulted"], ["Errors", "c-errors", "errors"],
 ].map(([name, className, sort]) => ({ name, class: className, sort }));
@@ -52,6 +52,7 @@ class ChargePoints {
   begin() {
     this.counts = h("fieldset", { class: "counts" }, h("legend", { class: "hidden" }, "State"));
     this.place = h("div", { class: "fillbox" }, this.grid.container);
+    this.saver = saver("Export CSV", "/charge-points:table", "charge-points-table.csv", () => ({ ...this.#asked, ...this.#order }));
     this.bar = h("div", { class: "selected", role: "group", "aria-label": "Selected Charge Points" });
     fill(this.main, h("div", { class: "top" }, h("h1", {}, "Charge Points"), this.counts), this.#controls(), this.bar, this.place);
     this.#drawCounts({});
@@ -73,7 +74,7 @@ class ChargePoints {
       return input;
     };
     const chosen = (name, options) => choice(options, this.filters[name], (value) => this.#filter({ [name]: value }));
-    this.search = typed("text", { placeholder: "part of identity, vendor, model, serial, address" });
+    this.search = typed("text", { placeholder: "identity, vendor, serial, address", title: "Words that are each a part of the identity, vendor, model, serial number or address" });
     this.vendors = chosen("vendor", [["", "any"]]);
     this.firmwares = chosen("firmware", [["", "any"]]);
     this.systems = chosen("central_system", [["", "any"]]);
@@ -86,8 +87,7 @@ class ChargePoints {
     const box = h("div", { class: "filters listfilters" },
       field("Search", this.search, { class: "field wide" }), more,
       h("div", { class: "filters rest" }, field("Show", shown), field("Vendor", this.vendors), field("Firmware", this.firmwares), field("Central System", this.systems),
-        field("Speaks", speaks), field("Last error", typed("last_error", { placeholder: "any, or a part of it" }))),
-      saver("Export CSV", "/charge-points:table", "charge-points-table.csv", () => this.#query()));
+        field("Speaks", speaks), field("Last error", typed("last_error", { placeholder: "any, or a part of it" }))));
     return box;
   }
 
@@ -141,20 +141,26 @@ class ChargePoints {
 
   // The address says what is shown, so that it can be sent to somebody.
   #remember() {
-    const given = Object.entries(this.#query()).filter(([, each]) => each);
+    const given = Object.entries({ ...this.filters, ...this.#order }).filter(([, each]) => each);
     history.replaceState(null, "", given.length ? `#/charge-points?${new URLSearchParams(given)}` : "#/charge-points");
     this.grid.element.scrollTop = 0;
     this.grid.active = -1;
   }
 
-  #query() {
+  // The same as the API has it. A search with * or ? is meant for the whole identity.
+  get #asked() {
+    const { text, identity, ...rest } = this.filters, isGlob = /[*?[]/.test(text);
+    return { ...rest, text: isGlob ? "" : text, identity: isGlob ? text : identity };
+  }
+
+  get #order() {
     const { by, descending } = this.sorted;
-    return { ...this.filters, sort: by === "identity" ? "" : by, order: descending ? "desc" : "" };
+    return { sort: by === "identity" ? "" : by, order: descending ? "desc" : "" };
   }
 
   #reload() {
     this.#dirty.clear();
-    this.list.load(this.#query());
+    this.list.load({ ...this.#asked, ...this.#order });
   }
 
   #draw() {
@@ -184,7 +190,7 @@ class ChargePoints {
 
   async #count() {
     try {
-      const { states } = await get("/charge-points", { ...this.filters, limit: 1 }, this.signal);
+      const { states } = await get("/charge-points", { ...this.#asked, limit: 1 }, this.signal);
       const all = Object.values(states).reduce((sum, count) => sum + count, 0);
       this.#drawCounts({ "": all, ...states });
       // Some came or went.
@@ -210,7 +216,7 @@ class ChargePoints {
       ? [h("strong", {}, `${selection.size.toLocaleString("en")} selected`),
         h("a", { class: "button small", href: "#/bulk/command" }, "Send a command…"), h("a", { class: "button small", href: "#/bulk/move" }, "Move…"),
         button("Clear", () => selection.clear(), { class: "small" })]
-      : h("span", { class: "quiet" }, "Select with the boxes, or with Space in the list"), all);
+      : h("span", { class: "quiet" }, "Select with the boxes, or with Space in the list"), h("span", { class: "spring" }), all, this.saver);
     if (held) (this.bar.querySelector("button") ?? this.search).focus();
   }
 
@@ -220,7 +226,7 @@ class ChargePoints {
     const found = [];
     try {
       for (let cursor = ""; cursor !== null;) {
-        const page = await get("/charge-points", { ...this.filters, limit: PAGE, cursor }, this.signal);
+        const page = await get("/charge-points", { ...this.#asked, limit: PAGE, cursor }, this.signal);
         found.push(...page.items.map(({ identity }) => identity));
         cursor = page.next;
       }

@@ -11,7 +11,7 @@ import { clock, many, ms, outcomeOf, partyOf } from "./words.js";
 const OUTCOMES = [["", "any"], ["failed", "not well"], ...["result", "error", "unanswered", "refused", "repeated", "abandoned", "dropped", "relayed"].map((each) => [each, each])];
 const SENDERS = [["", "any"], ["charge_point", "Charge Point"], ["central_system", "Central System"], ["operator", "operator"]];
 const LOSSES = [["", "any"], ["true", "with a loss"], ["false", "without a loss"]];
-const SIDES = [["charge-point", "as the Charge Point sees them"], ["central-system", "as the Central System sees them"], ["both", "both"]];
+const SIDES = [["charge-point", "Charge Point's side"], ["central-system", "Central System's side"], ["both", "both sides"]];
 // In the order of the controls; those from `lossy` on are behind "More filters".
 export const MESSAGE_FILTERS = ["identity", "action", "outcome", "text", "from", "lossy", "loss", "error", "since", "until"];
 const MORE = ["from", "lossy", "loss", "error", "since", "until"];

@@ -8,7 +8,7 @@ import { offer } from "./keys.js";
 import { Paged } from "./paged.js";
 import { badge, choice, field, time, trouble } from "./parts.js";
 import { globOf, stream } from "./stream.js";
-import { energy, span } from "./words.js";
+import { clock, energy, span } from "./words.js";
 
 const STATES = {
   open: { kind: "up", word: "Open" },
@@ -89,7 +89,12 @@ function cells(item) {
   return [
     badge(STATES[item.state] ?? STATES.closed),
     h("a", { href: `#/charge-points/${encodeURIComponent(item.identity)}`, class: "identity", tabindex: -1 }, item.identity),
-    item.connector, item.transaction_id, item.central_system, h("code", {}, item.id_tag), time(item.started),
+    item.connector, item.transaction_id, item.central_system, h("code", {}, item.id_tag), started(item.started),
     item.duration === null ? quiet("–") : span(item.duration), item.energy === null ? quiet("–") : energy(item.energy), item.reason ?? quiet("–"),
   ];
+}
+
+// To the second: the time is the Charge Point's.
+function started(iso) {
+  return h("time", { datetime: iso, title: iso }, clock(iso).replace(/\.000$/, ""));
 }

@@ -59,7 +59,7 @@ def identity(number: int) -> str:
 async def fleet(many: int = MANY, charging: int = CHARGING) -> AsyncIterator[Fleet]:
     """The fleet, complete. The Central System speaks SOAP, so that it takes no connection for each Charge Point."""
     async with _central_system() as url, started() as browser:
-        told = settings(url, central_system={"protocol": "ocpp1.6s"}, soap=reachable())
+        told = settings(url, central_system={"protocol": "ocpp1.6s"}, soap=reachable(), gateway={"call_timeout": 10})
         systems = {
             "main": told.central_systems["main"],
             "other": CentralSystem(url=url, protocol="ocpp1.6s"),

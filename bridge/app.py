@@ -32,6 +32,7 @@ from bridge.gateway.audit import Audit, CallbackChanges
 from bridge.gateway.authorization_key import AuthorizationKeys
 from bridge.gateway.call_counters import CallCounters
 from bridge.gateway.certificate_ends import CertificateEnds, read_ends
+from bridge.gateway.change_history import ChangeHistory
 from bridge.gateway.event_loop_lag import EventLoopLag
 from bridge.gateway.event_receivers import receivers_of
 from bridge.gateway.fleet_tally import FaultCodes, FleetTally
@@ -63,6 +64,7 @@ from bridge.gateway.sign_in import require_library, terms_of
 from bridge.gateway.states import ChargePointStates
 from bridge.gateway.stored_settings import StoredSettings
 from bridge.gateway.tls_contexts import TlsContexts
+from bridge.gateway.transaction_views import TransactionViews
 from bridge.gateway.transports import SHUTTING_DOWN
 from bridge.gateway.views import SessionViews
 from bridge.gateway.waking import Waker
@@ -191,6 +193,7 @@ class Gateway:
             CallCounters(self._persistence.record_of),
             LiveStream(stream_of(self._recorder)),
         )
+        self._changes = ChangeHistory(self._clock)
         self._events = outbox_of(settings, self._central_system_of)
         await self._events.take_over(receivers_of(settings.events, self._tls_contexts.of))
         self._history = TrafficHistory(self._fleet.open_transactions, self._clock)
@@ -206,6 +209,7 @@ class Gateway:
             self._outages,
             self._call_counters,
             self._live,
+            self._changes,
         ]
         self._callback_changes = CallbackChanges(self._audit)
         self._comparisons = ShadowComparisons(
@@ -262,6 +266,7 @@ class Gateway:
         self._observers.take_over(self._placements, self._sessions.policies)
         self._sessions.counts.changed = self._look_again
         self._ground = self._sources()
+        self._transactions = TransactionViews(self._store, self._sessions, self._clock)
         known = (*self._persistence.keys(), *(one.identity for one in self._placements.listed))
         self._states.begin(known)
         self._fleet.begin(known)
@@ -341,6 +346,7 @@ class Gateway:
         self._moves.close()
         self._comparisons.close()
         self._audit.close()
+        self._transactions.close()
         self._store.close()
         self._recorder.close()
 
@@ -454,7 +460,9 @@ class Gateway:
         return KnownChargePoints.of(self._ground, identity).observed()
 
     def _state_changed(self, key: str, state: State) -> None:
-        self._live.state_changed(self._sessions.spelling(key), state)
+        identity = self._sessions.spelling(key)
+        self._live.state_changed(identity, state)
+        self._changes.state_changed(identity, state)
 
     def _placed(self) -> Placements:
         """Return the Placements for the configuration and the operators' choices."""
@@ -697,6 +705,8 @@ class Gateway:
             live=self._live,
             audience=self._audience,
             recorder=self._recorder,
+            transactions=self._transactions,
+            changes=self._changes,
             fleet=self._provisioning,
             choices=self._choices,
             moves=self._moves,

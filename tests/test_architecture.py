@@ -81,7 +81,7 @@ SEES: dict[str, tuple[str, ...]] = {
         *("bridge.distribution.build", "bridge.net.descriptors"),
         *("bridge.net.limits.refusal_summary", "bridge.net.listening", "bridge.net.proxies.rules", "bridge.net.tasks"),
         *("bridge.oidc.attempts", "bridge.oidc.outcome"),
-        *("bridge.recorder.messages", "bridge.watching", *_MODEL),
+        *("bridge.recorder.messages", "bridge.recorder.trace_*", "bridge.watching", *_MODEL),
     ),
     "bridge.gateway": (
         *("bridge.access", "bridge.admin", "bridge.config", "bridge.core", "bridge.gateway", "bridge.watching"),
@@ -111,7 +111,8 @@ SEES: dict[str, tuple[str, ...]] = {
     "bridge.app": ("bridge",),
     "bridge.lab.simulators": ("bridge.lab.simulators", "bridge.net.listening", "bridge.net.tasks"),
     "bridge.lab.trace": (
-        *("bridge.lab.simulators", "bridge.lab.trace", "bridge.recorder.messages", "bridge.watching.masking", *_MODEL),
+        *("bridge.lab.simulators", "bridge.lab.trace", "bridge.recorder.trace_records", "bridge.watching.masking"),
+        *_MODEL,
     ),
     "bridge.lab.demo": (
         *("bridge.app", "bridge.config", "bridge.gateway", "bridge.lab.demo", "bridge.lab.simulators"),
@@ -162,7 +163,7 @@ DOES_WITHOUT: dict[str, frozenset[str]] = {
     "bridge.watching.explaining": _IMPURE | {"asyncio"},
     "bridge.watching.masking": _IMPURE | {"asyncio"},
     **{f"bridge.oidc.{room}": _IMPURE | {"asyncio"} for room in ("id_token", "metadata", "outcome", "roles")},
-    **{f"bridge.recorder.{room}": _IMPURE | {"asyncio"} for room in ("reading", "rows")},
+    **{f"bridge.recorder.{room}": _IMPURE | {"asyncio"} for room in ("reading", "rows", "trace_*")},
     **{f"bridge.outgoing_events.{room}": _IMPURE | {"asyncio"} for room in ("derivation", "queue", "records")},
     **{
         f"bridge.net.proxies.{room}": _IMPURE | {"asyncio"}

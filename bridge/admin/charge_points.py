@@ -2,27 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
+import msgspec
+from aiohttp import web
 from msgspec import Meta, Raw, Struct, field
 
 from bridge.admin import facts
-from bridge.admin.cursors import closed, opened
-from bridge.admin.endpoints import AdminEndpoint, AdminRequest, Nothing
-from bridge.admin.operations import Actions, Views, Wanted
+from bridge.admin.csv_files import Cell, csv_file
+from bridge.admin.cursors import closed, foreign, opened
+from bridge.admin.endpoints import CSV, AdminEndpoint, AdminRequest, Nothing
+from bridge.admin.operations import Actions, ListPlace, Sorting, SortName, Views, Wanted
 
 Glob = Annotated[str, Meta(min_length=1, max_length=255, description="a glob, letter case aside: EVLINK-*")]
+SearchText = Annotated[str, Meta(min_length=1, max_length=255)]
 Limit = Annotated[int, Meta(ge=1, le=1000, description="items on a page")]
 Cursor = Annotated[str, Meta(min_length=1, max_length=2000, description="`next` of the page before")]
 NOT_FOUND, CONFLICT = HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT
 _UNAVAILABLE, _TIMEOUT = HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT
 
 
-class ListQuery(Wanted, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The parameters of the list: which Charge Points, the size of a page, and the page."""
+class FilterQuery(Wanted, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The parameters that say which Charge Points, and in which order."""
 
     identity: Glob | None = None
+    text: SearchText | None = None
+    vendor: SearchText | None = None
+    model: SearchText | None = None
+    firmware: SearchText | None = None
+    last_error: SearchText | None = None
+    sort: SortName = "identity"
+    order: Literal["asc", "desc"] = "asc"
+
+    def wanted(self) -> Wanted:
+        """Return the filter alone."""
+        return Wanted(**{name: getattr(self, name) for name in Wanted.__struct_fields__})
+
+
+class ListQuery(FilterQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The parameters of the list: which Charge Points, their order, the size of a page, and the page."""
+
     limit: Limit = 100
     cursor: Cursor | None = None
 
@@ -53,10 +74,27 @@ def endpoints(overview: Views, steering: Actions) -> list[AdminEndpoint]:
             name="list-charge-points",
             method="GET",
             path="/charge-points",
-            about="Charge Points, by identity",
+            about="Charge Points that fit filters, sorted",
             handle=seeing.several,
             query=ListQuery,
             answer=facts.ChargePoints,
+        ),
+        AdminEndpoint(
+            name="charge-point-values",
+            method="GET",
+            path="/charge-points:values",
+            about="The vendors, models and firmware versions that there are",
+            handle=seeing.values,
+            answer=facts.ChargePointValues,
+        ),
+        AdminEndpoint(
+            name="charge-points-table",
+            method="GET",
+            path="/charge-points:table",
+            about="Charge Points that fit filters, sorted, as a CSV file for a spreadsheet",
+            handle=seeing.table,
+            query=FilterQuery,
+            media=CSV,
         ),
         AdminEndpoint(
             name="charge-point",
@@ -115,16 +153,72 @@ def endpoints(overview: Views, steering: Actions) -> list[AdminEndpoint]:
     ]
 
 
+# The columns of the table, and what each has of a Charge Point.
+_TABLE: dict[str, Callable[[facts.Summary], Cell]] = {
+    "identity": lambda item: item.identity,
+    "state": lambda item: item.state,
+    "vendor": lambda item: item.vendor,
+    "model": lambda item: item.model,
+    "serial": lambda item: item.serial,
+    "firmware": lambda item: item.firmware,
+    "transport": lambda item: None if item.charge_point is None else item.charge_point.transport,
+    "version": lambda item: None if item.charge_point is None else item.charge_point.version,
+    "address": lambda item: item.address,
+    "central_system": lambda item: item.central_system,
+    "last_seen": lambda item: item.last_seen,
+    "open_transactions": lambda item: item.transactions,
+    "faulted_connectors": lambda item: " ".join(map(str, item.faulted)),
+    "waiting": lambda item: item.waiting,
+    "errors": lambda item: item.errors,
+    "last_error": lambda item: item.last_error,
+    "last_error_at": lambda item: item.last_error_at,
+}
+# The sorts by a text; that by model is by two of them, any other by a number.
+_TEXTS: frozenset[SortName] = frozenset({"identity", "firmware", "transport", "central_system"})
+# The items that are asked for at once.
+_TABLE_PAGE = 1000
+
+
+def _place(query: ListQuery) -> ListPlace | None:
+    """Return the place in the cursor of a query. Raises RequestRefused for a cursor of another list."""
+    if query.cursor is None:
+        return None
+    try:
+        place = msgspec.json.decode(opened(query.cursor), type=ListPlace)
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise foreign() from error
+    kind = list if query.sort == "model" else str if query.sort in _TEXTS else float
+    if place.sort != query.sort or not (place.value is None or isinstance(place.value, kind)):
+        raise foreign()
+    return place
+
+
 class _Seeing:
     def __init__(self, overview: Views) -> None:
         self._overview = overview
 
     async def several(self, asked: AdminRequest[ListQuery, None]) -> facts.ChargePoints:
         query = asked.query
-        after = None if query.cursor is None else opened(query.cursor)
-        page = await self._overview.charge_points(query, after, query.limit)
-        following = None if page.next is None else closed(page.next)
+        sorting = Sorting(by=query.sort, descending=query.order == "desc", after=_place(query))
+        page = await self._overview.charge_points(query.wanted(), sorting, query.limit)
+        following = None if page.next is None else closed(msgspec.json.encode(page.next).decode())
         return facts.ChargePoints(items=page.items, total=page.total, states=page.states, next=following)
+
+    async def values(self, asked: AdminRequest[Nothing, None]) -> facts.ChargePointValues:
+        return await self._overview.values()
+
+    async def table(self, asked: AdminRequest[FilterQuery, None]) -> web.StreamResponse:
+        query = asked.query
+
+        async def rows() -> AsyncIterator[list[Cell]]:
+            sorting: Sorting | None = Sorting(by=query.sort, descending=query.order == "desc")
+            while sorting is not None:
+                page = await self._overview.charge_points(query.wanted(), sorting, _TABLE_PAGE)
+                for item in page.items:
+                    yield [column(item) for column in _TABLE.values()]
+                sorting = None if page.next is None else msgspec.structs.replace(sorting, after=page.next)
+
+        return await csv_file(asked.request, "charge-points-table.csv", list(_TABLE), rows())
 
     async def one(self, asked: AdminRequest[Nothing, None]) -> facts.Details:
         return self._overview.charge_point(asked.named["identity"])

@@ -26,7 +26,7 @@ def opened(cursor: str) -> str:
         data = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         return data.decode("utf-8", "surrogatepass")
     except (binascii.Error, ValueError) as error:
-        raise _foreign() from error
+        raise foreign() from error
 
 
 def number_of(text: str) -> int | None:
@@ -41,9 +41,10 @@ def number_in(cursor: str) -> int:
     """Return the number in `cursor`. Raises Refused for a cursor that the bridge did not make."""
     number = number_of(opened(cursor))
     if number is None:
-        raise _foreign()
+        raise foreign()
     return number
 
 
-def _foreign() -> RequestRefused:
+def foreign() -> RequestRefused:
+    """Return the refusal of a cursor that the bridge did not make, or made for another list."""
     return RequestRefused(HTTPStatus.BAD_REQUEST, "this cursor is none of ours", path="cursor")

@@ -21,6 +21,7 @@ PREFIX = "/api/v1"
 JSON = "application/json"
 EVENTS = "text/event-stream"
 CSV = "text/csv"
+JSON_LINES = "application/jsonl"
 # The most octets of a request. The longest command is a SendLocalList.
 MAX_BODY = 1_048_576
 _NAMED = re.compile(r"\{(\w+)\}")

@@ -65,7 +65,9 @@ class Summary(Fact, frozen=True, kw_only=True):
         state: The state of the Charge Point. The first that fits: `never_seen`, `down`, `stale`, `no_central_system`,
             `up`.
         vendor: As the last BootNotification has it, whether or not a Central System accepted that. So are `model` and
-            `firmware`.
+            `firmware` and `serial`, which is the serial number of the Charge Point, else that of its box.
+        address: The address of the peer, or the callback address.
+        faulted: The connectors whose last status is Faulted.
         route: The glob of the Route that matches the identity; None if no Route matches.
         charge_point: The connection to the Charge Point; None if it was never heard of.
         last_seen: When its last message came, or the last Ping or Pong of its WebSocket.
@@ -81,6 +83,9 @@ class Summary(Fact, frozen=True, kw_only=True):
     vendor: str | None = None
     model: str | None = None
     firmware: str | None = None
+    serial: str | None = None
+    address: str | None = None
+    faulted: list[int] = []
     route: str | None = None
     central_system: str | None = None
     charge_point: ChargePointSide | None = None
@@ -93,6 +98,7 @@ class Summary(Fact, frozen=True, kw_only=True):
     calls: int = 0
     errors: int = 0
     last_error: str | None = None
+    last_error_at: str | None = None
 
 
 class Callback(Fact, frozen=True, kw_only=True):
@@ -160,7 +166,6 @@ class Details(Summary, frozen=True, kw_only=True):
 
     Attributes:
         name: The identity towards the Central System.
-        address: The address of the peer, or the callback address.
         manners: The settings that differ from the defaults.
         moved: An operator chose the Central System.
         settings: Where the Charge Point's own settings are from: the configuration file, or an operator through the
@@ -170,13 +175,11 @@ class Details(Summary, frozen=True, kw_only=True):
     """
 
     name: str
-    address: str | None = None
     callback: Callback = Callback()
     connectors: list[Connector] = []
     open_transactions: list[Transaction] = []
     manners: dict[str, str] = {}
     counters: Counters = Counters()
-    last_error_at: str | None = None
     moved: bool = False
     settings: Literal["file", "api"] | None = None
     waiting_move: WaitingMoveFact | None = None
@@ -184,7 +187,7 @@ class Details(Summary, frozen=True, kw_only=True):
 
 
 class ChargePoints(Fact, frozen=True, kw_only=True):
-    """A page of Charge Points, by identity.
+    """A page of Charge Points, in the order that was asked for.
 
     Attributes:
         total: The number of Charge Points that the filter matches.
@@ -196,6 +199,21 @@ class ChargePoints(Fact, frozen=True, kw_only=True):
     total: int
     states: dict[State, int]
     next: str | None = None
+
+
+class ValueCount(Fact, frozen=True, kw_only=True):
+    """A value, and the number of Charge Points that have it."""
+
+    value: str
+    count: int
+
+
+class ChargePointValues(Fact, frozen=True, kw_only=True):
+    """The vendors, models and firmware versions of the known Charge Points, the 200 most frequent of each."""
+
+    vendors: list[ValueCount]
+    models: list[ValueCount]
+    firmwares: list[ValueCount]
 
 
 # Commands of operators.

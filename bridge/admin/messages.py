@@ -6,17 +6,19 @@ import asyncio
 from contextlib import suppress
 from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
+from aiohttp import web
 from msgspec import Meta, Struct, field
 
 from bridge.admin.charge_points import NOT_FOUND, Cursor, Glob, Limit
 from bridge.admin.cursors import closed, number_in, number_of
-from bridge.admin.endpoints import AdminEndpoint, AdminRequest, Nothing
+from bridge.admin.endpoints import JSON_LINES, AdminEndpoint, AdminRequest, Nothing
 from bridge.admin.operations import Recordings, Views
 from bridge.admin.problems import RequestRefused
-from bridge.recorder.messages import Outcome, Page, Recorded, Sender
+from bridge.recorder import trace_export, trace_records
+from bridge.recorder.messages import MessageFilter, Outcome, Page, Recorded, Sender
 
 # `seconds` reads the text: msgspec would accept a number in a query as a time.
 Moment = Annotated[str, Meta(description="ISO 8601, with its zone", extra_json_schema={"format": "date-time"})]
@@ -26,22 +28,80 @@ Moment = Annotated[str, Meta(description="ISO 8601, with its zone", extra_json_s
 _PATIENCE = 2.0
 
 
-class OfOne(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The parameters for the messages of one Charge Point. `since` is included, `until` is excluded."""
+Part = Annotated[str, Meta(min_length=1, max_length=200)]
+Side = Literal["charge-point", "central-system", "both"]
+# The most messages in a trace, the messages that are read at once, and the most pages of them: a filter on the content
+# may pass over many.
+MOST_TRACED = 2000
+_TRACED_AT_ONCE, _TRACE_PAGES, _CONVERTED_AT_ONCE = 50, 100, 10
+# The header field of a trace that lacks older messages.
+TRUNCATED = "OCPP-Bridge-Truncated"
+
+
+class MessageQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The parameters that say which messages of one Charge Point. `since` is included, `until` is excluded.
+
+    Attributes:
+        failed: Whether the message did not end well.
+        text: A part of what was on a wire, or of the model. The case of the letters A to Z does not count, here and
+            below.
+        lossy: Whether something was lost in translation.
+        loss: A part of the name of a field that was lost, or of the reason.
+        error: A part of the explanation of what did not end well.
+    """
 
     action: Annotated[str, Meta(min_length=1, max_length=50)] | None = None
     outcome: Outcome | None = None
     sender: Sender | None = field(name="from", default=None)
     since: Moment | None = None
     until: Moment | None = None
+    failed: bool | None = None
+    text: Part | None = None
+    lossy: bool | None = None
+    loss: Part | None = None
+    error: Part | None = None
+
+    def wanted(self, glob: str | None = None, identity: str | None = None) -> MessageFilter:
+        """Return the filter. Raises RequestRefused for a text that is no time.
+
+        Args:
+            glob: A glob on the identity, None for every Charge Point.
+            identity: The identity of one Charge Point.
+        """
+        return MessageFilter(
+            identity_glob=glob,
+            identity=identity,
+            actions=None if self.action is None else (self.action,),
+            outcome=self.outcome,
+            sender=self.sender,
+            since=seconds("since", self.since),
+            until=seconds("until", self.until),
+            failed=self.failed,
+            text=self.text,
+            lossy=self.lossy,
+            loss=self.loss,
+            error=self.error,
+        )
+
+
+class OfOne(MessageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The parameters for a page of messages of one Charge Point."""
+
     limit: Limit = 100
     cursor: Cursor | None = None
 
 
 class OfAll(OfOne, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The parameters for the messages of all Charge Points."""
+    """The parameters for a page of messages of all Charge Points."""
 
     identity: Glob | None = None
+
+
+class TraceParameters(MessageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The parameters for a trace: which messages, and on which side of the bridge."""
+
+    identity: Glob | None = None
+    side: Side = "charge-point"
 
 
 def endpoints(overview: Views, recordings: Recordings) -> list[AdminEndpoint]:
@@ -68,6 +128,16 @@ def endpoints(overview: Views, recordings: Recordings) -> list[AdminEndpoint]:
             refusals=(NOT_FOUND,),
         ),
         AdminEndpoint(
+            name="trace",
+            method="GET",
+            path="/messages:trace",
+            about=f"The newest messages, {MOST_TRACED} at most, in the Open OCPP Trace format (JSON lines)."
+            f" The header field {TRUNCATED} says that there are older ones",
+            handle=messages.trace,
+            query=TraceParameters,
+            media=JSON_LINES,
+        ),
+        AdminEndpoint(
             name="message",
             method="GET",
             path="/messages/{id}",
@@ -92,20 +162,40 @@ class _Messages:
         return await self._page(None, asked.query, identity)
 
     async def _page(self, glob: str | None, query: OfOne, identity: str | None = None) -> Page:
+        wanted = query.wanted(glob, identity)
         if query.cursor is None:
             await self._caught_up()
-        page = await self._recordings.messages(
-            glob,
-            query.action,
-            query.outcome,
-            query.sender,
-            seconds("since", query.since),
-            seconds("until", query.until),
-            query.limit,
-            None if query.cursor is None else str(number_in(query.cursor)),
-            identity,
-        )
-        return Page(items=page.items, next=None if page.next is None else closed(page.next))
+        cursor = None if query.cursor is None else str(number_in(query.cursor))
+        page = await self._recordings.messages(wanted, limit=query.limit, cursor=cursor)
+        return msgspec.structs.replace(page, next=None if page.next is None else closed(page.next))
+
+    async def trace(self, asked: AdminRequest[TraceParameters, None]) -> web.Response:
+        wanted = asked.query.wanted(asked.query.identity)
+        await self._caught_up()
+        found: list[Recorded] = []
+        cursor: str | None = None
+        for _ in range(_TRACE_PAGES):
+            page = await self._recordings.recorded(wanted, limit=_TRACED_AT_ONCE, cursor=cursor)
+            found += page.items
+            cursor = page.next
+            if cursor is None or len(found) >= MOST_TRACED:
+                break
+        sides: tuple[trace_export.Side, ...] = trace_export.SIDES if asked.query.side == "both" else (asked.query.side,)
+        found = found[MOST_TRACED - 1 :: -1]
+        records: list[trace_records.Record] = []
+        lines: list[bytes] = []
+        # Some at a time, so that other work is served in between.
+        for begin in range(0, len(found), _CONVERTED_AT_ONCE):
+            records += trace_export.exported(found[begin : begin + _CONVERTED_AT_ONCE], sides).records
+            await asyncio.sleep(0)
+        records.sort(key=lambda record: record.timestamp)
+        for begin in range(0, len(records), _CONVERTED_AT_ONCE):
+            lines += [trace_records.write(one) + b"\n" for one in records[begin : begin + _CONVERTED_AT_ONCE]]
+            await asyncio.sleep(0)
+        headers = {"Content-Disposition": 'attachment; filename="ocpp-bridge-trace.jsonl"'}
+        if cursor is not None:
+            headers[TRUNCATED] = "true"
+        return web.Response(body=b"".join(lines), content_type=JSON_LINES, headers=headers)
 
     async def _caught_up(self) -> None:
         """Wait until the messages of the live stream can be read, but no longer than _PATIENCE seconds for the disk."""

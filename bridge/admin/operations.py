@@ -11,23 +11,85 @@ from bridge.admin.facts import (
     Addresses,
     Audits,
     CallOutcome,
-    ChargePoints,
+    ChargePointValues,
     Details,
     Moved,
     Routes,
+    Summary,
 )
 from bridge.core.state import State
-from bridge.recorder.messages import Message, Page, Recorded
+from bridge.recorder.messages import Message, MessageFilter, Page, Recorded, RecordedPage
+
+SortName = Literal[
+    "identity",
+    "state",
+    "model",
+    "firmware",
+    "transport",
+    "central_system",
+    "last_seen",
+    "transactions",
+    "waiting",
+    "errors",
+]
+"""What a list of Charge Points can be sorted by. `model` is the vendor, then the model."""
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
-    """A filter of Charge Points. `identity` is a glob that ignores letter case; None matches every Charge Point."""
+    """A filter of Charge Points. None takes every Charge Point.
+
+    Attributes:
+        identity: A glob on the identity. Letter case does not count, here and below.
+        text: Words that are each a part of the identity, vendor, model, serial number or address.
+        state: The state.
+        transport: What the Charge Point speaks.
+        central_system: The name of the Central System.
+        accepted: Whether a Central System has accepted a BootNotification.
+        vendor: The vendor, as in the last BootNotification. So are `model` and `firmware`.
+        charging: Whether a transaction is open.
+        faulted: Whether a connector has the status Faulted.
+        failed: Whether there is a last error.
+        last_error: A part of the last error.
+    """
 
     identity: str | None = None
+    text: str | None = None
     state: State | None = None
     transport: Literal["soap", "json"] | None = None
     central_system: str | None = None
     accepted: bool | None = None
+    vendor: str | None = None
+    model: str | None = None
+    firmware: str | None = None
+    charging: bool | None = None
+    faulted: bool | None = None
+    failed: bool | None = None
+    last_error: str | None = None
+
+
+class ListPlace(Struct, frozen=True, kw_only=True):
+    """The place of a Charge Point in a sorted list: the value that it is sorted by, and its casefolded identity."""
+
+    sort: SortName
+    value: float | str | list[str] | None
+    key: str
+
+
+class Sorting(Struct, frozen=True, kw_only=True):
+    """The order of a list of Charge Points, and the place after which a page of it begins; None for the first page."""
+
+    by: SortName = "identity"
+    descending: bool = False
+    after: ListPlace | None = None
+
+
+class FoundChargePoints(Struct, frozen=True, kw_only=True):
+    """A page of Charge Points as the views give it. `next` is the place of its last item if more follow."""
+
+    items: list[Summary]
+    total: int
+    states: dict[State, int]
+    next: ListPlace | None = None
 
 
 class AuditFilter(Struct, frozen=True, kw_only=True):
@@ -51,17 +113,17 @@ class AuditFilter(Struct, frozen=True, kw_only=True):
 class Views(Protocol):
     """Reads the state of the bridge."""
 
-    async def charge_points(self, wanted: Wanted, after: str | None, limit: int) -> ChargePoints:
-        """Return a page of the Charge Points that match, ordered by identity.
+    async def charge_points(self, wanted: Wanted, sorting: Sorting, limit: int) -> FoundChargePoints:
+        """Return a page of the Charge Points that match.
 
         Args:
             wanted: The filter.
-            after: The identity before the first one of the page; None for the first page.
+            sorting: The order, and the place of the page.
             limit: The most items of the page.
-
-        Returns:
-            The page. `next` is the last identity if more Charge Points follow.
         """
+
+    async def values(self) -> ChargePointValues:
+        """Return the vendors, models and firmware versions that there are."""
 
     def charge_point(self, identity: str) -> Details:
         """Return the details of one Charge Point. Raises Refused (404) for an unknown one."""
@@ -133,30 +195,22 @@ class Recordings(Protocol):
 
     on_message: Callable[[Message], None] | None
 
-    def messages(
-        self,
-        identity_glob: str | None = None,
-        action: str | None = None,
-        outcome: str | None = None,
-        sender: str | None = None,
-        since: float | None = None,
-        until: float | None = None,
-        limit: int = 100,
-        cursor: str | None = None,
-        identity: str | None = None,
-    ) -> Awaitable[Page]:
+    def messages(self, wanted: MessageFilter, *, limit: int, cursor: str | None = None) -> Awaitable[Page]:
         """Return a page of messages, the newest first.
 
         Args:
-            identity_glob: A glob of identities.
-            action: The action.
-            outcome: The outcome.
-            sender: The party that sent the message.
-            since: The earliest time in unix seconds, included.
-            until: The latest time in unix seconds, excluded.
+            wanted: The filter.
             limit: The most items of the page.
             cursor: A number as text; None for the first page.
-            identity: The identity of one Charge Point, in place of a glob.
+        """
+
+    def recorded(self, wanted: MessageFilter, *, limit: int, cursor: str | None = None) -> Awaitable[RecordedPage]:
+        """Return a page of whole messages, the newest first.
+
+        Args:
+            wanted: The filter.
+            limit: The most items of the page.
+            cursor: A number as text; None for the first page.
         """
 
     def flush(self) -> Awaitable[None]:

@@ -14,7 +14,19 @@ from msgspec import Struct
 from prometheus_client import CollectorRegistry
 
 from bridge.access import paths
-from bridge.admin import about, charge_points, fleet, messages, moves, problems, provisioning, readiness, session
+from bridge.admin import (
+    about,
+    charge_points,
+    fleet,
+    messages,
+    moves,
+    problems,
+    provisioning,
+    readiness,
+    session,
+    timeline,
+    transactions,
+)
 from bridge.admin.access import Access, Asking
 from bridge.admin.cookies import cookies_of
 from bridge.admin.endpoints import AdminEndpoint, AdminRequest
@@ -66,6 +78,8 @@ class AdminContext(Struct, frozen=True, kw_only=True):
     moves: moves.MoveActions
     readiness: readiness.ReadinessViews
     recordings: Recordings
+    transactions: transactions.TransactionReader
+    timelines: timeline.Timelines
     stream: Stream
 
 
@@ -189,6 +203,8 @@ def endpoints(admin_context: AdminContext) -> list[AdminEndpoint]:
     described += moves.endpoints(admin_context.moves)
     described += readiness.endpoints(admin_context.readiness)
     described += messages.endpoints(admin_context.overview, admin_context.recordings)
+    described += transactions.endpoints(admin_context.transactions)
+    described += timeline.endpoints(admin_context.timelines)
     described += about.endpoints(admin_context.overview, admin_context.stream)
     described += session.endpoints(admin_context.sign_in)
     text = "This document"

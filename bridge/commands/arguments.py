@@ -529,7 +529,7 @@ def _add_call(commands: Commands) -> None:
 def _add_trace(commands: Commands) -> None:
     def run(arguments: argparse.Namespace) -> int:
         from bridge.commands import trace
-        from bridge.lab.trace.export import SIDES
+        from bridge.recorder.trace_export import SIDES
 
         wanted = trace.TraceQuery(
             identity=arguments.identity,

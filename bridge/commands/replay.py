@@ -14,9 +14,9 @@ from bridge.config.complaints import one_line
 from bridge.lab.simulators.json_charge_point import JsonChargePoint
 from bridge.lab.simulators.soap_charge_point import SoapChargePoint
 from bridge.lab.trace.plan import ReplayPlan, plan
-from bridge.lab.trace.records import TraceError, read
 from bridge.lab.trace.replay import ReplayedChargePoint, Result, replay
 from bridge.ocpps.wsdl import folder_of
+from bridge.recorder.trace_records import TraceError, read
 from bridge.watching import logs
 
 

@@ -17,9 +17,9 @@ from bridge.commands import asking
 from bridge.commands.asking import AdminClient, AskingError, StreamEvent, Where
 from bridge.commands.output import write_private
 from bridge.commands.terminal import escaped_json, say, say_json
-from bridge.lab.trace import records
-from bridge.lab.trace.export import Side, exported
+from bridge.recorder import trace_records as records
 from bridge.recorder.messages import Message, Recorded
+from bridge.recorder.trace_export import Side, exported
 
 # Number of messages that are shown without --since.
 _LINES = 50

@@ -15,12 +15,14 @@ from typing import Any
 
 from msgspec import Struct, structs
 
+from bridge.core.energy import register_of
 from bridge.core.transaction_ids import commanded, commanded_number, number_of, renumbered
 from bridge.ocpp.enums import ChargePointStatus
 from bridge.ocpp.messages import (
     Request,
     StartTransactionRequest,
     StatusNotificationRequest,
+    StopTransactionRequest,
 )
 from bridge.ocpp.rpc import Call, UnopenedRequest
 
@@ -60,6 +62,9 @@ class KnownTransaction(Struct, frozen=True, kw_only=True):
         meter_start: The meter value at the start, in Wh.
         started: The time stamp in the StartTransaction.
         state: The state.
+        meter_stop: The meter value in the StopTransaction, in Wh; None before it came. So are the next two.
+        stopped: The time stamp in the StopTransaction.
+        reason: The reason in the StopTransaction, None if it gives none.
     """
 
     number: int
@@ -70,11 +75,15 @@ class KnownTransaction(Struct, frozen=True, kw_only=True):
     meter_start: int
     started: str
     state: TransactionState = TransactionState.OPEN
+    meter_stop: int | None = None
+    stopped: str | None = None
+    reason: str | None = None
 
 
 _METERS, _STOP = "MeterValues", "StopTransaction"
 _WITH_NUMBER = frozenset({_METERS, _STOP})
-_LOOKS = 60.0  # seconds between two MeterValues that are read for the time of the last one
+# In so many seconds, as many MeterValues are read for their time and their energy as transactions are open.
+_LOOKS = 60.0
 
 
 class Transactions:
@@ -91,7 +100,9 @@ class Transactions:
         self._rows = {row.number: row for row in known}
         # The time of the last message about each transaction, or of its end, on the clock of the events, in seconds.
         self._last: dict[int, float] = {}
-        self._looked = float("-inf")  # when a MeterValues was last read for `_last`
+        self._looked = float("-inf")  # when the present span of _LOOKS seconds began
+        self._reads = 0  # the MeterValues that were read in that span
+        self._registers: dict[int, float] = {}  # the energy register in the last MeterValues of each that was read
         self.move(home)
 
     def move(self, home: str) -> None:
@@ -106,6 +117,10 @@ class Transactions:
     def of(self, number: int) -> KnownTransaction | None:
         """Return the transaction that the Charge Point knows as `number`, None if there is none."""
         return self._rows.get(number)
+
+    def register_of(self, number: int) -> float | None:
+        """Return the energy register that the last MeterValues of a transaction told, in Wh; None if none was read."""
+        return self._registers.get(number)
 
     def open(self, at: float) -> list[KnownTransaction]:
         """Return the transactions that are open at the time `at`, in seconds, the oldest first."""
@@ -194,6 +209,7 @@ class Transactions:
             started=request.timestamp,
         )
         self._last[key] = at
+        self._registers.pop(key, None)
         changed = [other for other in changed if other.number != key]
         self._forget(at)
         return number, [*changed, self._put(row)]
@@ -216,18 +232,25 @@ class Transactions:
                 for row in tuple(self._rows.values())
                 if row.connector == read.connectorId and row.state is TransactionState.OPEN
             ]
-        if call.action == _METERS:
-            if at - self._looked < _LOOKS and not self._matters:
-                return []
-            self._looked = at
+        if call.action == _METERS and not self._is_read(at) and not self._matters:
+            return []
         number = self._number_of(call)
         row = None if number is None else self._rows.get(max(number, UNNAMED))
         if row is None:
             return []
         self._last[row.number] = at
+        if call.action == _METERS and (register := register_of(call)) is not None:
+            self._registers[row.number] = register
         if call.action != _STOP or row.state is TransactionState.ENDED:
             return []
-        return [self._put(structs.replace(row, state=TransactionState.ENDED))]
+        return [self._put(_ended(row, read))]
+
+    def _is_read(self, at: float) -> bool:
+        """Return whether a MeterValues at the time `at`, in seconds, is to be read."""
+        if at - self._looked >= _LOOKS:
+            self._looked, self._reads = at, 0
+        self._reads += 1
+        return self._reads <= max(1, sum(row.state is TransactionState.OPEN for row in self._rows.values()))
 
     def _number_of(self, call: Call) -> int | None:
         return number_of(call) if call.action in _WITH_NUMBER else None
@@ -249,12 +272,24 @@ class Transactions:
         too_many = len(self._rows) - self._limit
         for place, number in enumerate(ended):
             if place < too_many or at - self._last.setdefault(number, at) > _FORGOTTEN:
-                del self._rows[number]
-                self._last.pop(number, None)
+                self._drop(number)
         while len(self._rows) > self._limit:
-            number = next(iter(self._rows))
-            del self._rows[number]
-            self._last.pop(number, None)
+            self._drop(next(iter(self._rows)))
+
+    def _drop(self, number: int) -> None:
+        del self._rows[number]
+        self._last.pop(number, None)
+        self._registers.pop(number, None)
+
+
+def _ended(row: KnownTransaction, stop: Any) -> KnownTransaction:
+    """Return `row` as its StopTransaction has ended it."""
+    if not isinstance(stop, StopTransactionRequest):
+        return structs.replace(row, state=TransactionState.ENDED)
+    reason = None if stop.reason is None else stop.reason.value
+    return structs.replace(
+        row, state=TransactionState.ENDED, meter_stop=stop.meterStop, stopped=stop.timestamp, reason=reason
+    )
 
 
 def _read(payload: Any) -> Any:

@@ -22,6 +22,7 @@ from bridge.admin.sign_in import SignIn
 from bridge.config import Listen, Settings, Soap, WebSocket
 from bridge.config.listeners import is_local
 from bridge.gateway import public_addresses
+from bridge.gateway.change_history import ChangeHistory
 from bridge.gateway.fleet_status import FleetStatus
 from bridge.gateway.known import ViewSources
 from bridge.gateway.listeners import Listeners, OpenListener
@@ -30,6 +31,8 @@ from bridge.gateway.moves import Moves
 from bridge.gateway.operator_actions import OperatorActions
 from bridge.gateway.provisioning import Provisioning
 from bridge.gateway.route_choices import RouteChoices
+from bridge.gateway.timelines import TimelineViews
+from bridge.gateway.transaction_views import TransactionViews
 from bridge.gateway.views import SessionViews
 from bridge.recorder import Message, Recorder
 from bridge.watching.facts import Watcher
@@ -56,6 +59,8 @@ def admin_context_of(
     live: LiveStream,
     audience: Watcher,
     recorder: Recorder,
+    transactions: TransactionViews,
+    changes: ChangeHistory,
     fleet: Provisioning,
     choices: RouteChoices,
     moves: Moves,
@@ -75,6 +80,8 @@ def admin_context_of(
         live: Publishes events on the live stream.
         audience: Sees what operators do.
         recorder: Holds the recorded messages.
+        transactions: Reads the transactions.
+        changes: Knows the changes of connections, states and routes.
         fleet: Gives Charge Points settings.
         choices: Moves single Charge Points.
         moves: Moves several Charge Points.
@@ -100,6 +107,8 @@ def admin_context_of(
         moves=moves,
         readiness=readiness,
         recordings=recorder,
+        transactions=transactions,
+        timelines=TimelineViews(overview, recorder, transactions, changes),
         stream=live.stream,
     )
 

@@ -272,6 +272,14 @@ def charging(runner: SessionRunner) -> int:
     return sum(each.transaction_id is not None for each in runner.session.connectors.by_number.values())
 
 
+def faulted(known: KnownChargePoints) -> list[int]:
+    """Return the connectors whose last status is Faulted; none of a Charge Point without a Session."""
+    if known.runner is None:
+        return []
+    states = known.runner.session.connectors.by_number.values()
+    return sorted(each.number for each in states if each.status == ChargePointStatus.Faulted)
+
+
 def profile(runner: SessionRunner) -> dict[str, str]:
     """Return the settings of the DeviceProfile that differ from the default."""
     held = runner.profile()

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from fnmatch import translate
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from http import HTTPStatus
+from itertools import islice
 
 import msgspec
 
 from bridge.admin import facts
-from bridge.admin.facts import Addresses, ChargePoints, Details, Summary, moment
-from bridge.admin.operations import AuditFilter, Wanted
+from bridge.admin.facts import Addresses, Details, Summary, moment
+from bridge.admin.operations import AuditFilter, FoundChargePoints, ListPlace, Sorting, Wanted
 from bridge.admin.problems import RequestRefused
 from bridge.config import Quirks, Route
 from bridge.core.moves import WaitingMove
@@ -28,14 +28,18 @@ from bridge.gateway.known import (
     central_side,
     charging,
     connectors,
+    faulted,
     profile,
     version,
 )
+from bridge.gateway.selection import Entry, Ordering, by_identity, filters
 from bridge.ocpp.identity import normal
 from bridge.store.audit import AuditQuery
 
 # Charge Points that are examined before other work is served: about a millisecond's work.
 _SLICE = 100
+# The most values of a kind that a list of values has.
+_VALUES = 200
 
 
 class SessionViews:
@@ -44,7 +48,7 @@ class SessionViews:
     def __init__(self, ground: ViewSources) -> None:
         self._ground = ground
 
-    async def charge_points(self, wanted: Wanted, after: str | None, limit: int) -> ChargePoints:
+    async def charge_points(self, wanted: Wanted, sorting: Sorting, limit: int) -> FoundChargePoints:
         """Return a page of the Charge Points that match `wanted`, and how many match without its state, by state.
 
         Only the items of the page are worked out in full. The examination of all Charge Points is interrupted to serve
@@ -52,38 +56,83 @@ class SessionViews:
 
         Args:
             wanted: The filters.
-            after: The casefolded identity after which the page begins, None for the first page.
+            sorting: The order, and the place of the page.
             limit: The most items of the page.
         """
-        keys: Sequence[str] = self._ground.states.keys()
-        for fits in self._filters(wanted):
-            keys = [key async for key in _fitting(tuple(keys), fits)]
-        counts = await self._counts(keys)
-        if wanted.state is not None:
-            keys = [key async for key in _fitting(tuple(keys), lambda key: self._ground.states.of(key) == wanted.state)]
-        start = 0 if after is None else bisect_right(keys, after)
-        page = keys[start : start + limit]
-        following = page[-1] if start + limit < len(keys) else None
+        ordering = Ordering(sorting.by, descending=sorting.descending, counters=self._ground.call_counters)
+        keys = self._ground.states.keys()
+        if wanted == Wanted() and sorting.by == "identity" and not sorting.descending:
+            start = 0 if sorting.after is None else bisect_right(keys, sorting.after.key)
+            page = [
+                ordering.at(ListPlace(sort="identity", value="", key=key)) for key in keys[start : start + limit + 1]
+            ]
+            total, counts = len(keys), self._counts()
+        else:
+            page, total, counts = await self._selected(wanted, ordering, sorting.after, limit + 1)
         items = []
-        for number, key in enumerate(page):
+        for number, entry in enumerate(page[:limit]):
             if number % _SLICE == _SLICE - 1:
                 await asyncio.sleep(0)
-            if (known := self._known(key)).is_there:
+            if (known := self._known(entry.key)).is_there:
                 items.append(self._summary(known))
-        return ChargePoints(items=items, total=len(keys), states=counts, next=following)
+        last = ordering.place(page[limit - 1]) if len(page) > limit else None
+        return FoundChargePoints(items=items, total=total, states=counts, next=last)
 
-    async def _counts(self, keys: Sequence[str]) -> dict[State, int]:
-        """Return the number of Charge Points in each state among `keys`."""
+    async def _selected(
+        self, wanted: Wanted, ordering: Ordering, after: ListPlace | None, most: int
+    ) -> tuple[list[Entry], int, dict[State, int]]:
+        """Return the first entries of a page, the number of all that match, and their states without that filter.
+
+        Args:
+            wanted: The filters.
+            ordering: The order.
+            after: The place after which the page begins, None for the first page.
+            most: The most entries.
+        """
+        named, fits = by_identity(wanted), filters(wanted, self._ground.call_counters)
+        begin = None if after is None else ordering.at(after)
+        counts, total = dict.fromkeys(STATES, 0), 0
+        best: list[Entry] = []
+        for keys in _slices(self._ground.states.keys()):
+            fresh = []
+            for key in keys:
+                if named is not None and not named(key):
+                    continue
+                known, state = self._known(key), self._ground.states.of(key)
+                # It may have been removed meanwhile.
+                if state is None or not known.is_there or not all(fit(known) for fit in fits):
+                    continue
+                counts[state] += 1
+                if wanted.state is not None and state != wanted.state:
+                    continue
+                total += 1
+                entry = ordering.entry(key, known)
+                if begin is None or ordering.is_after(entry, begin):
+                    fresh.append(entry)
+            # A page of so few is sorted again and again in less time than all of them at once.
+            best = ordering.first(best + fresh, most)
+            await asyncio.sleep(0)
+        return best, total, counts
+
+    async def values(self) -> facts.ChargePointValues:
+        """Return the vendors, models and firmware versions of all Charge Points. Interrupted to serve other work."""
+        vendors, models, firmwares = Counter[str](), Counter[str](), Counter[str]()
+        for keys in _slices(self._ground.states.keys()):
+            for key in keys:
+                if (boot := self._known(key).boot) is not None:
+                    vendors[boot.chargePointVendor] += 1
+                    models[boot.chargePointModel] += 1
+                    firmwares[boot.firmwareVersion or ""] += 1
+            await asyncio.sleep(0)
+        return facts.ChargePointValues(
+            vendors=_counted(vendors), models=_counted(models), firmwares=_counted(firmwares)
+        )
+
+    def _counts(self) -> dict[State, int]:
+        """Return the number of all Charge Points in each state."""
         counts = dict.fromkeys(STATES, 0)
-        if keys is self._ground.states.keys():
-            for (_, state), number in self._ground.states.by_transport().items():
-                counts[state] += number
-            return counts
-        for number, key in enumerate(keys, start=1):
-            if number % _SLICE == 0:
-                await asyncio.sleep(0)
-            if (found := self._ground.states.of(key)) is not None:  # it may have been removed meanwhile
-                counts[found] += 1
+        for (_, state), number in self._ground.states.by_transport().items():
+            counts[state] += number
         return counts
 
     def charge_point(self, identity: str) -> Details:
@@ -96,7 +145,6 @@ class SessionViews:
         return Details(
             **{name: getattr(summary, name) for name in Summary.__struct_fields__},
             name=known.identity if placement is None else placement.name,
-            address=address(known),
             callback=callback(known),
             connectors=plugs,
             open_transactions=[
@@ -106,7 +154,6 @@ class SessionViews:
             ],
             manners={} if known.runner is None else profile(known.runner),
             counters=entry.told(),
-            last_error_at=None if entry.error_at is None else moment(entry.error_at),
             moved=record is not None and bool(record.central_system),
             settings=None if listed is None else listed.source,
             waiting_move=self._waiting_move(known.identity, self._ground.persistence.waiting_move(known.identity)),
@@ -140,29 +187,6 @@ class SessionViews:
     def _known(self, key: str) -> KnownChargePoints:
         return KnownChargePoints.of(self._ground, key)
 
-    def _filters(self, wanted: Wanted) -> Iterator[Callable[[str], object]]:
-        """Yield a predicate on casefolded identities for each filter of `wanted` but its state.
-
-        The filter on the identity comes first, because it costs least.
-        """
-        if wanted.identity is not None:
-            yield re.compile(translate(wanted.identity.casefold())).match
-        if wanted.accepted is not None:
-            yield lambda key: self._known(key).accepted is wanted.accepted
-        if not any((wanted.transport, wanted.central_system)):
-            return
-
-        def fits(key: str) -> bool:
-            known = self._known(key)
-            if not known.is_there:  # the Charge Point was removed meanwhile
-                return False
-            if wanted.transport is not None and known.transport != wanted.transport:
-                return False
-            placement = known.placement if wanted.central_system is not None else None
-            return wanted.central_system == (None if placement is None else placement.central_system)
-
-        yield fits
-
     def _summary(self, known: KnownChargePoints) -> Summary:
         placement, boot, entry = known.placement, known.boot, self._ground.call_counters.of(known.identity)
         seen, runner, transport = known.last_seen(), known.runner, known.transport
@@ -172,6 +196,9 @@ class SessionViews:
             vendor=None if boot is None else boot.chargePointVendor,
             model=None if boot is None else boot.chargePointModel,
             firmware=None if boot is None else boot.firmwareVersion,
+            serial=None if boot is None else boot.chargePointSerialNumber or boot.chargeBoxSerialNumber,
+            address=address(known),
+            faulted=faulted(known),
             route=self._ground.placements().route_of(known.identity),
             central_system=None if placement is None else placement.central_system,
             charge_point=None
@@ -186,6 +213,7 @@ class SessionViews:
             calls=entry.calls,
             errors=entry.failed,
             last_error=entry.error,
+            last_error_at=None if entry.error_at is None else moment(entry.error_at),
         )
 
     # The configuration and the audit.
@@ -223,13 +251,15 @@ class SessionViews:
         return await self._ground.audit.page(query, limit)
 
 
-async def _fitting(keys: Sequence[str], fits: Callable[[str], object]) -> AsyncIterator[str]:
-    """Yield each of `keys` for which `fits` is true. Other work is served after each slice."""
-    for number, key in enumerate(keys, start=1):
-        if number % _SLICE == 0:
-            await asyncio.sleep(0)
-        if fits(key):
-            yield key
+def _slices(keys: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Yield the keys that are known now, in slices."""
+    rest = iter(tuple(keys))
+    while keys_ := tuple(islice(rest, _SLICE)):
+        yield keys_
+
+
+def _counted(found: Counter[str]) -> list[facts.ValueCount]:
+    return [facts.ValueCount(value=value, count=count) for value, count in found.most_common(_VALUES) if value]
 
 
 def _route(route: Route, charge_points: int) -> facts.RouteFact:

@@ -39,7 +39,7 @@ from bridge.ocpp.device_profile import PLAIN, DeviceProfile
 from bridge.ocpp.large import is_large, takes_long
 from bridge.ocpp.losses import Loss
 from bridge.ocpp.rpc import Call, CallError, CallResult, Failure, Unanswered
-from bridge.ocpp.validation import refuse_losses
+from bridge.ocpp.validation import AS_STRICT, refuse_losses
 from bridge.ocpp.wire import Octets, Wires
 from bridge.ocpps import envelope as soap
 from bridge.ocpps.codec import Codec
@@ -138,7 +138,7 @@ class SoapClient:
         if stand_in is None:
             return None
         if strict and not isinstance(stand_in.answer, MessageError) and not stand_in.answer.__struct_fields__:
-            refusal = f"{stand_in.losses[0].reason} (refused: strict)"
+            refusal = f"{stand_in.losses[0].reason} {AS_STRICT}"
             error = MessageError(ErrorCode.NotSupported, refusal)
             return Posted(answer=CallError.of(call.unique_id, error))
         if isinstance(stand_in.answer, MessageError):

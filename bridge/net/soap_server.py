@@ -433,8 +433,10 @@ class SoapServer:
         unique_id = opened.addressing.message_id
         if isinstance(error, AccessDenied) and error.hides_identity:
             identity = None
-        self._refused(identity, peer, error, unique_id, soap_endpoint.caller, data)
         reply = soap_endpoint.refuse(opened, error)
+        wires = Wires()
+        wires.answer_sent = Octets("soap", time(), reply.body)
+        self._refused(identity, peer, error, unique_id, soap_endpoint.caller, data, wires=wires)
         if isinstance(error, AccessDenied):
             return replace(reply, status=error.status, headers=tuple(error.headers.items()))
         # The status of a message that could not be read is not changed to 500.

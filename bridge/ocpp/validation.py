@@ -21,6 +21,9 @@ from bridge.ocpp.losses import Loss
 
 R = TypeVar("R", bound=Struct)
 
+AS_STRICT = "(refused: strict)"
+"""The end of the reason for a refusal by a route with `tolerance = "strict"`, where a tolerant one refuses nothing."""
+
 _PATH = re.compile(r"(?P<text>.*?)(?: - at `(?P<key>key in )?\$\.?(?P<path>[^`]*)`)?\Z", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(?P<name>\w+)`")
 # The error codes of OCPP-J 1.6 table 7 for the error texts of msgspec. The first pattern that matches decides.
@@ -104,4 +107,4 @@ def message_error(error: msgspec.ValidationError) -> MessageError:
 def refuse_losses(losses: tuple[Loss, ...], code: ErrorCode = ErrorCode.PropertyConstraintViolation) -> None:
     """Raise MessageError for the first Loss, if any: `tolerance = "strict"` refuses a message with a Loss."""
     for loss in losses:
-        raise MessageError(code, f"{loss.reason} (refused: strict)", loss.path)
+        raise MessageError(code, f"{loss.reason} {AS_STRICT}", loss.path)

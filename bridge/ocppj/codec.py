@@ -26,7 +26,7 @@ from bridge.ocpp.rpc import UNOPENED, Answer, Call, CallError, CallResult, Unans
 from bridge.ocpp.shapes import Kind, fields_within, plain, shape_of
 from bridge.ocpp.slices import OCTETS
 from bridge.ocpp.tolerance import ToleranceReading, absence_matters, accepted, mend
-from bridge.ocpp.validation import json_value, message_error, record_of, refuse_losses
+from bridge.ocpp.validation import AS_STRICT, json_value, message_error, record_of, refuse_losses
 from bridge.ocpp.wire import Wires
 
 P = TypeVar("P", bound=Struct)
@@ -280,7 +280,7 @@ def _payload(
         decoded = decode(raw) if len(raw) <= OCTETS else slices.decode(raw, record)
     except msgspec.ValidationError as error:
         if strict:
-            raise message_error(error) from error
+            raise _refusal(message_error(error), raw, record, _reading(asks, profile)) from error
     except ArithmeticError as error:
         raise MessageError(ErrorCode.PropertyConstraintViolation, "holds a number that nobody means") from error
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
@@ -304,6 +304,24 @@ def _payload(
 def _search(raw: Raw) -> Callable[[bytes], bool]:
     """Return the function that says whether `raw` contains some octets."""
     return bytes(raw).__contains__ if len(raw) <= OCTETS else partial(slices.holds, bytes(raw))
+
+
+def _refusal(error: MessageError, raw: Raw, record: type[Struct], reading: ToleranceReading) -> MessageError:
+    """Return the refusal of an invalid payload. It says so if the payload is refused only because the route is strict.
+
+    Args:
+        error: What is wrong with the payload.
+        raw: The payload.
+        record: The class of the payload.
+        reading: The settings for reading it.
+    """
+    try:
+        _mended(json_value(raw), record, reading)
+    except MessageError:
+        return error
+    refusal = MessageError(error.code, f"{error.description} {AS_STRICT}")
+    refusal.path = error.path
+    return refusal
 
 
 def _reading(asks: Party | None, profile: DeviceProfile) -> ToleranceReading:
@@ -345,7 +363,7 @@ def _strictly(decoded: P, raw: Raw, reading: ToleranceReading) -> tuple[P, tuple
         refuse_losses(losses, ErrorCode.PropertyConstraintViolation if is_valid else ErrorCode.TypeConstraintViolation)
     if not is_valid:
         # msgspec accepts a null for an absent field and a text for a decimal; the official schemas do not.
-        text = "a null, or a text where a number belongs (refused: strict)"
+        text = f"a null, or a text where a number belongs {AS_STRICT}"
         raise MessageError(ErrorCode.TypeConstraintViolation, text)
     return mended, losses
 

@@ -89,7 +89,70 @@ class Recorded(_Facts, frozen=True, kw_only=True):
 
 
 class Page(Struct, frozen=True, kw_only=True):
-    """Messages, the newest first; `next` is the cursor of those before them, None if there are none."""
+    """A page of messages, the newest first.
+
+    Attributes:
+        next: The cursor of the messages before them, None if there are none. With a filter on the content, a page may
+            have fewer messages than were asked for and a `next`: so many messages are looked through at once.
+        searched_to: The time of the oldest message that was looked through, if there is a `next` and such a filter.
+    """
 
     items: list[Message]
     next: str | None = None
+    searched_to: str | None = None
+
+
+class RecordedPage(Struct, frozen=True, kw_only=True):
+    """The same with whole messages."""
+
+    items: list[Recorded]
+    next: str | None = None
+
+
+class MessageFilter(Struct, frozen=True, kw_only=True):
+    """Which messages. None takes all.
+
+    Attributes:
+        identity_glob: A glob on the identity. Letter case does not count.
+        identity: The identity of one Charge Point, in place of a glob.
+        actions: The actions.
+        outcome: The outcome.
+        sender: The party that sent the message.
+        since: The earliest time in unix seconds, included.
+        until: The latest time in unix seconds, excluded.
+        failed: Whether the message did not end well.
+        text: A part of what was on a wire, or of the model. The case of the letters A to Z does not count, here and
+            below.
+        lossy: Whether something was lost in translation.
+        loss: A part of the name of a field that was lost, or of the reason.
+        error: A part of the explanation of what did not end well.
+    """
+
+    identity_glob: str | None = None
+    identity: str | None = None
+    actions: tuple[str, ...] | None = None
+    outcome: Outcome | None = None
+    sender: Sender | None = None
+    since: float | None = None
+    until: float | None = None
+    failed: bool | None = None
+    text: str | None = None
+    lossy: bool | None = None
+    loss: str | None = None
+    error: str | None = None
+
+
+class CallRecord(Struct, frozen=True, kw_only=True):
+    """A Call that was answered, with the models of both messages as plain data.
+
+    Attributes:
+        at: When it ended, in unix seconds.
+        request: The request, None if it was not understood. So is `response`.
+    """
+
+    id: int
+    at: float
+    action: str
+    outcome: Outcome
+    request: Any
+    response: Any

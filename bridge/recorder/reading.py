@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from base64 import b64encode
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, cast
+from xml.sax.saxutils import escape
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, UnsetType
 
 from bridge.ocpp.wire import Transport
 from bridge.recorder import rows
-from bridge.recorder.messages import Form, Half, Lost, Message, Outcome, Recorded, Sender, Timings
+from bridge.recorder.messages import (
+    CallRecord,
+    Form,
+    Half,
+    Lost,
+    Message,
+    MessageFilter,
+    Outcome,
+    Recorded,
+    Sender,
+    Timings,
+)
 from bridge.recorder.rows import (
     ANSWER_RECEIVED,
     ANSWER_SENT,
@@ -31,43 +45,96 @@ _PATTERN = frozenset("*?[")
 _FIELDS, _LENGTH = 4, 40
 
 
-class Query(Struct, frozen=True, kw_only=True):
-    """What is asked for; None asks nothing. `glob` is on the identity, letter case aside; `since` (included) and
-    `until` (not) are unix seconds; `before` is an id."""
-
-    identity: str | None = None
-    glob: str | None = None
-    action: str | None = None
-    outcome: str | None = None
-    sender: str | None = None
-    since: float | None = None
-    until: float | None = None
-    before: int | None = None
-
-    def where(self) -> tuple[str, list[object]]:
-        """The condition, and its values."""
-        asked: list[tuple[str, str | int | float | None]] = [
-            ("folded = ?", None if self.identity is None else self.identity.casefold()),
-            *_globbed(self.glob),
-            ("action = ?", self.action),
-            ("outcome = ?", self.outcome),
-            ("sender = ?", self.sender),
-            ("at >= ?", self.since),
-            ("at < ?", self.until),
-            ("id < ?", self.before),
-        ]
-        asked = [(condition, value) for condition, value in asked if value is not None]
-        return " AND ".join(condition for condition, _ in asked) or "1", [value for _, value in asked]
+# The outcomes of messages that ended well.
+_WELL = ("result", "repeated", "relayed")
+Condition = tuple[str, list[object]]
 
 
-def _globbed(glob: str | None) -> list[tuple[str, str | int | float | None]]:
+def condition(wanted: MessageFilter, before: int | None) -> Condition:
+    """Return the condition in SQL for what can be seen without the content of a message, and its values.
+
+    Args:
+        wanted: The filter.
+        before: The id that is higher than all, None for the newest messages.
+    """
+    asked: list[Condition] = []
+    if wanted.identity is not None:
+        asked.append(("folded = ?", [wanted.identity.casefold()]))
+    if wanted.identity_glob is not None:
+        asked.append(_globbed(wanted.identity_glob))
+    if wanted.actions is not None:
+        asked.append((f"action IN ({', '.join('?' * len(wanted.actions))})", [*wanted.actions]))
+    if wanted.failed is not None:
+        asked.append((f"outcome {'NOT IN' if wanted.failed else 'IN'} (?, ?, ?)", [*_WELL]))
+    plain = [
+        ("outcome = ?", wanted.outcome),
+        ("sender = ?", wanted.sender),
+        ("at >= ?", wanted.since),
+        ("at < ?", wanted.until),
+        ("id < ?", before),
+    ]
+    asked += [(text, [value]) for text, value in plain if value is not None]
+    return " AND ".join(text for text, _ in asked) or "1", [value for _, values in asked for value in values]
+
+
+def looks_inside(wanted: MessageFilter) -> bool:
+    """Return whether the content of messages decides."""
+    return any(one is not None for one in (wanted.text, wanted.lossy, wanted.loss, wanted.error))
+
+
+def fits(row: Sequence[Any], wanted: MessageFilter) -> bool:
+    """Return whether the content of the message in a row of the database is wanted."""
+    told = _decoder.decode(row[5])
+    if wanted.lossy is not None and bool(told.losses) is not wanted.lossy:
+        return False
+    if wanted.error is not None and _folded(wanted.error) not in _folded(told.why or ""):
+        return False
+    if wanted.loss is not None:
+        part = _folded(wanted.loss)
+        if not any(part in _folded(f"{cost.path} {cost.reason}") for cost in told.losses):
+            return False
+    if wanted.text is None:
+        return True
+    parts = (told.request, told.response, *(kept and kept.data for kept in told.wires))
+    held = [part.lower() for part in parts if part]
+    return any(form in part for form in _forms(wanted.text) for part in held)
+
+
+@lru_cache(maxsize=64)
+def _forms(text: str) -> frozenset[bytes]:
+    """Return the octets of a text as it is, and as JSON and XML may write it."""
+    return frozenset(_folded(form) for form in (text, json.dumps(text)[1:-1], escape(text)))
+
+
+def _folded(text: str) -> bytes:
+    """Return the octets of a text with its letters A to Z in lower case."""
+    return text.encode("utf-8", "surrogatepass").lower()
+
+
+def _globbed(glob: str) -> Condition:
     """Return the condition for a glob. An identity without a pattern is found by the index."""
-    if glob is None:
-        return []
     folded = glob.casefold()
     if _PATTERN.isdisjoint(folded):
-        return [("folded = ?", folded)]
-    return [("folded GLOB ?", folded.replace("[!", "[^"))]
+        return "folded = ?", [folded]
+    return "folded GLOB ?", [folded.replace("[!", "[^")]
+
+
+def call(row: Sequence[Any]) -> CallRecord:
+    """Return the Call in a row of the database."""
+    told = _decoder.decode(row[5])
+    return CallRecord(
+        id=row[0],
+        at=row[1],
+        action=row[2],
+        outcome=cast(Outcome, row[3]),
+        request=_json(_request(told)),
+        response=_json(told.response),
+    )
+
+
+def when(row: Sequence[Any]) -> str:
+    """Return the time of the message in a row of the database."""
+    return instant(row[1])
 
 
 def message(row: Sequence[Any]) -> Message:

@@ -16,8 +16,7 @@ from typing import Any
 from bridge.net.tasks import Threads
 from bridge.recorder import reading
 from bridge.recorder.database import Bounds, MessageDatabase
-from bridge.recorder.messages import Message, Page, Recorded
-from bridge.recorder.reading import Query
+from bridge.recorder.messages import CallRecord, Message, MessageFilter, Page, Recorded, RecordedPage
 from bridge.recorder.rows import RecordedFact
 from bridge.recorder.writer import MessageWriter
 from bridge.store.files import database_beside
@@ -26,9 +25,16 @@ from bridge.watching.facts import Fact
 _log = logging.getLogger("bridge.recorder")
 # Queries at once.
 _QUERIES = 2
+# A search in the content of messages looks at so many at once, at so many slices, and for so many seconds; then whoever
+# searches asks again. It rests for some seconds between two slices.
+_SEARCH_SLICE, _SEARCH_SLICES, _SEARCH_TIME, _SEARCH_REST = 100, 100, 0.5, 0.001
 
 # A recorder in memory may have a tenth of what a file may have.
 _OF_MEMORY = 10
+
+
+# Rows of the database, the cursor of the next page, and the time to which a search has come.
+_Found = tuple[list[tuple[Any, ...]], str | None, str | None]
 
 
 class Recorder:
@@ -104,38 +110,76 @@ class Recorder:
 
     async def messages(
         self,
-        identity_glob: str | None = None,
-        action: str | None = None,
-        outcome: str | None = None,
-        sender: str | None = None,
-        since: float | None = None,
-        until: float | None = None,
+        wanted: MessageFilter = MessageFilter(),  # noqa: B008 (frozen)
+        *,
         limit: int = 100,
         cursor: str | None = None,
-        identity: str | None = None,
     ) -> Page:
-        """The newest first, of what was written; `identity` is one Charge Point's, `since` (included) and `until` (not)
-        are unix seconds. Raises ValueError for a cursor that is none."""
-        query = Query(
-            identity=identity,
-            glob=identity_glob,
-            action=action,
-            outcome=outcome,
-            sender=sender,
-            since=since,
-            until=until,
-            before=None if cursor is None else int(cursor),
-        )
-        return await self._threads.run(lambda: self._page(query, limit))
+        """Return a page of messages, the newest first, of what was written. Raises ValueError for a cursor that is
+        none.
+
+        Args:
+            wanted: The filter.
+            limit: The most items of the page.
+            cursor: `next` of the page before, None for the first page.
+        """
+        before = None if cursor is None else int(cursor)
+        rows, following, searched = await self._threads.run(lambda: self._found(wanted, before, limit))
+        return Page(items=[reading.message(row) for row in rows], next=following, searched_to=searched)
+
+    async def recorded(self, wanted: MessageFilter, *, limit: int, cursor: str | None = None) -> RecordedPage:
+        """Return a page of whole messages, as `messages` does.
+
+        Args:
+            wanted: The filter.
+            limit: The most items of the page.
+            cursor: `next` of the page before, None for the first page.
+        """
+
+        def work() -> RecordedPage:
+            rows, following, _ = self._found(wanted, None if cursor is None else int(cursor), limit)
+            return RecordedPage(items=[reading.recorded(row) for row in rows], next=following)
+
+        return await self._threads.run(work)
+
+    async def calls(self, wanted: MessageFilter, limit: int) -> list[CallRecord]:
+        """Return the newest Calls, the newest first, with their models as plain data.
+
+        Args:
+            wanted: The filter.
+            limit: The most Calls.
+        """
+        return await self._threads.run(lambda: [reading.call(row) for row in self._found(wanted, None, limit)[0]])
 
     async def message(self, number: int) -> Recorded | None:
         """The one with this id, if it is still there."""
         return await self._threads.run(lambda: self._whole(number))
 
-    def _page(self, query: Query, limit: int) -> Page:
-        rows = self._read(lambda: self._database.listed(*query.where(), limit + 1))
-        items = [reading.message(row) for row in rows[:limit]]
-        return Page(items=items, next=str(items[-1].id) if len(rows) > limit else None)
+    def _found(self, wanted: MessageFilter, before: int | None, limit: int) -> _Found:
+        if reading.looks_inside(wanted):
+            return self._searched(wanted, before, limit)
+        rows = self._read(lambda: self._database.listed(*reading.condition(wanted, before), limit + 1))
+        return rows[:limit], str(rows[limit - 1][0]) if len(rows) > limit else None, None
+
+    def _searched(self, wanted: MessageFilter, before: int | None, limit: int) -> _Found:
+        """Look into messages, some at a time, so that whoever writes or reads does not wait; and not for long."""
+        found: list[tuple[Any, ...]] = []
+        deadline = time.monotonic() + _SEARCH_TIME
+        for _ in range(_SEARCH_SLICES):
+            where, values = reading.condition(wanted, before)
+            rows = self._read(lambda where=where, values=values: self._database.listed(where, values, _SEARCH_SLICE))  # type: ignore[misc]
+            for row in rows:
+                if reading.fits(row, wanted):
+                    found.append(row)
+            if len(found) > limit:
+                return found[:limit], str(found[limit - 1][0]), reading.when(found[limit - 1])
+            if len(rows) < _SEARCH_SLICE:
+                return found, None, None
+            before = rows[-1][0]
+            if time.monotonic() > deadline:
+                break
+            time.sleep(_SEARCH_REST)
+        return found, str(before), reading.when(rows[-1])
 
     def _whole(self, number: int) -> Recorded | None:
         rows = self._read(lambda: self._database.whole(number))

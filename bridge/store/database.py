@@ -39,12 +39,14 @@ from bridge.store.records import (
     Kind,
     ProvisionedRecord,
     Record,
+    TransactionRecord,
     key_of,
     latest,
     successor,
 )
 from bridge.store.rows import COLUMNS, INSERT, SELECT, record_of, row_of
 from bridge.store.schema import MIGRATIONS, Locked, UnusableStore
+from bridge.store.transactions import TransactionPage, TransactionQuery
 
 _log = logging.getLogger("bridge.store")
 
@@ -58,6 +60,8 @@ _PRUNE_EVERY = 100
 _PRUNE_AT_ONCE = 1000
 # The records of the audit that are read at once, which takes some milliseconds. The highest sequence number.
 _AUDIT_AT_ONCE, _HIGHEST = 1000, 2**63 - 1
+# The transactions that are read at once, and the most slices of them for one page.
+_TRANSACTIONS_AT_ONCE, _TRANSACTION_SLICES = 500, 40
 # The time between two updates of the stored running time, in seconds. A killed process loses at most this time.
 _NOTE_RUNNING_TIME = 60.0
 # The suffix of a file that will replace the file without the suffix.
@@ -437,6 +441,33 @@ class Database:
                 break
             start = rows[-1][0]
         return found[:limit]
+
+    def transactions(self, query: TransactionQuery, limit: int) -> TransactionPage:
+        """Return the transactions that fit `query`, the one that was written last first. Raises sqlite3.Error.
+
+        Reads and releases the file in slices, and looks through some thousand rows at most, so that the traffic does
+        not wait for a reader of many records. The next page goes on from there.
+        """
+        found: list[tuple[int, TransactionRecord]] = []
+        start = _HIGHEST if query.before is None else query.before
+        folded = query.folded
+        which, values = ("", ()) if folded is None else ("folded = ? AND ", (folded,))
+        if query.state == "open":  # in the words of the index of the open ones
+            which += "state = 'open' AND "
+        slice_ = f"FROM transactions WHERE {which}sequence < ? ORDER BY sequence DESC LIMIT {_TRANSACTIONS_AT_ONCE}"
+        for _ in range(_TRANSACTION_SLICES):
+            rows = self._rows(f"SELECT sequence, {COLUMNS[TransactionRecord]} {slice_}", (*values, start))
+            for row in rows:
+                for record in _records(TransactionRecord, [row[1:]]):
+                    assert isinstance(record, TransactionRecord)
+                    if query.fits(record):
+                        found.append((row[0], record))
+            if len(found) > limit:
+                return TransactionPage(records=[one for _, one in found[:limit]], next=found[limit - 1][0])
+            if len(rows) < _TRANSACTIONS_AT_ONCE:
+                return TransactionPage(records=[one for _, one in found])
+            start = rows[-1][0]
+        return TransactionPage(records=[one for _, one in found], next=start)
 
     def _audit_before(self, number: int | None) -> int:
         """Return a sequence number that is higher than those of all records with an id below `number`."""

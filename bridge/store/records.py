@@ -121,6 +121,9 @@ class TransactionRecord(AgeingRecord, frozen=True, kw_only=True):
         meter_start: The meter value at the start, in Wh.
         started: The time stamp in the StartTransaction.
         state: "open", "closed" or "ended".
+        meter_stop: The meter value in the StopTransaction, in Wh; None before it came. So are the next two.
+        stopped: The time stamp in the StopTransaction.
+        reason: The reason in the StopTransaction, None if it gives none.
     """
 
     TABLE = "transactions"
@@ -135,6 +138,9 @@ class TransactionRecord(AgeingRecord, frozen=True, kw_only=True):
     meter_start: int
     started: str
     state: str
+    meter_stop: int | None = None
+    stopped: str | None = None
+    reason: str | None = None
 
 
 class StatusRecord(KeptRecord, frozen=True, kw_only=True):

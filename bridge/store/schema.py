@@ -180,6 +180,14 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )""",
         "CREATE INDEX readiness_kept_at ON readiness (kept_at)",
     ),
+    # 13: how each transaction ended, and the open ones at hand.
+    (
+        "ALTER TABLE transactions ADD COLUMN meter_stop TEXT",
+        "ALTER TABLE transactions ADD COLUMN stopped TEXT",
+        "ALTER TABLE transactions ADD COLUMN reason TEXT",
+        "CREATE INDEX transactions_open ON transactions (sequence) WHERE state = 'open'",
+        "CREATE INDEX transactions_of ON transactions (folded, sequence)",
+    ),
 )
 
 

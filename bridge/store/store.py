@@ -26,11 +26,14 @@ from bridge.store.records import (
     ReadinessRecord,
     Record,
     StoredMemory,
+    TransactionRecord,
     is_too_old,
+    key_of,
     latest,
 )
 from bridge.store.schema import UnusableStore
 from bridge.store.thread import described
+from bridge.store.transactions import TransactionPage, TransactionQuery, page_of
 from bridge.store.writer import RecordWriter
 
 _log = logging.getLogger("bridge.store")
@@ -120,6 +123,25 @@ class Store:
             waiting, written = self._file.writer.of(EVERY), self._file.audit(query, limit)
         fitting = [record for record in waiting if isinstance(record, AuditRecord) and query.fits(record)]
         return newest([*written, *fitting], limit)
+
+    def transactions(self, query: TransactionQuery = TransactionQuery(), limit: int = 100) -> TransactionPage:  # noqa: B008 (frozen)
+        """Return the transactions that fit `query`, the one that changed last first. Any thread may call this.
+
+        A transaction is kept for 7 days after its end, or 90 days after its start if it has not ended.
+        """
+        if self._file is None:
+            kept = [
+                record for record in self._memory.of_kind(TransactionRecord) if isinstance(record, TransactionRecord)
+            ]
+            return page_of(zip(range(len(kept), 0, -1), reversed(kept), strict=True), query, limit)
+        # The waiting records are read first. A record that is written in between is then found twice, not missed.
+        waiting = latest(self._file.writer.of_kind(TransactionRecord))
+        page = self._file.transactions(query, limit)
+        fresh = (
+            [] if query.before is not None else [one for one in waiting.values() if isinstance(one, TransactionRecord)]
+        )
+        written = [record for record in page.records if key_of(record) not in waiting]
+        return TransactionPage(records=[*filter(query.fits, reversed(fresh)), *written], next=page.next)
 
     def moves(self) -> list[MoveRecord]:
         """Return the moves of several Charge Points, the one that changed last at the end, at most 1000."""
@@ -261,6 +283,16 @@ class _File:
     def audit(self, query: AuditQuery, limit: int) -> list[AuditRecord]:
         return self._read(lambda: self.database.audit(query, limit))
 
+    def transactions(self, query: TransactionQuery, limit: int) -> TransactionPage:
+        removed = self.writer.removed()
+        try:
+            page = self.database.transactions(query, limit)
+        except sqlite3.Error as error:
+            self._unreadable(error)
+            return TransactionPage(records=[])
+        kept = [record for record in page.records if record.identity.casefold() not in removed]
+        return TransactionPage(records=kept, next=page.next)
+
     def _without(self, removed: set[str], records: list[Record]) -> list[Record]:
         if not removed:
             return records
@@ -270,6 +302,9 @@ class _File:
         try:
             return read()
         except sqlite3.Error as error:
-            _log.error("%s cannot be read: %s", self.database.path, error)
-            self.writer.reconnect()
+            self._unreadable(error)
             return []
+
+    def _unreadable(self, error: sqlite3.Error) -> None:
+        _log.error("%s cannot be read: %s", self.database.path, error)
+        self.writer.reconnect()

@@ -6,6 +6,7 @@ from bridge.core.commands import Drop, Outcome, Report
 from bridge.errors import ErrorCode, Why, known_code
 from bridge.ocpp.actions import Party
 from bridge.ocpp.rpc import CallError, Unanswered
+from bridge.ocpp.validation import AS_STRICT
 
 _NAMES = {Party.CHARGE_POINT: "Charge Point", Party.CENTRAL_SYSTEM: "Central System"}
 
@@ -28,11 +29,12 @@ ADVICE: dict[Why, str] = {
     Why.TLS: "The listener needs a tls table, or the address in the Charge Point http or ws for https or wss.",
     Why.MALFORMED: "The bytes are not what they should be: the recorded message shows them; its sender is at fault.",
     Why.NOT_SUPPORTED: "The message is not one of this version of OCPP, or not for this side to send.",
-    Why.INVALID: 'A field is not as OCPP has it; where a route has tolerance = "strict", "tolerant" may let it pass.',
+    Why.INVALID: "A part of it is not as OCPP has it: the recorded message shows it; its sender is at fault.",
     Why.BUSY: "The bridge has as much to do as it may (gateway.max_in_flight), or is being stopped: it comes again.",
     Why.UNAVAILABLE: "The other side is away or the bridge is being stopped; the sender will try again.",
     Why.FAILED: "That is a fault of the bridge: its log says more, please report it.",
 }
+_STRICT = 'The route has tolerance = "strict": "tolerant" lets it pass.'
 # The advice for a CALLERROR of a party.
 _NOT_KNOWN = "It does not have this message: see which feature profiles it supports."
 _NOT_THE_MESSAGE = "Its own log says more."
@@ -41,7 +43,7 @@ _ITS_OBJECTION = "Compare what was sent with what came in: a quirk key may help 
 
 def of_refusal(why: Why, text: str) -> str:
     """Return the explanation of a refused message or connection. `text` is the reason in a line."""
-    return f"{_sentence(text)} {ADVICE[why]}"
+    return f"{_sentence(text)} {_STRICT if text.endswith(AS_STRICT) else ADVICE[why]}"
 
 
 def of_report(report: Report) -> str | None:
@@ -66,7 +68,7 @@ def of_report(report: Report) -> str | None:
 
 def _of_error(report: Report, text: str, code: str) -> str:
     if report.outcome is Outcome.REFUSED or report.hop_id is None:
-        return f"The bridge refused it: {_sentence(text)}"
+        return f"The bridge refused it: {_sentence(text)}{f' {_STRICT}' if text.endswith(AS_STRICT) else ''}"
     known = known_code(code)
     advice = _ITS_OBJECTION
     if known in (ErrorCode.NotImplemented, ErrorCode.NotSupported):

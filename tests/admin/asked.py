@@ -48,7 +48,7 @@ class Api:
         told = kind | self.headers | dict(headers or {})
         async with self._http.request(method, url, data=data, headers=told, allow_redirects=False) as response:
             text = await response.read()
-            is_json = "json" in response.content_type
+            is_json = response.content_type.endswith("json")
             return Answer(
                 status=response.status,
                 headers=response.headers,

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import get_args, get_type_hints
 
 import bridge
-from bridge.admin.facts import CentralSystemFact, Details
+from bridge.admin.charge_points import ListQuery
+from bridge.admin.facts import CentralSystemFact, Details, Summary
 from bridge.admin.fleet_facts import Alarm, Hour, LossFact, Overview
+from bridge.admin.messages import OfAll
 from bridge.admin.moves import MoveDetails, MoveMemberFact
+from bridge.admin.transactions import TransactionFact, TransactionsQuery
 
 CONSOLE = Path(bridge.__file__).parent / "admin" / "console"
 
@@ -46,3 +49,22 @@ def test_the_overview_knows_the_kinds_of_alarms_by_their_names() -> None:
     counted = re.search(r"COUNTED_FIRST = new Set\(\[(.*)\]\)", text)
     assert counted is not None
     assert set(re.findall(r'"(\w+)"', counted[1])) <= known
+
+
+def test_the_lists_read_fields_that_are_there() -> None:
+    for page, record in (("charge-points.js", Summary), ("transactions.js", TransactionFact)):
+        read = set(re.findall(r"\bitem\.(\w+)", (CONSOLE / page).read_text(encoding="utf-8")))
+        assert len(read) >= 10
+        assert read - set(record.__struct_encode_fields__) == set()
+
+
+def test_the_filters_of_the_lists_are_parameters_of_the_api() -> None:
+    for page, name, record in (
+        ("charge-points.js", "FILTERS", ListQuery),
+        ("transactions.js", "FILTERS", TransactionsQuery),
+        ("message-list.js", "MESSAGE_FILTERS", OfAll),
+    ):
+        found = re.search(rf"const {name} = \[([^\]]*)\]", (CONSOLE / page).read_text(encoding="utf-8"))
+        assert found is not None
+        names = set(re.findall(r'"(\w+)"', found[1]))
+        assert len(names) >= 3 and names - set(record.__struct_encode_fields__) == set()

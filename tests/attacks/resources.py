@@ -17,6 +17,7 @@ from bridge.app import Gateway
 from bridge.config import ChargePoint, Recorder, Secret, Settings, Store
 from bridge.lab.simulators.wire import CallRefused, Payload
 from bridge.net.descriptors import OURS
+from bridge.recorder import MessageFilter
 from tests.attacks.callbacks import RESET
 from tests.attacks.stage import ATTACKER, Row, Siege
 from tests.attacks.weapons import all_of, authorize, basic, posted, text_of, upgraded
@@ -140,7 +141,7 @@ async def _loud(siege: Siege) -> str:
     """Eighty messages of nearly a megabyte, where twenty may be kept of all."""
     recorder = cast(Gateway, siege.gateway)._recorder
     await recorder.flush()
-    before = {item.id for item in (await recorder.messages(identity="good S", limit=1000)).items}
+    before = {item.id for item in (await recorder.messages(MessageFilter(identity="good S"), limit=1000)).items}
     assert before
     numbers = count()
     for _ in range(4):
@@ -156,7 +157,7 @@ async def _loud(siege: Siege) -> str:
             await closing(reader)
         await recorder.flush()
         assert (siege.folder / "bridge.messages.db").stat().st_size <= 20_000_000
-    after = {item.id for item in (await recorder.messages(identity="good S", limit=1000)).items}
+    after = {item.id for item in (await recorder.messages(MessageFilter(identity="good S"), limit=1000)).items}
     assert before <= after
     return f"dropped: {recorder.dropped_messages > 0}"
 

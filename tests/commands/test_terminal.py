@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from bridge.commands import asking, call
 from bridge.commands import replay as replaying
 from bridge.commands.terminal import escaped_json, say, say_json
-from bridge.lab.trace.records import write
 from bridge.lab.trace.replay import Result
+from bridge.recorder.trace_records import write
 from tests.lab.trace import samples
 
 # ESC, BEL, CSI as a C1 control, a right-to-left override, a forged line, a tag that hides.

@@ -13,8 +13,8 @@ import pytest
 
 from bridge.commands import asking, cli, trace
 from bridge.commands.asking import AskingError, StreamEvent
-from bridge.lab.trace.records import read
 from bridge.recorder.messages import Half, Message
+from bridge.recorder.trace_records import read
 from tests.lab.trace.samples import at, recorded
 
 MESSAGE = Message(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec import Raw, structs
 
 from bridge.core.transactions import SILENT, KnownTransaction, Transactions, TransactionState
-from bridge.ocpp.enums import ChargePointErrorCode, ChargePointStatus
+from bridge.ocpp.enums import ChargePointErrorCode, ChargePointStatus, Reason
 from bridge.ocpp.messages import (
     DataTransferRequest,
     MeterValuesRequest,
@@ -20,6 +20,7 @@ from bridge.ocpp.messages import (
     StatusNotificationRequest,
 )
 from bridge.ocpp.rpc import Call, UnopenedRequest
+from bridge.ocpp.types import MeterValue, SampledValue
 from tests.core.playbook import call_of
 from tests.core.samples import start, stop
 
@@ -188,6 +189,40 @@ def test_what_passes_unread_is_read_only_as_far_as_it_must_be() -> None:
     assert table.transactions.owner_of(other) is None and table.transactions.towards("new", other) is other.payload
     broken = unread("MeterValues", {"transactionId": "x"})
     assert table.transactions.owner_of(broken) is None
+
+
+def energy(number: int, register: int, connector: int = 1) -> MeterValuesRequest:
+    sample = SampledValue(value=str(register))
+    values = (MeterValue(timestamp="2026-01-01T00:00:00Z", sampledValue=(sample,)),)
+    return MeterValuesRequest(connectorId=connector, transactionId=number, meterValue=values)
+
+
+def test_how_a_transaction_ended_is_kept() -> None:
+    table = Table()
+    table.started("main", 3)
+    table.seen(structs.replace(stop(3), meterStop=7500, timestamp="2026-03-01T13:00:00Z", reason=Reason.EVDisconnected))
+    row = table.kept[3]
+    assert (row.meter_stop, row.stopped, row.reason) == (7500, "2026-03-01T13:00:00Z", "EVDisconnected")
+    table.started("main", 4)
+    (row,) = table.transactions.see(unread("StopTransaction", {"transactionId": 4}), 0.0)
+    assert (row.state, row.meter_stop, row.stopped) == (TransactionState.ENDED, None, None)
+
+
+def test_the_last_register_of_each_transaction_is_known() -> None:
+    """So many MeterValues are read in a minute as transactions are open, the first of all of them."""
+    table = Table()
+    table.started("main", 1, connector=1)
+    table.started("main", 2, connector=2)
+    register = table.transactions.register_of
+    table.seen(energy(1, 100), at=1.0)
+    table.seen(energy(2, 200, connector=2), at=2.0)
+    assert (register(1), register(2), register(3)) == (100.0, 200.0, None)
+    table.seen(energy(1, 101), at=3.0)
+    assert register(1) == 100.0
+    table.seen(energy(1, 102), at=61.0)
+    assert register(1) == 102.0
+    assert table.started("main", 1, connector=1) == 1
+    assert register(1) is None
 
 
 STEPS = st.lists(

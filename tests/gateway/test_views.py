@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, cast, get_args
 
+import msgspec
 import pytest
 
 from bridge.admin.facts import Addresses
-from bridge.admin.operations import Wanted
+from bridge.admin.operations import ListPlace, Sorting, SortName, Wanted
 from bridge.config import Settings
 from bridge.gateway.audit import Audit
 from bridge.gateway.call_counters import CallCounters
@@ -21,6 +22,7 @@ from bridge.gateway.persistence import Persistence
 from bridge.gateway.placement import Placements
 from bridge.gateway.states import ChargePointStates
 from bridge.gateway.views import SessionViews
+from bridge.ocpp.messages import BootNotificationRequest
 from bridge.store import ChargePointRecord, Store
 
 MANY = 3000
@@ -50,6 +52,24 @@ def overview(store: Store) -> tuple[SessionViews, Persistence, ChargePointStates
     )
     states.begin(persistence.keys())
     return SessionViews(ground), persistence, states
+
+
+def booted(store: Store, identity: str, vendor: str, firmware: str | None = None, seen: float = 1.0) -> None:
+    boot = BootNotificationRequest(
+        chargePointVendor=vendor,
+        chargePointModel=f"{vendor} One",
+        firmwareVersion=firmware,
+        chargePointSerialNumber=f"SN-{identity}",
+    )
+    record = ChargePointRecord(
+        identity=identity,
+        last_seen=seen,
+        transport="soap",
+        version="1.6",
+        boot=msgspec.json.encode(boot),
+        callback_url=f"http://10.0.0.{len(identity)}:8080/",
+    )
+    store.put(record)
 
 
 def kept(count: int) -> tuple[SessionViews, Persistence, ChargePointStates]:
@@ -84,7 +104,7 @@ def test_others_are_served_meanwhile(wanted: Wanted, total: int) -> None:
 
         async with asyncio.TaskGroup() as group:
             others = group.create_task(serve_others())
-            page = await seen.charge_points(wanted, None, 1000)
+            page = await seen.charge_points(wanted, Sorting(), 1000)
             others.cancel()
         assert page.total == total == sum(page.states.values())
         assert turns >= MANY // 100
@@ -115,7 +135,8 @@ def test_a_page_of_all_looks_at_no_others() -> None:
     states.keys = lambda: keys  # type: ignore[method-assign]
 
     async def walk() -> None:
-        page = await seen.charge_points(Wanted(), f"cp-{MANY // 2:05}", 10)
+        after = ListPlace(sort="identity", value="", key=f"cp-{MANY // 2:05}")
+        page = await seen.charge_points(Wanted(), Sorting(after=after), 10)
         assert [item.identity for item in page.items] == [f"Cp-{MANY // 2 + n:05}" for n in range(1, 11)]
         assert page.total == MANY
         assert keys.looked < 40
@@ -128,9 +149,9 @@ def test_pages_are_in_order_and_complete_whoever_comes_meanwhile() -> None:
 
     async def walk() -> None:
         identities: list[str] = []
-        after: str | None = None
+        after: ListPlace | None = None
         while True:
-            page = await seen.charge_points(Wanted(), after, 40)
+            page = await seen.charge_points(Wanted(), Sorting(after=after), 40)
             identities += [item.identity for item in page.items]
             if page.next is None:
                 break
@@ -140,3 +161,100 @@ def test_pages_are_in_order_and_complete_whoever_comes_meanwhile() -> None:
         assert {f"Cp-{number:05}" for number in range(250)} <= set(identities)
 
     asyncio.run(walk())
+
+
+def fleet() -> SessionViews:
+    store = Store("memory:")
+    booted(store, "AMS-1", "Alfen", "4.2", seen=30.0)
+    booted(store, "rdam-22", "alfen", None, seen=10.0)
+    booted(store, "RDAM-333", "Zeta", "4.10", seen=20.0)
+    store.put(ChargePointRecord(identity="quiet", last_seen=5.0, transport="json", version="1.6"))
+    seen, *_ = overview(store)
+    return seen
+
+
+def found(wanted: Wanted, sorting: Sorting = Sorting()) -> list[str]:  # noqa: B008 (frozen)
+    return [item.identity for item in asyncio.run(fleet().charge_points(wanted, sorting, 10)).items]
+
+
+@pytest.mark.parametrize(
+    ("text", "identities"),
+    [
+        ("dam", ["rdam-22", "RDAM-333"]),
+        ("ALFEN", ["AMS-1", "rdam-22"]),
+        ("zeta one", ["RDAM-333"]),
+        ("sn-ams", ["AMS-1"]),
+        ("10.0.0.7", ["rdam-22"]),
+        ("rdam zeta", ["RDAM-333"]),
+        ("rdam nobody", []),
+        ("*", []),
+    ],
+)
+def test_a_search_finds_parts_of_what_a_charge_point_is_known_by(text: str, identities: list[str]) -> None:
+    assert found(Wanted(text=text)) == identities
+
+
+@pytest.mark.parametrize(
+    ("wanted", "identities"),
+    [
+        (Wanted(vendor="ALFEN"), ["AMS-1", "rdam-22"]),
+        (Wanted(model="zeta one"), ["RDAM-333"]),
+        (Wanted(firmware="4.10"), ["RDAM-333"]),
+        (Wanted(vendor="Alf"), []),
+        (Wanted(charging=True), []),
+        (Wanted(faulted=True), []),
+        (Wanted(failed=True), []),
+        (Wanted(last_error="x"), []),
+        (Wanted(faulted=False, vendor="zeta"), ["RDAM-333"]),
+    ],
+)
+def test_a_filter_takes_whole_values(wanted: Wanted, identities: list[str]) -> None:
+    assert found(wanted) == identities
+
+
+@pytest.mark.parametrize(
+    ("by", "ascending"),
+    [
+        ("last_seen", ["quiet", "rdam-22", "RDAM-333", "AMS-1"]),
+        ("model", ["AMS-1", "rdam-22", "RDAM-333", "quiet"]),
+        ("firmware", ["RDAM-333", "AMS-1", "quiet", "rdam-22"]),
+        ("transport", ["quiet", "AMS-1", "rdam-22", "RDAM-333"]),
+        ("identity", ["AMS-1", "quiet", "rdam-22", "RDAM-333"]),
+    ],
+)
+def test_a_list_is_sorted_and_what_has_no_value_comes_last(by: Any, ascending: list[str]) -> None:
+    assert found(Wanted(), Sorting(by=by)) == ascending
+    missing = {"model": ["quiet"], "firmware": ["rdam-22", "quiet"]}.get(by, [])
+    having = [identity for identity in ascending if identity not in missing]
+    if by == "model":  # those of one model are in the order of their identities, backwards too
+        having = ["AMS-1", "rdam-22", "RDAM-333"]
+    if by == "transport":
+        having = ["quiet", "AMS-1", "rdam-22", "RDAM-333"]
+    assert found(Wanted(), Sorting(by=by, descending=True)) == [*reversed(having), *missing]
+
+
+SORTS: list[Any] = [*get_args(SortName)]
+
+
+@pytest.mark.parametrize("by", SORTS)
+@pytest.mark.parametrize("descending", [False, True])
+def test_sorted_pages_are_complete(by: Any, descending: bool) -> None:
+    seen, *_ = kept(130)
+
+    async def walk() -> None:
+        identities: list[str] = []
+        after: ListPlace | None = None
+        while True:
+            page = await seen.charge_points(Wanted(), Sorting(by=by, descending=descending, after=after), 17)
+            identities += [item.identity for item in page.items]
+            if (after := page.next) is None:
+                break
+        assert sorted(identities) == [f"Cp-{number:05}" for number in range(130)]
+
+    asyncio.run(walk())
+
+
+def test_the_values_there_are_have_the_most_frequent_first() -> None:
+    values = asyncio.run(fleet().values())
+    assert [(one.value, one.count) for one in values.vendors] == [("Alfen", 1), ("alfen", 1), ("Zeta", 1)]
+    assert {one.value for one in values.firmwares} == {"4.2", "4.10"}

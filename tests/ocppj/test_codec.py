@@ -34,6 +34,7 @@ from bridge.ocpp.messages import (
 )
 from bridge.ocpp.rpc import Call, CallError, CallResult, Unanswered
 from bridge.ocpp.shapes import Kind, shape_of
+from bridge.ocpp.validation import AS_STRICT
 from bridge.ocppj import codec
 from bridge.ocppj.codec import (
     CallFrame,
@@ -476,6 +477,20 @@ def test_tolerant_reads_and_says_what_it_lost() -> None:
 )
 def test_strict_refuses(more: str, code: str) -> None:
     assert refused(BOOT % more, strict=True)[0] == code
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (BOOT % ',"firmware":"1.0"', True),
+        (BOOT % f',"imsi":"{21 * "1"}"', True),
+        ('[2,"1","BootNotification",{"chargePointVendor":"V"}]', False),
+    ],
+)
+def test_a_strict_refusal_says_so_if_a_tolerant_route_refuses_nothing(text: str, says: bool) -> None:
+    with pytest.raises(MessageError) as caught:
+        call(text, strict=True)
+    assert caught.value.description.endswith(AS_STRICT) is says
 
 
 def test_strict_refuses_in_answers_too() -> None:

@@ -21,7 +21,7 @@ from bridge.ocpp.messages import AuthorizeRequest, AuthorizeResponse, HeartbeatR
 from bridge.ocpp.rpc import Call, CallResult, Unanswered, UnopenedRequest, UnopenedResponse
 from bridge.ocpp.types import IdTagInfo
 from bridge.ocpp.wire import Octets, Transport, Wires
-from bridge.recorder import Message, Recorded, Recorder
+from bridge.recorder import Message, MessageFilter, Recorded, Recorder
 from bridge.store.files import database_beside
 from bridge.watching.facts import AnswerDropped, CallEnded, FrameRelayed, HandshakeRefused, MessageRefused
 
@@ -83,9 +83,9 @@ def heartbeat(recorder: Recorder, identity: str = "CP 1", unique_id: str = "h", 
 AT = HeartbeatResponse(currentTime="2026-01-01T00:00:00Z")
 
 
-async def all_of(recorder: Recorder, **asked: Any) -> list[Message]:
+async def all_of(recorder: Recorder, limit: int = 100, **asked: Any) -> list[Message]:
     await recorder.flush()
-    return (await recorder.messages(**asked)).items
+    return (await recorder.messages(MessageFilter(**asked), limit=limit)).items
 
 
 async def last_of(recorder: Recorder) -> Recorded:
@@ -303,7 +303,7 @@ def test_what_is_asked_for() -> None:
             async def found(**asked: Any) -> list[tuple[str, str]]:
                 return [(item.identity, item.action) for item in await all_of(recorder, **asked)]
 
-            assert await found(identity_glob="cp*", action="Heartbeat") == [
+            assert await found(identity_glob="cp*", actions=("Heartbeat",)) == [
                 ("CP 2", "Heartbeat"),
                 ("CP 1", "Heartbeat"),
             ]
@@ -405,14 +405,14 @@ def test_who_says_most_takes_the_room_of_nobody_else(tmp_path: Path) -> None:
                 recorder.see(MessageRefused.of("loud", "h", UnknownIdentity("CP"), data=b"x" * 900_000))
                 await recorder.flush()
                 assert path.stat().st_size <= most
-            kept = [(await recorder.messages(identity=f"CP {number}", limit=100)).items for number in range(20)]
+            kept = [await all_of(recorder, identity=f"CP {number}") for number in range(20)]
             assert [len(items) for items in kept] == [50] * 20
-            loud = (await recorder.messages(identity="loud", limit=100)).items
+            loud = (await recorder.messages(MessageFilter(identity="loud"), limit=100)).items
             assert 10 <= len(loud) < 40
             assert recorder.dropped_messages == 40 - len(loud)
             # What is larger than a part of all is not kept at all.
             recorder.see(MessageRefused.of("loud", "h", UnknownIdentity("CP"), data=b"x" * 1_500_000))
-            assert (await recorder.messages(identity="loud", limit=1)).items == loud[:1]
+            assert (await recorder.messages(MessageFilter(identity="loud"), limit=1)).items == loud[:1]
             await recorder.flush()
             assert recorder.dropped_messages == 41 - len(loud)
 
@@ -427,9 +427,9 @@ def test_each_keeps_its_last_messages(tmp_path: Path) -> None:
             for number in range(200):
                 recorder.see(MessageRefused.of(f"CP {number % 10}", "h", UnknownIdentity("CP"), data=b"x" * 20_000))
                 await recorder.flush()
-            assert len((await recorder.messages(identity="first", limit=100)).items) == 40
+            assert len((await recorder.messages(MessageFilter(identity="first"), limit=100)).items) == 40
             for number in range(10):
-                assert len((await recorder.messages(identity=f"CP {number}", limit=100)).items) >= 4
+                assert len((await recorder.messages(MessageFilter(identity=f"CP {number}"), limit=100)).items) >= 4
 
     run(walk())
 
@@ -454,14 +454,14 @@ def test_a_file_that_is_larger_than_it_may_be_is_made_smaller(tmp_path: Path) ->
             after = path.stat()
             assert after.st_size <= 2_000_000 and after.st_ino != before.st_ino
             assert after.st_mode & 0o777 == 0o600
-            assert len((await recorder.messages(identity="quiet", limit=100)).items) == 40
-            loud = (await recorder.messages(identity="loud", limit=1000)).items
+            assert len((await recorder.messages(MessageFilter(identity="quiet"), limit=100)).items) == 40
+            loud = (await recorder.messages(MessageFilter(identity="loud"), limit=1000)).items
             assert 5 <= len(loud) < 300 and recorder.dropped_messages == 300 - len(loud)
             assert [item.id for item in loud] == sorted((item.id for item in loud), reverse=True)
             heartbeat(recorder)
             assert len(await all_of(recorder, identity="CP 1")) == 1 and recorder.trouble is None
         async with recording(url, max_bytes=2_000_000) as recorder:
-            assert len((await recorder.messages(identity="loud", limit=1000)).items) == len(loud)
+            assert len((await recorder.messages(MessageFilter(identity="loud"), limit=1000)).items) == len(loud)
             assert path.stat().st_size <= 2_000_000
 
     run(walk())

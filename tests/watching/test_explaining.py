@@ -65,3 +65,14 @@ def test_every_refusal_has_an_advice() -> None:
 def test_a_dropped_answer() -> None:
     drop = Drop(party=DOWN, unique_id="1", reason="it answers no Call that is out")
     assert explaining.of_drop(drop).startswith("An answer of the Central System was dropped: It answers no Call that")
+
+
+@pytest.mark.parametrize(
+    ("text", "advised"),
+    [("meterStart: required, and missing", False), ("x: does not exist, it is dropped (refused: strict)", True)],
+)
+def test_only_what_a_strict_route_refuses_has_advice_about_it(text: str, advised: bool) -> None:
+    assert ('"tolerant" lets it pass' in explaining.of_refusal(Why.INVALID, text)) is advised
+    refused = CallError(unique_id="1", code="TypeConstraintViolation", description=text)
+    told = explaining.of_report(report(Outcome.REFUSED, refused)) or ""
+    assert ('"tolerant" lets it pass' in told) is advised

@@ -2,6 +2,7 @@
 
 import { addresses } from "./addresses.js";
 import { audit } from "./audit.js";
+import { bulkCommand, bulkMove } from "./bulk.js";
 import { centralSystems } from "./central-systems.js";
 import { chargePoint } from "./charge-point.js";
 import { chargePoints } from "./charge-points.js";
@@ -15,6 +16,7 @@ import { overview } from "./overview.js";
 import { quirks } from "./quirks.js";
 import { readiness, readinessOf } from "./readiness.js";
 import { routes } from "./routes.js";
+import { transactions } from "./transactions.js";
 
 // The headings of the navigation.
 const FLEET = "Fleet", ROUTING = "Routing", BRIDGE = "Bridge";
@@ -30,6 +32,9 @@ export const PAGES = [
   { name: "charge-points", address: "/charge-points", show: chargePoints, label: "Charge Points", group: FLEET, key: "c" },
   { name: "charge-points", address: "/charge-points/:", show: chargePoint },
   { name: "charge-points", address: "/charge-points/:/command/?", show: command },
+  { name: "charge-points", address: "/bulk/command", show: bulkCommand },
+  { name: "charge-points", address: "/bulk/move", show: bulkMove },
+  { name: "transactions", address: "/transactions", show: transactions, label: "Transactions", group: FLEET, key: "t" },
   { name: "messages", address: "/messages", show: messages, label: "Messages", group: FLEET, key: "m" },
   { name: "messages", address: "/messages/:", show: message },
   { name: "central-systems", address: "/central-systems", show: centralSystems, label: "Central Systems", group: ROUTING, key: "s" },

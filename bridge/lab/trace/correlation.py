@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from msgspec import UNSET, Struct, UnsetType
 
-from bridge.lab.trace.records import SCHEMA_VERSION, Record
+from bridge.recorder.trace_records import SCHEMA_VERSION, Record
 
 
 class MatchCounts(Struct, frozen=True, kw_only=True, rename="camel"):

@@ -12,8 +12,8 @@ from typing import Any
 from msgspec import UNSET, Struct
 
 from bridge.lab.trace.correlation import correlate
-from bridge.lab.trace.records import UP, Record, TraceError
 from bridge.ocpp.comparison import PlainAnswer
+from bridge.recorder.trace_records import UP, Record, TraceError
 from bridge.watching.masking import MASK
 
 

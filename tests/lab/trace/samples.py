@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from bridge.lab.trace.records import DOWN, UP, Record, TraceFailure
 from bridge.recorder.messages import Form, Half, Recorded, Timings
+from bridge.recorder.trace_records import DOWN, UP, Record, TraceFailure
 
 SOAP_CALL = (
     '<s:Envelope xmlns:w="http://www.w3.org/2005/08/addressing"><w:MessageID a="b"> urn:uuid:1 </w:MessageID>'

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from bridge.lab.trace.correlation import correlate
-from bridge.lab.trace.records import read
+from bridge.recorder.trace_records import read
 from tests.lab.trace.samples import call, error, result
 from tests.reference import TRACES, needs_traces
 

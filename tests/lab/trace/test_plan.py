@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bridge.lab.trace.plan import RecordedCall, ReplayedTransactions, plan
-from bridge.lab.trace.records import TraceError
 from bridge.ocpp.comparison import PlainAnswer
+from bridge.recorder.trace_records import TraceError
 from tests.lab.trace.samples import call, error, result
 
 TRACE = [

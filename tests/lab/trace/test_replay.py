@@ -21,12 +21,12 @@ from bridge.lab.simulators.json_central_system import JsonCentralSystem
 from bridge.lab.simulators.json_charge_point import JsonChargePoint
 from bridge.lab.simulators.soap_central_system import SoapCentralSystem
 from bridge.lab.simulators.wire import CallRefused, Payload
-from bridge.lab.trace.export import exported
 from bridge.lab.trace.plan import plan
-from bridge.lab.trace.records import Record, write
 from bridge.lab.trace.replay import Result, replay
 from bridge.ocpps.wsdl import folder_of
 from bridge.recorder import Recorder
+from bridge.recorder.trace_export import exported
+from bridge.recorder.trace_records import Record, write
 from tests.lab.trace.samples import call, error, result
 
 

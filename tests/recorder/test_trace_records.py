@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bridge.lab.trace.records import TraceError, read, write
+from bridge.recorder.trace_records import TraceError, read, write
 from tests.lab.trace.samples import call, error, result
 
 LINE: dict[str, Any] = {

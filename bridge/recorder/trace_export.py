@@ -16,9 +16,9 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from bridge.lab.trace.records import DOWN, SCHEMA_VERSION, UP, Direction, MessageType, Record, TraceFailure
 from bridge.ocpp.actions import ACTIONS
 from bridge.recorder.messages import Form, Half, Recorded
+from bridge.recorder.trace_records import DOWN, SCHEMA_VERSION, UP, Direction, MessageType, Record, TraceFailure
 from bridge.watching.masking import MASK
 
 Side = Literal["charge-point", "central-system"]

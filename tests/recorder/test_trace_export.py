@@ -11,9 +11,9 @@ from jsonschema import Draft202012Validator
 from msgspec import UNSET
 
 from bridge.lab.trace.correlation import correlate
-from bridge.lab.trace.export import SIDES, Exported, exported
-from bridge.lab.trace.records import read, write
 from bridge.recorder.messages import Half, Lost, Recorded
+from bridge.recorder.trace_export import SIDES, Exported, exported
+from bridge.recorder.trace_records import read, write
 from tests.lab.trace.samples import SOAP_ANSWER, SOAP_CALL, SOAP_FAULT, form, recorded
 from tests.reference import TRACES, needs_traces
 

@@ -1,0 +1,83 @@
+"""Which transactions a reader wants. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from fnmatch import translate
+from functools import lru_cache
+
+from msgspec import Struct
+
+from bridge.store.records import TransactionRecord
+
+# The number of a transaction that has none above 0, which is a place to remember its Central System.
+_UNNAMED = 0
+_PATTERN = frozenset("*?[")
+
+
+class TransactionQuery(Struct, frozen=True, kw_only=True):
+    """A filter. None takes every transaction.
+
+    Attributes:
+        identity: A glob on the identity of the Charge Point. Letter case does not count.
+        central_system: The name of the Central System.
+        state: "open", "closed" or "ended".
+        before: The place that is higher than all places on the page, None for the first page.
+    """
+
+    identity: str | None = None
+    central_system: str | None = None
+    state: str | None = None
+    before: int | None = None
+
+    @property
+    def folded(self) -> str | None:
+        """Return the casefolded identity if only one Charge Point is wanted, else None."""
+        if self.identity is None or not _PATTERN.isdisjoint(self.identity):
+            return None
+        return self.identity.casefold()
+
+    def fits(self, record: TransactionRecord) -> bool:
+        """Return whether a reader wants `record`."""
+        return (
+            record.number != _UNNAMED
+            and (self.central_system is None or record.central_system == self.central_system)
+            and (self.state is None or record.state == self.state)
+            and (self.identity is None or _matcher(self.identity)(record.identity.casefold()) is not None)
+        )
+
+
+class TransactionPage(Struct, frozen=True, kw_only=True):
+    """Transactions, the one that changed last first.
+
+    Attributes:
+        records: The transactions.
+        next: The `before` of the next page, None if there are no more. A page may have fewer records than were asked
+            for, and none, if many were looked through.
+    """
+
+    records: list[TransactionRecord]
+    next: int | None = None
+
+
+def page_of(places: Iterable[tuple[int, TransactionRecord]], query: TransactionQuery, limit: int) -> TransactionPage:
+    """Return a page of transactions in memory.
+
+    Args:
+        places: All transactions with their places, the highest place first.
+        query: The filter.
+        limit: The most records of the page.
+    """
+    found: list[tuple[int, TransactionRecord]] = []
+    for place, record in places:
+        if (query.before is None or place < query.before) and query.fits(record):
+            found.append((place, record))
+            if len(found) > limit:
+                return TransactionPage(records=[one for _, one in found[:limit]], next=found[limit - 1][0])
+    return TransactionPage(records=[one for _, one in found])
+
+
+@lru_cache(maxsize=64)
+def _matcher(glob: str) -> Callable[[str], object]:
+    return re.compile(translate(glob.casefold())).match

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
-from playwright.async_api import expect
+from playwright.async_api import ViewportSize, expect
 
-from bridge.config import Oidc, Secret
-from tests.console.browser import AT_MOST, PHONE, Console
+from bridge.config import TLS, Oidc, Secret
+from tests.authority import Authority
+from tests.console.browser import AT_MOST, DESK, PHONE, Console
 from tests.console.stage import IDENTITY, Stage, staged
 from tests.e2e.stage import run
 from tests.oidc.provider import BEN, CLIENT_ID, SECRET, Provider
@@ -33,11 +35,14 @@ def table(at: Provider) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def somebody_at(stage: Stage, at: Provider, size: tuple[int, int] = (1440, 900)) -> AsyncIterator[Console]:
-    """Somebody at the console, who may leave it for the provider."""
-    context = await stage.browser.new_context(viewport={"width": size[0], "height": size[1]})
+async def somebody_at(
+    stage: Stage, at: Provider, size: tuple[int, int] = DESK, base: str | None = None
+) -> AsyncIterator[Console]:
+    """Somebody at the console at `base`, who may leave it for the provider."""
+    viewport: ViewportSize = {"width": size[0], "height": size[1]}
+    context = await stage.browser.new_context(viewport=viewport, ignore_https_errors=True)
     try:
-        somebody = Console(await context.new_page(), stage.base)
+        somebody = Console(await context.new_page(), base or stage.base)
         yield somebody
         assert [each for each in somebody.complaints if not each.startswith(f"asked for {at.issuer}/")] == []
     finally:
@@ -99,5 +104,27 @@ def test_what_the_login_page_says_when_the_provider_is_gone_and_to_who_has_no_ro
                 assert await ben.violations() == []
                 assert await ben.width() == PHONE[0]
                 await ben.shown("login-without-provider")
+
+    run(walk(), WITHIN)
+
+
+def test_over_https_the_cookies_are_bound_to_the_host(tmp_path: Path) -> None:
+    tls = TLS(**Authority(tmp_path).issue("console", "127.0.0.1"))
+
+    async def walk() -> None:
+        async with Provider() as at, staged(tls=tls, **table(at)) as stage:
+            base = stage.base.replace("http:", "https:")
+            async with somebody_at(stage, at, base=base) as ann:
+                await ann.open("#/audit")
+                await ann.page.get_by_role("link", name="Sign in with Example").click()
+                await expect(ann.page).to_have_url(f"{base}/#/audit")
+                await expect(ann.page.locator("#who")).to_have_text("ann@example.com")
+                (cookie,) = await ann.page.context.cookies()
+                port = base.rpartition(":")[2]
+                assert (cookie["name"], cookie["path"]) == (f"__Host-ocpp-bridge-session-{port}", "/")
+                assert (cookie["secure"], cookie["httpOnly"], cookie["sameSite"]) == (True, True, "Lax")
+                await ann.page.get_by_role("button", name="Log out").click()
+                await expect(ann.page.get_by_role("heading", level=1)).to_have_text("Log in")
+                assert await ann.page.context.cookies() == []
 
     run(walk(), WITHIN)

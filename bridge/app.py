@@ -220,6 +220,7 @@ class Gateway:
         watching += [self._choices, self._moves, self._comparisons, self._observers]
         self._audience = Audience(watching, records=bool(recording), on_disk=self._events.on_disk)
         self._observers.audience = self._audience
+        self._choices.owed, self._observers.drained = self._observers.owes, self._choices.look_again
         self._listeners = Listeners(partial(self._refused, None, None))
         self._waker = Waker(self._tasks, lambda: self._listeners.own)
         self._sessions = Sessions(

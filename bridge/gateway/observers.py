@@ -16,7 +16,7 @@ from contextlib import suppress
 from itertools import count
 
 from bridge.core.links import Status
-from bridge.core.observed import Observed, observed, with_tag
+from bridge.core.observed import ENDS, Observed, observed, with_tag
 from bridge.core.observer_ids import ObserverIds
 from bridge.core.observer_lane import ObserverLane
 from bridge.core.observer_queue import LostReason, ObserverQueue
@@ -79,6 +79,7 @@ class Observers:
         audience: Receives the facts about observers.
         writer: Writes the messages.
         tasks: Owns the tasks of the lanes.
+        drained: Called with the identity of a Charge Point when an observer has got all that waited.
     """
 
     audience: Audience
@@ -115,6 +116,7 @@ class Observers:
         self._turns: dict[str, asyncio.Lock] = {}  # for the commands of observers, one at a time for a Charge Point
         self._ended: dict[str, asyncio.Event] = {}  # set when a Call of a Charge Point has ended
         self._is_open = False
+        self.drained: Callable[[str], None] = lambda identity: None
         self._numbers = count(int(clock() * 1000) * 1000)
 
     # The beginning, the end, and changes of the configuration.
@@ -379,6 +381,7 @@ class Observers:
             self._busy[runner] = None
         elif not len(runner.lane.queue):
             self._busy.pop(runner, None)
+            self.drained(runner.identity)
 
     def lost(self, runner: ObserverRunner, reason: LostReason) -> None:
         """Count a message that an observer never gets."""
@@ -411,6 +414,16 @@ class Observers:
                 pass
             if self._octets <= self._max_bytes * _TRIMMED:
                 return
+
+    def owes(self, identity: str, central_system: str | None) -> bool:
+        """Return whether a StartTransaction or StopTransaction of a Charge Point waits for an observer.
+
+        Args:
+            identity: The Charge Point.
+            central_system: The name of the observer, None for none.
+        """
+        runner = None if central_system is None else self._runners.get((identity.casefold(), central_system))
+        return runner is not None and any(message.action in ENDS for message in runner.lane.queue)
 
     # Commands.
 

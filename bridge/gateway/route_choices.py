@@ -61,6 +61,8 @@ class RouteChoices:
     Attributes:
         took_effect: Called when a Charge Point belongs to the Central System that was chosen, with its identity and
             whether it is present, so that it is expected there.
+        owed: Returns whether the Central System, by name, is still to get a StartTransaction or StopTransaction of a
+            Charge Point as an observer. A move to it waits for that.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class RouteChoices:
         self._every = every
         self._looks: set[str] = set()  # identities that are looked at soon
         self.took_effect: Callable[[str, bool], None] = lambda identity, present: None
+        self.owed: Callable[[str, str | None], bool] = lambda identity, central_system: False
 
     # Choices.
 
@@ -141,10 +144,10 @@ class RouteChoices:
         """
         persistence = self._ground().persistence
         before = self.place_of(identity)
-        if when == "idle" and self._ground().sessions.open_transactions(identity):
+        after = central_system or self._ground().placements().routed(identity)
+        if when == "idle" and not self._is_idle(identity, after):
             waiting = WaitingMove(central_system=central_system, who=who, at=time.time(), move=move)
             kept = persistence.move_later(identity, waiting)
-            after = central_system or self._ground().placements().routed(identity)
             return Choice(before=before, after=after, waits=True, kept=kept)
         present = self._is_present(identity)
         kept = persistence.move(identity, central_system)
@@ -154,6 +157,10 @@ class RouteChoices:
         self._tell(ChargePointMoved(identity, before, after, None if who == CONFIGURATION else who))
         self.took_effect(identity, present)
         return Choice(before=before, after=after, waits=False, kept=kept)
+
+    def _is_idle(self, identity: str, central_system: str | None) -> bool:
+        """Return whether a Charge Point has no open transaction, and owes none to its next Central System."""
+        return not self._ground().sessions.open_transactions(identity) and not self.owed(identity, central_system)
 
     def withdraw(self, identity: str) -> None:
         """Drop the move of a Charge Point that waits."""
@@ -183,6 +190,11 @@ class RouteChoices:
         if isinstance(fact, CallEnded) and self._ground().persistence.waiting_move(fact.identity) is not None:
             self._look_soon(fact.identity)
 
+    def look_again(self, identity: str) -> None:
+        """Look at a Charge Point soon, if its move waits: an observer has got what it was owed."""
+        if self._ground().persistence.waiting_move(identity) is not None:
+            self._look_soon(identity)
+
     def _look_soon(self, identity: str) -> None:
         if identity not in self._looks:
             self._looks.add(identity)
@@ -193,7 +205,9 @@ class RouteChoices:
         self._looks.discard(identity)
         ground = self._ground()
         waiting = ground.persistence.waiting_move(identity)
-        if waiting is None or ground.sessions.open_transactions(identity):
+        if waiting is None:
+            return
+        if not self._is_idle(identity, waiting.central_system or ground.placements().routed(identity)):
             return
         choice = self.apply(identity, waiting.central_system, when="now", who=waiting.who, move=waiting.move)
         detail = _detail(choice)
@@ -233,7 +247,7 @@ class RouteChoices:
             changed = before.central_system != after.central_system
             if not changed or new.at(before.identity, before.central_system) is None:
                 continue
-            if not ground.sessions.open_transactions(before.identity):
+            if self._is_idle(before.identity, after.central_system):
                 continue
             waiting = ground.persistence.waiting_move(before.identity)
             waiting = waiting or WaitingMove(central_system=None, who=CONFIGURATION, at=time.time())

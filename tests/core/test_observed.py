@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 import msgspec
 import pytest
 from msgspec import Raw
 
-from bridge.core.observed import Observed, content_of, observed, read_answer, with_tag
+from bridge.core.commands import Keep, SendAnswer, SendCall
+from bridge.core.events import AnswerReceived, CallReceived, Event, LinkUp, RecordsKept
+from bridge.core.links import SessionTerms
+from bridge.core.observed import START, STOP, Observed, content_of, observed, read_answer, with_tag
+from bridge.core.session import Session
 from bridge.ocpp.enums import ReadingContext
 from bridge.ocpp.messages import (
     HeartbeatRequest,
@@ -15,9 +21,11 @@ from bridge.ocpp.messages import (
     Request,
     StartTransactionResponse,
     StatusNotificationResponse,
+    StopTransactionResponse,
 )
 from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Unanswered, UnopenedRequest, UnopenedResponse
 from bridge.ocpp.types import MeterValue, SampledValue
+from tests.core.playbook import CP, CS, JSON_CHARGE_POINT, SOAP_CENTRAL_SYSTEM, SOAP_CHARGE_POINT
 from tests.core.samples import NOW, start, start_conf, stop
 
 
@@ -110,3 +118,58 @@ def test_an_error_is_read_back_and_no_answer_is_none() -> None:
     for none in (None, Unanswered(unique_id="7", reason="no")):
         assert read_answer("Heartbeat", seen(HeartbeatRequest(), none).answer) is None
     assert isinstance(start_conf(3), StartTransactionResponse)
+
+
+# The Session keeps them with the answer (rule 28).
+
+
+def kept(*, narrow: bool = False, named: int = 3) -> list[Observed]:
+    """What the Session with `main` keeps of a Start and its Stop, with the observers `ems` and `main`."""
+    session = Session(
+        {CP: SOAP_CHARGE_POINT if narrow else JSON_CHARGE_POINT, CS: SOAP_CENTRAL_SYSTEM},
+        SessionTerms(central_system="main"),
+        mint=map("h{}".format, count(1)).__next__,
+        chance=lambda: 0.0,
+        observers=lambda: ("ems", "main"),
+    )
+    found: list[Observed] = []
+
+    def happens(event: Event) -> None:
+        for command in session.handle(event):
+            match command:
+                case Keep(key=key, records=records):
+                    found.extend(record for record in records if isinstance(record, Observed))
+                    happens(RecordsKept(at=1.0, key=key))
+                case SendCall(call=call):
+                    payload = start_conf(named) if call.action == "StartTransaction" else StopTransactionResponse()
+                    happens(
+                        AnswerReceived(at=1.0, party=CS, answer=CallResult(unique_id=call.unique_id, payload=payload))
+                    )
+                case SendAnswer(answer=CallResult(payload=StartTransactionResponse(transactionId=number))):
+                    numbers.append(number)
+
+    numbers: list[int] = []
+    for party in (CP, CS):
+        happens(LinkUp(at=0.0, party=party))
+    for again in range(2):  # a repetition is not kept again
+        happens(
+            CallReceived(at=1.0, party=CP, key=f"a{again}", call=Call(unique_id="a", action=START, payload=start()))
+        )
+    assert numbers[0] == numbers[1]
+    ends = Call(unique_id="b", action=STOP, payload=stop(numbers[0]))
+    happens(CallReceived(at=2.0, party=CP, key="b", call=ends))
+    return found
+
+
+def test_a_session_keeps_each_start_and_stop_once_for_the_others() -> None:
+    assert [(one.action, one.observers, one.number, one.key) for one in kept()] == [
+        (START, ("ems",), 3, "h1"),
+        (STOP, ("ems",), 3, "h2"),
+    ]
+
+
+def test_it_keeps_the_number_that_the_charge_point_was_told() -> None:
+    began, ended = kept(narrow=True, named=2**40)
+    assert began.number == ended.number != 2**40 and msgspec.json.decode(began.answer[3:-1])["transactionId"] == (
+        began.number
+    )

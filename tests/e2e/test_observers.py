@@ -642,6 +642,37 @@ def test_an_observer_that_becomes_the_main_one_is_no_observer_any_more() -> None
     run(walk(), within=120)
 
 
+def test_a_move_to_an_observer_waits_until_it_has_the_stop_that_it_is_owed() -> None:
+    async def walk() -> None:
+        async with watched("soap") as all_:
+            await all_.boots()
+            number = await all_.start()
+            await all_.until(lambda: len(all_.of("ems")) == 2)
+            go_on, held = asyncio.Event(), asyncio.Event()
+
+            async def slow(_: Payload) -> Payload:
+                held.set()
+                await go_on.wait()
+                return {}
+
+            all_.observers["ems"].behaviour["StopTransaction"] = slow
+            async with api_of(all_.gateway) as api:
+                moved = await api("PUT", f"/charge-points/{ONE}/route", {"central_system": "ems"})
+                assert moved.status == 200 and moved.data["waits"]
+                await all_.stop(number)
+                await held.wait()
+                await all_.point.call("Heartbeat", {})  # it is idle at its main Central System
+                assert (await api.get(f"/charge-points/{ONE}"))["central_system"] == "main"
+                go_on.set()
+                await all_.until(lambda: all_.actions("ems").count("BootNotification") == 2)
+                assert (await api.get(f"/charge-points/{ONE}"))["central_system"] == "ems"
+                assert "observers" not in (await api("GET", "//readyz")).data  # nothing waits, and nothing was lost
+            stops = [told_id for action, told_id in all_.ids("ems") if action == "StopTransaction"]
+            assert stops == [2]
+
+    run(walk(), within=120)
+
+
 def test_observers_come_and_go_with_the_configuration() -> None:
     async def walk() -> None:
         async with watched() as all_:
@@ -689,5 +720,42 @@ def test_the_main_central_system_is_served_while_the_disk_of_the_queues_is_full(
             assert [told_id for _, told_id in all_.ids("main")] == [None, 1, 1]
             monkeypatch.undo()
             await all_.until_healthy(lambda seen: seen["trouble"] is None)  # it is tried again every few seconds
+
+    run(walk(), within=120)
+
+
+def test_an_observer_that_talks_nonsense_harms_nobody() -> None:
+    """Broken frames, answers that are none, commands that do not exist, and answers to what was never asked."""
+
+    async def walk() -> None:
+        async with RawCentralSystem() as raw, JsonCentralSystem() as main:
+            made = told(("json", main), {"ems": ("json", main)}, {"ems": {"commands": ("*",)}})
+            systems = made.central_systems | {"ems": CentralSystem(url=raw.url, reconnect_min=0.05)}
+            async with running(msgspec.structs.replace(made, central_systems=systems)) as gateway:
+                async with charge_point(gateway, ONE) as point:
+                    all_ = Watched(gateway, main, {}, point)
+                    await all_.boots()
+                    ems = await raw.connected()
+                    boot = await ems.receive()
+                    for frame in ("{", "[]", '[2,"1","NoSuchAction",{}]', '[2,"2","Reset",{"type":7}]', '[3,"x",{}]'):
+                        await ems.send(frame)
+                    answers = [await ems.receive() for _ in range(3)]
+                    assert {answer[0] for answer in answers} == {4}
+                    await ems.send([3, boot[1], {"status": "Accepted", "currentTime": "yesterday", "interval": "soon"}])
+                    again = await ems.receive()
+                    assert again == boot  # once more, under the same UniqueId
+                    await ems.send([3, boot[1], {"status": "Accepted", "currentTime": AT, "interval": 300}])
+                    number = await all_.start()
+                    began = await ems.receive()
+                    await ems.send([3, began[1], {"transactionId": "none"}])
+                    began = await ems.receive()
+                    await ems.send([3, began[1], {"transactionId": 2**40, "idTagInfo": {"status": "Accepted"}}])
+                    await all_.stop(number)
+                    ended = await ems.receive()
+                    assert (ended[2], ended[3]["transactionId"]) == ("StopTransaction", 2**40)
+                    await ems.websocket.close()
+                    ems = await raw.connected()
+                    assert (await ems.receive())[2] == "BootNotification"
+                assert all_.actions("main") == ["BootNotification", "StartTransaction", "StopTransaction"]
 
     run(walk(), within=120)

@@ -12,7 +12,7 @@ import pytest
 from bridge.outgoing_events import database as module
 from bridge.outgoing_events.database import EventDatabase, EventRow
 from bridge.outgoing_events.derivation import TransactionStart
-from bridge.store import schema
+from bridge.store import queue_file, schema
 from bridge.store.schema import UnusableStore
 
 
@@ -159,7 +159,7 @@ def test_a_file_that_was_removed_or_replaced_is_restored(
 
 
 def test_two_bridges_do_not_share_it(database: EventDatabase, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_PATIENCE", 0.05)
+    monkeypatch.setattr(queue_file, "_PATIENCE", 0.05)
     database.connect()
     database.write([row(1)], [], [], durable=True)
     other = EventDatabase(path)

@@ -30,6 +30,7 @@ from bridge.ocpp import identity as identities
 from bridge.ocpp.device_profile import Boot, DeviceProfile
 
 _OCPP12 = "ocpp1.2s"
+_READY_AFTER = CentralSystem(url="").ready_after
 _OCPP16 = ("ocpp1.6j", "ocpp1.6s")
 ContextOf = Callable[[ClientTLS | None], ssl.SSLContext | None]
 
@@ -298,9 +299,16 @@ class Placements:
 
 
 def _in_normal_form(settings: Settings) -> Settings:
-    """Return `settings` with all identities in the normal form in which identities of messages are kept."""
+    """Return `settings` with all identities in the normal form in which identities of messages are kept.
+
+    `ready_after` has its default in it: a Charge Point does not move because the operator expects more of a shadow.
+    """
     return msgspec.structs.replace(
         settings,
+        central_systems={
+            name: msgspec.structs.replace(system, ready_after=_READY_AFTER)
+            for name, system in settings.central_systems.items()
+        },
         charge_points={identities.normal(identity): own for identity, own in settings.charge_points.items()},
         routes=tuple(
             msgspec.structs.replace(route, charge_point=identities.normal(route.charge_point))

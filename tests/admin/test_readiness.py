@@ -14,7 +14,7 @@ from bridge.app import Gateway
 from bridge.config import CentralSystem, FurtherCentralSystem, Route, Settings
 from bridge.lab.simulators.json_central_system import JsonCentralSystem
 from tests.admin.asked import Api, api_of
-from tests.e2e.stage import envelope, post, reachable, run, running, settings
+from tests.e2e.stage import envelope, json_charge_point, post, reachable, run, running, settings
 from tests.gateway.test_readiness import ACCEPTED, REFUSED, TAG, answered, session
 
 AFTER = 3
@@ -141,6 +141,25 @@ def test_who_has_moved_there_does_not_count_any_more() -> None:
             assert (await api("DELETE", "/charge-points/CP%201")).status == 204
             told = await readiness(api)
             assert (told["charge_points"], told["sessions"], told["actions"], told["examples"]) == (0, 0, [], [])
+
+    run(walk())
+
+
+def test_more_is_expected_of_a_shadow_and_nobody_is_disconnected() -> None:
+    async def walk() -> None:
+        async with compared() as (gateway, api), json_charge_point(gateway, "CP 1") as point:
+            await point.call("Heartbeat", {})
+            charge(gateway, "CP 1", 1, 2, 3)
+            assert (await readiness(api))["ready"]
+            told = gateway._settings
+            more = msgspec.structs.replace(told.central_systems["new"], ready_after=AFTER + 1)
+            await gateway.reload(msgspec.structs.replace(told, central_systems=told.central_systems | {"new": more}))
+            assert (await readiness(api))["why"] == "1 of 1 Charge Points are not ready"
+            main = msgspec.structs.replace(told.central_systems["main"], ready_after=1)
+            before = gateway._sessions.get("CP 1")
+            await gateway.reload(msgspec.structs.replace(told, central_systems=told.central_systems | {"main": main}))
+            await point.call("Heartbeat", {})
+            assert gateway._sessions.get("CP 1") is before
 
     run(walk())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bridge.gateway.readiness import ShadowComparisons
 from bridge.ocpp.rpc import Call, CallError, CallResult, UnopenedRequest, UnopenedResponse
@@ -227,6 +230,42 @@ def test_what_is_in_memory_holds_when_the_store_finds_its_file(store: Store) -> 
         seen.read_again()
         histories = [seen.of("new", identity) for identity in ("CP 1", "CP 2")]
         assert [each and each.sessions for each in histories] == [1, 1]
+
+
+_numbers = st.integers() | st.integers(-(2**70), 2**70) | st.sampled_from([10**30, -(10**30)])
+_texts = st.text(max_size=5) | st.sampled_from(["\ud800", "***", "2026-01-01T00:00:00Z"])
+_values = st.recursive(
+    st.none() | st.booleans() | _numbers | st.floats(allow_nan=False, allow_infinity=False) | _texts,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["idTagInfo", "status", "transactionId", "currentTime", "x"]), inner)
+    ),
+    max_leaves=8,
+)
+_transactions = st.builds(lambda number: {"transactionId": number, "idTagInfo": {"status": "Accepted"}}, _numbers)
+_payloads = (_values | _transactions).map(lambda value: json.dumps(value).encode()) | st.binary(max_size=10)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["Authorize", "StartTransaction", "StopTransaction", "X"]), *[_payloads] * 3),
+        max_size=8,
+    )
+)
+def test_whatever_two_central_systems_answer_is_kept(all_: list[tuple[str, bytes, bytes, bytes]]) -> None:
+    store = Store("memory:")
+    store.open()
+    with comparisons(store) as seen:
+        for action, request, main, shadow in all_:
+            call = Call(unique_id="1", action=action, payload=UnopenedRequest(raw=msgspec.Raw(request)))
+            one, other = (
+                CallResult(unique_id="1", payload=UnopenedResponse(raw=msgspec.Raw(each))) for each in (main, shadow)
+            )
+            seen.see(ShadowAnswered.of("CP 1", "new", call, one, other))
+    with comparisons(store) as again:
+        before, after = seen.of("new", "CP 1"), again.of("new", "CP 1")
+        assert before == after
+        assert (after is None) is (all_ == [])
 
 
 def test_a_record_of_another_version_is_passed_over(store: Store) -> None:

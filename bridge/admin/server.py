@@ -33,14 +33,14 @@ from bridge.net.proxies.rules import DIRECT, Misled, Proxies
 _log = logging.getLogger("bridge.admin")
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 # The console loads only its own files and the API, and no page may put the console into a frame.
-_CSP = (
+CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
     "connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
     # Text from a Charge Point is shown as text. The browser prevents scripts from making markup from a text.
     "require-trusted-types-for 'script'; trusted-types 'none'"
 )
 _HEADERS = {
-    "Content-Security-Policy": _CSP,
+    "Content-Security-Policy": CSP,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
+import bridge
 from bridge.admin.pages import Pages
 from tests.e2e.stage import run
 
@@ -58,3 +61,20 @@ def test_what_a_browser_has_is_not_sent_again(pages: Pages) -> None:
 def test_nothing_else_is_served(pages: Pages, name: str) -> None:
     with pytest.raises(web.HTTPNotFound):
         run(asked(pages, name))
+
+
+UPLOT = Path(bridge.__file__).parent / "admin" / "console" / "uplot"
+# The files of the npm package, as they were published. A new version is a new folder's content, and new lines here.
+PUBLISHED = {
+    "LICENSE": "8f989229699b4fe2f1a0432d0e9edc338a8a911e250e2d1b01ecd770a5f5b1bd",
+    "uPlot.esm.js": "5dd9b3281aa64b461b42d9945f6adb2649d346502b12281a9ae0d46599a80eba",
+    "uPlot.min.css": "df630c6a8d6f8eeaff264b50f73ce5b114f646ffd9a0bb74f049b0a00135fa04",
+}
+
+
+def test_what_others_wrote_is_as_they_published_it_and_its_licence_is_named() -> None:
+    assert {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in UPLOT.iterdir()} == PUBLISHED
+    found = re.search(r"uPlot \(v([\d.]+)\)", (UPLOT / "uPlot.esm.js").read_text("utf-8"))
+    assert found is not None
+    licences = (Path(bridge.__file__).parents[1] / "docs" / "licences.md").read_text("utf-8")
+    assert f"| uPlot {found[1]} as it was published, under the MIT licence" in licences

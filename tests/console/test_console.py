@@ -32,7 +32,7 @@ _FILES = MANY * 3
 expect.set_options(timeout=AT_MOST)
 
 PAGES = {
-    "charge-points": "#/",
+    "charge-points": "#/charge-points",
     "charge-point": f"#/charge-points/{IDENTITY.replace(' ', '%20')}",
     "command": f"#/charge-points/{IDENTITY.replace(' ', '%20')}/command/SetChargingProfile",
     "messages": "#/messages",
@@ -84,7 +84,7 @@ def test_from_two_thousand_charge_points_to_one_answer() -> None:
                 await a_command_is_answered(stage, somebody)
 
     async def all_are_counted(somebody: Console) -> None:
-        await somebody.open()
+        await somebody.open(PAGES["charge-points"])
         await expect(somebody.page.locator(".count.all b")).to_have_text("2,000")
         await expect(somebody.page.get_by_role("grid")).to_have_attribute("aria-rowcount", "2001")
         assert await rows(somebody.page).count() < 60
@@ -102,7 +102,7 @@ def test_from_two_thousand_charge_points_to_one_answer() -> None:
         await expect(rows(somebody.page)).to_have_count(10)
         await somebody.page.get_by_label("Filter").fill("rdam")
         await expect(rows(somebody.page)).to_have_count(1)
-        assert somebody.page.url.endswith("#/?identity=rdam")
+        assert somebody.page.url.endswith("#/charge-points?identity=rdam")
         await rows(somebody.page, IDENTITY).click()
         await expect(somebody.page.get_by_role("heading", level=1)).to_have_text(IDENTITY)
         await expect(somebody.page.get_by_text("Schneider", exact=True)).to_be_visible()
@@ -225,7 +225,7 @@ def test_the_keyboard_is_enough() -> None:
             await stage.greet()
             async with console(stage.browser, stage.base, stage.token) as somebody:
                 page, key = somebody.page, somebody.page.keyboard.press
-                await somebody.open()
+                await somebody.open(PAGES["charge-points"])
                 await expect(rows(page)).to_have_count(4)
                 await key("Tab")
                 await expect(page.locator(".skip")).to_be_focused()
@@ -342,7 +342,7 @@ def test_an_identity_with_braces_is_reached_as_any_other() -> None:
             await stage.central_system.wait_for(identity)
             async with console(stage.browser, stage.base, stage.token) as somebody:
                 page = somebody.page
-                await somebody.open()
+                await somebody.open(PAGES["charge-points"])
                 await rows(page, identity).get_by_role("link").click()
                 await expect(page.get_by_role("heading", level=1)).to_have_text(identity)
                 await expect(rows(page, "BootNotification")).to_be_visible()
@@ -494,7 +494,7 @@ def test_what_a_charge_point_says_is_text_and_nothing_else() -> None:
             await stage.greet()
             await stage.charge_point.call("DataTransfer", {"vendorId": "<b>", "data": hostile})
             async with console(stage.browser, stage.base, stage.token) as somebody:
-                await somebody.open()
+                await somebody.open(PAGES["charge-points"])
                 await expect(rows(somebody.page, hostile)).to_be_visible()
                 await rows(somebody.page, hostile).click()
                 await expect(somebody.page.get_by_role("heading", level=1)).to_have_text(hostile)

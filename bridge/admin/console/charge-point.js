@@ -23,13 +23,13 @@ export function chargePoint(context, identity) {
   const soon = throttled(700, reload);
   for (const name of ["message", "link", "charge-point", "refused", "missed"]) stream.addEventListener(name, soon, { signal });
   ticking(side, signal);
-  offer({ "/": () => list.action.focus(), j: () => list.grid.move(1), k: () => list.grid.move(-1), p: () => list.pause(!list.paused), c: () => go(commandAddress), Escape: () => go("#/") }, signal);
+  offer({ "/": () => list.action.focus(), j: () => list.grid.move(1), k: () => list.grid.move(-1), p: () => list.pause(!list.paused), c: () => go(commandAddress), Escape: () => go("#/charge-points") }, signal);
 }
 
 function drawHead(head, item, context, reload) {
   const held = head.contains(document.activeElement) && document.activeElement.dataset.does;
   fill(head,
-    h("div", { class: "heading" }, h("a", { href: "#/", class: "crumb" }, "Charge Points"), h("h1", { class: "identity" }, item.identity), item.state ? badge(stateOf(item)) : null),
+    h("div", { class: "heading" }, h("a", { href: "#/charge-points", class: "crumb" }, "Charge Points"), h("h1", { class: "identity" }, item.identity), item.state ? badge(stateOf(item)) : null),
     h("div", { class: "buttons" },
       h("a", { class: "button primary", href: `#/charge-points/${encodeURIComponent(item.identity)}/command`, data: { does: "command" } }, "Send a command"),
       button("Move…", () => move(item, reload), { data: { does: "move" }, disabled: !item.state }),

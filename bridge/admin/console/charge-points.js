@@ -96,7 +96,7 @@ class ChargePoints {
   #filter(name, value) {
     this.filters[name] = value;
     const given = Object.entries(this.filters).filter(([, each]) => each);
-    history.replaceState(null, "", given.length ? `#/?${new URLSearchParams(given)}` : "#/");
+    history.replaceState(null, "", given.length ? `#/charge-points?${new URLSearchParams(given)}` : "#/charge-points");
     this.grid.element.scrollTop = 0;
     this.grid.active = -1;
     this.#reload();

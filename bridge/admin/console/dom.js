@@ -36,6 +36,8 @@ const SHAPES = {
   warning: "M12 4L2.8 19.5h18.4zM12 10v4.4M12 17v.2",
   right: "M4 12h15M13.5 6.5L19 12l-5.5 5.5",
   left: "M20 12H5M10.5 6.5L5 12l5.5 5.5",
+  ascending: "M12 19V5.5M6.5 11L12 5.5l5.5 5.5",
+  descending: "M12 5v13.5M6.5 13l5.5 5.5 5.5-5.5",
   copy: "M9 9h10v11H9zM5 15V4h10",
   none: "M6 12h12",
   loss: "M5 5l14 14M12 3.5a8.5 8.5 0 1 0 0 17 8.5 8.5 0 0 0 0-17z",

@@ -1,12 +1,15 @@
 // A list of thousands of rows of which only those in sight exist. A grid to assistive technology: it says how many rows
 // there are, and which one is active. j/k, arrows, Page, Home, End move; Enter opens.
 
-import { h } from "./dom.js";
+import { fill, h } from "./dom.js";
+import { sorter, sortOf } from "./sorting.js";
 
 const AHEAD = 8;
 
 // label    of the grid
-// columns  [{name, class}]: the header
+// columns  [{name, class, sort}]: the header; `sort` names what the rows are sorted by when its button is pressed, if they can be
+// sorted   {by, descending}: how they are sorted now
+// sort     (by, descending) => nothing: what the buttons of the header do
 // cells    (item) => the contents of its cells, in the order of the columns
 // open     (item) => nothing: what Enter and a click do
 // wanted   (index) => nothing: told which row is looked at and not there yet
@@ -19,8 +22,8 @@ export class Grid {
 
   constructor(options) {
     this.#options = options;
-    this.#head = h("div", { role: "row", class: "row head", "aria-rowindex": 1 },
-      options.columns.map((each) => h("div", { role: "columnheader", class: each.class }, each.name)));
+    this.#head = h("div", { role: "row", class: "row head", "aria-rowindex": 1 });
+    this.#drawHead();
     this.#body = h("div", { role: "rowgroup", class: "rows" });
     this.#empty = h("p", { class: "empty", hidden: true });
     this.element = h("div", {
@@ -30,6 +33,20 @@ export class Grid {
     this.container = h("div", { class: "gridbox" }, this.element, this.#empty);
     this.#watch = new ResizeObserver(() => this.#resized());
     this.#watch.observe(this.element);
+  }
+
+  // The rows are sorted like this from now on.
+  sortedBy(by, descending) {
+    this.#options = { ...this.#options, sorted: { by, descending } };
+    this.#drawHead();
+  }
+
+  #drawHead() {
+    const { columns, sorted, sort } = this.#options;
+    const held = this.#head.contains(document.activeElement) && document.activeElement.dataset.sort;
+    fill(this.#head, columns.map((column) => h("div", { role: "columnheader", class: column.class, ...sortOf(column.sort, sorted).attributes },
+      column.sort ? sorter(column.name, column.sort, sorted, (by, descending) => { this.sortedBy(by, descending); sort(by, descending); }) : column.name)));
+    if (held) this.#head.querySelector(`[data-sort="${held}"]`)?.focus();
   }
 
   #head; #body; #empty; #watch; #height = 0;

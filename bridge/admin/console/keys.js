@@ -8,26 +8,28 @@ const KEYS = [
   ["Enter", "open the active row"],
   ["/", "to the filter"],
   ["Esc", "close a dialog; leave a filter; back to where this page came from"],
-  ["g then c, m, o, a, u", "Charge Points, Messages, Moves, Addresses, Audit"],
   ["c", "send a command, on the page of a Charge Point"],
   ["p", "pause and resume live messages"],
   ["r", "raw or pretty, on the page of a message"],
   ["t", "light, dark, or as the system"],
   ["?", "this list"],
 ];
-const GOES = { c: "#/", m: "#/messages", o: "#/moves", a: "#/addresses", u: "#/audit" };
 
 // A page offers its own keys while it is shown: {key: what it does}.
 let own = {};
 let going = false;
+// The address of each page that a key leads to after g.
+let goes = {};
 
 export function offer(keys, signal) {
   own = keys;
   signal.addEventListener("abort", () => { if (own === keys) own = {}; });
 }
 
-export function listen({ theme, go }) {
-  const dialog = help();
+// `pages` are those that a key leads to.
+export function listen({ theme, go, pages }) {
+  goes = Object.fromEntries(pages.map(({ key, address }) => [key, `#${address}`]));
+  const dialog = help(pages);
   document.body.append(dialog);
   document.getElementById("help").addEventListener("click", () => dialog.showModal());
   const everywhere = { "?": () => dialog.showModal(), t: theme, g: () => { going = true; } };
@@ -45,7 +47,7 @@ export function listen({ theme, go }) {
 function chosen(key, everywhere, go) {
   if (going) {
     going = false;
-    return GOES[key] && (() => go(GOES[key]));
+    return goes[key] && (() => go(goes[key]));
   }
   return own[key] ?? everywhere[key];
 }
@@ -54,10 +56,11 @@ function typing(target) {
   return target.matches("input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable]");
 }
 
-function help() {
+function help(pages) {
+  const goTo = pages.map(({ key, label }) => [`g ${key}`, label]);
   const dialog = h("dialog", { class: "help", "aria-labelledby": "help-title" },
     h("h2", { id: "help-title" }, "Keys"),
-    h("dl", {}, KEYS.map(([keys, does]) => [h("dt", {}, h("kbd", {}, keys)), h("dd", {}, does)])),
+    h("dl", {}, [...KEYS, ...goTo].map(([keys, does]) => [h("dt", {}, h("kbd", {}, keys)), h("dd", {}, does)])),
     h("p", { class: "quiet" }, "Times are this computer's; hover over one to see it in UTC."),
     h("div", { class: "buttons" }, button("Close", () => dialog.close(), { autofocus: true })));
   return closing(dialog);

@@ -1,32 +1,10 @@
 // The shell: which page the address names, the stream's state, the theme, the keys that work everywhere.
 
 import { takeToken, token } from "./api.js";
-import { addresses } from "./addresses.js";
-import { audit } from "./audit.js";
-import { chargePoint } from "./charge-point.js";
-import { chargePoints } from "./charge-points.js";
-import { command } from "./command.js";
 import { button, fill, h, icon, say } from "./dom.js";
 import { listen } from "./keys.js";
-import { login } from "./login.js";
-import { message } from "./message.js";
-import { messages } from "./messages.js";
-import { move, moves } from "./moves.js";
+import { navigation, pageAt, PAGES } from "./pages.js";
 import { stream } from "./stream.js";
-
-// The first that matches; the groups are decoded and handed to the page.
-const PAGES = [
-  [/^\/$/, "charge-points", chargePoints],
-  [/^\/charge-points\/([^/]+)$/, "charge-points", chargePoint],
-  [/^\/charge-points\/([^/]+)\/command(?:\/([^/]+))?$/, "charge-points", command],
-  [/^\/messages$/, "messages", messages],
-  [/^\/messages\/([^/]+)$/, "messages", message],
-  [/^\/moves$/, "moves", moves],
-  [/^\/moves\/([^/]+)$/, "moves", move],
-  [/^\/addresses$/, "addresses", addresses],
-  [/^\/audit$/, "audit", audit],
-  [/^\/login$/, "login", login],
-];
 
 let leave = new AbortController();
 let shown = "";
@@ -38,18 +16,18 @@ function show() {
   if (!path.startsWith("/")) return;
   leave.abort();
   leave = new AbortController();
-  const found = PAGES.map(([pattern, name, page]) => [pattern.exec(path), name, page]).find(([match]) => match);
-  const main = document.getElementById("main");
-  const [match, name, page] = found ?? [[], "", unknown];
-  const parts = decoded(match.slice(1));
+  const found = pageAt(path);
+  const main = document.getElementById("main"), name = found?.page.name ?? "";
+  const parts = decoded(found?.parts ?? []);
   for (const link of document.querySelectorAll("nav a")) {
     if (link.dataset.page === name) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
   main.className = `page-${name}`;
   fill(main);
+  openMenu(false);
   const context = { main, signal: leave.signal, query: new URLSearchParams(query), title, go };
-  if (parts) page(context, ...parts);
+  if (parts) (found?.page.show ?? unknown)(context, ...parts);
   else broken(context);
   if (shown && shown !== path) { scrollTo(0, 0); main.focus({ preventScroll: true }); }
   shown = path;
@@ -74,14 +52,27 @@ function go(hash) {
 
 function unknown({ main, title }) {
   title("No such page");
-  fill(main, h("h1", {}, "No such page"), h("p", {}, h("a", { href: "#/" }, "All Charge Points")));
+  fill(main, h("h1", {}, "No such page"), h("p", {}, h("a", { href: "#/" }, "To the first page")));
 }
 
 function broken({ main, title }) {
   title("This address is broken");
   fill(main, h("h1", {}, "This address is broken"),
     h("p", {}, "Something is missing in ", h("code", {}, location.hash), ": a % in an address is followed by two hexadecimal digits, as in %20."),
-    h("p", {}, h("a", { href: "#/" }, "All Charge Points")));
+    h("p", {}, h("a", { href: "#/" }, "To the first page")));
+}
+
+function drawNavigation() {
+  fill(document.getElementById("pages"), navigation().map(([group, pages]) => {
+    const links = h("ul", {}, pages.map(({ name, address, label, key }) => h("li", {}, h("a", { href: `#${address}`, data: { page: name }, title: key ? `g ${key}` : null }, label))));
+    return group ? h("div", {}, h("h2", {}, group), links) : links;
+  }));
+}
+
+// On a narrow window the navigation is behind a button.
+function openMenu(open) {
+  document.getElementById("menu").setAttribute("aria-expanded", String(open));
+  document.body.classList.toggle("menu-open", open);
 }
 
 function tellLogout() {
@@ -136,6 +127,12 @@ document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();
   document.getElementById("main").focus();
 });
+document.getElementById("menu").addEventListener("click", () => openMenu(!document.body.classList.contains("menu-open")));
+document.getElementById("pages").addEventListener("keydown", (event) => {
+  if (event.key !== "Escape" || !document.body.classList.contains("menu-open")) return;
+  openMenu(false);
+  document.getElementById("menu").focus();
+});
 document.getElementById("theme").addEventListener("click", nextTheme);
 document.getElementById("logout").addEventListener("click", logout);
 window.addEventListener("token", tellLogout);
@@ -147,7 +144,8 @@ window.addEventListener("unauthorised", () => {
   go(`#/login?then=${encodeURIComponent(location.hash || "#/")}`);
 });
 window.addEventListener("hashchange", show);
-listen({ theme: nextTheme, go });
+listen({ theme: nextTheme, go, pages: PAGES.filter(({ key }) => key) });
+drawNavigation();
 tellTheme();
 tellLogout();
 tellStream("off");

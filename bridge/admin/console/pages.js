@@ -1,0 +1,55 @@
+// Every page: one line each, in the order of the navigation.
+
+import { addresses } from "./addresses.js";
+import { audit } from "./audit.js";
+import { chargePoint } from "./charge-point.js";
+import { chargePoints } from "./charge-points.js";
+import { command } from "./command.js";
+import { login } from "./login.js";
+import { message } from "./message.js";
+import { messages } from "./messages.js";
+import { move, moves } from "./moves.js";
+
+// The headings of the navigation.
+const FLEET = "Fleet", ROUTING = "Routing", BRIDGE = "Bridge";
+
+// name     of the page, which is the class of its style; pages below another one have the name of that
+// address  behind the #; `:` stands for a part of any text, which is given to the page, and `?` for one that may be missing
+// show     shows the page: (context, ...parts)
+// label    in the navigation; a page without one is reached from another page
+// group    its heading in the navigation
+// key      leads to the page after g
+export const PAGES = [
+  { name: "charge-points", address: "/", show: chargePoints },
+  { name: "charge-points", address: "/charge-points", show: chargePoints, label: "Charge Points", group: FLEET, key: "c" },
+  { name: "charge-points", address: "/charge-points/:", show: chargePoint },
+  { name: "charge-points", address: "/charge-points/:/command/?", show: command },
+  { name: "messages", address: "/messages", show: messages, label: "Messages", group: FLEET, key: "m" },
+  { name: "messages", address: "/messages/:", show: message },
+  { name: "moves", address: "/moves", show: moves, label: "Moves", group: ROUTING, key: "o" },
+  { name: "moves", address: "/moves/:", show: move },
+  { name: "addresses", address: "/addresses", show: addresses, label: "Addresses", group: BRIDGE, key: "a" },
+  { name: "audit", address: "/audit", show: audit, label: "Audit", group: BRIDGE, key: "u" },
+  { name: "login", address: "/login", show: login },
+].map((page) => ({ ...page, pattern: patternOf(page.address) }));
+
+// The pages with a place in the navigation, by group, in their order.
+export function navigation() {
+  const groups = new Map();
+  for (const page of PAGES.filter(({ label }) => label)) groups.set(page.group ?? "", [...groups.get(page.group ?? "") ?? [], page]);
+  return [...groups];
+}
+
+// The page at `path`, and the parts of the address that belong to it; nothing if there is no such page.
+export function pageAt(path) {
+  for (const page of PAGES) {
+    const match = page.pattern.exec(path);
+    if (match) return { page, parts: match.slice(1) };
+  }
+  return null;
+}
+
+function patternOf(address) {
+  const parts = address.split("/").slice(1).map((part) => ({ ":": "/([^/]+)", "?": "(?:/([^/]+))?" })[part] ?? `/${part}`);
+  return new RegExp(`^${parts.join("")}$`);
+}

@@ -98,11 +98,11 @@ def test_from_two_thousand_charge_points_to_one_answer() -> None:
         await expect(rows(somebody.page, IDENTITY)).to_have_attribute("aria-rowindex", "2001")
 
     async def one_is_found_and_opened(somebody: Console) -> None:
-        await somebody.page.get_by_label("Filter").fill("EVLINK-00?7")
+        await somebody.page.get_by_label("Search").fill("EVLINK-00?7")
         await expect(rows(somebody.page)).to_have_count(10)
-        await somebody.page.get_by_label("Filter").fill("rdam")
+        await somebody.page.get_by_label("Search").fill("rdam")
         await expect(rows(somebody.page)).to_have_count(1)
-        assert somebody.page.url.endswith("#/charge-points?identity=rdam")
+        assert somebody.page.url.endswith("#/charge-points?text=rdam")
         await rows(somebody.page, IDENTITY).click()
         await expect(somebody.page.get_by_role("heading", level=1)).to_have_text(IDENTITY)
         await expect(somebody.page.get_by_text("Schneider", exact=True)).to_be_visible()
@@ -236,7 +236,7 @@ def test_the_keyboard_is_enough() -> None:
                 await key("Escape")
                 await expect(page.get_by_role("dialog")).to_be_hidden()
                 await key("/")
-                await expect(page.get_by_label("Filter")).to_be_focused()
+                await expect(page.get_by_label("Search")).to_be_focused()
                 await page.keyboard.type("aa")
                 await expect(rows(page)).to_have_count(3)
                 await key("Escape")

@@ -53,7 +53,7 @@ class Modules:
 
     def run(self, script: str, given: Any) -> Any:
         """What `script`, a function of (modules, given), gives."""
-        names = ("wire", "schema", "stream", "words", "compare")
+        names = ("wire", "schema", "stream", "words", "compare", "meters")
         loaded = ", ".join(f"{name}: await import('/console/{name}.js')" for name in names)
         text = f"async (given) => {{ const modules = {{ {loaded} }}; return ({script})(modules, given); }}"
         return self._backstage.run(self._page.evaluate(text, given))
@@ -246,3 +246,36 @@ def test_events_may_come_in_any_parts(modules: Modules, sizes: list[int]) -> Non
 )
 def test_a_span_is_written_short(modules: Modules, seconds: int, text: str) -> None:
     assert modules.run("({words}, seconds) => words.span(seconds)", seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("wh", "text"), [(None, "–"), (0, "0 Wh"), (850.4, "850 Wh"), (1000, "1.00 kWh"), (1234567, "1,234.57 kWh")]
+)
+def test_energy_is_written_for_people(modules: Modules, wh: float | None, text: str) -> None:
+    assert modules.run("({words}, wh) => words.energy(wh)", wh) == text
+
+
+def test_meter_values_are_a_plot_for_each_measurand_the_most_useful_first(modules: Modules) -> None:
+    def values(measurand: str, unit: str, points: list[list[float]], phase: str | None = None) -> dict[str, Any]:
+        return {"measurand": measurand, "unit": unit, "phase": phase, "location": None, "points": points}
+
+    plots = modules.run(
+        "({meters}, all) => meters.plotsOf(all)",
+        [
+            values("Voltage", "V", [[0, 230], [60, 231]], "L1"),
+            values("Voltage", "V", [[60, 229]], "L2"),
+            values("Energy.Active.Import.Register", "Wh", [[0, 5000], [60, 5100]]),
+            values("Temperature", "Celsius", [[0, 30]]),
+            values("Power.Active.Import", "W", [[0, 11000]]),
+        ],
+    )
+    assert [plot["title"] for plot in plots] == [
+        "Power Active Import",
+        "Energy since the first value",
+        "Voltage",
+        "Temperature",
+    ]
+    energy, voltage = plots[1], plots[2]
+    assert energy["series"] == [{"label": "value", "unit": "Wh", "values": [0, 100]}]
+    assert voltage["times"] == [0, 60]
+    assert [(one["label"], one["values"]) for one in voltage["series"]] == [("L1", [230, 231]), ("L2", [None, 229])]

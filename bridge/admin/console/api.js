@@ -35,6 +35,13 @@ export async function get(path, parameters = {}, signal = undefined) {
   return asked("GET", path + queryOf(parameters), undefined, signal);
 }
 
+// The answer as it is, for what is no JSON.
+export async function fetched(path, parameters = {}) {
+  const response = await answered("GET", path + queryOf(parameters), {}, undefined);
+  if (!response.ok) await read(response);
+  return response;
+}
+
 export const post = (path, body) => asked("POST", path, body);
 export const put = (path, body) => asked("PUT", path, body);
 export const remove = (path) => asked("DELETE", path);
@@ -48,14 +55,16 @@ function queryOf(parameters) {
 
 async function asked(method, path, body, signal) {
   const sent = body === undefined ? {} : { body: JSON.stringify(body), headers: headers({ "Content-Type": "application/json" }) };
-  let response;
+  return read(await answered(method, path, sent, signal));
+}
+
+async function answered(method, path, sent, signal) {
   try {
-    response = await fetch(`/api/v1${path}`, { method, headers: headers(), cache: "no-store", signal, ...sent });
+    return await fetch(`/api/v1${path}`, { method, headers: headers(), cache: "no-store", signal, ...sent });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Problem(0, "The bridge does not answer", "The bridge does not answer. Is it running?");
   }
-  return read(response);
 }
 
 export async function read(response) {

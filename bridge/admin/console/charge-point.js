@@ -8,6 +8,8 @@ import { badge, choice, facts, field, loaded, section, ticking, time, trouble } 
 import { stream } from "./stream.js";
 import { linkState, many, nearState, span, stateOf, textOf, transport } from "./words.js";
 import { urlLine } from "./addresses.js";
+import { metersOf } from "./meters.js";
+import { timelineOf } from "./timeline.js";
 
 export function chargePoint(context, identity) {
   const { main, signal, title, go } = context;
@@ -15,12 +17,15 @@ export function chargePoint(context, identity) {
   const head = h("div", { class: "top" }), side = h("div", { class: "stack side" });
   const commandAddress = `#/charge-points/${encodeURIComponent(identity)}/command`;
   const list = new MessageList({ identity, signal, go });
+  const timeline = timelineOf(identity, signal), meters = metersOf(identity, signal);
   const reload = () => loaded(side, signal, () => get(path(identity), {}, signal), (item) => draw(item, { head, side, context, reload, list }));
-  fill(main, head, h("div", { class: "columns" }, side, section("Messages", list.element)));
+  const more = () => Promise.all([timeline.reload(), meters.reload()]);
+  fill(main, head, h("div", { class: "columns" }, side, h("div", { class: "stack" }, timeline.element, meters.element, h("section", { class: "card said" }, h("h2", {}, "Messages"), list.element))));
   drawHead(head, { identity }, context, reload);
-  list.reload().then(reload);
+  list.reload().then(reload).then(more);
   stream.follow(identity);
   const soon = throttled(700, reload);
+  for (const name of ["message", "link", "charge-point", "missed"]) stream.addEventListener(name, throttled(2000, more), { signal });
   for (const name of ["message", "link", "charge-point", "refused", "missed"]) stream.addEventListener(name, soon, { signal });
   ticking(side, signal);
   offer({ "/": () => list.action.focus(), j: () => list.grid.move(1), k: () => list.grid.move(-1), p: () => list.pause(!list.paused), c: () => go(commandAddress), Escape: () => go("#/charge-points") }, signal);
@@ -82,7 +87,7 @@ const SOURCES = { configured: "from the configuration", learnt: "learnt from its
 function about(item) {
   const { callback } = item;
   return section("About", facts(
-    ["Vendor", item.vendor], ["Model", item.model], ["Firmware", item.firmware], ["Address", item.address && h("code", {}, item.address)],
+    ["Vendor", item.vendor], ["Model", item.model], ["Serial", item.serial], ["Firmware", item.firmware], ["Address", item.address && h("code", {}, item.address)],
     ["Takes commands at", item.charge_point?.transport === "soap" ? [callback.url ? h("code", {}, callback.url) : "", " ", h("span", { class: "quiet" }, SOURCES[callback.source])] : null],
     ["Because", callback.reason], ["Central System", item.moved ? "chosen by an operator, not by its route" : null], ["Heartbeat every", item.heartbeat_interval ? span(item.heartbeat_interval) : null]));
 }
@@ -94,7 +99,11 @@ function connectors(item) {
   const rows = [...item.connectors, ...silent.map((each) => ({ number: each.connector, status: null }))];
   if (!rows.length) return section(heading, h("p", { class: "quiet" }, "Nothing heard of them yet."));
   return section(heading, h("table", {}, h("thead", {}, h("tr", {}, ["Connector", "Status", "Transaction"].map((name) => h("th", { scope: "col" }, name)))),
-    h("tbody", {}, rows.map((each) => h("tr", {}, h("th", { scope: "row" }, each.number === 0 ? "0, all of it" : each.number), h("td", {}, each.status ?? "not said"), h("td", {}, transactionsOn(each, open)))))));
+    h("tbody", {}, rows.map((each) => h("tr", {}, h("th", { scope: "row" }, each.number === 0 ? "0, all of it" : each.number), h("td", {}, status(each.status)), h("td", {}, transactionsOn(each, open)))))));
+}
+
+function status(said) {
+  return said === "Faulted" ? badge({ kind: "warning", word: said }) : said ?? "not said";
 }
 
 function transactionsOn({ number, transaction_id: known }, open) {

@@ -20,41 +20,45 @@ export function command({ main, signal, title, go }, identity, action) {
   stream.follow(identity);
   offer({ Escape: () => go(back) }, signal);
   loaded(place, signal, () => get("/actions", {}, signal), (actions) => {
-    const known = Object.entries(actions).filter(([, each]) => takenByChargePoint(each)).sort(([one], [two]) => one.localeCompare(two));
-    const chosen = known.some(([name]) => name === action) ? action : known.some(([name]) => name === FIRST) ? FIRST : known[0]?.[0];
-    new Command(place, signal, identity, Object.fromEntries(known)).begin(chosen);
+    const { known, first } = commandsOf(actions, action);
+    new Command(place, identity, known).begin(first);
   });
 }
 
-// What a Central System sends, or both do.
-function takenByChargePoint({ direction }) {
-  return direction.includes("central_system");
+// The actions that a Central System sends, by name, and the one to begin with: `wanted` if there is such a one.
+export function commandsOf(actions, wanted) {
+  const known = Object.entries(actions).filter(([, { direction }]) => direction.includes("central_system")).sort(([one], [two]) => one.localeCompare(two));
+  const first = [wanted, FIRST].find((name) => known.some(([each]) => each === name)) ?? known[0]?.[0];
+  return { known: Object.fromEntries(known), first };
 }
 
-class Command {
-  constructor(place, signal, identity, actions) {
-    Object.assign(this, { place, signal, identity, actions, byHand: false });
+// The form of a command: the action, its fields or its JSON, and a button.
+// actions  by name, as the API has them
+// label    of the button
+// chosen   (action) => nothing: told which action is shown
+// send     (action, payload) => a promise: what the button does with what was checked
+// busy     the button's words meanwhile
+export class CommandForm {
+  constructor({ actions, label, chosen = () => {}, send, busy }) {
+    Object.assign(this, { actions, label, chosen, send, busy, byHand: false });
     this.body = h("div", {});
-    this.answer = h("section", { class: "card answer", "aria-live": "polite" }, h("h2", {}, "Answer"), h("p", { class: "quiet" }, "What the Charge Point answers is shown here."));
     this.general = h("p", { class: "wrong", role: "alert", hidden: true });
   }
 
   begin(action) {
     const select = choice(Object.entries(this.actions).map(([name, each]) => [name, each.dangerous ? `${name} (asks first)` : name]), action, (name) => this.#choose(name));
     this.toggle = button("Edit as JSON", () => this.#toggle(), { class: "small", "aria-pressed": "false" });
-    this.sender = h("button", { type: "submit", class: "primary" }, "Send");
-    const form = h("form", { class: "card command", novalidate: true, on: { submit: (event) => { event.preventDefault(); this.#send(); } } },
+    this.sender = h("button", { type: "submit", class: "primary" }, this.label);
+    this.element = h("form", { class: "card command", novalidate: true, on: { submit: (event) => { event.preventDefault(); this.#send(); } } },
       h("div", { class: "filters" }, field("Action", select), this.toggle), this.body, this.general, h("div", { class: "buttons" }, this.sender));
-    fill(this.place, form, this.answer);
     this.#choose(action);
+    return this.element;
   }
 
   #choose(action) {
     this.action = action;
     this.payload = {};
-    const page = `#/charge-points/${encodeURIComponent(this.identity)}/command`;
-    // Who went elsewhere before the actions were here has changed the address already, and is shown that page next.
-    if (location.hash.startsWith(page)) history.replaceState(null, "", `${page}/${encodeURIComponent(action)}`);
+    this.chosen(action);
     this.#draw();
   }
 
@@ -112,38 +116,67 @@ class Command {
 
   async #send() {
     const payload = this.#checked();
-    if (payload === undefined || (this.actions[this.action].dangerous && !(await this.#sure(payload)))) return;
+    if (payload === undefined) return;
     this.sender.disabled = true;
-    this.sender.textContent = "Waiting for the answer…";
+    this.sender.textContent = this.busy;
     try {
-      this.#show(await post(chargePoint(this.identity, "/calls"), { action: this.action, payload }));
+      await this.send(this.action, payload);
+    } finally {
+      this.sender.disabled = false;
+      this.sender.textContent = this.label;
+    }
+  }
+}
+
+class Command {
+  constructor(place, identity, actions) {
+    Object.assign(this, { place, identity, actions });
+    this.answer = h("section", { class: "card answer", "aria-live": "polite" }, h("h2", {}, "Answer"), h("p", { class: "quiet" }, "What the Charge Point answers is shown here."));
+  }
+
+  begin(action) {
+    const form = new CommandForm({
+      actions: this.actions, label: "Send", busy: "Waiting for the answer…",
+      chosen: (name) => this.#remember(name), send: (name, payload) => this.#send(name, payload),
+    });
+    fill(this.place, form.begin(action), this.answer);
+  }
+
+  #remember(action) {
+    const page = `#/charge-points/${encodeURIComponent(this.identity)}/command`;
+    // Who went elsewhere before the actions were here has changed the address already, and is shown that page next.
+    if (location.hash.startsWith(page)) history.replaceState(null, "", `${page}/${encodeURIComponent(action)}`);
+  }
+
+  async #send(action, payload) {
+    if (this.actions[action].dangerous && !(await sure(action, this.identity, payload))) return;
+    try {
+      this.#show(action, await post(chargePoint(this.identity, "/calls"), { action, payload }));
     } catch (error) {
       if (error.status === undefined) throw error;
       fill(this.answer, h("h2", {}, "Answer"), trouble(error));
-    } finally {
-      this.sender.disabled = false;
-      this.sender.textContent = "Send";
     }
   }
 
-  #sure(payload) {
-    return ask({
-      heading: `${this.action} ${this.identity}?`, label: `Send ${this.action}`, danger: true,
-      body: h("div", {}, h("p", {}, WARNINGS[this.action] ?? "This changes what the Charge Point does for whoever stands in front of it."), code(payload)),
-    });
-  }
-
-  #show(answer) {
+  #show(action, answer) {
     const error = answer.error;
     const shape = outcomeOf(answer.outcome);
-    fill(this.answer, h("h2", {}, "Answer to ", h("span", {}, this.action), " ", badge(shape), " ", h("small", { class: "quiet" }, ms(answer.ms))),
+    fill(this.answer, h("h2", {}, "Answer to ", h("span", {}, action), " ", badge(shape), " ", h("small", { class: "quiet" }, ms(answer.ms))),
       error ? h("p", { class: "why" }, icon("warning"), h("span", {}, textOf(error))) : null,
       answer.why ? h("p", {}, answer.why) : null,
       answer.payload === undefined || answer.payload === null ? null : code(answer.payload),
       error?.details && Object.keys(error.details).length ? code(error.details) : null,
       h("p", { class: "quiet" }, "Unique id ", h("code", {}, answer.unique_id ?? "–")));
-    say(`${this.action}: ${shape.word} ${textOf(answer.payload?.status ?? "")}`);
+    say(`${action}: ${shape.word} ${textOf(answer.payload?.status ?? "")}`);
   }
+}
+
+// Asks before a command that interrupts charging. `whom` is the Charge Point, or how many of them.
+export function sure(action, whom, payload) {
+  return ask({
+    heading: `${action} ${whom}?`, label: `Send ${action}`, danger: true,
+    body: h("div", {}, h("p", {}, WARNINGS[action] ?? "This changes what the Charge Point does for whoever stands in front of it."), code(payload)),
+  });
 }
 
 const WARNINGS = {
@@ -152,7 +185,7 @@ const WARNINGS = {
   UpdateFirmware: "The Charge Point installs other software and is out of service meanwhile.",
 };
 
-function code(value) {
+export function code(value) {
   const text = JSON.stringify(value, null, 2), read = parsed(text, true);
   return h("div", { class: "panel" }, h("header", {}, copyButton(text, "the JSON")), read ? codeOf("JSON", read.lines) : rawOf("JSON", text));
 }

@@ -46,6 +46,9 @@ const SHAPES = {
   system: "M3.5 5h17v11h-17zM9 20h6M12 16v4",
   pause: "M8.5 5.5v13M15.5 5.5v13",
   play: "M8 5.5l10 6.5-10 6.5z",
+  stop: "M7 7h10v10H7z",
+  boot: "M12 3.5v8M7.5 6.5a7.5 7.5 0 1 0 9 0",
+  point: "M12 9.5a2.5 2.5 0 1 0 0 5 2.5 2.5 0 0 0 0-5z",
 };
 
 export function icon(name) {

@@ -13,6 +13,7 @@ const AHEAD = 8;
 // cells    (item) => the contents of its cells, in the order of the columns
 // open     (item) => nothing: what Enter and a click do
 // wanted   (index) => nothing: told which row is looked at and not there yet
+// toggle   (item) => nothing: what Space does, where rows can be selected
 export class Grid {
   active = -1;
   #items = [];
@@ -74,6 +75,11 @@ export class Grid {
     const fresh = this.#row(index);
     row.replaceWith(fresh);
     this.#drawn.set(index, fresh);
+  }
+
+  // Every row again: something about all of them has changed.
+  refreshAll() {
+    for (const index of [...this.#drawn.keys()]) this.refresh(index);
   }
 
   // One row came in before the first: what is looked at stays where it is.
@@ -157,12 +163,17 @@ export class Grid {
   #clicked(event, index) {
     this.#activate(index, false);
     // A link in the row does its own work, in another tab if so asked.
-    if (!event.target.closest("a, button") && !getSelection().toString()) this.#open();
+    if (!event.target.closest("a, button, label") && !getSelection().toString()) this.#open();
   }
 
   #open() {
     const item = this.#items[this.active];
     if (item !== undefined) this.#options.open(item);
+  }
+
+  #toggle() {
+    const item = this.#items[this.active];
+    if (item !== undefined) this.#options.toggle(item);
   }
 
   // Also from outside: j and k work wherever the focus is.
@@ -177,6 +188,7 @@ export class Grid {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key in steps) this.move(steps[event.key]);
     else if (event.key === "Enter" && event.target === this.element) this.#open();
+    else if (event.key === " " && event.target === this.element && this.#options.toggle) this.#toggle();
     else return;
     event.preventDefault();
   }

@@ -1,23 +1,30 @@
 // Messages newest first, live on top: of one Charge Point or of all. Pause, filters, and older ones as far as one scrolls.
 
 import { button, debounced, fill, h, icon, throttled } from "./dom.js";
+import { saver } from "./download.js";
 import { Grid } from "./grid.js";
 import { Paged } from "./paged.js";
 import { badge, choice, field, time, trouble } from "./parts.js";
-import { stream } from "./stream.js";
-import { many, ms, outcomeOf, partyOf } from "./words.js";
+import { globOf, stream } from "./stream.js";
+import { clock, many, ms, outcomeOf, partyOf } from "./words.js";
 
-const OUTCOMES = ["", "result", "error", "unanswered", "refused", "repeated", "abandoned", "dropped", "relayed"].map((each) => [each, each || "any"]);
+const OUTCOMES = [["", "any"], ["failed", "not well"], ...["result", "error", "unanswered", "refused", "repeated", "abandoned", "dropped", "relayed"].map((each) => [each, each])];
+const SENDERS = [["", "any"], ["charge_point", "Charge Point"], ["central_system", "Central System"], ["operator", "operator"]];
+const LOSSES = [["", "any"], ["true", "with a loss"], ["false", "without a loss"]];
+const SIDES = [["charge-point", "Charge Point's side"], ["central-system", "Central System's side"], ["both", "both sides"]];
+// In the order of the controls; those from `lossy` on are behind "More filters".
+export const MESSAGE_FILTERS = ["identity", "action", "outcome", "text", "from", "lossy", "loss", "error", "since", "until"];
+const MORE = ["from", "lossy", "loss", "error", "since", "until"];
 const KEPT = 2000;
 
-// `identity` is null for all. `changed` is told of each message that arrives.
+// `identity` is null for all. `changed` is told of each message that arrives; `remember` of the filters.
 export class MessageList {
   paused = false;
   #fresh = [];
 
   constructor({ identity, signal, filters = {}, changed = () => {}, go, remember = () => {} }) {
     Object.assign(this, { identity, signal, changed, remember });
-    this.filters = { action: "", outcome: "", ...filters };
+    this.filters = { ...Object.fromEntries(MESSAGE_FILTERS.map((name) => [name, ""])), ...filters };
     const path = identity === null ? "/messages" : `/charge-points/${encodeURIComponent(identity)}/messages`;
     this.list = new Paged({ path, signal, changed: () => this.#draw(), failed: (error) => error.status !== 401 && fill(this.place, trouble(error, () => this.reload())) });
     this.grid = new Grid({
@@ -25,17 +32,46 @@ export class MessageList {
       mark: (item) => item && `is-${outcomeOf(item.outcome).kind}`, open: (item) => go(addressOf(item)), wanted: (index) => this.list.want(index),
     });
     this.place = h("div", { class: "fillbox" }, this.grid.container);
-    this.element = h("div", { class: "messagebox" }, this.#bar(), this.place);
+    this.searched = h("p", { class: "searched quiet", role: "status", hidden: true });
+    this.element = h("div", { class: "messagebox" }, this.#bar(), this.searched, this.place);
     signal.addEventListener("abort", () => this.grid.close());
     this.#listen();
   }
 
   #bar() {
-    this.action = h("input", { type: "search", value: this.filters.action, placeholder: "any", spellcheck: "false", on: { input: debounced(250, () => this.#filter("action", this.action.value.trim())) } });
-    const outcome = choice(OUTCOMES, this.filters.outcome, (value) => this.#filter("outcome", value));
+    const typed = (name, properties = {}) => {
+      const input = h("input", {
+        type: "search", value: this.filters[name], placeholder: "any", spellcheck: "false", autocapitalize: "off", ...properties,
+        on: { input: debounced(300, () => this.#filter(name, input.value.trim())) },
+      });
+      return input;
+    };
+    const chosen = (name, options) => choice(options, this.filters[name], (value) => this.#filter(name, value));
+    const moment = (name) => h("input", { type: "datetime-local", step: 1, value: localOf(this.filters[name]), on: { change: (event) => this.#filter(name, isoOf(event.target.value)) } });
+    this.action = typed("action");
+    const identity = this.identity === null ? field("Charge Point", this.first = typed("identity", { placeholder: "part of an identity" })) : null;
+    this.first ??= this.action;
     this.pauser = button("", () => this.pause(!this.paused), { class: "small", "aria-pressed": "false" });
     this.#tellPause();
-    return h("div", { class: "filters" }, field("Action", this.action), field("Outcome", outcome), this.pauser);
+    const more = h("div", { class: "filters rest", id: `more-filters-${this.identity === null ? "all" : "one"}` },
+      field("From", chosen("from", SENDERS)), field("Losses", chosen("lossy", LOSSES)), field("Lost field", typed("loss", { placeholder: "part of its name" })),
+      field("Error", typed("error", { placeholder: "part of it" })), field("Since", moment("since")), field("Until", moment("until")));
+    const toggle = button("More filters", () => {
+      more.hidden = !more.hidden;
+      toggle.setAttribute("aria-expanded", String(!more.hidden));
+    }, { class: "small", "aria-controls": more.id });
+    more.hidden = !MORE.some((name) => this.filters[name]);
+    toggle.setAttribute("aria-expanded", String(!more.hidden));
+    return h("div", {}, h("div", { class: "filters" }, identity, field("Action", this.action), field("Outcome", chosen("outcome", OUTCOMES)),
+      field("Contains", typed("text", { placeholder: "text in the payload" }), { class: "field wide" }), toggle, h("span", { class: "spring" }), this.#saver(), this.pauser), more);
+  }
+
+  #saver() {
+    const side = choice(SIDES, "charge-point", () => {}, { "aria-label": "Side of the trace" });
+    const query = () => ({ ...this.#asked(), ...(this.identity === null ? {} : { identity: globOf(this.identity) }), side: side.value });
+    const save = saver("Save as trace", "/messages:trace", "ocpp-bridge-trace.jsonl", query,
+      (headers) => (headers.get("OCPP-Bridge-Truncated") ? "The newest messages were saved; there are older ones" : "The messages were saved"));
+    return h("span", { class: "saves" }, side, save);
   }
 
   #listen() {
@@ -54,7 +90,14 @@ export class MessageList {
 
   reload() {
     this.#fresh = [];
-    return this.list.load(this.filters);
+    return this.list.load(this.#asked());
+  }
+
+  // The filters as the API has them.
+  #asked() {
+    const { identity, outcome, ...rest } = this.filters;
+    const glob = identity && !isGlob(identity) ? `*${identity}*` : identity;
+    return { ...rest, identity: glob, outcome: outcome === "failed" ? "" : outcome, failed: outcome === "failed" ? "true" : "" };
   }
 
   pause(paused) {
@@ -78,12 +121,23 @@ export class MessageList {
     this.filters[name] = value;
     this.remember(this.filters);
     this.grid.active = -1;
+    this.grid.element.scrollTop = 0;
     this.reload();
   }
 
+  // What is in a message that arrives is not known here: with such a filter the list stands still.
+  get #isLive() {
+    const { identity, text, loss, until } = this.filters;
+    return !text && !loss && !until && !isGlob(identity);
+  }
+
   #fits(item) {
-    const { action, outcome } = this.filters;
-    return (!action || item.action?.toLowerCase() === action.toLowerCase()) && (!outcome || item.outcome === outcome);
+    if (!this.#isLive) return false;
+    const { identity, action, outcome, from, lossy, error } = this.filters;
+    const well = item.outcome === "result" || item.outcome === "repeated" || item.outcome === "relayed";
+    return (!identity || (item.identity ?? "").toLowerCase().includes(identity.toLowerCase())) && (!action || item.action === action) && (!from || item.from === from)
+      && (!outcome || (outcome === "failed" ? !well : item.outcome === outcome)) && (!lossy || (lossy === "true") === item.losses > 0)
+      && (!error || (item.why ?? "").toLowerCase().includes(error.toLowerCase()));
   }
 
   #insert() {
@@ -99,9 +153,28 @@ export class MessageList {
 
   #draw() {
     if (!this.grid.container.isConnected) fill(this.place, this.grid.container);
-    const filtered = this.filters.action || this.filters.outcome;
+    const filtered = MESSAGE_FILTERS.some((name) => this.filters[name]);
     this.grid.show(this.list.items, this.list.items.length + (this.list.hasMore ? 1 : 0), filtered ? "No message fits these filters." : "No message has been recorded yet.");
+    const { searched_to: to } = this.list.last;
+    this.searched.hidden = this.#isLive && !to;
+    fill(this.searched, this.#isLive ? null : ["New messages are not added here: ", button("Search again", () => this.reload(), { class: "small" })], to ? ` Looked through back to ${clock(to)}.` : null);
   }
+}
+
+// Which identities a pattern matches is decided by the bridge.
+function isGlob(identity) {
+  return /[*?[]/.test(identity);
+}
+
+// A field for a time holds the time of this computer, the API that of UTC.
+function isoOf(local) {
+  const at = new Date(local);
+  return local && !Number.isNaN(at.getTime()) ? at.toISOString() : "";
+}
+
+function localOf(iso) {
+  const at = new Date(iso);
+  return iso && !Number.isNaN(at.getTime()) ? new Date(at.getTime() - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 19) : "";
 }
 
 export function addressOf(item) {

@@ -49,21 +49,21 @@ function why(item) {
 function summary(item) {
   const { before, beyond } = item.timings;
   return h("section", { class: "card wide", "aria-label": "Summary" }, facts(
-    ["From", partyOf(item.from)], ["At", time(item.at)], ["Took", ms(item.ms)],
-    ["In the bridge first", before === null ? null : ms(before)], ["Then, until the answer", beyond === null ? null : ms(beyond)],
+    ["From", partyOf(item.from)], ["At", time(item.at)], ["In all", ms(item.ms)],
+    ["Arrival to forwarding", before === null ? null : ms(before)], ["Forwarding to answer", beyond === null ? null : ms(beyond)],
     ["Unique id", item.unique_id && h("code", {}, item.unique_id)], ["Id on the other side", item.hop_id && h("code", {}, item.hop_id)]));
 }
 
 function half(heading, parts, item, raw, from) {
   if (!parts || (!parts.received && !parts.sent && (parts.model === null || parts.model === undefined))) {
-    return h("section", { class: "half" }, h("h2", {}, heading), h("p", { class: "quiet" }, heading === "Answer" ? "There was none." : "Not recorded."));
+    return h("section", { class: "half" }, h("h2", {}, heading), h("p", { class: "quiet" }, absence(heading, item)));
   }
   const mine = item.losses.filter((loss) => !loss.message || /response|conf/i.test(loss.message) === (heading === "Answer"));
   const read = compared(parts, mine), to = other(from);
   return h("section", { class: "half" }, h("h2", {}, heading), h("div", { class: "three" },
     panel(`Came in from the ${partyOf(from)}`, parts.received, read.received, read.differences, raw),
     h("div", { class: "arrow", "aria-hidden": "true" }, icon("right")),
-    model(parts.model, read.model, read.differences),
+    model(parts, read.model, read.differences),
     h("div", { class: "arrow", "aria-hidden": "true" }, icon("right")),
     panel(`Went out to the ${partyOf(from === "operator" ? "charge_point" : to)}`, parts.sent, read.sent, read.differences, raw)),
   table(heading, read, parts));
@@ -77,10 +77,19 @@ function panel(heading, form, read, differences, raw) {
     form.base64 ? h("p", { class: "wrong" }, "Not UTF-8; bytes that cannot be read are shown as �. ", copyButton(form.base64, "bytes as base64")) : null, shown);
 }
 
-function model(value, read, differences) {
+function model({ model: value, received }, read, differences) {
   const text = value === null || value === undefined ? "" : JSON.stringify(value, null, 2);
   return h("div", { class: "panel middle" }, h("header", {}, h("h3", {}, "The model"), text ? copyButton(text, "the model") : null, h("small", {}, "what the bridge understood")),
-    read ? code("The model", read, differences) : text ? rawOf("The model", text) : h("p", { class: "quiet nothing" }, "It was not understood as a message."));
+    read ? code("The model", read, differences) : text ? rawOf("The model", text) : h("p", { class: "quiet nothing" }, received ? "It was not understood as a message." : "Nothing came in to be understood."));
+}
+
+// Why a half of a message is empty.
+function absence(heading, { outcome, why }) {
+  if (heading !== "Answer") return "Not recorded.";
+  const [, status] = /HTTP (\d{3})/.exec(why ?? "") ?? [];
+  if (outcome === "refused") return status ? `The bridge answered with HTTP ${status}, which is not recorded.` : "The bridge refused it; what it answered is not recorded.";
+  if (outcome === "relayed") return "It was passed on as it came, and nothing is known of an answer.";
+  return "No answer came.";
 }
 
 function code(label, read, differences) {

@@ -2,17 +2,17 @@
 
 import { fill, h } from "./dom.js";
 import { offer } from "./keys.js";
-import { MessageList } from "./message-list.js";
+import { MESSAGE_FILTERS, MessageList } from "./message-list.js";
 import { stream } from "./stream.js";
 
 export function messages({ main, signal, query, title, go }) {
   title("Messages");
-  const filters = { action: query.get("action") ?? "", outcome: query.get("outcome") ?? "" };
+  const filters = Object.fromEntries(MESSAGE_FILTERS.map((name) => [name, query.get(name) ?? ""]));
   const list = new MessageList({ identity: null, signal, filters, go, remember: kept });
   stream.follow(null);
   fill(main, h("div", { class: "top" }, h("h1", {}, "Messages")), list.element);
   list.reload();
-  offer({ "/": () => list.action.focus(), j: () => list.grid.move(1), k: () => list.grid.move(-1), p: () => list.pause(!list.paused) }, signal);
+  offer({ "/": () => list.first.focus(), j: () => list.grid.move(1), k: () => list.grid.move(-1), p: () => list.pause(!list.paused) }, signal);
 }
 
 function kept(filters) {

@@ -7,6 +7,8 @@ const PAGE = 200;
 export class Paged {
   items = [];
   total = 0;
+  // The page that came last.
+  last = {};
   #path; #parameters; #changed; #failed;
   #cursor = null; #more = false; #busy = false; #goal = -1; #signal; #abort = new AbortController();
 
@@ -54,6 +56,7 @@ export class Paged {
 
   #take(page, first) {
     this.items = first ? page.items : [...this.items, ...page.items];
+    this.last = page;
     this.#cursor = page.next;
     this.#more = page.next !== null;
     this.total = page.total ?? this.items.length;

@@ -2,6 +2,7 @@
 
 import { addresses } from "./addresses.js";
 import { audit } from "./audit.js";
+import { bulkCommand, bulkMove } from "./bulk.js";
 import { chargePoint } from "./charge-point.js";
 import { chargePoints } from "./charge-points.js";
 import { command } from "./command.js";
@@ -9,6 +10,7 @@ import { login } from "./login.js";
 import { message } from "./message.js";
 import { messages } from "./messages.js";
 import { move, moves } from "./moves.js";
+import { transactions } from "./transactions.js";
 
 // The headings of the navigation.
 const FLEET = "Fleet", ROUTING = "Routing", BRIDGE = "Bridge";
@@ -24,6 +26,9 @@ export const PAGES = [
   { name: "charge-points", address: "/charge-points", show: chargePoints, label: "Charge Points", group: FLEET, key: "c" },
   { name: "charge-points", address: "/charge-points/:", show: chargePoint },
   { name: "charge-points", address: "/charge-points/:/command/?", show: command },
+  { name: "charge-points", address: "/bulk/command", show: bulkCommand },
+  { name: "charge-points", address: "/bulk/move", show: bulkMove },
+  { name: "transactions", address: "/transactions", show: transactions, label: "Transactions", group: FLEET, key: "t" },
   { name: "messages", address: "/messages", show: messages, label: "Messages", group: FLEET, key: "m" },
   { name: "messages", address: "/messages/:", show: message },
   { name: "moves", address: "/moves", show: moves, label: "Moves", group: ROUTING, key: "o" },

@@ -39,6 +39,12 @@ export function ms(value) {
   return value < 10 ? `${Number(value).toFixed(1)} ms` : `${Math.round(value)} ms`;
 }
 
+// Wh as they are written for people.
+export function energy(wh) {
+  if (wh === null || wh === undefined) return "–";
+  return wh < 1000 ? `${Math.round(wh)} Wh` : `${(wh / 1000).toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 })} kWh`;
+}
+
 export function octets(count) {
   return count === 1 ? "1 byte" : `${count.toLocaleString("en")} bytes`;
 }

@@ -13,7 +13,7 @@ from setuptools.command.sdist import sdist
 
 HERE = Path(__file__).resolve().parent
 # The package cannot be imported here: what it depends on is not installed while it is built.
-INFO = runpy.run_path(str(HERE / "bridge" / "build_info.py"))
+INFO = runpy.run_path(str(HERE / "bridge" / "distribution" / "build.py"))
 
 
 def write_commit(package: Path) -> None:

@@ -14,6 +14,8 @@ import msgspec
 
 from bridge import config
 from bridge.admin.health import Health, ListenerHealth, LoopHealth, StoreHealth
+from bridge.admin.history import TrafficHistory
+from bridge.admin.loss_counts import LossCounts
 from bridge.admin.metrics import HealthCounts, Meter
 from bridge.admin.server import AdminContext, AdminServer
 from bridge.config import Listen, Settings, Soap, WebSocket
@@ -32,6 +34,7 @@ from bridge.gateway.certificate_ends import CertificateEnds, read_ends
 from bridge.gateway.change_history import ChangeHistory
 from bridge.gateway.event_loop_lag import EventLoopLag
 from bridge.gateway.event_receivers import receivers_of
+from bridge.gateway.fleet_tally import FaultCodes, FleetTally
 from bridge.gateway.gatekeeper import Gatekeeper
 from bridge.gateway.health import Outages, SpokenProtocols, receiver_counts
 from bridge.gateway.in_progress import InProgress
@@ -152,9 +155,12 @@ class Gateway:
         self._audit = Audit(self._store)
         self._stored_settings = StoredSettings(self._store, self._tls_contexts)
         self._newcomers = Newcomers(settings.limits.new_identities_per_minute)
-        self._states = ChargePointStates(self._observed, asyncio.get_running_loop().time, self._state_changed)
+        loop_time = asyncio.get_running_loop().time
+        self._states = ChargePointStates(self._observed, loop_time, self._state_changed)
+        self._fault_codes = FaultCodes()
+        self._fleet = FleetTally(lambda key: KnownChargePoints.of(self._ground, key).entry(), loop_time)
         self._persistence = Persistence(
-            self._store, self._clock, accepted=self._newcomers.accepted, changed=self._states.update
+            self._store, self._clock, accepted=self._newcomers.accepted, changed=self._look_again
         )
         self._placements = self._placed()
         self._provisioning = Provisioning(
@@ -166,7 +172,7 @@ class Gateway:
             changed=self._settings_changed,
         )
         places = SpokenProtocols(lambda identity: self._sessions.get(identity))
-        self._outages = Outages()
+        self._outages = Outages(self._clock)
         self._event_loop_lag = EventLoopLag(asyncio.get_running_loop())
         self._meter = Meter(places, self._vitals)
         self._spans = spans_of(settings.tracing, places)
@@ -183,9 +189,16 @@ class Gateway:
         self._changes = ChangeHistory(self._clock)
         self._events = outbox_of(settings, self._central_system_of)
         await self._events.take_over(receivers_of(settings.events, self._tls_contexts.of))
+        self._history = TrafficHistory(self._fleet.open_transactions, self._clock)
+        self._losses = LossCounts(self._clock)
+        self._cautions = _cautions(settings)
         watching: list[Watcher] = [
             TrafficLog(calls=settings.gateway.log_calls),
             self._meter,
+            self._history,
+            self._losses,
+            self._fault_codes,
+            self._fleet,
             self._outages,
             self._call_counters,
             self._live,
@@ -221,10 +234,12 @@ class Gateway:
             given_up=self._transactions_given_up,
             policies=policy_table_of(settings),
         )
-        self._sessions.counts.changed = self._states.update
+        self._sessions.counts.changed = self._look_again
         self._ground = self._sources()
         self._transactions = TransactionViews(self._store, self._sessions, self._clock)
-        self._states.begin((*self._persistence.keys(), *(one.identity for one in self._placements.listed)))
+        known = (*self._persistence.keys(), *(one.identity for one in self._placements.listed))
+        self._states.begin(known)
+        self._fleet.begin(known)
         self._sessions.trim(settings.limits.charge_points)
         self._gatekeeper = Gatekeeper(self._tasks, KeptTags(self._store))
         self._admission_control = AdmissionControl(
@@ -254,7 +269,7 @@ class Gateway:
         self.websocket_address, self.admin_address = self._listeners.of(JsonServer)[0].address, self._admin.address
         self._event_loop_lag.start()
         self._operators.report()
-        for caution in (*config.exposed(settings), *config.cautions(settings)):
+        for caution in self._cautions:
             logs.fields(_log, logging.WARNING, "caution", about=caution)
         if (few := descriptors_wanted(settings)) is not None:
             logs.fields(_log, logging.WARNING, "caution", about=few)
@@ -358,6 +373,7 @@ class Gateway:
         self._placements = self._admission_control.placements = placements
         moved = await self._move_sessions()
         await self._update_states()
+        self._cautions = await self._files.run(partial(_cautions, self._settings))
         logs.fields(_log, logging.INFO, "routes read again", routes=len(settings.routes), waiting=held, moved=moved)
 
     def _read_store_again(self) -> None:
@@ -385,7 +401,12 @@ class Gateway:
         for number, identity in enumerate(known, start=1):
             if number % _LOOKED_AT_ONCE == 0:
                 await asyncio.sleep(0)
-            self._states.update(identity)
+            self._look_again(identity)
+
+    def _look_again(self, identity: str) -> None:
+        """Count a Charge Point anew, because something about it has changed."""
+        self._states.update(identity)
+        self._fleet.update(identity)
 
     def _observed(self, identity: str) -> Observation | None:
         return KnownChargePoints.of(self._ground, identity).observed()
@@ -417,7 +438,7 @@ class Gateway:
                 await asyncio.sleep(0)
             if (runner := self._sessions.get(identity)) is not None:
                 self._move_session(runner)
-            self._states.update(identity)
+            self._look_again(identity)
 
     async def _move_sessions(self) -> int:
         """Move all Sessions whose placement has changed, and give the others the present policies.
@@ -561,6 +582,7 @@ class Gateway:
             self._audit.add(
                 identity, who="ocpp-bridge", what="give up", detail=detail, outcome="it has not ended there"
             )
+        self._fleet.update(identity)
 
     def _fields_ignored(self, peer: str, fields: str) -> None:
         self._audience.see(ProxyFieldsIgnored(peer, fields))
@@ -615,6 +637,8 @@ class Gateway:
             sessions=self._sessions,
             persistence=self._persistence,
             states=self._states,
+            fleet=self._fleet,
+            fault_codes=self._fault_codes,
             call_counters=self._call_counters,
             outages=self._outages,
             audit=self._audit,
@@ -633,6 +657,9 @@ class Gateway:
             fleet=self._provisioning,
             choices=self._choices,
             moves=self._moves,
+            history=self._history,
+            losses=self._losses,
+            cautions=lambda: self._cautions,
             access=self._access,
         )
 
@@ -664,12 +691,18 @@ class Gateway:
             recorder_dropped=self._recorder.dropped_messages,
             recorder_waiting=self._recorder.waiting,
             moves=self._moves.counts(),
-            open_transactions=self._sessions.open_by_central_system(self._settings.central_systems),
+            open_transactions={
+                name: self._fleet.transactions().get(name, 0) for name in self._settings.central_systems
+            },
             certificates=self._certificates.by_table(),
             receivers=receiver_counts(self._events.health()),
             draining=self._traffic.draining,
             lag=self._event_loop_lag.most,
         )
+
+
+def _cautions(settings: Settings) -> tuple[str, ...]:
+    return (*config.exposed(settings), *config.cautions(settings))
 
 
 def _health_of(server: SoapServer | JsonServer) -> ListenerHealth:

@@ -32,15 +32,14 @@ _NET = ("bridge.net", "bridge.dialects", *_MODEL)
 # What of ours each package, or module, may see.
 SEES: dict[str, tuple[str, ...]] = {
     "bridge": (),
-    "bridge.build_info": (),
+    "bridge.distribution": _MODEL,
     "bridge.errors": (),
-    "bridge.shipped": _MODEL,
     "bridge.ocpp": _MODEL,
     "bridge.dialects": ("bridge.dialects", *_MODEL),
     "bridge.core": ("bridge.core", *_MODEL),
     "bridge.ocppj": ("bridge.ocppj", "bridge.dialects", *_MODEL),
     "bridge.ocpps": ("bridge.ocpps", "bridge.dialects", *_MODEL),
-    "bridge.ocpps.wsdl": ("bridge.ocpps", "bridge.shipped", *_MODEL),
+    "bridge.ocpps.wsdl": ("bridge.ocpps", "bridge.distribution.files", *_MODEL),
     "bridge.access": ("bridge.access", "bridge.core.networks", *_MODEL),
     "bridge.config": (
         *("bridge.access.passwords", "bridge.access.paths", "bridge.config", "bridge.core.policies", *_MODEL),
@@ -71,8 +70,8 @@ SEES: dict[str, tuple[str, ...]] = {
     "bridge.outgoing_events.records": (),
     "bridge.outgoing_events.queue": (),
     "bridge.admin": (
-        *("bridge.access.paths", "bridge.admin", "bridge.build_info", "bridge.core.commands", "bridge.core.state"),
-        "bridge.net.descriptors",
+        *("bridge.access.paths", "bridge.admin", "bridge.core.commands", "bridge.core.state"),
+        *("bridge.distribution.build", "bridge.net.descriptors"),
         *("bridge.net.listening", "bridge.net.proxies.rules", "bridge.net.tasks"),
         *("bridge.recorder.messages", "bridge.recorder.trace_*", "bridge.watching", *_MODEL),
     ),
@@ -241,6 +240,10 @@ def test_it_sees_only_what_it_may(module: str) -> None:
     row = row_of(module)
     assert row is not None, f"{module} has no row in SEES"
     assert {name for name in ours(module) if not fitting(name, SEES[row])} == set()
+
+
+def test_no_module_stands_beside_the_packages_but_these() -> None:
+    assert {path.name for path in ROOT.glob("*.py")} == {"__init__.py", "__main__.py", "app.py", "errors.py"}
 
 
 @pytest.mark.parametrize("library", KNOWN_IN)

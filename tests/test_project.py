@@ -17,8 +17,8 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 import bridge
-from bridge import build_info
 from bridge.admin.metrics import exposition, registry_of
+from bridge.distribution import build
 from tests.admin.test_metrics import meter
 from tests.conftest import SLOW, is_slow
 
@@ -80,7 +80,7 @@ def test_the_changelog_is_kept_as_keep_a_changelog_says() -> None:
 
 def test_type_checkers_of_others_are_told_that_it_has_types() -> None:
     assert read("bridge/py.typed") == ""
-    assert pyproject()["tool"]["setuptools"]["package-data"]["bridge"] == ["py.typed", build_info.COMMIT_FILE]
+    assert pyproject()["tool"]["setuptools"]["package-data"]["bridge"] == ["py.typed", build.COMMIT_FILE]
 
 
 # --- Dependencies ---
@@ -176,7 +176,7 @@ def test_the_workflow_runs_what_everybody_runs_with_every_python() -> None:
     allowed = SpecifierSet(pyproject()["project"]["requires-python"])
     assert next(f"3.{minor}" for minor in range(30) if allowed.contains(f"3.{minor}.0")) == PYTHONS[0]
     assert allowed.contains("3.99.0")  # whoever wants to try a newer one may, and is told
-    assert build_info.tested_pythons() == tuple(PYTHONS)
+    assert build.tested_pythons() == tuple(PYTHONS)
     assert [name.rpartition(" ")[2] for name in pyproject()["project"]["classifiers"] if "3." in name] == PYTHONS
 
 

@@ -20,7 +20,7 @@ from bridge.admin.facts import ActionForm
 from bridge.admin.forms import forms
 from bridge.admin.messages import Moment, seconds
 from bridge.admin.operations import AuditFilter, Views
-from bridge.build_info import commit
+from bridge.distribution.build import commit
 
 # The time after which a browser reconnects to a stream that ended, in milliseconds.
 _RETRY = b"retry: 1000\n\n"
@@ -50,7 +50,6 @@ def endpoints(overview: Views, stream: Stream) -> list[AdminEndpoint]:
     listed: list[tuple[str, str, Any, Any]] = [
         ("about", "Version and commit of the bridge, and the Python that runs it", about.about, facts.About),
         ("routes", "The routes in their order, and the Charge Points that were moved", about.routes, facts.Routes),
-        ("central-systems", "The Central Systems and their health", about.central_systems, facts.CentralSystems),
         ("addresses", "The exact addresses to type into a Charge Point", about.addresses, facts.Addresses),
         ("actions", "What can be sent, with the JSON Schema of each request", about.actions, dict[str, ActionForm]),
     ]
@@ -91,9 +90,6 @@ class _About:
 
     async def routes(self, asked: AdminRequest[Nothing, None]) -> facts.Routes:
         return self._overview.routes()
-
-    async def central_systems(self, asked: AdminRequest[Nothing, None]) -> facts.CentralSystems:
-        return self._overview.central_systems()
 
     async def addresses(self, asked: AdminRequest[Nothing, None]) -> facts.Addresses:
         return self._overview.addresses()

@@ -275,7 +275,13 @@ class Audits(Fact, frozen=True, kw_only=True):
 
 
 class RouteFact(Fact, frozen=True, kw_only=True):
-    """A Route. Routes are matched in order. `quirks` are the quirks that the Route sets."""
+    """A Route. Routes are matched in order.
+
+    Attributes:
+        quirks: The quirks that the Route sets.
+        charge_points: The number of known Charge Points that it takes. If two Routes have the same glob, the first has
+            all of them.
+    """
 
     charge_point: str
     central_system: str
@@ -283,6 +289,7 @@ class RouteFact(Fact, frozen=True, kw_only=True):
     tolerance: str
     accept: str
     quirks: dict[str, Any] = {}
+    charge_points: int = 0
 
 
 class MovedFact(Fact, frozen=True, kw_only=True):
@@ -301,15 +308,38 @@ class Routes(Fact, frozen=True, kw_only=True):
 
 
 class CentralSystemFact(Fact, frozen=True, kw_only=True):
-    """A Central System, the number of its Charge Points, and the state of the connections for these Charge Points."""
+    """A Central System, the number of its Charge Points, and the state of the connections for these Charge Points.
+
+    Attributes:
+        charge_points: The number of known Charge Points that are with it, whether or not they are there.
+        sessions: The number of these with a Session.
+        connected: The number of open connections.
+        unreachable: The number of connections whose last attempt failed.
+        degraded: A connection cannot be opened, or what answers is no Central System.
+        since: When the longest present outage began; None without an outage, or if the begin was not observed.
+        misconfigured: HTTP status and media type of the last response to a POST, if it was no answer of the service.
+        open_transactions: The number of open transactions that it named.
+        last_failure: Why it was last not reached since the start of the bridge; None if it always was.
+        last_failure_at: When that was.
+        p50_ms: The time that half of its answers in the last five minutes took at most, within 8 %; None without any.
+        p99_ms: The time that 99 of 100 of them took at most.
+    """
 
     name: str
     protocol: str
     url: str
+    charge_points: int = 0
     sessions: int = 0
     connected: int = 0
     unreachable: int = 0
     degraded: bool = False
+    since: str | None = None
+    misconfigured: str | None = None
+    open_transactions: int = 0
+    last_failure: str | None = None
+    last_failure_at: str | None = None
+    p50_ms: float | None = None
+    p99_ms: float | None = None
 
 
 class CentralSystems(Fact, frozen=True, kw_only=True):

@@ -126,7 +126,7 @@ class Meter(Collector):
         self._link_failures: Counter[tuple[str, str]] = Counter(
             {(party.value, failure.value): 0 for party in Party for failure in Failure}
         )
-        self.known_fields = _known_fields()
+        self.known_fields = known_fields()
 
     def see(self, fact: Fact) -> None:
         """Count the Fact."""
@@ -319,7 +319,7 @@ def exposition(registry: CollectorRegistry, accept: str) -> tuple[bytes, str]:
     return generate_latest(registry), _PLAIN_TEXT
 
 
-def _known_fields() -> dict[str, frozenset[str]]:
+def known_fields() -> dict[str, frozenset[str]]:
     """Return the paths of the fields in each PDU, without indexes. The empty path is the PDU itself."""
     records = [record for action in ACTIONS.values() for record in (action.request, action.response)]
     return {record.__name__: frozenset(("", *_paths(shape_of(record), ""))) for record in records}

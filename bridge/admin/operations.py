@@ -11,7 +11,6 @@ from bridge.admin.facts import (
     Addresses,
     Audits,
     CallOutcome,
-    CentralSystems,
     ChargePointValues,
     Details,
     Moved,
@@ -131,9 +130,6 @@ class Views(Protocol):
 
     def routes(self) -> Routes:
         """Return the Routes and the moved Charge Points."""
-
-    def central_systems(self) -> CentralSystems:
-        """Return all Central Systems with their health."""
 
     def addresses(self) -> Addresses:
         """Return the addresses to configure in a Charge Point."""

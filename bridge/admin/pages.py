@@ -22,6 +22,8 @@ _TYPES = {
 }
 _TEXT = frozenset({".css", ".html", ".js"})
 INDEX = "index.html"
+# The line of the page that becomes the links to its modules.
+_PRELOADS = b"<!-- modules -->"
 
 
 class _File(Struct, frozen=True, kw_only=True):
@@ -36,7 +38,10 @@ class Pages:
 
     def __init__(self, folder: Path = _FOLDER) -> None:
         files = (path for path in sorted(folder.rglob("*")) if path.suffix in _TYPES)
-        self._files = {path.relative_to(folder).as_posix(): _read(path) for path in files}
+        self._files = {path.relative_to(folder).as_posix(): _file(path.suffix, path.read_bytes()) for path in files}
+        index = self._files.get(INDEX)
+        if index is not None:
+            self._files[INDEX] = _file(".html", index.data.replace(_PRELOADS, self._preloads(index.data)))
 
     async def index(self, request: web.Request) -> web.StreamResponse:
         """Return the page of the console."""
@@ -45,6 +50,15 @@ class Pages:
     async def asset(self, request: web.Request) -> web.StreamResponse:
         """Return a file of the console, such as a script or a style sheet."""
         return self._answer(request, request.match_info["name"])
+
+    def _preloads(self, index: bytes) -> bytes:
+        """Return links to the modules that the page itself does not name.
+
+        A browser then asks for all of them at once, instead of for each when it has read another one that names it.
+        """
+        scripts = (name for name in self._files if name.endswith(".js") and "/" not in name)
+        modules = (name for name in scripts if f'src="/console/{name}"'.encode() not in index)
+        return "\n".join(f'<link rel="modulepreload" href="/console/{name}">' for name in modules).encode()
 
     def _answer(self, request: web.Request, name: str) -> web.StreamResponse:
         file = self._files.get(name)
@@ -58,11 +72,10 @@ class Pages:
         return response
 
 
-def _read(path: Path) -> _File:
-    data = path.read_bytes()
+def _file(suffix: str, data: bytes) -> _File:
     return _File(
         data=data,
-        kind=_TYPES[path.suffix],
-        charset="utf-8" if path.suffix in _TEXT else None,
+        kind=_TYPES[suffix],
+        charset="utf-8" if suffix in _TEXT else None,
         etag=hashlib.sha256(data).hexdigest()[:32],
     )

@@ -14,7 +14,17 @@ from msgspec import Struct
 from prometheus_client import CollectorRegistry
 
 from bridge.access import paths
-from bridge.admin import about, charge_points, messages, moves, problems, provisioning, timeline, transactions
+from bridge.admin import (
+    about,
+    charge_points,
+    fleet,
+    messages,
+    moves,
+    problems,
+    provisioning,
+    timeline,
+    transactions,
+)
 from bridge.admin.access import Access, Asking
 from bridge.admin.endpoints import AdminEndpoint, AdminRequest
 from bridge.admin.events import Stream
@@ -55,6 +65,7 @@ class AdminContext(Struct, frozen=True, kw_only=True):
     registry: CollectorRegistry
     access: Access
     overview: Views
+    status: fleet.FleetViews
     steering: Actions
     fleet: FleetSettings
     moves: moves.MoveActions
@@ -177,6 +188,7 @@ def endpoints(admin_context: AdminContext) -> list[AdminEndpoint]:
 
     described += charge_points.endpoints(admin_context.overview, admin_context.steering)
     described += provisioning.endpoints(admin_context.fleet)
+    described += fleet.endpoints(admin_context.status)
     described += moves.endpoints(admin_context.moves)
     described += messages.endpoints(admin_context.overview, admin_context.recordings)
     described += transactions.endpoints(admin_context.transactions)

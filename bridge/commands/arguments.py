@@ -43,7 +43,7 @@ class _Version(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         """Print them and exit."""
-        from bridge.build_info import commit
+        from bridge.distribution.build import commit
 
         print(f"ocpp-bridge {__version__}, commit {commit() or 'unknown'}")
         parser.exit()

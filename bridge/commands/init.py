@@ -17,8 +17,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from bridge import shipped
 from bridge.admin import token_file
+from bridge.distribution import files
 from bridge.errors import StartError
 
 CONFIGURATION, UNIT, QUIRKS, STORE = "bridge.toml", "ocpp-bridge.service", "quirks", "var"
@@ -73,9 +73,9 @@ def _empty(folder: Path) -> Path:
 
 def _files(place: Path) -> dict[Path, tuple[str, int]]:
     """Return the text and the mode of each file."""
-    configuration = (shipped.folder("conf") / "bridge.toml").read_text("utf-8")
-    unit = (shipped.folder("deploy") / "systemd" / UNIT).read_text("utf-8")
-    packs = sorted((shipped.folder("conf") / "quirks").glob("*.toml"))
+    configuration = (files.folder("conf") / "bridge.toml").read_text("utf-8")
+    unit = (files.folder("deploy") / "systemd" / UNIT).read_text("utf-8")
+    packs = sorted((files.folder("conf") / "quirks").glob("*.toml"))
     return {
         place / CONFIGURATION: (configuration_in(place, configuration, place / STORE / "ocpp-bridge.db"), 0o600),
         place / token_file.NAME: (f"{token_file.new_token().decode()}\n", 0o600),

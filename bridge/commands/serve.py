@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 from bridge import __version__, config
 from bridge.app import Gateway
-from bridge.build_info import commit, tested_pythons, untested_python
 from bridge.commands.notify import Notifier
 from bridge.commands.signals import on_stop
 from bridge.config import Seen, Settings
+from bridge.distribution.build import commit, tested_pythons, untested_python
 from bridge.errors import ConfigurationError
 from bridge.gateway import memory
 from bridge.net import descriptors

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,16 +13,19 @@ from bridge.admin.access import Access, Credential, Names
 from bridge.admin.events import Stream
 from bridge.admin.facts import Addresses
 from bridge.admin.health import Health
+from bridge.admin.history import TrafficHistory
+from bridge.admin.loss_counts import LossCounts
 from bridge.admin.metrics import Meter, registry_of
-from bridge.admin.moves import MoveActions
 from bridge.admin.server import AdminContext
 from bridge.config import Listen, Settings, Soap, WebSocket
 from bridge.config.listeners import is_local
 from bridge.gateway import public_addresses
 from bridge.gateway.change_history import ChangeHistory
+from bridge.gateway.fleet_status import FleetStatus
 from bridge.gateway.known import ViewSources
 from bridge.gateway.listeners import Listeners, OpenListener
 from bridge.gateway.live_stream import LiveStream
+from bridge.gateway.moves import Moves
 from bridge.gateway.operator_actions import OperatorActions
 from bridge.gateway.provisioning import Provisioning
 from bridge.gateway.route_choices import RouteChoices
@@ -58,7 +61,10 @@ def admin_context_of(
     changes: ChangeHistory,
     fleet: Provisioning,
     choices: RouteChoices,
-    moves: MoveActions,
+    moves: Moves,
+    history: TrafficHistory,
+    losses: LossCounts,
+    cautions: Callable[[], Sequence[str]],
     access: Access,
 ) -> AdminContext:
     """Return the context of the admin listener.
@@ -75,6 +81,9 @@ def admin_context_of(
         fleet: Gives Charge Points settings.
         choices: Moves single Charge Points.
         moves: Moves several Charge Points.
+        history: The traffic of the last hour.
+        losses: The losses since the start.
+        cautions: Returns what is doubtful in the configuration.
         access: The rules for the use of the admin listener.
     """
     overview = SessionViews(ground)
@@ -83,6 +92,9 @@ def admin_context_of(
         registry=registry_of(meter),
         access=access,
         overview=overview,
+        status=FleetStatus(
+            ground, overview, health=health, history=history, losses=losses, moves=moves, cautions=cautions
+        ),
         steering=OperatorActions(ground, overview, choices, fleet),
         fleet=fleet,
         moves=moves,

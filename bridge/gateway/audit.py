@@ -40,6 +40,11 @@ class Audit:
         """Read the highest id again, after the store has found its file."""
         self._last = max([self._last, *(record.id for record in self._store.audit(limit=1))])
 
+    @property
+    def last(self) -> int:
+        """Return the id of the newest record, 0 before the first."""
+        return self._last
+
     def close(self) -> None:
         """End the thread of queries."""
         self._threads.close()

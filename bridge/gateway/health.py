@@ -24,16 +24,25 @@ _OVER = 1000
 _ANSWERED = (Outcome.RESULT, Outcome.ERROR)
 
 
+class LinkFailure(NamedTuple):
+    """The last failure towards a Central System: the time in unix seconds, and the reason."""
+
+    at: float
+    reason: str
+
+
 class Outages:
     """The outages of the links to Central Systems.
 
     Attributes:
+        failures: The last failure towards each Central System, by name.
         since: When the present outage of each Charge Point's link began, by identity, in unix seconds.
         misconfigured: The last response to a POST that was no answer, by the name of the Central System, until it
             answers.
     """
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self.failures: dict[str, LinkFailure] = {}
         self.misconfigured: dict[str, str] = {}
         self.since: dict[str, float] = {}
         self._of: dict[str, str] = {}  # the Central System of each outage, also of those that are over
@@ -46,17 +55,19 @@ class Outages:
         match fact:
             case CallEnded(identity, report, central_system):
                 self._ended(identity, report, central_system)
-            case LinkLost(identity, party, central_system) if party is CENTRAL_SYSTEM:
-                self._lost(identity, central_system)
+            case LinkLost(identity, party, central_system, reason) if party is CENTRAL_SYSTEM:
+                self._lost(identity, central_system, reason)
             case LinkOpened(identity, party) | LinkClosed(identity, party) if party is CENTRAL_SYSTEM:
                 self.since.pop(identity, None)
             case ChargePointRemoved(identity):
                 self.since.pop(identity, None)
                 self._of.pop(identity, None)
 
-    def _lost(self, identity: str, central_system: str) -> None:
+    def _lost(self, identity: str, central_system: str, reason: str) -> None:
+        since = self._clock()
+        self.failures[central_system] = LinkFailure(since, reason)
         if identity not in self.since:
-            since = self.since[identity] = self._clock()
+            self.since[identity] = since
             self._of[identity] = central_system
             heap = self._oldest.setdefault(central_system, [])
             heappush(heap, (since, identity))
@@ -87,6 +98,8 @@ class Outages:
     def _ended(self, identity: str, report: Report, central_system: str) -> None:
         if report.sender is not CHARGE_POINT:
             return
+        if report.failed is not None:
+            self.failures[central_system] = LinkFailure(self._clock(), report.failed.reason)
         if report.failed is not None and report.failed.failure is Failure.MISCONFIGURED:
             self.misconfigured[central_system] = report.failed.reason
         elif self.misconfigured and report.outcome in _ANSWERED and report.sent is not None:

@@ -16,15 +16,16 @@ from bridge.core.state import NEVER_SEEN, Observation, State
 from bridge.errors import MessageError, UnknownIdentity
 from bridge.gateway.audit import Audit
 from bridge.gateway.call_counters import CallCounters
+from bridge.gateway.fleet_tally import FaultCodes, FleetEntry, FleetTally
 from bridge.gateway.health import Outages, is_unreachable, transport_of
 from bridge.gateway.persistence import Persistence, silence_of
 from bridge.gateway.placement import Placement, Placements
 from bridge.gateway.session_runner import SessionRunner
-from bridge.gateway.sessions import Sessions
+from bridge.gateway.sessions import Sessions, said
 from bridge.gateway.states import ChargePointStates
 from bridge.gateway.transports import JSON_VERSION
 from bridge.ocpp.actions import Party
-from bridge.ocpp.device_profile import PLAIN
+from bridge.ocpp.device_profile import PLAIN, Boot
 from bridge.ocpp.enums import ChargePointStatus
 from bridge.ocpp.messages import BootNotificationRequest
 from bridge.store.records import ChargePointRecord
@@ -45,6 +46,8 @@ class ViewSources(Struct, frozen=True, kw_only=True):
     sessions: Sessions
     persistence: Persistence
     states: ChargePointStates
+    fleet: FleetTally
+    fault_codes: FaultCodes
     call_counters: CallCounters
     outages: Outages
     audit: Audit
@@ -141,6 +144,36 @@ class KnownChargePoints:
             connected=self.link(CHARGE_POINT) == "up",
             reachable=reachable,
         )
+
+    def entry(self) -> FleetEntry | None:
+        """Return what is counted of the Charge Point; None if it is not known."""
+        if not self.is_there:
+            return None
+        identity, runner = self.identity, self.runner
+        route, central_system = self._ground.placements().taken_by(identity)
+        if runner is None:
+            return FleetEntry(identity=identity, central_system=central_system, route=route, boot=self._said())
+        connectors = runner.session.connectors.by_number.values()
+        return FleetEntry(
+            identity=identity,
+            central_system=runner.placement.central_system,
+            route=route,
+            transactions=tuple(
+                row.central_system for row in runner.session.transactions.open(self._ground.loop_clock())
+            ),
+            faults=tuple(
+                self._ground.fault_codes.of(identity, connector.number)
+                for connector in connectors
+                if connector.status == ChargePointStatus.Faulted
+            ),
+            boot=self._said(),
+        )
+
+    def _said(self) -> Boot | None:
+        """Return what the Charge Point said about itself in its last BootNotification."""
+        if self.runner is not None and self.runner.charge_point.boot is not None:
+            return self.runner.charge_point.boot
+        return None if self.boot is None else said(self.boot)
 
     @property
     def placement(self) -> Placement | None:

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from fnmatch import translate
+from heapq import nlargest
 from http import HTTPStatus
 
 import msgspec
@@ -173,6 +174,14 @@ class Moves:
         """Return all moves, the newest first."""
         newest = sorted(self._moves.values(), key=lambda move: -move.id)
         return MovesFact(items=[_summary(move, move.id) for move in newest], waiting=self._waiting())
+
+    def newest(self, most: int) -> list[MoveSummary]:
+        """Return the newest moves, and `most` of them at most."""
+        return [_summary(self._moves[number], number) for number in nlargest(most, self._moves)]
+
+    def stopped(self) -> list[MoveSummary]:
+        """Return the moves that have stopped because too many Charge Points failed."""
+        return [_summary(move, move.id) for move in self._moves.values() if move.state is MoveState.STOPPED]
 
     def one(self, number: int) -> MoveDetails:
         """Return a move. Raises RequestRefused if there is none."""

@@ -251,6 +251,14 @@ class Placements:
         chosen = self._moved_to(identity)
         return otherwise if chosen is None or chosen not in self._settings.central_systems else chosen
 
+    def taken_by(self, identity: str) -> tuple[str | None, str | None]:
+        """Return the glob of a Charge Point's Route and its Central System by name; None twice without a Route."""
+        try:
+            route = self._routes.find(identity)
+        except UnknownIdentity:
+            return None, None
+        return route.charge_point, self._chosen(identity, route.central_system)
+
     def routed(self, identity: str) -> str | None:
         """Return the name of the Central System of a Charge Point's Route, whatever operators chose, or None."""
         try:

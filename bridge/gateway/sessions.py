@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import Protocol
@@ -71,7 +71,8 @@ def mint() -> str:
     return f"{bits[:8]}-{bits[8:12]}-4{bits[13:16]}-a{bits[17:20]}-{bits[20:]}"
 
 
-def _said(boot: BootNotificationRequest) -> Boot:
+def said(boot: BootNotificationRequest) -> Boot:
+    """Return what a Charge Point says about itself in a BootNotification."""
     return Boot(vendor=boot.chargePointVendor, model=boot.chargePointModel, firmware=boot.firmwareVersion or "")
 
 
@@ -294,19 +295,6 @@ class Sessions:
             return 0
         return ChargePointRecords(self._persistence.memory_of(identity, ""), "").open_transactions(at)
 
-    def open_by_central_system(self, names: Iterable[str]) -> dict[str, int]:
-        """Return the number of open transactions of Charge Points with a Session, by Central System.
-
-        Args:
-            names: The names of the Central Systems.
-        """
-        at, found = asyncio.get_running_loop().time(), dict.fromkeys(names, 0)
-        for runner in self:
-            for row in runner.session.transactions.open(at):
-                if row.central_system in found:
-                    found[row.central_system] += 1
-        return found
-
     def _new(self, placement: Placement, side: Side) -> SessionRunner:
         relays = side.carries_answers and placement.speaks_json
         central_side = (
@@ -324,7 +312,7 @@ class Sessions:
             self.counts.end(former)
             self._tasks.spawn(former.retire(), name=f"retiring {former.identity}")
         if memory.boot is not None:
-            runner.met(_said(memory.boot))
+            runner.met(said(memory.boot))
         self._table[placement.identity.casefold()] = runner
         if not placement.speaks_json:
             self._by_name[placement.name.casefold()] = runner

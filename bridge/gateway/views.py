@@ -220,33 +220,18 @@ class SessionViews:
 
     def routes(self) -> facts.Routes:
         """Return the Routes, and the Charge Points that operators have moved."""
-        settings, moved = self._ground.settings(), self._ground.persistence.moved()
+        settings, moved, counted = self._ground.settings(), self._ground.persistence.moved(), set[str]()
+        items = []
+        for route in settings.routes:
+            taken = 0 if route.charge_point in counted else self._ground.fleet.routes[route.charge_point]
+            counted.add(route.charge_point)
+            items.append(_route(route, taken))
         return facts.Routes(
-            items=[_route(route) for route in settings.routes],
+            items=items,
             moved=[
                 facts.MovedFact(identity=identity, central_system=name, in_force=name in settings.central_systems)
                 for identity, name in sorted(moved.items())
             ],
-        )
-
-    def central_systems(self) -> facts.CentralSystems:
-        """Return all Central Systems with their health."""
-        systems, ground = self._ground.settings().central_systems, self._ground
-        counts = ground.sessions.counts
-        health = counts.central_systems(systems, ground.outages)
-        return facts.CentralSystems(
-            items=[
-                facts.CentralSystemFact(
-                    name=name,
-                    protocol=system.protocol,
-                    url=system.url,
-                    sessions=counts.sessions_of(name),
-                    connected=health[name].connected,
-                    unreachable=health[name].unreachable,
-                    degraded=health[name].degraded,
-                )
-                for name, system in systems.items()
-            ]
         )
 
     def addresses(self) -> Addresses:
@@ -277,7 +262,7 @@ def _counted(found: Counter[str]) -> list[facts.ValueCount]:
     return [facts.ValueCount(value=value, count=count) for value, count in found.most_common(_VALUES) if value]
 
 
-def _route(route: Route) -> facts.RouteFact:
+def _route(route: Route, charge_points: int) -> facts.RouteFact:
     quirks = {name: value for name in Quirks.__struct_fields__ if (value := getattr(route, name)) is not None}
     return facts.RouteFact(
         charge_point=route.charge_point,
@@ -286,4 +271,5 @@ def _route(route: Route) -> facts.RouteFact:
         tolerance=route.tolerance,
         accept=route.accept,
         quirks=msgspec.to_builtins(quirks),
+        charge_points=charge_points,
     )

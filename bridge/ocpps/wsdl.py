@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 from lxml import etree
 
-from bridge import shipped
+from bridge.distribution import files
 from bridge.errors import Complaint, ConfigurationError
 
 _WSDL = "{http://schemas.xmlsoap.org/wsdl/}"
@@ -161,7 +161,7 @@ def load(path: Path) -> Service:
 
 def default_folder() -> Path:
     """Return the folder `wsdl`, in the installed package or at the top of a checkout. Raises ConfigurationError."""
-    return shipped.folder("wsdl")
+    return files.folder("wsdl")
 
 
 def folder_of(version: str) -> Path:

@@ -11,8 +11,8 @@ import pytest
 
 from bridge import __version__
 from bridge.admin.cursors import closed
-from bridge.build_info import commit
 from bridge.config import ChargePoint, Settings
+from bridge.distribution.build import commit
 from bridge.lab.simulators.json_central_system import JsonCentralSystem
 from bridge.lab.simulators.wire import CallRefused
 from bridge.store import ChargePointRecord, Store

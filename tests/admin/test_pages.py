@@ -63,6 +63,19 @@ def test_nothing_else_is_served(pages: Pages, name: str) -> None:
         run(asked(pages, name))
 
 
+def test_the_page_asks_for_its_modules_at_once(pages: Pages, tmp_path: Path) -> None:
+    folder = tmp_path / "console"
+    own = '<script src="/console/theme.js"></script>'
+    (folder / "index.html").write_text(f"<head>{own}\n<!-- modules -->\n</head>")
+    for name in ("dom.js", "parts.js", "theme.js"):
+        (folder / name).write_text("export {};")
+    links = [f'<link rel="modulepreload" href="/console/{name}.js">' for name in ("dom", "parts")]
+    before = run(asked(pages)).headers["ETag"]
+    page = run(asked(Pages(folder)))
+    assert page.body == "\n".join([f"<head>{own}", *links, "</head>"]).encode()
+    assert page.headers["ETag"] != before
+
+
 UPLOT = Path(bridge.__file__).parent / "admin" / "console" / "uplot"
 # The files of the npm package, as they were published. A new version is a new folder's content, and new lines here.
 PUBLISHED = {

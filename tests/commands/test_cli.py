@@ -17,8 +17,8 @@ from typing import IO
 import pytest
 
 from bridge import __version__
-from bridge.build_info import commit
 from bridge.commands.cli import main
+from bridge.distribution.build import commit
 from bridge.lab.simulators.json_central_system import JsonCentralSystem
 from bridge.lab.simulators.json_charge_point import JsonChargePoint
 from bridge.lab.simulators.script import DEFAULT_SCRIPTS

@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
-from bridge import config, shipped
+from bridge import config
 from bridge.commands import init
 from bridge.commands.cli import main
 from bridge.config import Settings
+from bridge.distribution import files
 from tests.test_deploy import unit_of
 
 FILES = ["admin-token", "bridge.toml", "ocpp-bridge.service", "quirks", "var"]
@@ -52,7 +53,7 @@ def test_the_configuration_is_the_shipped_one_with_absolute_paths(tmp_path: Path
     """Every key with its default and its comment is there, and no path depends on where the bridge is started."""
     assert main(["init", str(tmp_path / "here")]) == 0
     ours = (tmp_path / "here" / "bridge.toml").read_text().splitlines()
-    shipped_one = (shipped.folder("conf") / "bridge.toml").read_text("utf-8").splitlines()
+    shipped_one = (files.folder("conf") / "bridge.toml").read_text("utf-8").splitlines()
     assert len(ours) == len(shipped_one)
     changed = {
         before.split(" = ")[0]: line
@@ -146,7 +147,7 @@ def test_the_unit_runs_this_program_with_this_configuration(tmp_path: Path) -> N
     assert keys["ReadWritePaths"] == [f"{tmp_path}/here/var"]
     assert not {"DynamicUser", "StateDirectory", "LoadCredential", "Environment"} & keys.keys()
     assert len(keys["User"]) == 1 and keys["User"] != ["root"]
-    hardened = unit_of(shipped.folder("deploy") / "systemd" / "ocpp-bridge.service")
+    hardened = unit_of(files.folder("deploy") / "systemd" / "ocpp-bridge.service")
     own = {"ExecStart", "User", "WorkingDirectory", "ProtectHome", "PrivateTmp", "ReadWritePaths"}
     theirs = {"DynamicUser", "StateDirectory", "StateDirectoryMode", "LoadCredential", "Environment"}
     assert {key: keys[key] for key in keys if key not in own} == {
@@ -156,7 +157,7 @@ def test_the_unit_runs_this_program_with_this_configuration(tmp_path: Path) -> N
 
 def test_the_unit_escapes_what_systemd_expands(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(init, "_program", lambda: ("/opt/ocpp-bridge/bin/ocpp-bridge",))  # wherever the tests lie
-    shipped_one = (shipped.folder("deploy") / "systemd" / "ocpp-bridge.service").read_text("utf-8")
+    shipped_one = (files.folder("deploy") / "systemd" / "ocpp-bridge.service").read_text("utf-8")
     unit = init.unit_in(Path('/srv/100% a"b$c'), shipped_one)
     assert 'serve --config "/srv/100%% a\\"b$$c/bridge.toml"\n' in unit
     assert 'ReadWritePaths="/srv/100%% a\\"b$c/var"\n' in unit

@@ -6,6 +6,7 @@ tests are skipped, and fail where OCPP_BRIDGE_NO_SKIP=1. Screenshots are kept in
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator
@@ -14,10 +15,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import pytest
 from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright
 
 import bridge
+from tests.lacking import lacking
 
 SCREENSHOTS = Path(bridge.__file__).parents[1] / "var" / "screenshots"
 # Milliseconds: far longer than anything takes. What is waited for comes, or the test fails.
@@ -38,10 +39,7 @@ def chromium() -> str:
     """The path of the browser; skips the test, or fails it, where there is none."""
     found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if found is None:
-        why = "no Chromium here: install Debian's package chromium, or name one in CHROMIUM"
-        if os.environ.get("OCPP_BRIDGE_NO_SKIP") == "1":
-            pytest.fail(f"{why} (OCPP_BRIDGE_NO_SKIP=1)")
-        pytest.skip(why)
+        lacking("no Chromium here: install Debian's package chromium, or name one in CHROMIUM")
     return found
 
 
@@ -82,6 +80,16 @@ class Console:
     async def open(self, hash_: str = "#/") -> None:
         """Go to a page of it."""
         await self.page.goto(f"{self.base}/{hash_}")
+
+    async def sees(self, expression: str) -> Any:
+        """Return what `expression` gives in the page as soon as it is true.
+
+        `Page.wait_for_function` evaluates texts in the page, which the policy of the console forbids.
+        """
+        async with asyncio.timeout(AT_MOST / 1000):
+            while not (found := await self.page.evaluate(expression)):
+                await self.page.wait_for_timeout(50)
+        return found
 
     async def shown(self, name: str) -> None:
         """Keep a screenshot."""

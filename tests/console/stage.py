@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -64,12 +65,12 @@ class Stage:
         statuses = await asyncio.gather(*(beat(identity) for identity in identities))
         assert set(statuses) == {200}
 
-    async def says(self, identity: str, body: str) -> int:
+    async def says(self, identity: str, body: str, action: str = "Heartbeat") -> int:
         """A SOAP Charge Point says this, over a connection of its own; gives the HTTP status of the answer."""
-        data = envelope(identity, body)
+        data, headers = envelope(identity, body, action), {"Content-Type": f'{_SOAP}; action="/{action}"'}
         async with (
             aiohttp.ClientSession() as session,
-            session.post(address_of(self.gateway), data=data, headers=_HEADERS) as response,
+            session.post(address_of(self.gateway), data=data, headers=headers) as response,
         ):
             await response.read()
             return response.status
@@ -77,12 +78,12 @@ class Stage:
 
 BOOT = {"chargePointVendor": "Schneider", "chargePointModel": "EVLink 2", "firmwareVersion": "3.2.0"}
 STATUS = {"connectorId": 1, "status": "Available", "errorCode": "NoError", "timestamp": "2026-01-02T03:04:05Z"}
-_HEADERS = {"Content-Type": 'application/soap+xml; charset=utf-8; action="/Heartbeat"'}
+_SOAP = "application/soap+xml; charset=utf-8"
 
 
-def envelope(identity: str, body: str) -> str:
+def envelope(identity: str, body: str, action: str = "Heartbeat") -> str:
     """What `identity` says, as it stands on the wire."""
-    header = f"<c:chargeBoxIdentity>{escape(identity)}</c:chargeBoxIdentity><a:Action>/Heartbeat</a:Action>"
+    header = f"<c:chargeBoxIdentity>{escape(identity)}</c:chargeBoxIdentity><a:Action>/{action}</a:Action>"
     header += "<a:From><a:Address>http://127.0.0.1:8090/</a:Address></a:From>"
     return (
         f'<s:Envelope xmlns:s="{SOAP12}" xmlns:a="{WSA}" xmlns:c="{CS}">'
@@ -91,14 +92,17 @@ def envelope(identity: str, body: str) -> str:
 
 
 @asynccontextmanager
-async def staged(**admin: Any) -> AsyncIterator[Stage]:
-    """A gateway at addresses that outlive it, and a second Central System to move to. `admin` are keys of its table."""
+async def staged(clock: Callable[[], float] = time.time, **admin: Any) -> AsyncIterator[Stage]:
+    """A gateway at addresses that outlive it, and a second Central System to move to. `admin` are keys of its table.
+
+    It takes the time from `clock`.
+    """
     async with JsonCentralSystem() as central, JsonCentralSystem() as other, started() as browser:
         told = settings(central.url, soap=reachable(), gateway={"call_timeout": 10, "drain_timeout": 1})
         systems = told.central_systems | {"other": CentralSystem(url=other.url)}
         listens = Admin(listen=Listen("127.0.0.1", free_port()), **admin)
         told = replace(told, central_systems=systems, admin=listens)
-        async with running(told) as gateway, charge_point(gateway, IDENTITY) as point:
+        async with running(told, clock) as gateway, charge_point(gateway, IDENTITY) as point:
             yield Stage(
                 told=told, gateway=gateway, central_system=central, other=other, charge_point=point, browser=browser
             )

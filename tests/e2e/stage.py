@@ -14,6 +14,7 @@ import json
 import logging
 import re
 import threading
+import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -149,9 +150,9 @@ def settings(
 
 
 @asynccontextmanager
-async def running(told: Settings) -> AsyncIterator[Gateway]:
-    """A gateway from start to close."""
-    gateway = Gateway(told)
+async def running(told: Settings, clock: Callable[[], float] = time.time) -> AsyncIterator[Gateway]:
+    """A gateway from start to close, which takes the time from `clock`."""
+    gateway = Gateway(told, clock)
     await gateway.start()
     try:
         yield gateway

@@ -15,6 +15,7 @@ from bridge.admin.operations import ListPlace, Sorting, SortName, Wanted
 from bridge.config import Settings
 from bridge.gateway.audit import Audit
 from bridge.gateway.call_counters import CallCounters
+from bridge.gateway.fleet_tally import FaultCodes, FleetTally
 from bridge.gateway.health import Outages
 from bridge.gateway.known import KnownChargePoints, ViewSources
 from bridge.gateway.persistence import Persistence
@@ -43,6 +44,8 @@ def overview(store: Store) -> tuple[SessionViews, Persistence, ChargePointStates
         sessions=cast(Any, sessions),
         persistence=persistence,
         states=states,
+        fleet=FleetTally(lambda key: KnownChargePoints.of(ground, key).entry(), lambda: 0.0),
+        fault_codes=FaultCodes(),
         call_counters=CallCounters(persistence.record_of),
         outages=Outages(),
         audit=Audit(store),

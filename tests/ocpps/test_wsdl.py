@@ -338,7 +338,7 @@ def test_types_nested_without_end(tmp_path: Path) -> None:
         wsdl.load(path)
 
 
-# --- Packaging: what `shipped.folder` relies on ---
+# --- Packaging: what `distribution.files.folder` relies on ---
 
 
 def test_every_package_is_in_the_wheel_and_so_is_what_lies_beside_the_code() -> None:

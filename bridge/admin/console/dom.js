@@ -34,6 +34,7 @@ const SHAPES = {
   unlinked: "M3.5 12h6M14.5 12h6M9.5 8v8M14.5 8v8",
   unseen: "M6 12h12",
   warning: "M12 4L2.8 19.5h18.4zM12 10v4.4M12 17v.2",
+  moving: "M4 12h15M13.5 6.5L19 12l-5.5 5.5",
   right: "M4 12h15M13.5 6.5L19 12l-5.5 5.5",
   left: "M20 12H5M10.5 6.5L5 12l5.5 5.5",
   ascending: "M12 19V5.5M6.5 11L12 5.5l5.5 5.5",

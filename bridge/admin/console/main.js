@@ -127,8 +127,11 @@ document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();
   document.getElementById("main").focus();
 });
-document.getElementById("menu").addEventListener("click", () => openMenu(!document.body.classList.contains("menu-open")));
-document.getElementById("pages").addEventListener("keydown", (event) => {
+document.getElementById("menu").addEventListener("click", () => {
+  openMenu(!document.body.classList.contains("menu-open"));
+  document.querySelector(".menu-open #pages a")?.focus();
+});
+document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape" || !document.body.classList.contains("menu-open")) return;
   openMenu(false);
   document.getElementById("menu").focus();

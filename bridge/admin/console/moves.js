@@ -2,16 +2,14 @@
 
 import { get, post } from "./api.js";
 import { button, fill, h, say } from "./dom.js";
+import { followed } from "./followed.js";
 import { ask } from "./keys.js";
-import { badge, facts, loaded, section, time, trouble } from "./parts.js";
+import { badge, facts, section, time, trouble } from "./parts.js";
 import { stream } from "./stream.js";
-import { many, span } from "./words.js";
+import { many, MOVES, span } from "./words.js";
 
 // Milliseconds between two looks at a page: a move goes on without an event for each step.
 const EVERY = 1500;
-
-const KINDS = { running: "connecting", rolling_back: "connecting", paused: "stale", stopped: "down", done: "up", rolled_back: "none",
-  queued: "none", waits_for_idle: "stale", moving: "connecting", failed: "down" };
 
 const STEPS = {
   pause: ["Pause", ["running"]],
@@ -25,11 +23,11 @@ export function moves({ main, signal, title }) {
   fill(main, h("div", { class: "top" }, h("h1", {}, "Moves")),
     h("p", { class: "quiet lead" }, "Charge Points on their way to another Central System, newest move first. ", h("code", {}, "ocpp-bridge move"), " begins one."), list);
   stream.follow(null);
-  followed(list, signal, () => get("/moves", {}, signal), ({ items, waiting }) => [
+  const draw = ({ items, waiting }) => fill(list,
     items.length ? table("Moves", ["Move", "State", "To", "Charge Points", "Progress", "Failed", "Asked by", "At"], items.map(row)) : h("p", { class: "empty" }, "Nothing was moved yet."),
     waiting.length ? section("Wait until they have no open transaction", table("Charge Points that wait", ["Charge Point", "To", "Open transactions", "Asked by"], waiting.map((one) => [
-      identity(one.identity), one.central_system ?? "no route", one.open_transactions, one.who]))) : null,
-  ]);
+      identity(one.identity), one.central_system ?? "no route", one.open_transactions, one.who]))) : null);
+  followed({ place: list, signal, every: EVERY, load: () => get("/moves", {}, signal), draw });
 }
 
 export function move({ main, signal, title }, number) {
@@ -37,26 +35,12 @@ export function move({ main, signal, title }, number) {
   const head = h("div", { class: "top" }), body = h("div", { class: "stack" });
   fill(main, head, body);
   stream.follow(null);
-  const again = followed(body, signal, () => get(`/moves/${encodeURIComponent(number)}`, {}, signal), (one) => {
+  const load = () => get(`/moves/${encodeURIComponent(number)}`, {}, signal);
+  const again = followed({ place: body, signal, every: EVERY, load, draw: (one) => {
     drawHead(head, one, body, () => again());
-    return [about(one), table("Charge Points of the move", ["Charge Point", "State", "Before", "Reason"], one.members.map((member) => [
-      identity(member.identity), state(member.state), member.before ?? "its route's", member.reason]))];
-  });
-}
-
-// What `load` gives, drawn again and again while the page is open; returns a way to draw it at once.
-function followed(place, signal, load, draw) {
-  let shown = "";
-  const again = () => loaded(place, signal, load, (answer) => {
-    const text = JSON.stringify(answer);
-    if (text === shown && place.children.length) return;
-    shown = text;
-    fill(place, draw(answer));
-  });
-  again();
-  const timer = setInterval(() => { if (!document.hidden && !place.querySelector(".trouble")) again(); }, EVERY);
-  signal.addEventListener("abort", () => clearInterval(timer));
-  return again;
+    fill(body, about(one), table("Charge Points of the move", ["Charge Point", "State", "Before", "Reason"], one.members.map((member) => [
+      identity(member.identity), state(member.state), member.before ?? "its route's", member.reason])));
+  } });
 }
 
 function drawHead(head, one, body, again) {
@@ -110,5 +94,5 @@ function table(label, columns, rows) {
 }
 
 const words = (name) => name.replaceAll("_", " ");
-const state = (name) => badge({ kind: KINDS[name] ?? "none", word: words(name) });
+const state = (name) => badge({ kind: MOVES[name] ?? "none", word: words(name) });
 const identity = (name) => h("a", { class: "identity", href: `#/charge-points/${encodeURIComponent(name)}` }, name);

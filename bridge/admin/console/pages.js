@@ -3,14 +3,19 @@
 import { addresses } from "./addresses.js";
 import { audit } from "./audit.js";
 import { bulkCommand, bulkMove } from "./bulk.js";
+import { centralSystems } from "./central-systems.js";
 import { chargePoint } from "./charge-point.js";
 import { chargePoints } from "./charge-points.js";
 import { command } from "./command.js";
 import { login } from "./login.js";
+import { losses } from "./losses.js";
 import { message } from "./message.js";
 import { messages } from "./messages.js";
 import { move, moves } from "./moves.js";
 import { transactions } from "./transactions.js";
+import { overview } from "./overview.js";
+import { quirks } from "./quirks.js";
+import { routes } from "./routes.js";
 
 // The headings of the navigation.
 const FLEET = "Fleet", ROUTING = "Routing", BRIDGE = "Bridge";
@@ -22,7 +27,7 @@ const FLEET = "Fleet", ROUTING = "Routing", BRIDGE = "Bridge";
 // group    its heading in the navigation
 // key      leads to the page after g
 export const PAGES = [
-  { name: "charge-points", address: "/", show: chargePoints },
+  { name: "overview", address: "/", show: overview, label: "Overview", key: "h" },
   { name: "charge-points", address: "/charge-points", show: chargePoints, label: "Charge Points", group: FLEET, key: "c" },
   { name: "charge-points", address: "/charge-points/:", show: chargePoint },
   { name: "charge-points", address: "/charge-points/:/command/?", show: command },
@@ -31,8 +36,12 @@ export const PAGES = [
   { name: "transactions", address: "/transactions", show: transactions, label: "Transactions", group: FLEET, key: "t" },
   { name: "messages", address: "/messages", show: messages, label: "Messages", group: FLEET, key: "m" },
   { name: "messages", address: "/messages/:", show: message },
+  { name: "central-systems", address: "/central-systems", show: centralSystems, label: "Central Systems", group: ROUTING, key: "s" },
+  { name: "routes", address: "/routes", show: routes, label: "Routes", group: ROUTING, key: "r" },
   { name: "moves", address: "/moves", show: moves, label: "Moves", group: ROUTING, key: "o" },
   { name: "moves", address: "/moves/:", show: move },
+  { name: "losses", address: "/losses", show: losses, label: "Losses", group: BRIDGE, key: "l" },
+  { name: "quirks", address: "/quirks", show: quirks, label: "Quirk packs", group: BRIDGE, key: "q" },
   { name: "addresses", address: "/addresses", show: addresses, label: "Addresses", group: BRIDGE, key: "a" },
   { name: "audit", address: "/audit", show: audit, label: "Audit", group: BRIDGE, key: "u" },
   { name: "login", address: "/login", show: login },

@@ -23,6 +23,11 @@ export function ticking(root, signal) {
   signal.addEventListener("abort", () => clearInterval(timer));
 }
 
+// The path of a field, which is broken at its dots only.
+export function fieldOf(path) {
+  return h("code", { class: "path" }, path.split(".").map((part, at) => (at ? [".", h("wbr"), part] : part)));
+}
+
 // Names and values, a value of null left out.
 export function facts(...pairs) {
   return h("dl", { class: "facts" }, pairs

@@ -7,6 +7,8 @@ import { fill, h } from "./dom.js";
 const DASHES = [[], [7, 4], [2, 3], [10, 3, 2, 3]];
 const STEPS = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 10, PageDown: -10, Home: -Infinity, End: Infinity };
 const HEIGHT = 148;
+// Seconds between two labels of the axis of time.
+const MINUTES = [60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 86400];
 
 let library = null;
 
@@ -42,6 +44,7 @@ class Plot {
   update({ times, series }) {
     this.#times = times;
     this.#series = series;
+    if (this.#at >= times.length) this.#at = null;
     this.#box.setAttribute("aria-valuemax", Math.max(0, times.length - 1));
     this.#drawn?.setData(this.#data());
     this.#tell();
@@ -76,15 +79,15 @@ class Plot {
     const font = `12px ${getComputedStyle(this.#box).fontFamily}`;
     const axis = { stroke: soft, font, grid: { stroke: rule, width: 1 }, ticks: { show: false } };
     return {
-      width: this.#box.clientWidth, height: HEIGHT, legend: { show: false }, padding: [8, 4, 0, 0],
+      width: this.#box.clientWidth, height: HEIGHT, legend: { show: false }, padding: [8, 16, 0, 0],
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
       scales: { y: { range: (_, least, most) => [0, Math.max(1, (most ?? 0) * 1.08)] } },
       axes: [
-        { ...axis, grid: { show: false }, space: 64, size: 24, gap: 3, values: (_, splits) => splits.map(clockOf) },
-        { ...axis, space: 34, size: 52, gap: 6, values: (_, splits) => splits.map((value) => shortOf(value)) },
+        { ...axis, grid: { show: false }, space: 64, incrs: MINUTES, size: 26, gap: 6, values: (_, splits) => splits.map(clockOf) },
+        { ...axis, space: 26, size: 50, gap: 6, values: (_, splits) => splits.map((value) => shortOf(value)) },
       ],
       series: [{}, ...this.#series.map((_, at) => ({
-        stroke: () => ink(at), width: 1.6, dash: DASHES[at], points: { show: false },
+        stroke: () => ink(at), width: 1.6, dash: DASHES[at], points: { size: 4 },
         fill: at === 0 ? () => ink(at).replace(/^rgb\((.*)\)$/, "rgba($1, 0.13)") : undefined,
       }))],
       hooks: { setCursor: [({ cursor }) => { this.#at = cursor.idx ?? null; this.#tell(); }] },

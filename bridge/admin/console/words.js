@@ -83,6 +83,18 @@ export function linkState(link) {
   return link?.state === "up" ? STATES.up : STATES.down;
 }
 
+// How the states of a move and of its Charge Points are drawn.
+export const MOVES = {
+  running: "moving", rolling_back: "moving", paused: "stale", stopped: "down", done: "up", rolled_back: "none",
+  queued: "none", waits_for_idle: "stale", moving: "moving", failed: "down",
+};
+
+const PROTOCOLS = { "ocpp1.6j": "OCPP-J 1.6", "ocpp1.6s": "OCPP-S 1.6", "ocpp1.5s": "OCPP-S 1.5", "ocpp1.2s": "OCPP-S 1.2" };
+
+export function protocol(name) {
+  return PROTOCOLS[name] ?? name;
+}
+
 export function outcomeOf(outcome) {
   if (outcome === "result") return { kind: "up", word: "result" };
   if (outcome === "error" || outcome === "unanswered") return { kind: "down", word: outcome };

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bridge import build_info, shipped
-from bridge.build_info import commit_of, untested_python
 from bridge.commands import serve
+from bridge.distribution import build, files
+from bridge.distribution.build import commit_of, untested_python
 from bridge.watching.lines import VALUES
 
 GIT = ("git", "-c", "user.name=A", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false")
@@ -46,12 +46,12 @@ def test_without_git_the_commit_is_unknown(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_what_was_built_holds_its_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build_info, "__file__", str(tmp_path / "bridge" / "build_info.py"))
+    monkeypatch.setattr(build, "__file__", str(tmp_path / "bridge" / "distribution" / "build.py"))
     (tmp_path / "bridge").mkdir()
-    file = tmp_path / "bridge" / build_info.COMMIT_FILE
-    unknown = build_info.commit.__wrapped__()
+    file = tmp_path / "bridge" / build.COMMIT_FILE
+    unknown = build.commit.__wrapped__()
     file.write_text("0123456789ab\n")
-    held = build_info.commit.__wrapped__()
+    held = build.commit.__wrapped__()
     assert (unknown, held) == (None, "0123456789ab")
 
 
@@ -81,4 +81,4 @@ def test_a_start_says_so_in_one_line_of_the_log(
 
 @pytest.mark.parametrize("name", ["conf", "deploy", "wsdl"])
 def test_what_is_shipped_beside_the_code_is_found(name: str) -> None:
-    assert any(shipped.folder(name).iterdir())
+    assert any(files.folder(name).iterdir())

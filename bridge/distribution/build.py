@@ -8,7 +8,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-# The file beside this module that `setup.py` writes into what it builds. A checkout has none.
+# The file of the package `bridge` that `setup.py` writes into what it builds. A checkout has none.
 COMMIT_FILE = "commit.txt"
 _CLASSIFIER = "Programming Language :: Python :: 3."
 _GIT_PATIENCE = 10  # seconds
@@ -21,9 +21,9 @@ def commit() -> str | None:
     `-dirty` at its end says that files of the checkout were changed.
     """
     try:
-        return (Path(__file__).with_name(COMMIT_FILE).read_text("ascii")).strip() or None
+        return (Path(__file__).resolve().parents[1] / COMMIT_FILE).read_text("ascii").strip() or None
     except (OSError, ValueError):
-        return commit_of(Path(__file__).resolve().parents[1])
+        return commit_of(Path(__file__).resolve().parents[2])
 
 
 def commit_of(checkout: Path) -> str | None:

@@ -1,0 +1,132 @@
+"""What is wrong now, in sentences, from what is known of the bridge and its fleet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from msgspec import Struct
+
+from bridge.admin.facts import MovedFact
+from bridge.admin.fleet_facts import Alarm, FaultFact
+from bridge.admin.health import Health
+from bridge.admin.moves import MoveSummary
+from bridge.core.state import State
+
+
+class Situation(Struct, frozen=True, kw_only=True):
+    """What is known of the bridge and its fleet.
+
+    Attributes:
+        health: The health of the bridge.
+        reasons: Why each Central System was last not reached, by name.
+        states: The number of known Charge Points in each state.
+        faults: The faulted connectors.
+        moves: The moves of several Charge Points.
+        moved: The Charge Points that operators moved.
+        dropped: The number of fields of which something was dropped in the last hour.
+        cautions: What is doubtful in the configuration.
+    """
+
+    health: Health
+    reasons: Mapping[str, str] = {}
+    states: Mapping[State, int] = {}
+    faults: Sequence[FaultFact] = ()
+    moves: Sequence[MoveSummary] = ()
+    moved: Sequence[MovedFact] = ()
+    dropped: int = 0
+    cautions: Sequence[str] = ()
+
+
+def alarms(situation: Situation) -> list[Alarm]:
+    """Return what is wrong, the worst first."""
+    found = [
+        *_bridge(situation.health),
+        *_central_systems(situation),
+        *_certificates(situation.health),
+        *_charge_points(situation),
+        *_moves(situation),
+        *_content(situation),
+    ]
+    return sorted(found, key=lambda alarm: alarm.severity != "bad")
+
+
+def _bridge(health: Health) -> Iterator[Alarm]:
+    if health.draining:
+        yield Alarm(kind="draining", severity="bad", text="The bridge is shutting down.")
+    if health.store.trouble is not None:
+        text = f"Nothing can be written to the store: {health.store.trouble}"
+        yield Alarm(kind="store", severity="bad", text=text)
+    for name, listener in health.listeners.items():
+        if not listener.listening:
+            text = f"The listener {name} at {listener.address} accepts no connections."
+            yield Alarm(kind="listener", severity="bad", text=text, subject=name)
+    for name, receiver in health.events.items():
+        if receiver.trouble is not None:
+            waiting = "1 event waits" if receiver.waiting == 1 else f"{receiver.waiting} events wait"
+            text = f"Events are not delivered to {name}, {waiting}: {receiver.trouble}"
+            yield Alarm(kind="receiver", severity="bad", text=text, subject=name, since=receiver.since)
+
+
+def _central_systems(situation: Situation) -> Iterator[Alarm]:
+    for name, system in situation.health.central_systems.items():
+        if system.unreachable:
+            reason = situation.reasons.get(name)
+            yield Alarm(
+                kind="central_system_away",
+                severity="bad",
+                text=f"The Central System {name} is away" + (f": {reason}" if reason else "."),
+                subject=name,
+                count=system.unreachable,
+                since=system.since,
+            )
+        if system.misconfigured is not None:
+            text = f"What {name} answers to POSTs is no answer of a Central System: {system.misconfigured}"
+            yield Alarm(kind="central_system_misconfigured", severity="bad", text=text, subject=name)
+
+
+def _certificates(health: Health) -> Iterator[Alarm]:
+    for table, certificate in health.certificates.items():
+        over, days = certificate.days < 0, f"{certificate.days} day{'' if certificate.days == 1 else 's'}"
+        text = f"The certificate of {table} " + (f"ended at {certificate.ends}." if over else f"ends in {days}.")
+        yield Alarm(kind="certificate", severity="bad" if over else "warning", text=text, subject=table)
+
+
+def _charge_points(situation: Situation) -> Iterator[Alarm]:
+    states = situation.states
+    away = sum(system.unreachable for system in situation.health.central_systems.values())
+    # Those of a Central System that is away are told of with it.
+    if states.get("no_central_system", 0) > away:
+        text = "Charge Points are heard of and have no Central System."
+        count = states["no_central_system"]
+        yield Alarm(kind="no_central_system", severity="bad", text=text, count=count)
+    for fault in situation.faults:
+        connectors = "1 connector reports" if fault.connectors == 1 else f"{fault.connectors} connectors report"
+        text = f"{connectors} Faulted: {fault.error_code}"
+        yield Alarm(kind="fault", severity="warning", text=text, subject=fault.error_code, count=fault.charge_points)
+    if states.get("down"):
+        yield Alarm(kind="down", severity="warning", text="Charge Points are down.", count=states["down"])
+    if states.get("stale"):
+        text = "Charge Points are stale: silent for longer than their heartbeat interval allows."
+        yield Alarm(kind="stale", severity="warning", text=text, count=states["stale"])
+
+
+def _moves(situation: Situation) -> Iterator[Alarm]:
+    for move in situation.moves:
+        if move.state == "stopped":
+            text = f"Move {move.id} to {move.central_system} has stopped: {move.reason}"
+            yield Alarm(kind="move_stopped", severity="warning", text=text, subject=str(move.id))
+    nowhere: dict[str, int] = {}
+    for moved in situation.moved:
+        if not moved.in_force:
+            nowhere[moved.central_system] = nowhere.get(moved.central_system, 0) + 1
+    for name, count in nowhere.items():
+        text = f"Charge Points were moved to {name}, which is not configured any more: their routes hold."
+        yield Alarm(kind="moved_nowhere", severity="warning", text=text, subject=name, count=count)
+
+
+def _content(situation: Situation) -> Iterator[Alarm]:
+    if situation.dropped:
+        text = "Fields of messages lost content in the last hour."
+        yield Alarm(kind="losses", severity="warning", text=text, count=situation.dropped)
+    for caution in situation.cautions:
+        yield Alarm(kind="caution", severity="warning", text=caution)

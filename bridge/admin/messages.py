@@ -34,6 +34,8 @@ Side = Literal["charge-point", "central-system", "both"]
 # may pass over many.
 MOST_TRACED = 2000
 _TRACED_AT_ONCE, _TRACE_PAGES, _CONVERTED_AT_ONCE = 50, 100, 10
+# The octets of messages after which a trace ends.
+_MOST_OCTETS = 50_000_000
 # The header field of a trace that lacks older messages.
 TRUNCATED = "OCPP-Bridge-Truncated"
 
@@ -174,11 +176,13 @@ class _Messages:
         await self._caught_up()
         found: list[Recorded] = []
         cursor: str | None = None
+        octets = 0
         for _ in range(_TRACE_PAGES):
             page = await self._recordings.recorded(wanted, limit=_TRACED_AT_ONCE, cursor=cursor)
             found += page.items
+            octets += sum(map(_octets, page.items))
             cursor = page.next
-            if cursor is None or len(found) >= MOST_TRACED:
+            if cursor is None or len(found) >= MOST_TRACED or octets >= _MOST_OCTETS:
                 break
         sides: tuple[trace_export.Side, ...] = trace_export.SIDES if asked.query.side == "both" else (asked.query.side,)
         found = found[MOST_TRACED - 1 :: -1]
@@ -212,6 +216,12 @@ class _Messages:
         if found is None:
             raise RequestRefused(NOT_FOUND, f"no message {name!r} is recorded, or not any more")
         return found
+
+
+def _octets(message: Recorded) -> int:
+    """Return the octets of a message on all wires, without what was masked."""
+    halves = (message.request, message.response)
+    return sum(len(form.text) for half in halves for form in (half.received, half.sent) if form is not None)
 
 
 def seconds(name: str, moment: str | None) -> float | None:

@@ -31,6 +31,25 @@ def test_the_page_of_a_move_reads_fields_that_are_there() -> None:
     assert set(re.findall(r"\bmember\.(\w+)", text)) == set(MoveMemberFact.__struct_encode_fields__)
 
 
+def test_the_lists_read_fields_that_are_there() -> None:
+    for page, record in (("charge-points.js", Summary), ("transactions.js", TransactionFact)):
+        read = set(re.findall(r"\bitem\.(\w+)", (CONSOLE / page).read_text(encoding="utf-8")))
+        assert len(read) >= 10
+        assert read - set(record.__struct_encode_fields__) == set()
+
+
+def test_the_filters_of_the_lists_are_parameters_of_the_api() -> None:
+    for page, name, record in (
+        ("charge-points.js", "FILTERS", ListQuery),
+        ("transactions.js", "FILTERS", TransactionsQuery),
+        ("message-list.js", "MESSAGE_FILTERS", OfAll),
+    ):
+        found = re.search(rf"const {name} = \[([^\]]*)\]", (CONSOLE / page).read_text(encoding="utf-8"))
+        assert found is not None
+        names = set(re.findall(r'"(\w+)"', found[1]))
+        assert len(names) >= 3 and names - set(record.__struct_encode_fields__) == set()
+
+
 def test_the_pages_of_the_fleet_read_fields_that_are_there() -> None:
     for page, record in (("central-systems", CentralSystemFact), ("losses", LossFact)):
         read = set(re.findall(r"\bone\.(\w+)", (CONSOLE / f"{page}.js").read_text(encoding="utf-8")))
@@ -49,22 +68,3 @@ def test_the_overview_knows_the_kinds_of_alarms_by_their_names() -> None:
     counted = re.search(r"COUNTED_FIRST = new Set\(\[(.*)\]\)", text)
     assert counted is not None
     assert set(re.findall(r'"(\w+)"', counted[1])) <= known
-
-
-def test_the_lists_read_fields_that_are_there() -> None:
-    for page, record in (("charge-points.js", Summary), ("transactions.js", TransactionFact)):
-        read = set(re.findall(r"\bitem\.(\w+)", (CONSOLE / page).read_text(encoding="utf-8")))
-        assert len(read) >= 10
-        assert read - set(record.__struct_encode_fields__) == set()
-
-
-def test_the_filters_of_the_lists_are_parameters_of_the_api() -> None:
-    for page, name, record in (
-        ("charge-points.js", "FILTERS", ListQuery),
-        ("transactions.js", "FILTERS", TransactionsQuery),
-        ("message-list.js", "MESSAGE_FILTERS", OfAll),
-    ):
-        found = re.search(rf"const {name} = \[([^\]]*)\]", (CONSOLE / page).read_text(encoding="utf-8"))
-        assert found is not None
-        names = set(re.findall(r'"(\w+)"', found[1]))
-        assert len(names) >= 3 and names - set(record.__struct_encode_fields__) == set()

@@ -77,8 +77,9 @@ def test_a_trace_of_what_was_found() -> None:
     run(walk())
 
 
-def test_a_trace_says_that_it_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(messages, "MOST_TRACED", 2)
+@pytest.mark.parametrize(("bound", "value"), [("MOST_TRACED", 2), ("_MOST_OCTETS", 1)])
+def test_a_trace_says_that_it_is_cut(bound: str, value: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(messages, bound, value)
     monkeypatch.setattr(messages, "_TRACED_AT_ONCE", 2)
 
     async def walk() -> None:

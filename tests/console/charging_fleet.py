@@ -133,8 +133,9 @@ async def _filled(gateway: Gateway, many: int, charging: int) -> None:
             if number <= charging:
                 transaction = await start(number)
                 await says(name, _status("Charging"))
-                for minute in range(1, 31) if name == BUSY else ():
-                    await says(name, _meters(minute, transaction))
+                # The gateway reads the first one of a minute for the energy so far.
+                for minute in range(30, 0, -1) if name == BUSY else (1 + number % 30,):
+                    await says(name, _meters(number, minute, transaction))
             elif number <= charging + FAULTED:
                 await says(name, _status("Faulted", "GroundFailure"))
             elif number <= charging + FAULTED + ENDED:
@@ -185,8 +186,8 @@ def _stop(number: int, transaction: str) -> str:
     )
 
 
-def _meters(minute: int, transaction: str) -> str:
-    energy, power, current = 1_000 + minute * 183, 10_900 + 140 * (minute % 7), 15.8 + 0.1 * (minute % 5)
+def _meters(number: int, minute: int, transaction: str) -> str:
+    energy, power, current = number * 1000 + minute * 183, 10_900 + 140 * (minute % 7), 15.8 + 0.1 * (minute % 5)
     samples = "".join(
         f"<c:sampledValue><c:value>{value}</c:value><c:measurand>{measurand}</c:measurand>{phase}<c:unit>{unit}</c:unit></c:sampledValue>"
         for value, measurand, phase, unit in (

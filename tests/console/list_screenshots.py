@@ -26,7 +26,7 @@ async def main() -> None:
 async def pictured(somebody: Console, colours: str) -> None:
     """Take each picture in the colours of the browser."""
     page = somebody.page
-    await somebody.open("#/charge-points?sort=last_seen&order=desc")
+    await somebody.open("#/charge-points?text=030")
     boxes = page.get_by_role("checkbox")
     await expect(boxes.first).to_be_visible()
     await boxes.nth(1).check()
@@ -35,7 +35,7 @@ async def pictured(somebody: Console, colours: str) -> None:
     await somebody.open(f"#/charge-points/{BUSY}")
     await expect(page.locator(".meters canvas")).to_have_count(3)
     await expect(page.locator(".rows [role=row]").first).to_be_visible()
-    await taken(somebody, f"console-charge-point-{colours}")
+    await taken(somebody, "console" if colours == "light" else "console-dark")
     await somebody.open("#/transactions?state=open")
     await expect(page.locator(".rows [role=row]").first).to_be_visible()
     await taken(somebody, f"console-transactions-{colours}")

@@ -220,9 +220,10 @@ def test_transactions_are_listed_filtered_and_exported(theatre: Theatre) -> None
             await page.get_by_label("Charge Point").fill(BUSY[2:].lower())
             await expect(rows(page)).to_have_count(1)
             await expect(rows(page)).to_contain_text("***001")
-            await expect(rows(page).locator(".c-energy")).to_have_text("183 Wh")
+            await expect(rows(page).locator(".c-energy")).to_have_text("5.49 kWh")
             assert page.url.endswith(f"#/transactions?identity={BUSY[2:].lower()}&state=open")
             await page.get_by_label("Charge Point").fill("")
+            await expect(rows(page).nth(1)).to_be_visible()
             exported = list(csv.DictReader((await saved(page, "Export CSV")).splitlines()))
             assert len(exported) == CHARGING and {row["state"] for row in exported} == {"open"}
             await page.get_by_label("Central System").select_option("away")
@@ -288,7 +289,7 @@ def test_messages_are_found_by_what_is_in_them_and_saved(theatre: Theatre) -> No
             await page.get_by_label("Contains").fill("groundfailure")
             grid = page.get_by_role("grid")
             await expect(grid).to_have_attribute("aria-rowcount", str(FAULTED + 1))
-            await expect(page.get_by_text("New messages are not looked into")).to_be_visible()
+            await expect(page.get_by_text("New messages are not added here")).to_be_visible()
             records = read((await saved(page, "Save as trace")).encode().splitlines())
             assert len(records) == 2 * FAULTED
             assert all("GroundFailure" in json.dumps(one.payload) for one in records if one.message_type == "CALL")

@@ -74,7 +74,7 @@ class ChargePoints {
       return input;
     };
     const chosen = (name, options) => choice(options, this.filters[name], (value) => this.#filter({ [name]: value }));
-    this.search = typed("text", { placeholder: "identity, vendor, serial, address", title: "Words that are each a part of the identity, vendor, model, serial number or address" });
+    this.search = typed("text", { placeholder: "identity, vendor…", title: "Words that are each a part of the identity, vendor, model, serial number or address" });
     this.vendors = chosen("vendor", [["", "any"]]);
     this.firmwares = chosen("firmware", [["", "any"]]);
     this.systems = chosen("central_system", [["", "any"]]);

@@ -96,7 +96,7 @@ export class MessageList {
   // The filters as the API has them.
   #asked() {
     const { identity, outcome, ...rest } = this.filters;
-    const glob = identity && !/[*?[]/.test(identity) ? `*${identity}*` : identity;
+    const glob = identity && !isGlob(identity) ? `*${identity}*` : identity;
     return { ...rest, identity: glob, outcome: outcome === "failed" ? "" : outcome, failed: outcome === "failed" ? "true" : "" };
   }
 
@@ -127,15 +127,15 @@ export class MessageList {
 
   // What is in a message that arrives is not known here: with such a filter the list stands still.
   get #isLive() {
-    const { text, loss, until } = this.filters;
-    return !text && !loss && !until;
+    const { identity, text, loss, until } = this.filters;
+    return !text && !loss && !until && !isGlob(identity);
   }
 
   #fits(item) {
     if (!this.#isLive) return false;
     const { identity, action, outcome, from, lossy, error } = this.filters;
     const well = item.outcome === "result" || item.outcome === "repeated" || item.outcome === "relayed";
-    return (!identity || fitsPart(item.identity ?? "", identity)) && (!action || item.action === action) && (!from || item.from === from)
+    return (!identity || (item.identity ?? "").toLowerCase().includes(identity.toLowerCase())) && (!action || item.action === action) && (!from || item.from === from)
       && (!outcome || (outcome === "failed" ? !well : item.outcome === outcome)) && (!lossy || (lossy === "true") === item.losses > 0)
       && (!error || (item.why ?? "").toLowerCase().includes(error.toLowerCase()));
   }
@@ -157,13 +157,13 @@ export class MessageList {
     this.grid.show(this.list.items, this.list.items.length + (this.list.hasMore ? 1 : 0), filtered ? "No message fits these filters." : "No message has been recorded yet.");
     const { searched_to: to } = this.list.last;
     this.searched.hidden = this.#isLive && !to;
-    fill(this.searched, this.#isLive ? null : ["New messages are not looked into: ", button("Search again", () => this.reload(), { class: "small" })], to ? ` Looked through back to ${clock(to)}.` : null);
+    fill(this.searched, this.#isLive ? null : ["New messages are not added here: ", button("Search again", () => this.reload(), { class: "small" })], to ? ` Looked through back to ${clock(to)}.` : null);
   }
 }
 
-function fitsPart(identity, wanted) {
-  if (!/[*?[]/.test(wanted)) return identity.toLowerCase().includes(wanted.toLowerCase());
-  return false;
+// Which identities a pattern matches is decided by the bridge.
+function isGlob(identity) {
+  return /[*?[]/.test(identity);
 }
 
 // A field for a time holds the time of this computer, the API that of UTC.

@@ -6,6 +6,7 @@ import { followed } from "./followed.js";
 import { ask } from "./keys.js";
 import { badge, facts, section, time, trouble } from "./parts.js";
 import { stream } from "./stream.js";
+import { tableOf } from "./table.js";
 import { many, MOVES, span } from "./words.js";
 
 // Milliseconds between two looks at a page: a move goes on without an event for each step.
@@ -87,10 +88,10 @@ function row(one) {
   return [h("a", { href: `#/moves/${one.id}` }, `Move ${one.id}`), state(one.state), one.central_system, one.selection, progress(one), one.counts.failed, one.who, time(one.at)];
 }
 
-export function table(label, columns, rows) {
-  return h("div", { class: "card scroll", tabindex: 0, role: "region", "aria-label": label }, h("table", {},
-    h("thead", {}, h("tr", {}, columns.map((name) => h("th", { scope: "col" }, name)))),
-    h("tbody", {}, rows.map((cells) => h("tr", {}, cells.map((cell) => h("td", {}, typeof cell === "number" ? String(cell) : cell)))))));
+export function table(label, names, rows) {
+  const made = tableOf({ label, columns: names.map((name) => ({ name })), cells: (cells) => cells });
+  made.show(rows);
+  return made.element;
 }
 
 const words = (name) => name.replaceAll("_", " ");

@@ -52,7 +52,8 @@ function alarmList({ alarms, states }) {
   }
   const bad = alarms.some(({ severity }) => severity === "bad");
   return [h("h2", { id: "alarms-title", class: bad ? "bad" : "warn" }, icon(bad ? "down" : "warning"), `${many(alarms.length, "thing")} ${alarms.length === 1 ? "is" : "are"} wrong`),
-    h("ul", {}, alarms.map((alarm) => h("li", { class: alarm.severity }, alarmLine(alarm))))];
+    // A list that scrolls is reached by a link in it, or by itself.
+    h("ul", { tabindex: alarms.some(pageOf) ? null : 0 }, alarms.map((alarm) => h("li", { class: alarm.severity }, alarmLine(alarm))))];
 }
 
 function alarmLine(alarm) {

@@ -67,7 +67,7 @@ SEES: dict[str, tuple[str, ...]] = {
         *("bridge.core.commands", "bridge.outgoing_events", "bridge.net.tasks"),
         *("bridge.store.files", "bridge.store.schema", "bridge.store.thread", "bridge.watching", *_MODEL),
     ),
-    "bridge.outgoing_events.records": (),
+    "bridge.outgoing_events.records": ("bridge.ocpp.tenants",),
     "bridge.outgoing_events.queue": (),
     "bridge.admin": (
         *("bridge.access.paths", "bridge.admin", "bridge.core.commands", "bridge.core.state"),

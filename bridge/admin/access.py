@@ -21,11 +21,15 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from bridge.admin.problems import RequestRefused
+from bridge.admin.scope import Scope
+from bridge.ocpp import tenants
 
 # The paths that monitoring uses without a token. They hold no secrets; the first only shows that the process runs.
 _ALIVE, _READY, _METRICS = "/healthz", "/readyz", "/metrics"
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="ocpp-bridge"'}
 _READING = ("GET", "HEAD", "OPTIONS")
+# The field of a refusal with the tenant of the token, for clients that cannot know it.
+TENANT_HEADER = "OCPP-Bridge-Tenant"
 
 
 class Credential(Struct, frozen=True, kw_only=True):
@@ -35,11 +39,13 @@ class Credential(Struct, frozen=True, kw_only=True):
         name: The owner of the token, for the audit.
         token: The octets of the token.
         role: "read" permits no changes.
+        tenant: The only tenant that the token is for, ALL for all tenants and the whole bridge.
     """
 
     name: str
     token: bytes
     role: Literal["read", "operate"]
+    tenant: str = tenants.DEFAULT
 
 
 class Asking(Struct, frozen=True, kw_only=True):
@@ -96,6 +102,7 @@ class Access:
 
     Args:
         credentials: The valid tokens. The attribute may be replaced at any time.
+        shared: Whether there are other tenants than the default one. The attribute may be replaced at any time.
         allowed_origins: The origins of other pages that may send requests. Their hosts are names of this listener too.
         open_metrics: `/metrics` needs no token.
         names: The names of this listener.
@@ -108,8 +115,10 @@ class Access:
         *,
         open_metrics: bool,
         names: Names,
+        shared: bool = False,
     ) -> None:
         self.credentials = credentials
+        self.shared = shared
         self._origins = frozenset(allowed_origins)
         hosts = filter(None, (urlsplit(origin).hostname for origin in allowed_origins))
         self._names = Names(hosts=names.hosts | frozenset(hosts), beyond=names.beyond)
@@ -131,11 +140,46 @@ class Access:
                 raise _unauthorized(asking)
         elif shown.role == "read" and asking.method not in _READING:
             raise RequestRefused(HTTPStatus.FORBIDDEN, f"the token of {shown.name} may read, and not change anything")
+        elif asking.path == _METRICS and not self._open_metrics and not self.sees_all(asking):
+            text = f"the metrics are about all tenants, and the token of {shown.name} is for one"
+            raise RequestRefused(HTTPStatus.FORBIDDEN, text)
 
-    def admits(self, asking: Asking) -> bool:
+    def check_scope(self, asking: Asking, scope: Scope, tenant: str) -> None:
+        """Raise Refused (403) for a request whose token is not for what the request is about.
+
+        Args:
+            asking: The request, which `check` permits.
+            scope: What the endpoint is about.
+            tenant: The tenant of the address.
+        """
+        shown = self._shown(asking)
+        own = tenants.DEFAULT if shown is None else shown.tenant
+        if own == tenants.ALL or scope == "everybody":
+            return
+        whose = "the token" if shown is None else f"the token of {shown.name}"
+        name = tenants.name_of(own)
+        if scope == "bridge" and self.shared:
+            text = f"this is about all tenants, and {whose} is for the tenant {name}"
+            raise RequestRefused(HTTPStatus.FORBIDDEN, text)
+        if scope == "tenant" and own != tenant:
+            text = f"{whose} is for the tenant {name}: the addresses for it begin with /api/v1/tenants/{name}/"
+            raise RequestRefused(HTTPStatus.FORBIDDEN, text, headers={TENANT_HEADER: name})
+
+    def may_use(self, asking: Asking, tenant: str) -> bool:
+        """Return True for a tenant that the token of the request is for."""
+        shown = self._shown(asking)
+        return shown is not None and shown.tenant in (tenants.ALL, tenant)
+
+    def sees_all(self, asking: Asking) -> bool:
+        """Return True when the sender may see what is about all tenants."""
+        shown = self._shown(asking)
+        return not self.shared or (shown is not None and shown.tenant == tenants.ALL)
+
+    def admits(self, asking: Asking, scope: Scope = "everybody", tenant: str = tenants.DEFAULT) -> bool:
         """Return True when the request would be permitted now."""
         try:
             self.check(asking)
+            self.check_scope(asking, scope, tenant)
         except RequestRefused:
             return False
         return True

@@ -50,6 +50,7 @@ def endpoints(overview: Views, steering: Actions) -> list[AdminEndpoint]:
     one = "/charge-points/{identity}"
     return [
         AdminEndpoint(
+            scope="tenant",
             name="list-charge-points",
             method="GET",
             path="/charge-points",
@@ -59,6 +60,7 @@ def endpoints(overview: Views, steering: Actions) -> list[AdminEndpoint]:
             answer=facts.ChargePoints,
         ),
         AdminEndpoint(
+            scope="tenant",
             name="charge-point",
             method="GET",
             path=one,
@@ -68,6 +70,7 @@ def endpoints(overview: Views, steering: Actions) -> list[AdminEndpoint]:
             refusals=(NOT_FOUND,),
         ),
         AdminEndpoint(
+            scope="tenant",
             name="remove",
             method="DELETE",
             path=one,
@@ -76,6 +79,7 @@ def endpoints(overview: Views, steering: Actions) -> list[AdminEndpoint]:
             refusals=(NOT_FOUND,),
         ),
         AdminEndpoint(
+            scope="tenant",
             name="call",
             method="POST",
             path=f"{one}/calls",
@@ -86,6 +90,7 @@ def endpoints(overview: Views, steering: Actions) -> list[AdminEndpoint]:
             refusals=(NOT_FOUND, CONFLICT, _UNAVAILABLE, _TIMEOUT),
         ),
         AdminEndpoint(
+            scope="tenant",
             name="disconnect",
             method="POST",
             path=f"{one}/disconnect",
@@ -94,6 +99,7 @@ def endpoints(overview: Views, steering: Actions) -> list[AdminEndpoint]:
             refusals=(NOT_FOUND,),
         ),
         AdminEndpoint(
+            scope="tenant",
             name="move",
             method="PUT",
             path=f"{one}/route",
@@ -104,6 +110,7 @@ def endpoints(overview: Views, steering: Actions) -> list[AdminEndpoint]:
             refusals=(CONFLICT,),
         ),
         AdminEndpoint(
+            scope="tenant",
             name="move-back",
             method="DELETE",
             path=f"{one}/route",
@@ -122,7 +129,7 @@ class _Seeing:
     async def several(self, asked: AdminRequest[ListQuery, None]) -> facts.ChargePoints:
         query = asked.query
         after = None if query.cursor is None else opened(query.cursor)
-        page = await self._overview.charge_points(query, after, query.limit)
+        page = await self._overview.charge_points(query, after, query.limit, tenant=asked.tenant)
         following = None if page.next is None else closed(page.next)
         return facts.ChargePoints(items=page.items, total=page.total, states=page.states, next=following)
 

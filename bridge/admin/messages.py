@@ -16,6 +16,7 @@ from bridge.admin.cursors import closed, number_in, number_of
 from bridge.admin.endpoints import AdminEndpoint, AdminRequest, Nothing
 from bridge.admin.operations import Recordings, Views
 from bridge.admin.problems import RequestRefused
+from bridge.ocpp.tenants import tenant_of
 from bridge.recorder.messages import Outcome, Page, Recorded, Sender
 
 # `seconds` reads the text: msgspec would accept a number in a query as a time.
@@ -49,6 +50,7 @@ def endpoints(overview: Views, recordings: Recordings) -> list[AdminEndpoint]:
     messages = _Messages(overview, recordings)
     return [
         AdminEndpoint(
+            scope="tenant",
             name="list-messages",
             method="GET",
             path="/messages",
@@ -58,6 +60,7 @@ def endpoints(overview: Views, recordings: Recordings) -> list[AdminEndpoint]:
             answer=Page,
         ),
         AdminEndpoint(
+            scope="tenant",
             name="messages-of-charge-point",
             method="GET",
             path="/charge-points/{identity}/messages",
@@ -68,6 +71,7 @@ def endpoints(overview: Views, recordings: Recordings) -> list[AdminEndpoint]:
             refusals=(NOT_FOUND,),
         ),
         AdminEndpoint(
+            scope="tenant",
             name="message",
             method="GET",
             path="/messages/{id}",
@@ -85,13 +89,13 @@ class _Messages:
         self._recordings = recordings
 
     async def of_all(self, asked: AdminRequest[OfAll, None]) -> Page:
-        return await self._page(asked.query.identity, asked.query)
+        return await self._page(asked.query.identity, asked.query, tenant=asked.tenant)
 
     async def of_one(self, asked: AdminRequest[OfOne, None]) -> Page:
         identity = self._overview.charge_point(asked.named["identity"]).identity
-        return await self._page(None, asked.query, identity)
+        return await self._page(None, asked.query, identity, tenant=asked.tenant)
 
-    async def _page(self, glob: str | None, query: OfOne, identity: str | None = None) -> Page:
+    async def _page(self, glob: str | None, query: OfOne, identity: str | None = None, *, tenant: str) -> Page:
         if query.cursor is None:
             await self._caught_up()
         page = await self._recordings.messages(
@@ -104,6 +108,7 @@ class _Messages:
             query.limit,
             None if query.cursor is None else str(number_in(query.cursor)),
             identity,
+            tenant,
         )
         return Page(items=page.items, next=None if page.next is None else closed(page.next))
 
@@ -119,7 +124,7 @@ class _Messages:
         if found is None and number is not None:
             await self._caught_up()
             found = await self._recordings.message(number)
-        if found is None:
+        if found is None or tenant_of(found.identity) != asked.tenant:
             raise RequestRefused(NOT_FOUND, f"no message {name!r} is recorded, or not any more")
         return found
 

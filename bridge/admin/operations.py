@@ -16,6 +16,7 @@ from bridge.admin.facts import (
     Details,
     Moved,
     Routes,
+    Tenants,
 )
 from bridge.core.state import State
 from bridge.recorder.messages import Message, Page, Recorded
@@ -52,42 +53,50 @@ class AuditFilter(Struct, frozen=True, kw_only=True):
 class Views(Protocol):
     """Reads the state of the bridge."""
 
-    async def charge_points(self, wanted: Wanted, after: str | None, limit: int) -> ChargePoints:
-        """Return a page of the Charge Points that match, ordered by identity.
+    async def charge_points(self, wanted: Wanted, after: str | None, limit: int, *, tenant: str) -> ChargePoints:
+        """Return a page of a tenant's Charge Points that match, ordered by identity.
 
         Args:
             wanted: The filter.
             after: The identity before the first one of the page; None for the first page.
             limit: The most items of the page.
+            tenant: The tenant.
 
         Returns:
             The page. `next` is the last identity if more Charge Points follow.
         """
 
     def charge_point(self, identity: str) -> Details:
-        """Return the details of one Charge Point. Raises Refused (404) for an unknown one."""
+        """Return the details of the Charge Point with this key. Raises Refused (404) for an unknown one."""
 
-    def routes(self) -> Routes:
-        """Return the Routes and the moved Charge Points."""
+    def routes(self, *, tenant: str) -> Routes:
+        """Return the Routes and the moved Charge Points of a tenant."""
 
-    def central_systems(self) -> CentralSystems:
-        """Return all Central Systems with their health."""
+    def central_systems(self, *, tenant: str) -> CentralSystems:
+        """Return the Central Systems that a tenant may use, with the tenant's sessions."""
 
-    def addresses(self) -> Addresses:
-        """Return the addresses to configure in a Charge Point."""
+    def addresses(self, *, tenant: str) -> Addresses:
+        """Return the addresses to configure in a Charge Point of a tenant."""
 
-    async def audit(self, wanted: AuditFilter, before: int | None, limit: int) -> Audits:
-        """Return a page of the audit, the newest entry first.
+    def tenants(self) -> Tenants:
+        """Return all tenants."""
+
+    async def audit(self, wanted: AuditFilter, before: int | None, limit: int, *, tenant: str) -> Audits:
+        """Return a page of the audit of a tenant, the newest entry first.
 
         Args:
             wanted: The filter.
             before: The id that is higher than all on the page, None for the first page.
             limit: The most entries of the page.
+            tenant: The tenant.
         """
 
 
 class Actions(Protocol):
-    """Carries out the actions of operators. `who` is the operator, for the audit. Each method raises Refused."""
+    """Carries out the actions of operators on the Charge Points with the keys `identity`. Each method raises Refused.
+
+    `who` is the operator, for the audit.
+    """
 
     async def call(self, identity: str, action: str, payload: Raw, who: str) -> CallOutcome:
         """Send a command to a Charge Point and return the answer.
@@ -148,6 +157,7 @@ class Recordings(Protocol):
         limit: int = 100,
         cursor: str | None = None,
         identity: str | None = None,
+        tenant: str | None = None,
     ) -> Awaitable[Page]:
         """Return a page of messages, the newest first.
 
@@ -160,7 +170,8 @@ class Recordings(Protocol):
             until: The latest time in unix seconds, excluded.
             limit: The most items of the page.
             cursor: A number as text; None for the first page.
-            identity: The identity of one Charge Point, in place of a glob.
+            identity: The key of one Charge Point, in place of a glob.
+            tenant: The tenant whose messages are wanted, None for all.
         """
 
     def flush(self) -> Awaitable[None]:

@@ -17,6 +17,7 @@
     again        refuse a truncated or emptied file at a reload
     checking     check keys against each other
     urls         check addresses
+    tenants      the host names, addresses and Charge Points of each tenant, and checks of their names
     tls          check TLS tables
     receivers    check the receivers of events
     shapes       look up the keys and types of the records
@@ -66,6 +67,7 @@ from bridge.config.records import (
     Settings,
     Soap,
     Store,
+    Tenant,
     TLSVersion,
     Tolerance,
     Tracing,
@@ -101,6 +103,7 @@ __all__ = [
     "Soap",
     "Store",
     "TLSVersion",
+    "Tenant",
     "Tolerance",
     "Tracing",
     "WebSocket",

@@ -81,6 +81,7 @@ def admin_context_of(
         moves=moves,
         recordings=recorder,
         stream=live.stream,
+        tenants=lambda: ground.settings().tenants,
     )
 
 
@@ -89,14 +90,22 @@ def access_of(settings: Settings, credentials: tuple[Credential, ...]) -> Access
     admin = settings.admin
     hosts = {admin.listen.host, socket.gethostname(), *(urlsplit(soap.public_url).hostname for soap in settings.soap)}
     names = Names(hosts=frozenset(host.lower() for host in hosts if host), beyond=not is_local(admin.listen))
-    return Access(credentials, admin.allowed_origins, open_metrics=admin.open_metrics, names=names)
+    return Access(
+        credentials,
+        admin.allowed_origins,
+        open_metrics=admin.open_metrics,
+        names=names,
+        shared=bool(settings.tenants),
+    )
 
 
-def addresses_of(listeners: Listeners) -> Addresses:
-    """Return the public addresses, with the ports that the system chose."""
+def addresses_of(listeners: Listeners, tenant: str, settings: Settings) -> Addresses:
+    """Return the public addresses of a tenant, with the ports that the system chose."""
     return public_addresses.addresses(
         [_at(listening) for listening in listeners if isinstance(listening.place.table, Soap)],
         [_at(listening) for listening in listeners if isinstance(listening.place.table, WebSocket)],
+        tenant,
+        settings,
     )
 
 

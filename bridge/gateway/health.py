@@ -15,6 +15,7 @@ from bridge.gateway.session_runner import SessionRunner
 from bridge.gateway.transports import JSON_VERSION
 from bridge.ocpp.actions import Party
 from bridge.ocpp.rpc import Failure
+from bridge.ocpp.tenants import tenant_of
 from bridge.outgoing_events import ReceiverHealth
 from bridge.watching.facts import CallEnded, ChargePointRemoved, Fact, LinkClosed, LinkLost, LinkOpened
 
@@ -154,7 +155,7 @@ class SessionCounts:
     def __init__(self) -> None:
         self.changed: Callable[[str], None] = lambda identity: None
         self._standings: dict[SessionRunner, LinkState] = {}
-        self._systems: dict[str, _OfCentralSystem] = {}
+        self._systems: dict[str, dict[str, _OfCentralSystem]] = {}  # by name and tenant
 
     def begin(self, runner: SessionRunner) -> None:
         """Count a Session that was added to the table."""
@@ -178,43 +179,58 @@ class SessionCounts:
             self._remove(runner.identity, before)
             self.changed(runner.identity)
 
-    def sessions_of(self, central_system: str) -> int:
-        """Return the number of Sessions with the Central System `central_system`."""
-        of_it = self._systems.get(central_system)
-        return 0 if of_it is None else of_it.sessions
+    def sessions_of(self, central_system: str, tenant: str | None = None) -> int:
+        """Return the number of Sessions with a Central System, of one tenant or, with None, of all."""
+        return sum(each.sessions for each in self._of(central_system, tenant))
 
-    def central_systems(self, names: Iterable[str], outages: Outages) -> dict[str, CentralSystemHealth]:
+    def _of(self, central_system: str, tenant: str | None) -> list[_OfCentralSystem]:
+        by_tenant = self._systems.get(central_system, {})
+        return [each for whose, each in by_tenant.items() if tenant in (None, whose)]
+
+    def central_systems(
+        self, names: Iterable[str], outages: Outages, tenant: str | None = None
+    ) -> dict[str, CentralSystemHealth]:
         """Return the health of each Central System that is in `names` or has Sessions.
 
         The health counts the open links, and the links that are needed and not open.
-        """
-        return {name: self._health(name, outages) for name in dict.fromkeys((*names, *self._systems))}
 
-    def _health(self, name: str, outages: Outages) -> CentralSystemHealth:
-        of_it, misconfigured = self._systems.get(name), outages.misconfigured.get(name)
-        if of_it is None:
+        Args:
+            names: The names of the Central Systems.
+            outages: The outages of their links.
+            tenant: The tenant whose links count, None for all.
+        """
+        return {name: self._health(name, outages, tenant) for name in dict.fromkeys((*names, *self._systems))}
+
+    def _health(self, name: str, outages: Outages, tenant: str | None) -> CentralSystemHealth:
+        found, misconfigured = self._of(name, tenant), outages.misconfigured.get(name)
+        if not found:
             return CentralSystemHealth(misconfigured=misconfigured)
-        since = outages.oldest(name, of_it.unreachable) if of_it.unreachable else None
+        unreachable = found[0].unreachable if len(found) == 1 else set().union(*(each.unreachable for each in found))
+        since = outages.oldest(name, unreachable) if unreachable else None
         return CentralSystemHealth(
-            connected=of_it.connected,
-            unreachable=len(of_it.unreachable),
+            connected=sum(each.connected for each in found),
+            unreachable=len(unreachable),
             since=None if since is None else _at(since),
             misconfigured=misconfigured,
         )
 
     def _add(self, identity: str, standing: LinkState) -> None:
-        of_it = self._systems.setdefault(standing.central_system, _OfCentralSystem())
+        by_tenant = self._systems.setdefault(standing.central_system, {})
+        of_it = by_tenant.setdefault(tenant_of(identity), _OfCentralSystem())
         of_it.sessions += 1
         of_it.connected += standing.connected
         if standing.unreachable:
             of_it.unreachable.add(identity)
 
     def _remove(self, identity: str, standing: LinkState) -> None:
-        of_it = self._systems[standing.central_system]
+        by_tenant, tenant = self._systems[standing.central_system], tenant_of(identity)
+        of_it = by_tenant[tenant]
         of_it.sessions -= 1
         of_it.connected -= standing.connected
         of_it.unreachable.discard(identity)
         if not of_it.sessions:
+            del by_tenant[tenant]
+        if not by_tenant:
             del self._systems[standing.central_system]
 
 

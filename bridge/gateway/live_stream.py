@@ -13,6 +13,7 @@ from bridge.admin.events import Stream
 from bridge.admin.facts import Happening, Refusal, moment
 from bridge.core.state import State
 from bridge.ocpp.actions import Party
+from bridge.ocpp.tenants import identity_of
 from bridge.watching.facts import (
     CallbackChanged,
     CallbackRefused,
@@ -72,7 +73,7 @@ class LiveStream:
 
     def _refused(self, fact: MessageRefused | HandshakeRefused, **more: Any) -> None:
         refusal = Refusal(
-            identity=fact.identity,
+            identity=fact.identity if fact.identity and identity_of(fact.identity) else None,
             peer=fact.peer,
             at=moment(self._clock()),
             reason=without_password(fact.reason),

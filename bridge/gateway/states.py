@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from heapq import heapify, heappop, heappush
 
 from bridge.core.state import Observation, Spoken, State, changes_in, state_of
+from bridge.ocpp.tenants import DEFAULT, SEPARATOR
 
 # A heap is cleaned when the times in it that hold no longer exceed the others by about this number.
 _OVER = 1000
@@ -41,6 +42,7 @@ class ChargePointStates:
         self._states: dict[str, tuple[Spoken, State]] = {}
         self._sorted: list[str] = []
         self._counts: Counter[tuple[Spoken, State]] = Counter()
+        self._of_others = 0  # keys of other tenants than the default one
         self._due: dict[str, float] = {}
         self._heap: list[tuple[float, str]] = []
 
@@ -65,6 +67,15 @@ class ChargePointStates:
         """Return the casefolded identities of all known Charge Points, sorted. The list changes with them."""
         return self._sorted
 
+    def keys_of(self, tenant: str) -> Sequence[str]:
+        """Return those of `keys` that are of a tenant; the same list if there is no other tenant's."""
+        if tenant != DEFAULT:
+            first, after = f"{tenant}{SEPARATOR}", f"{tenant}{chr(ord(SEPARATOR) + 1)}"
+            return self._sorted[bisect_left(self._sorted, first) : bisect_left(self._sorted, after)]
+        if not self._of_others:
+            return self._sorted
+        return [key for key in self._sorted if SEPARATOR not in key]
+
     def of(self, identity: str) -> State | None:
         """Return the present state of a Charge Point, None if it is not known."""
         self._pass_time()
@@ -86,6 +97,7 @@ class ChargePointStates:
 
     def _take(self, key: str, seen: Observation | None) -> None:
         before = self._states.pop(key, None)
+        self._of_others += (SEPARATOR in key) * ((seen is not None) - (before is not None))
         if before is not None:
             self._counts[before] -= 1
             if not self._counts[before]:

@@ -15,7 +15,7 @@ from bridge.admin import facts
 from bridge.admin.facts import Addresses, ChargePoints, Details, Summary, moment
 from bridge.admin.operations import AuditFilter, Wanted
 from bridge.admin.problems import RequestRefused
-from bridge.config import Quirks, Route
+from bridge.config import CentralSystem, Quirks, Route, Settings
 from bridge.core.moves import WaitingMove
 from bridge.core.state import STATES, State
 from bridge.gateway import public_addresses
@@ -32,6 +32,7 @@ from bridge.gateway.known import (
     version,
 )
 from bridge.ocpp.identity import normal
+from bridge.ocpp.tenants import DEFAULT_NAME, identity_of, named, takes, tenant_of
 from bridge.store.audit import AuditQuery
 
 # Charge Points that are examined before other work is served: about a millisecond's work.
@@ -44,7 +45,7 @@ class SessionViews:
     def __init__(self, ground: ViewSources) -> None:
         self._ground = ground
 
-    async def charge_points(self, wanted: Wanted, after: str | None, limit: int) -> ChargePoints:
+    async def charge_points(self, wanted: Wanted, after: str | None, limit: int, *, tenant: str) -> ChargePoints:
         """Return a page of the Charge Points that match `wanted`, and how many match without its state, by state.
 
         Only the items of the page are worked out in full. The examination of all Charge Points is interrupted to serve
@@ -54,16 +55,17 @@ class SessionViews:
             wanted: The filters.
             after: The casefolded identity after which the page begins, None for the first page.
             limit: The most items of the page.
+            tenant: The tenant whose Charge Points they are.
         """
-        keys: Sequence[str] = self._ground.states.keys()
+        keys = self._ground.states.keys_of(tenant)
         for fits in self._filters(wanted):
             keys = [key async for key in _fitting(tuple(keys), fits)]
         counts = await self._counts(keys)
         if wanted.state is not None:
             keys = [key async for key in _fitting(tuple(keys), lambda key: self._ground.states.of(key) == wanted.state)]
-        start = 0 if after is None else bisect_right(keys, after)
+        start = 0 if after is None else bisect_right(keys, after, key=identity_of)
         page = keys[start : start + limit]
-        following = page[-1] if start + limit < len(keys) else None
+        following = identity_of(page[-1]) if start + limit < len(keys) else None
         items = []
         for number, key in enumerate(page):
             if number % _SLICE == _SLICE - 1:
@@ -95,7 +97,7 @@ class SessionViews:
         summary = self._summary(known)
         return Details(
             **{name: getattr(summary, name) for name in Summary.__struct_fields__},
-            name=known.identity if placement is None else placement.name,
+            name=identity_of(known.identity) if placement is None else placement.name,
             address=address(known),
             callback=callback(known),
             connectors=plugs,
@@ -110,12 +112,15 @@ class SessionViews:
             moved=record is not None and bool(record.central_system),
             settings=None if listed is None else listed.source,
             waiting_move=self._waiting_move(known.identity, self._ground.persistence.waiting_move(known.identity)),
-            addresses_to_type=public_addresses.of(known.identity, self._ground.addresses()),
+            addresses_to_type=public_addresses.of(
+                identity_of(known.identity), self._ground.addresses(tenant_of(known.identity))
+            ),
         )
 
-    def waiting_moves(self) -> list[facts.WaitingMoveFact]:
-        """Return the moves that wait until no transaction is open, by the identity of the Charge Point."""
-        waiting = sorted(self._ground.persistence.waiting_moves().items())
+    def waiting_moves(self, tenant: str) -> list[facts.WaitingMoveFact]:
+        """Return a tenant's moves that wait until no transaction is open, by the identity of the Charge Point."""
+        all_of_them = sorted(self._ground.persistence.waiting_moves().items())
+        waiting = [(identity, move) for identity, move in all_of_them if tenant_of(identity) == tenant]
         return [fact for identity, move in waiting if (fact := self._waiting_move(identity, move)) is not None]
 
     def _waiting_move(self, identity: str, move: WaitingMove | None) -> facts.WaitingMoveFact | None:
@@ -134,19 +139,20 @@ class SessionViews:
         """Return a known Charge Point. Raises RequestRefused if it is not known."""
         known = self._known(normal(identity).casefold())
         if not known.is_there:
-            raise RequestRefused(HTTPStatus.NOT_FOUND, f"no Charge Point {identity!r} was ever here")
+            raise RequestRefused(HTTPStatus.NOT_FOUND, f"no Charge Point {identity_of(identity)!r} was ever here")
         return known
 
     def _known(self, key: str) -> KnownChargePoints:
         return KnownChargePoints.of(self._ground, key)
 
     def _filters(self, wanted: Wanted) -> Iterator[Callable[[str], object]]:
-        """Yield a predicate on casefolded identities for each filter of `wanted` but its state.
+        """Yield a predicate on casefolded keys for each filter of `wanted` but its state.
 
         The filter on the identity comes first, because it costs least.
         """
         if wanted.identity is not None:
-            yield re.compile(translate(wanted.identity.casefold())).match
+            match = re.compile(translate(wanted.identity.casefold())).match
+            yield lambda key: match(identity_of(key))
         if wanted.accepted is not None:
             yield lambda key: self._known(key).accepted is wanted.accepted
         if not any((wanted.transport, wanted.central_system)):
@@ -190,29 +196,41 @@ class SessionViews:
 
     # The configuration and the audit.
 
-    def routes(self) -> facts.Routes:
-        """Return the Routes, and the Charge Points that operators have moved."""
+    def routes(self, *, tenant: str) -> facts.Routes:
+        """Return the Routes of a tenant, and its Charge Points that operators have moved."""
         settings, moved = self._ground.settings(), self._ground.persistence.moved()
+        systems = _systems_for(tenant, settings)
         return facts.Routes(
-            items=[_route(route) for route in settings.routes],
+            items=[_route(route) for route in settings.routes if named(route.tenant) == tenant],
             moved=[
-                facts.MovedFact(identity=identity, central_system=name, in_force=name in settings.central_systems)
+                facts.MovedFact(identity=identity, central_system=name, in_force=name in systems)
                 for identity, name in sorted(moved.items())
+                if tenant_of(identity) == tenant
             ],
         )
 
-    def central_systems(self) -> facts.CentralSystems:
-        """Return all Central Systems with their health."""
-        systems, ground = self._ground.settings().central_systems, self._ground
+    def tenants(self) -> facts.Tenants:
+        """Return all tenants, the default tenant first."""
+        others = self._ground.settings().tenants
+        return facts.Tenants(
+            items=[
+                facts.TenantFact(name=DEFAULT_NAME, hosts=[]),
+                *(facts.TenantFact(name=name, hosts=list(tenant.hosts)) for name, tenant in others.items()),
+            ]
+        )
+
+    def central_systems(self, *, tenant: str) -> facts.CentralSystems:
+        """Return the Central Systems that a tenant may use, with the health of its sessions there."""
+        systems, ground = _systems_for(tenant, self._ground.settings()), self._ground
         counts = ground.sessions.counts
-        health = counts.central_systems(systems, ground.outages)
+        health = counts.central_systems(systems, ground.outages, tenant)
         return facts.CentralSystems(
             items=[
                 facts.CentralSystemFact(
                     name=name,
                     protocol=system.protocol,
                     url=system.url,
-                    sessions=counts.sessions_of(name),
+                    sessions=counts.sessions_of(name, tenant),
                     connected=health[name].connected,
                     unreachable=health[name].unreachable,
                     degraded=health[name].degraded,
@@ -221,13 +239,14 @@ class SessionViews:
             ]
         )
 
-    def addresses(self) -> Addresses:
-        """Return the addresses to configure in Charge Points and Central Systems."""
-        return self._ground.addresses()
+    def addresses(self, *, tenant: str) -> Addresses:
+        """Return the addresses to configure in Charge Points and Central Systems of a tenant."""
+        return self._ground.addresses(tenant)
 
-    async def audit(self, wanted: AuditFilter, before: int | None, limit: int) -> facts.Audits:
-        """Return a page of the audit, the newest records first."""
+    async def audit(self, wanted: AuditFilter, before: int | None, limit: int, *, tenant: str) -> facts.Audits:
+        """Return a page of the audit of a tenant, the newest records first."""
         query = AuditQuery(
+            tenant=tenant,
             identity=wanted.identity,
             who=wanted.who,
             what=wanted.what,
@@ -245,6 +264,11 @@ async def _fitting(keys: Sequence[str], fits: Callable[[str], object]) -> AsyncI
             await asyncio.sleep(0)
         if fits(key):
             yield key
+
+
+def _systems_for(tenant: str, settings: Settings) -> dict[str, CentralSystem]:
+    """Return the Central Systems that a tenant may use, by name."""
+    return {name: system for name, system in settings.central_systems.items() if takes(system.tenant, tenant)}
 
 
 def _route(route: Route) -> facts.RouteFact:

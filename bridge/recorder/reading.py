@@ -9,6 +9,7 @@ from typing import Any, cast
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from bridge.ocpp.tenants import DEFAULT, SEPARATOR
 from bridge.ocpp.wire import Transport
 from bridge.recorder import rows
 from bridge.recorder.messages import Form, Half, Lost, Message, Outcome, Recorded, Sender, Timings
@@ -32,9 +33,10 @@ _FIELDS, _LENGTH = 4, 40
 
 
 class Query(Struct, frozen=True, kw_only=True):
-    """What is asked for; None asks nothing. `glob` is on the identity, letter case aside; `since` (included) and
-    `until` (not) are unix seconds; `before` is an id."""
+    """What is asked for; None asks nothing. `identity` is a key; `glob` is on the identities of `tenant`, letter case
+    aside; `since` (included) and `until` (not) are unix seconds; `before` is an id."""
 
+    tenant: str | None = None
     identity: str | None = None
     glob: str | None = None
     action: str | None = None
@@ -48,7 +50,8 @@ class Query(Struct, frozen=True, kw_only=True):
         """The condition, and its values."""
         asked: list[tuple[str, str | int | float | None]] = [
             ("folded = ?", None if self.identity is None else self.identity.casefold()),
-            *_globbed(self.glob),
+            *_globbed(self.glob, self.tenant or DEFAULT),
+            *_of_tenant(self.tenant),
             ("action = ?", self.action),
             ("outcome = ?", self.outcome),
             ("sender = ?", self.sender),
@@ -60,11 +63,20 @@ class Query(Struct, frozen=True, kw_only=True):
         return " AND ".join(condition for condition, _ in asked) or "1", [value for _, value in asked]
 
 
-def _globbed(glob: str | None) -> list[tuple[str, str | int | float | None]]:
-    """Return the condition for a glob. An identity without a pattern is found by the index."""
+def _of_tenant(tenant: str | None) -> list[tuple[str, str | int | float | None]]:
+    """Return the conditions for the keys of a tenant, None for all."""
+    if tenant is None:
+        return []
+    if tenant == DEFAULT:
+        return [("instr(folded, ?) = 0", SEPARATOR)]
+    return [("folded >= ?", tenant + SEPARATOR), ("folded < ?", tenant + chr(ord(SEPARATOR) + 1))]
+
+
+def _globbed(glob: str | None, tenant: str) -> list[tuple[str, str | int | float | None]]:
+    """Return the condition for a glob on the identities of a tenant. One without a pattern is found by the index."""
     if glob is None:
         return []
-    folded = glob.casefold()
+    folded = (f"{tenant}{SEPARATOR}" if tenant else "") + glob.casefold()
     if _PATTERN.isdisjoint(folded):
         return [("folded = ?", folded)]
     return [("folded GLOB ?", folded.replace("[!", "[^"))]

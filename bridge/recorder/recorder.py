@@ -113,10 +113,13 @@ class Recorder:
         limit: int = 100,
         cursor: str | None = None,
         identity: str | None = None,
+        tenant: str | None = None,
     ) -> Page:
-        """The newest first, of what was written; `identity` is one Charge Point's, `since` (included) and `until` (not)
-        are unix seconds. Raises ValueError for a cursor that is none."""
+        """The newest first, of what was written; `identity` is the key of one Charge Point, `identity_glob` is on the
+        identities of `tenant`, `since` (included) and `until` (not) are unix seconds. Raises ValueError for a cursor
+        that is none."""
         query = Query(
+            tenant=tenant,
             identity=identity,
             glob=identity_glob,
             action=action,

@@ -161,6 +161,9 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )""",
         "ALTER TABLE charge_point ADD COLUMN next_move BLOB",
     ),
+    # The identity in every table may be the key of a Charge Point of a tenant. A program that does not know tenants
+    # would take the key for an identity, and connect the Charge Point to a Central System of the default tenant.
+    (),
 )
 
 

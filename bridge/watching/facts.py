@@ -1,7 +1,7 @@
 """Facts: records of events that happened to messages and connections. A fact changes nothing.
 
-A Fact holds values only, so that it can be sent to another process. `identity` is the Charge Point's identity as it was
-first written, None if it is not known. `peer` is the IP address of the other end.
+A Fact holds values only, so that it can be sent to another process. `identity` is the Charge Point's key, with its
+identity as it was first written; None if it is not known. `peer` is the IP address of the other end.
 """
 
 from __future__ import annotations

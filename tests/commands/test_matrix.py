@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from bridge.commands.cli import main
 from bridge.commands.matrix import lines_of, meet
@@ -106,6 +107,15 @@ def test_a_policy_stands_where_it_can_match_up_to_the_first_that_takes_all() -> 
         *("[0])", "[1])", "[2])", "[3])", "[4])")
     ]
     assert rows["A*", "central_system"]["Reset"] == ""
+
+
+def test_a_policy_stands_at_the_routes_of_its_tenant() -> None:
+    told = settings(refused("Authorize", tenant="acme"), refused("DataTransfer", tenant="*"))
+    acme = structs.replace(told.routes[0], tenant="acme", charge_point="*")
+    lines = list(lines_of(structs.replace(told, routes=(*told.routes, acme))))
+    start = next(index for index, line in enumerate(lines) if line.startswith("* of the tenant acme -> "))
+    assert [line.split()[0] for line in lines[:start] if "refused" in line] == ["DataTransfer"]
+    assert [line.split()[0] for line in lines[start:] if "refused" in line] == ["Authorize", "DataTransfer"]
 
 
 def test_the_command_prints_it_after_the_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

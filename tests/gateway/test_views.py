@@ -37,7 +37,7 @@ def overview(store: Store) -> tuple[SessionViews, Persistence, ChargePointStates
         loop_clock=lambda: 0.0,
         settings=lambda: settings,
         placements=lambda: placements,
-        addresses=lambda: Addresses(soap=[], json=[], central_systems_to_bridge=[]),
+        addresses=lambda tenant: Addresses(soap=[], json=[], central_systems_to_bridge=[]),
         sessions=cast(Any, sessions),
         persistence=persistence,
         states=states,
@@ -81,7 +81,7 @@ def test_others_are_served_meanwhile(wanted: Wanted, total: int) -> None:
 
         async with asyncio.TaskGroup() as group:
             others = group.create_task(serve_others())
-            page = await seen.charge_points(wanted, None, 1000)
+            page = await seen.charge_points(wanted, None, 1000, tenant="")
             others.cancel()
         assert page.total == total == sum(page.states.values())
         assert turns >= MANY // 100
@@ -112,7 +112,7 @@ def test_a_page_of_all_looks_at_no_others() -> None:
     states.keys = lambda: keys  # type: ignore[method-assign]
 
     async def walk() -> None:
-        page = await seen.charge_points(Wanted(), f"cp-{MANY // 2:05}", 10)
+        page = await seen.charge_points(Wanted(), f"cp-{MANY // 2:05}", 10, tenant="")
         assert [item.identity for item in page.items] == [f"Cp-{MANY // 2 + n:05}" for n in range(1, 11)]
         assert page.total == MANY
         assert keys.looked < 40
@@ -127,7 +127,7 @@ def test_pages_are_in_order_and_complete_whoever_comes_meanwhile() -> None:
         identities: list[str] = []
         after: str | None = None
         while True:
-            page = await seen.charge_points(Wanted(), after, 40)
+            page = await seen.charge_points(Wanted(), after, 40, tenant="")
             identities += [item.identity for item in page.items]
             if page.next is None:
                 break

@@ -22,7 +22,7 @@ from bridge.ocpp.device_profile import DeviceProfile
 from tests.site.markdown import code, table, words
 
 # Names of the tables whose names the operator chooses.
-_CHOSEN = {"central_systems": "NAME", "charge_points": '"IDENTITY"'}
+_CHOSEN = {"central_systems": "NAME", "tenants": "NAME", "charge_points": '"IDENTITY"'}
 _HEADER = ("key", "value", "default", "meaning", "a change needs")
 _ATTRIBUTE = re.compile(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", re.MULTILINE)
 # The words of a DeviceProfile that the configuration spells otherwise.

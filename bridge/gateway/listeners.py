@@ -178,7 +178,10 @@ class Listeners:
         `hosts` are the host names in the peer's address.
         """
         table = self._all[name].place.table
-        return tenant_at(table, hosts, self._hosts) if isinstance(table, Soap | WebSocket) else tenants.DEFAULT
+        if not isinstance(table, Soap | WebSocket):
+            return tenants.DEFAULT
+        # Most bridges have no tenants, and each message comes by here.
+        return tenant_at(table, hosts, self._hosts) if self._hosts else tenants.named(table.tenant)
 
     # Callback addresses.
 

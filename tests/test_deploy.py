@@ -25,6 +25,7 @@ from bridge.core.state import STATES
 from tests.admin.test_metrics import labels_of, meter
 from tests.e2e.processes import Bridge
 from tests.e2e.stage import RawCentralSystem, envelope, post, run
+from tests.lacking import lacking
 
 DEPLOY = Path(bridge.__file__).parents[1] / "deploy"
 UNIT = DEPLOY / "systemd" / "ocpp-bridge.service"
@@ -130,7 +131,7 @@ def promtool() -> str:
     """The program. Where it is missing the test is skipped: the tests above have read the rules all the same."""
     found = shutil.which("promtool")
     if found is None:
-        pytest.skip("no promtool here: it comes with Debian's package prometheus")
+        lacking("no promtool here: it comes with Debian's package prometheus")
     return found
 
 

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
 from tests.attacks.soak import cannot, soak
 from tests.e2e.stage import run
+from tests.lacking import lacking
 
 
 @pytest.fixture(autouse=True)
 def measurable() -> None:
     if why := cannot():
-        if os.environ.get("OCPP_BRIDGE_NO_SKIP") == "1":
-            pytest.fail(f"{why} (OCPP_BRIDGE_NO_SKIP=1)")
-        pytest.skip(why)
+        lacking(why)
 
 
 def test_memory_and_files_stay_what_they_were(request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    soaked = run(soak(tmp_path), within=600)
+    soaked = run(soak(tmp_path), within=5000)
     plugins = request.config.pluginmanager
     reporter, capture = plugins.getplugin("terminalreporter"), plugins.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():

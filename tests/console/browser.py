@@ -14,10 +14,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import pytest
 from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright
 
 import bridge
+from tests.lacking import lacking
 
 SCREENSHOTS = Path(bridge.__file__).parents[1] / "var" / "screenshots"
 # Milliseconds: far longer than anything takes. What is waited for comes, or the test fails.
@@ -38,10 +38,7 @@ def chromium() -> str:
     """The path of the browser; skips the test, or fails it, where there is none."""
     found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if found is None:
-        why = "no Chromium here: install Debian's package chromium, or name one in CHROMIUM"
-        if os.environ.get("OCPP_BRIDGE_NO_SKIP") == "1":
-            pytest.fail(f"{why} (OCPP_BRIDGE_NO_SKIP=1)")
-        pytest.skip(why)
+        lacking("no Chromium here: install Debian's package chromium, or name one in CHROMIUM")
     return found
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import ssl
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
@@ -23,6 +22,7 @@ from bridge.errors import ConfigurationError
 from bridge.net.certificates import names_of
 from bridge.net.tls import ClientContexts, Renewable, server_context, speaks_old
 from tests.authority import Authority, only
+from tests.lacking import lacking
 
 AT_MOST = 10
 
@@ -193,10 +193,7 @@ class TestListeners:
 def needs_old_versions() -> None:
     if ssl.HAS_TLSv1 and ssl.HAS_TLSv1_1:
         return
-    text = f"{ssl.OPENSSL_VERSION} does not speak TLS 1.0 and 1.1"
-    if os.environ.get("OCPP_BRIDGE_NO_SKIP") == "1":
-        pytest.fail(f"{text} (OCPP_BRIDGE_NO_SKIP=1)")
-    pytest.skip(text)
+    lacking(f"{ssl.OPENSSL_VERSION} does not speak TLS 1.0 and 1.1")
 
 
 def told(tls: TLS) -> str:

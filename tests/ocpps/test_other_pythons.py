@@ -18,17 +18,12 @@ from pathlib import Path
 import pytest
 
 import bridge
+from tests.lacking import lacking
 
 CHECKOUT = Path(bridge.__file__).resolve().parents[1]
 HERE = Path("tests", "ocpps")
 RUNNING = "{}.{}".format(*sys.version_info)
 VERSIONS = [version for version in ("3.12", "3.13") if version != RUNNING]
-
-
-def unavailable(why: str) -> None:
-    if os.environ.get("OCPP_BRIDGE_NO_SKIP") == "1":
-        pytest.fail(f"{why} (OCPP_BRIDGE_NO_SKIP=1)")
-    pytest.skip(why)
 
 
 def run(*command: str | Path, timeout: float = 60) -> subprocess.CompletedProcess[str]:
@@ -91,14 +86,14 @@ def environment(version: str) -> Path:
         if not is_version(python, version):
             base = interpreter(version)
             if base is None:
-                unavailable(f"there is no Python {version} on this machine")
+                lacking(f"there is no Python {version} on this machine")
             else:
                 made = run(base, "-m", "venv", folder, timeout=300)
                 assert made.returncode == 0, made.stdout
         if not is_complete(folder):
             pip = run(python, "-m", "pip", "install", "--quiet", "-e", ".[test]", timeout=900)
             if pip.returncode != 0:
-                unavailable(f"the packages for Python {version} cannot be installed: {pip.stdout[-1000:]}")
+                lacking(f"the packages for Python {version} cannot be installed: {pip.stdout[-1000:]}")
             (folder / ".ready").touch()
     return python
 
@@ -106,7 +101,7 @@ def environment(version: str) -> Path:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_soap_side_on_another_python(version: str) -> None:
     if not (CHECKOUT / "pyproject.toml").is_file():
-        unavailable("not run from a checkout")
+        lacking("not run from a checkout")
     python = environment(version)
     tests = [HERE / f"test_{name}.py" for name in ("service", "wsdl", "envelope", "codec")]
     tests += [Path("tests", "net", f"test_{name}.py") for name in ("soap_client", "http_server")]
@@ -127,7 +122,7 @@ def test_nothing_is_skipped_where_nothing_may_be(wanted: str, monkeypatch: pytes
     monkeypatch.setenv("OCPP_BRIDGE_NO_SKIP", wanted)
     outcome = pytest.fail.Exception if wanted == "1" else pytest.skip.Exception
     with pytest.raises(outcome, match=r"there is no Python 3\.99"):
-        unavailable("there is no Python 3.99")
+        lacking("there is no Python 3.99")
 
 
 def test_an_interpreter_is_one_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import aiomqtt
-import pytest
 from aiohttp import web
 from nats.aio.client import Client as NatsClient
 
 from tests.e2e.stage import AT_MOST
+from tests.lacking import lacking
 from tests.processes import running
 
 SECRET = b"a secret of the webhook"
@@ -125,10 +125,7 @@ def nats_server() -> str:
 def _program(name: str, advice: str, path: str) -> str:
     found = shutil.which(name, path=path)
     if found is None:
-        why = f"{name} is not here: {advice}"
-        if os.environ.get("OCPP_BRIDGE_NO_SKIP") == "1":
-            pytest.fail(f"{why} (OCPP_BRIDGE_NO_SKIP=1)")
-        pytest.skip(why)
+        lacking(f"{name} is not here: {advice}")
     return found
 
 

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-from tests.packaging.source import CHECKOUT, missing
+from tests.lacking import lacking
+from tests.packaging.source import CHECKOUT
 
 # What the packages and the image want of Debian. apt finds it there already, which takes no time.
 _INCLUDED = ("python3", "python3-venv", "ca-certificates")
@@ -25,7 +26,7 @@ def root_command() -> tuple[str, ...]:
     if os.getuid() == 0:
         return ()
     if not shutil.which("sudo") or subprocess.run(["sudo", "-n", "true"], capture_output=True).returncode != 0:
-        missing("a root to change into needs root, or sudo without a password")
+        lacking("a root to change into needs root, or sudo without a password")
     return ("sudo", "-n", "--preserve-env")
 
 
@@ -41,7 +42,7 @@ def debian(suite: str) -> Path:
     """Return an archive of a minimal Debian. It is made once, which takes a minute, and kept in the folder .cache."""
     program = shutil.which("debootstrap", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if program is None:
-        missing("debootstrap is not installed")
+        lacking("debootstrap is not installed")
     archive = _CACHE / f"debian-{suite}.tar"
     if not archive.exists():
         _CACHE.mkdir(exist_ok=True)
@@ -77,7 +78,7 @@ def program(name: str) -> str:
     """Return the path of a program of the system, which PATH of an ordinary user may not have."""
     found = shutil.which(name, path=_PATH)
     if found is None:
-        missing(f"{name} is not installed")
+        lacking(f"{name} is not installed")
     return found
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
@@ -28,10 +26,3 @@ def copied(folder: Path) -> Path:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
     return folder
-
-
-def missing(reason: str) -> NoReturn:
-    """Skip the test for want of a tool, which CI forbids."""
-    if os.environ.get("OCPP_BRIDGE_NO_SKIP") == "1":
-        pytest.fail(f"{reason} (OCPP_BRIDGE_NO_SKIP=1)")
-    pytest.skip(reason)

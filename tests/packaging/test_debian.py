@@ -13,10 +13,11 @@ import pytest
 
 import bridge
 from bridge import config
+from tests.lacking import lacking
 from tests.packaging.containerfile import removed
 from tests.packaging.roots import as_root, confined, debian, in_root, unpacked
 from tests.packaging.served import InstalledBridge
-from tests.packaging.source import COMMIT, missing
+from tests.packaging.source import COMMIT
 from tests.test_deploy import unit_of
 
 _NOBODY = "65534:65534"
@@ -27,7 +28,7 @@ _CREDENTIALS = "/run/credentials/ocpp-bridge.service"
 def package(source: Path, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `make deb` builds for this machine."""
     if shutil.which("dpkg-deb") is None:
-        missing("dpkg-deb is not installed")
+        lacking("dpkg-deb is not installed")
     folder = tmp_path_factory.mktemp("deb")
     build = [sys.executable, source / "deploy" / "debian" / "build.py", "--wheel", wheel, "--output", folder]
     subprocess.run(list(map(str, build)), check=True, timeout=600, stdout=subprocess.DEVNULL)

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.packaging.source import CHECKOUT, missing
+from tests.lacking import lacking
+from tests.packaging.source import CHECKOUT
 
 _PROGRAMS = {
     "helm": "helm.sh/helm/v3/cmd/helm@v3.16.4",
@@ -44,7 +45,7 @@ def tool(name: str) -> Path:
             build = [go, "install", "-ldflags=-s -w", program]
             built = subprocess.run(build, env=environment, capture_output=True, text=True)
             if built.returncode != 0:
-                missing(f"{name} cannot be built: {built.stderr.strip()[-300:]}")
+                lacking(f"{name} cannot be built: {built.stderr.strip()[-300:]}")
             (_CACHE / name).rename(place)
     return place
 
@@ -54,7 +55,7 @@ def module(name: str) -> Path:
     asked = [_go(), "mod", "download", "-json", _MODULES[name]]
     done = subprocess.run(asked, capture_output=True, text=True, cwd=CHECKOUT)
     if done.returncode != 0:
-        missing(f"the Go module of {name} cannot be had: {done.stdout.strip()[-300:]}")
+        lacking(f"the Go module of {name} cannot be had: {done.stdout.strip()[-300:]}")
     return Path(json.loads(done.stdout)["Dir"])
 
 

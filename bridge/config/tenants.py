@@ -160,6 +160,8 @@ def _check_central_systems(settings: Settings, complaints: Complaints) -> None:
     """Complain about routes to a Central System of another tenant, or to one that could not send commands."""
     for index, route in enumerate(settings.routes):
         path: KeyPath = ("routes", index)
+        if tenants.SEPARATOR in route.central_system_identity:
+            complaints.add((*path, "central_system_identity"), "has control characters")
         system, tenant = settings.central_systems.get(route.central_system), tenants.named(route.tenant)
         if system is None or complaints.about((*path, "tenant")):
             continue

@@ -49,6 +49,10 @@ def route(system: str, tenant: str = "") -> str:
         (ACME + SYSTEMS + route("main", "*"), 'routes[0].tenant: no tenant is called "*"'),
         (ACME + SYSTEMS + route("main", "acme"), 'routes[0].central_system: "main" is not for the tenant "acme"'),
         (ACME + SYSTEMS + route("acme"), 'routes[0].central_system: "acme" is not for the tenant "default"'),
+        (
+            SYSTEMS + route("main") + 'central_system_identity = "a\\u001f{identity}"\n',
+            "routes[0].central_system_identity: has control characters",
+        ),
         (ACME + SYSTEMS + route("all") + route("all", "acme") + route("acme", "acme"), ""),
         (
             '[soap]\ntenant = "default"\n[[websocket]]\ntenant = "acme"\n[tenants.acme]\n'

@@ -12,6 +12,8 @@ Glossary, in the terms of OCPP
     UniqueId             the name of a Call on one hop; each hop has its own
     Addressing           the WS-Addressing headers of an OCPP-S message, and the IP address of its sender
     Dialect              the differences of an older OCPP version
+    Tenant               one of several operators that share a bridge; an identity names a Charge Point within it
+    Key                  the name of a Charge Point inside the bridge: its tenant and its identity (`ocpp/tenants.py`)
     Route                the Central System of a Charge Point, and the settings for translating its messages
     DeviceProfile        the settings for one Charge Point, from its Route and the quirk packs that match it
     Observer             a further Central System of a Route, which gets what the main one has answered

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import msgspec
 
 from bridge import config
+from bridge.admin.by_tenant import ByTenant
 from bridge.admin.health import Health, ListenerHealth, LoopHealth, StoreHealth
 from bridge.admin.history import TrafficHistory
 from bridge.admin.loss_counts import LossCounts
@@ -22,6 +23,7 @@ from bridge.admin.sign_in import SignIn
 from bridge.config import Listen, Settings, Soap, WebSocket
 from bridge.config.changes import needs_restart
 from bridge.config.listeners import Place, admin_url
+from bridge.config.tenants import soap_url, urls_of
 from bridge.core.state import Observation, State
 from bridge.core.transactions import KnownTransaction
 from bridge.errors import BridgeError, Complaint, ConfigurationError, UnknownIdentity
@@ -75,6 +77,7 @@ from bridge.net.lookups import own_threads
 from bridge.net.soap_server import SoapServer
 from bridge.net.tasks import Tasks, Threads
 from bridge.ocpp.actions import Party
+from bridge.ocpp.tenants import key_of, named, takes, tenant_of
 from bridge.ocpp.wire import Wires
 from bridge.ocpps.service import PendingRequests
 from bridge.recorder import Recorder
@@ -196,8 +199,11 @@ class Gateway:
         self._changes = ChangeHistory(self._clock)
         self._events = outbox_of(settings, self._central_system_of)
         await self._events.take_over(receivers_of(settings.events, self._tls_contexts.of))
-        self._history = TrafficHistory(self._fleet.open_transactions, self._clock)
-        self._losses = LossCounts(self._clock)
+        begun = self._clock()
+        self._history = ByTenant(
+            lambda tenant: TrafficHistory(lambda: self._fleet.open_transactions(tenant), self._clock, begun)
+        )
+        self._losses = ByTenant(lambda tenant: LossCounts(self._clock))
         self._cautions = _cautions(settings)
         watching: list[Watcher] = [
             TrafficLog(calls=settings.gateway.log_calls),
@@ -223,7 +229,7 @@ class Gateway:
         self._moves = Moves(
             lambda: self._ground,
             self._choices,
-            lambda: SessionViews(self._ground).waiting_moves(),
+            lambda tenant: SessionViews(self._ground).waiting_moves(tenant),
             self._store,
             self._tasks,
         )
@@ -261,7 +267,7 @@ class Gateway:
             observers_of=self._observers.names_for,
         )
         self._observer_transports = ObserverTransports(
-            self._clients, self._tasks, self._sessions.gate_of, self._pending.answer, settings.soap[0].public_url
+            self._clients, self._tasks, self._sessions.gate_of, self._pending.answer
         )
         self._observers.take_over(self._placements, self._sessions.policies)
         self._sessions.counts.changed = self._look_again
@@ -388,7 +394,7 @@ class Gateway:
         self._certificates.take(ends)
         self._stored_settings.take(again)
         self._valid = valid
-        self._access.credentials = valid.credentials
+        self._access.credentials, self._access.shared = valid.credentials, bool(settings.tenants)
         await self._take_over_sign_in(settings)
         self._live.stream.check()
         await self._events.take_over(receivers)
@@ -402,6 +408,7 @@ class Gateway:
             routes=settings.routes,
             central_systems=settings.central_systems,
             charge_points=settings.charge_points,
+            tenants=settings.tenants,
             events=settings.events,
             packs=settings.packs,
             policies=settings.policies,
@@ -467,7 +474,8 @@ class Gateway:
     def _placed(self) -> Placements:
         """Return the Placements for the configuration and the operators' choices."""
         for identity, name in self._persistence.moved().items():
-            if name not in self._settings.central_systems:
+            system = self._settings.central_systems.get(name)
+            if system is None or not takes(system.tenant, tenant_of(identity)):
                 text = "moved to a Central System that is not configured any more: its route holds"
                 logs.fields(_log, logging.WARNING, text, identity=identity, central_system=name)
         placements = Placements(
@@ -643,13 +651,17 @@ class Gateway:
 
     def _soap_server(self, name: str, soap: Soap) -> SoapServer:
         settings = self._settings
+        others = (each for each in settings.websocket if each.tenant == soap.tenant)
+        beside = next(others, settings.websocket[0])
         return SoapServer(
             self._endpoints,
             pending=self._pending,
             name=name,
             admits=partial(self._listeners.admits, name),
+            tenant_at=partial(self._listeners.tenant_at, name),
+            url_for=lambda tenant: next(iter(urls_of(soap, soap.public_url, tenant, self._settings)), soap.public_url),
             public_url=soap.public_url,
-            elsewhere=public_addresses.websocket_url(settings.soap, settings.websocket[0]),
+            elsewhere=public_addresses.websocket_url(settings.soap, beside),
             max_body=soap.max_body,
             body_timeout=settings.limits.body_timeout,
             idle_timeout=settings.limits.idle_timeout,
@@ -658,19 +670,22 @@ class Gateway:
             proxies=proxies_of(soap, self._fields_ignored),
             most_waiting=max(1, settings.gateway.max_in_flight // 2),
             refused=self._refused,
-            turned_away=lambda *told: self._audience.see(RequestsUnread.of(*told)),
+            turned_away=partial(self._turned_away, key_of(named(soap.tenant), "") or None),
         )
 
+    def _turned_away(self, identity: str | None, peer: str, error: BridgeError, times: int) -> None:
+        """Report requests that were refused unread. `identity` is a key for the tenant of the listener."""
+        self._audience.see(RequestsUnread.of(peer, error, times, identity))
+
     def _json_server(self, name: str, websocket: WebSocket) -> JsonServer:
-        soap_url = self._settings.soap[0].public_url.rstrip("/")
-        text = (
-            f"JSON Charge Points (OCPP-J): {public_addresses.websocket_url(self._settings.soap, websocket)}\n"
-            f"SOAP Charge Points (OCPP-S): POST {soap_url}{CENTRAL_SYSTEM_SERVICE}\n"
-        )
+        text = f"JSON Charge Points (OCPP-J): {public_addresses.websocket_url(self._settings.soap, websocket)}\n"
+        if url := soap_url(self._settings, named(websocket.tenant)):
+            text += f"SOAP Charge Points (OCPP-S): POST {url}{CENTRAL_SYSTEM_SERVICE}\n"
         return JsonServer(
             self._admission_control.handshake,
             name=name,
             admits=partial(self._listeners.admits, name),
+            tenant_at=partial(self._listeners.tenant_at, name),
             path=websocket.path,
             help_text=text,
             bounds=limits.frame_bounds(self._settings.limits),
@@ -687,7 +702,7 @@ class Gateway:
             loop_clock=asyncio.get_running_loop().time,
             settings=lambda: self._settings,
             placements=lambda: self._placements,
-            addresses=lambda: addresses_of(self._listeners),
+            addresses=lambda tenant: addresses_of(self._listeners, tenant, self._settings),
             sessions=self._sessions,
             persistence=self._persistence,
             states=self._states,

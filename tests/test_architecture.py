@@ -74,7 +74,7 @@ SEES: dict[str, tuple[str, ...]] = {
         *("bridge.core.observer_ids", "bridge.core.observer_queue", "bridge.observer_queues"),
         *("bridge.store.queue_file", "bridge.store.thread"),
     ),
-    "bridge.outgoing_events.records": (),
+    "bridge.outgoing_events.records": ("bridge.ocpp.tenants",),
     "bridge.outgoing_events.queue": (),
     "bridge.admin": (
         *("bridge.access.paths", "bridge.admin", "bridge.core.commands", "bridge.core.state"),

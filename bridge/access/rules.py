@@ -16,6 +16,7 @@ from bridge.access.basic import CHALLENGE, Credentials
 from bridge.access.passwords import Expected
 from bridge.errors import AccessDenied, Why
 from bridge.ocpp import identity as identities
+from bridge.ocpp.tenants import identity_of
 
 Network = IPv4Network | IPv6Network
 Asks = Literal["none", "basic", "certificate", "network", "token"]
@@ -27,7 +28,7 @@ class Rule(Struct, frozen=True, kw_only=True):
     """The authentication that is required of a Charge Point, or of a Central System for a Charge Point.
 
     Attributes:
-        identity: Identity of the Charge Point.
+        identity: Key of the Charge Point, by which guesses are counted.
         asks: The only accepted authentication.
         passwords: Accepted passwords.
         certificate_name: Name in the client certificate; "" is the identity.
@@ -45,6 +46,11 @@ class Rule(Struct, frozen=True, kw_only=True):
     token: bytes | None = None
     exact: bool = False
     any_user: bool = False
+
+    @property
+    def name(self) -> str:
+        """The identity, which the credentials name."""
+        return identity_of(self.identity)
 
     @property
     def proves(self) -> bool:
@@ -108,7 +114,7 @@ def judge(rule: Rule, shown: Shown) -> Guess | None:
         AccessDenied: Access is denied.
     """
     for named in shown.named:
-        if named != rule.identity and not identities.same(named, rule.identity):
+        if named != rule.name and not identities.same(named, rule.name):
             text = "the identities in the URL and in the message are not the same"
             raise AccessDenied(_FORBIDDEN, text, Why.WRONG_IDENTITY)
     if shown.certificate is not None and not _is_certified(rule, shown.certificate):
@@ -131,7 +137,7 @@ def judge(rule: Rule, shown: Shown) -> Guess | None:
 
 
 def _is_certified(rule: Rule, names: tuple[str, ...]) -> bool:
-    wanted = rule.certificate_name or rule.identity
+    wanted = rule.certificate_name or rule.name
     return any(identities.same(name, wanted) for name in names)
 
 
@@ -160,8 +166,8 @@ def _is_user(rule: Rule, shown: Shown, user: bytes) -> bool:
     """
     text = user.decode("utf-8", "replace")
     if not rule.exact:
-        return identities.same(text, rule.identity)
-    return all(identities.normal(text) == named for named in shown.named or (rule.identity,))
+        return identities.same(text, rule.name)
+    return all(identities.normal(text) == named for named in shown.named or (rule.name,))
 
 
 def _token(rule: Rule, shown: Shown) -> Guess:

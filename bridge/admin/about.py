@@ -21,7 +21,10 @@ from bridge.admin.forms import forms
 from bridge.admin.messages import Moment, seconds
 from bridge.admin.operations import AuditFilter, Views
 from bridge.distribution.build import commit
+from bridge.ocpp.tenants import named
 
+# The answers that are the same for all tenants, or that say which tenants there are.
+_FOR_EVERYBODY = ("about", "actions", "tenants")
 # The time after which a browser reconnects to a stream that ended, in milliseconds.
 _RETRY = b"retry: 1000\n\n"
 
@@ -51,14 +54,24 @@ def endpoints(overview: Views, stream: Stream) -> list[AdminEndpoint]:
         ("about", "Version and commit of the bridge, and the Python that runs it", about.about, facts.About),
         ("routes", "The routes in their order, and the Charge Points that were moved", about.routes, facts.Routes),
         ("addresses", "The exact addresses to type into a Charge Point", about.addresses, facts.Addresses),
+        ("tenants", "The tenants that the token is for", about.tenants, facts.Tenants),
         ("actions", "What can be sent, with the JSON Schema of each request", about.actions, dict[str, ActionForm]),
     ]
     return [
         *(
-            AdminEndpoint(name=name, method="GET", path=f"/{name}", about=text, handle=handle, answer=answer)
+            AdminEndpoint(
+                name=name,
+                method="GET",
+                path=f"/{name}",
+                about=text,
+                handle=handle,
+                answer=answer,
+                scope="everybody" if name in _FOR_EVERYBODY else "tenant",
+            )
             for name, text, handle, answer in listed
         ),
         AdminEndpoint(
+            scope="tenant",
             name="audit",
             method="GET",
             path="/audit",
@@ -68,6 +81,7 @@ def endpoints(overview: Views, stream: Stream) -> list[AdminEndpoint]:
             answer=facts.Audits,
         ),
         AdminEndpoint(
+            scope="tenant",
             name="events",
             method="GET",
             path="/events",
@@ -89,10 +103,14 @@ class _About:
         return facts.About(version=__version__, commit=commit(), python=platform.python_version())
 
     async def routes(self, asked: AdminRequest[Nothing, None]) -> facts.Routes:
-        return self._overview.routes()
+        return self._overview.routes(tenant=asked.tenant)
 
     async def addresses(self, asked: AdminRequest[Nothing, None]) -> facts.Addresses:
-        return self._overview.addresses()
+        return self._overview.addresses(tenant=asked.tenant)
+
+    async def tenants(self, asked: AdminRequest[Nothing, None]) -> facts.Tenants:
+        found = self._overview.tenants().items
+        return facts.Tenants(items=[each for each in found if asked.may_use(named(each.name))])
 
     async def actions(self, asked: AdminRequest[Nothing, None]) -> dict[str, ActionForm]:
         return forms()
@@ -107,7 +125,7 @@ class _About:
             until=seconds("until", query.until),
         )
         before = None if query.cursor is None else number_in(query.cursor)
-        page = await self._overview.audit(wanted, before, query.limit)
+        page = await self._overview.audit(wanted, before, query.limit, tenant=asked.tenant)
         return facts.Audits(items=page.items, next=None if page.next is None else closed(page.next))
 
 
@@ -126,7 +144,7 @@ class Streaming:
         """
         request = asked.request
         last = _last(request.headers.get("Last-Event-ID"))
-        client = self._stream.subscribe(asked.query.identity, last, asked.admitted)
+        client = self._stream.subscribe(asked.query.identity, last, asked.admitted, tenant=asked.tenant)
         # X-Accel-Buffering makes a proxy (nginx) forward each event without delay.
         response = web.StreamResponse(headers={"Content-Type": EVENTS, "X-Accel-Buffering": "no"})
         try:

@@ -24,6 +24,8 @@ from msgspec import Struct
 
 from bridge.admin.operator_sessions import OperatorSession
 from bridge.admin.problems import RequestRefused
+from bridge.admin.scope import Scope
+from bridge.ocpp import tenants
 
 CSRF = "X-CSRF-Token"
 # Begins the paths of the sign-in, which decide themselves about who asks. Who may only read may sign out.
@@ -34,6 +36,8 @@ _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="ocpp-bridge"'}
 # Values of Sec-Fetch-Site for the console's own page, and for an address that somebody typed.
 _OUR_SITE = ("same-origin", "none")
 _READING = ("GET", "HEAD", "OPTIONS")
+# The field of a refusal with the tenant of the token, for clients that cannot know it.
+TENANT_HEADER = "OCPP-Bridge-Tenant"
 
 
 class Credential(Struct, frozen=True, kw_only=True):
@@ -43,11 +47,13 @@ class Credential(Struct, frozen=True, kw_only=True):
         name: The owner of the token, for the audit.
         token: The octets of the token.
         role: "read" permits no changes.
+        tenant: The only tenant that the token is for, ALL for all tenants and the whole bridge.
     """
 
     name: str
     token: bytes
     role: Literal["read", "operate"]
+    tenant: str = tenants.DEFAULT
 
 
 class Asking(Struct, frozen=True, kw_only=True):
@@ -106,6 +112,7 @@ class Access:
 
     Args:
         credentials: The valid tokens. The attribute may be replaced at any time.
+        shared: Whether there are other tenants than the default one. The attribute may be replaced at any time.
         allowed_origins: The origins of other pages that may send requests. Their hosts are names of this listener too.
         open_metrics: `/metrics` needs no token.
         names: The names of this listener.
@@ -123,8 +130,10 @@ class Access:
         open_metrics: bool,
         names: Names,
         session_of: Callable[[Sequence[str]], OperatorSession | None] = lambda cookies: None,
+        shared: bool = False,
     ) -> None:
         self.credentials = credentials
+        self.shared = shared
         self.public_origin: str | None = None
         self._session_of = session_of
         self._origins = frozenset(allowed_origins)
@@ -147,14 +156,50 @@ class Access:
             self._check_host(asking)
             if asking.path != _READY and not (asking.path == _METRICS and self._open_metrics):
                 raise _unauthorized(asking)
-        elif asking.method not in _READING:
-            _check_change(shown, asking)
+        else:
+            if asking.method not in _READING:
+                _check_change(shown, asking)
+            if asking.path == _METRICS and not self._open_metrics and not self.sees_all(asking):
+                text = f"the metrics are about all tenants, and {_whose(shown)} is for one"
+                raise RequestRefused(HTTPStatus.FORBIDDEN, text)
         return shown
 
-    def admits(self, asking: Asking) -> bool:
+    def check_scope(self, asking: Asking, scope: Scope, tenant: str) -> None:
+        """Raise Refused (403) for a request whose token is not for what the request is about.
+
+        Args:
+            asking: The request, which `check` permits.
+            scope: What the endpoint is about.
+            tenant: The tenant of the address.
+        """
+        shown = self._shown(asking)
+        own = tenants.DEFAULT if shown is None else shown.tenant
+        if own == tenants.ALL or scope == "everybody":
+            return
+        whose = "the token" if shown is None else _whose(shown)
+        name = tenants.name_of(own)
+        if scope == "bridge" and self.shared:
+            text = f"this is about all tenants, and {whose} is for the tenant {name}"
+            raise RequestRefused(HTTPStatus.FORBIDDEN, text)
+        if scope == "tenant" and own != tenant:
+            text = f"{whose} is for the tenant {name}: the addresses for it begin with /api/v1/tenants/{name}/"
+            raise RequestRefused(HTTPStatus.FORBIDDEN, text, headers={TENANT_HEADER: name})
+
+    def may_use(self, asking: Asking, tenant: str) -> bool:
+        """Return True for a tenant that the token of the request is for."""
+        shown = self._shown(asking)
+        return shown is not None and shown.tenant in (tenants.ALL, tenant)
+
+    def sees_all(self, asking: Asking) -> bool:
+        """Return True when the sender may see what is about all tenants."""
+        shown = self._shown(asking)
+        return not self.shared or (shown is not None and shown.tenant == tenants.ALL)
+
+    def admits(self, asking: Asking, scope: Scope = "everybody", tenant: str = tenants.DEFAULT) -> bool:
         """Return True when the request would be permitted now."""
         try:
             self.check(asking)
+            self.check_scope(asking, scope, tenant)
         except RequestRefused:
             return False
         return True
@@ -206,6 +251,10 @@ def _is_ours(asking: Asking) -> bool:
     Such a page cannot read the answer. But it could learn how long the answer takes, and keep the session in use.
     """
     return asking.headers.get("Sec-Fetch-Site", "none") in _OUR_SITE
+
+
+def _whose(shown: Credential | OperatorSession) -> str:
+    return f"the session of {shown.name}" if isinstance(shown, OperatorSession) else f"the token of {shown.name}"
 
 
 def _check_change(shown: Credential | OperatorSession, asking: Asking) -> None:

@@ -15,6 +15,7 @@ from bridge.admin.csv_files import Cell, csv_file
 from bridge.admin.cursors import closed, foreign, opened
 from bridge.admin.endpoints import CSV, AdminEndpoint, AdminRequest, Nothing
 from bridge.admin.operations import Actions, ListPlace, Sorting, SortName, Views, Wanted
+from bridge.admin.scope import with_identities
 
 Glob = Annotated[str, Meta(min_length=1, max_length=255, description="a glob, letter case aside: EVLINK-*")]
 SearchText = Annotated[str, Meta(min_length=1, max_length=255)]
@@ -71,6 +72,7 @@ def endpoints(overview: Views, steering: Actions) -> list[AdminEndpoint]:
     one = "/charge-points/{identity}"
     return [
         AdminEndpoint(
+            scope="tenant",
             name="list-charge-points",
             method="GET",
             path="/charge-points",
@@ -80,6 +82,7 @@ def endpoints(overview: Views, steering: Actions) -> list[AdminEndpoint]:
             answer=facts.ChargePoints,
         ),
         AdminEndpoint(
+            scope="tenant",
             name="charge-point-values",
             method="GET",
             path="/charge-points:values",
@@ -88,6 +91,7 @@ def endpoints(overview: Views, steering: Actions) -> list[AdminEndpoint]:
             answer=facts.ChargePointValues,
         ),
         AdminEndpoint(
+            scope="tenant",
             name="charge-points-table",
             method="GET",
             path="/charge-points:table",
@@ -97,6 +101,7 @@ def endpoints(overview: Views, steering: Actions) -> list[AdminEndpoint]:
             media=CSV,
         ),
         AdminEndpoint(
+            scope="tenant",
             name="charge-point",
             method="GET",
             path=one,
@@ -106,6 +111,7 @@ def endpoints(overview: Views, steering: Actions) -> list[AdminEndpoint]:
             refusals=(NOT_FOUND,),
         ),
         AdminEndpoint(
+            scope="tenant",
             name="remove",
             method="DELETE",
             path=one,
@@ -114,6 +120,7 @@ def endpoints(overview: Views, steering: Actions) -> list[AdminEndpoint]:
             refusals=(NOT_FOUND,),
         ),
         AdminEndpoint(
+            scope="tenant",
             name="call",
             method="POST",
             path=f"{one}/calls",
@@ -124,6 +131,7 @@ def endpoints(overview: Views, steering: Actions) -> list[AdminEndpoint]:
             refusals=(NOT_FOUND, CONFLICT, _UNAVAILABLE, _TIMEOUT),
         ),
         AdminEndpoint(
+            scope="tenant",
             name="disconnect",
             method="POST",
             path=f"{one}/disconnect",
@@ -132,6 +140,7 @@ def endpoints(overview: Views, steering: Actions) -> list[AdminEndpoint]:
             refusals=(NOT_FOUND,),
         ),
         AdminEndpoint(
+            scope="tenant",
             name="move",
             method="PUT",
             path=f"{one}/route",
@@ -142,6 +151,7 @@ def endpoints(overview: Views, steering: Actions) -> list[AdminEndpoint]:
             refusals=(CONFLICT,),
         ),
         AdminEndpoint(
+            scope="tenant",
             name="move-back",
             method="DELETE",
             path=f"{one}/route",
@@ -200,12 +210,12 @@ class _Seeing:
     async def several(self, asked: AdminRequest[ListQuery, None]) -> facts.ChargePoints:
         query = asked.query
         sorting = Sorting(by=query.sort, descending=query.order == "desc", after=_place(query))
-        page = await self._overview.charge_points(query.wanted(), sorting, query.limit)
+        page = await self._overview.charge_points(query.wanted(), sorting, query.limit, tenant=asked.tenant)
         following = None if page.next is None else closed(msgspec.json.encode(page.next).decode())
         return facts.ChargePoints(items=page.items, total=page.total, states=page.states, next=following)
 
     async def values(self, asked: AdminRequest[Nothing, None]) -> facts.ChargePointValues:
-        return await self._overview.values()
+        return await self._overview.values(tenant=asked.tenant)
 
     async def table(self, asked: AdminRequest[FilterQuery, None]) -> web.StreamResponse:
         query = asked.query
@@ -213,8 +223,8 @@ class _Seeing:
         async def rows() -> AsyncIterator[list[Cell]]:
             sorting: Sorting | None = Sorting(by=query.sort, descending=query.order == "desc")
             while sorting is not None:
-                page = await self._overview.charge_points(query.wanted(), sorting, _TABLE_PAGE)
-                for item in page.items:
+                page = await self._overview.charge_points(query.wanted(), sorting, _TABLE_PAGE, tenant=asked.tenant)
+                for item in with_identities(page.items, asked.tenant):
                     yield [column(item) for column in _TABLE.values()]
                 sorting = None if page.next is None else msgspec.structs.replace(sorting, after=page.next)
 

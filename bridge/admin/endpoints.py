@@ -16,6 +16,8 @@ from aiohttp import web
 from msgspec import Struct
 
 from bridge.admin.problems import RequestRefused
+from bridge.admin.scope import Scope, with_identities
+from bridge.ocpp import tenants
 
 PREFIX = "/api/v1"
 JSON = "application/json"
@@ -39,12 +41,15 @@ class AdminRequest(Struct, Generic[Q, B], frozen=True, kw_only=True):
     """A request that fits the records of its endpoint.
 
     Attributes:
-        named: The named segments of the path, percent-decoded.
+        named: The named segments of the path, percent-decoded. `identity` is the key of a Charge Point of `tenant`.
         query: The parameters of the query.
         body: The content.
         who: The sender, for the audit.
         admitted: Returns True while the sender is permitted: tokens may change.
         request: The request of aiohttp.
+        tenant: The tenant that the request is about.
+        may_use: Returns True for a tenant that the sender may ask about.
+        sees_all: Whether the sender may also see what is about all tenants.
     """
 
     named: dict[str, str]
@@ -53,6 +58,9 @@ class AdminRequest(Struct, Generic[Q, B], frozen=True, kw_only=True):
     who: str
     admitted: Callable[[], bool]
     request: web.Request
+    tenant: str = tenants.DEFAULT
+    may_use: Callable[[str], bool] = lambda tenant: tenant == tenants.DEFAULT
+    sees_all: bool = False
 
 
 Handler = Callable[[Any], Awaitable[Any]]
@@ -74,6 +82,7 @@ class AdminEndpoint(Struct, frozen=True, kw_only=True):
         answer: The record of the answer; None for 204, no content.
         refusals: The statuses of a problem that only this endpoint has.
         media: The media type of the answer. For any other type than JSON, `handle` returns the response itself.
+        scope: What the endpoint is about. It has no default: each endpoint says what one tenant may see of it.
     """
 
     name: str
@@ -88,6 +97,18 @@ class AdminEndpoint(Struct, frozen=True, kw_only=True):
     answer: Any = None
     refusals: tuple[HTTPStatus, ...] = ()
     media: str = JSON
+    scope: Scope
+
+    def for_tenants(self) -> AdminEndpoint:
+        """Return the endpoint below `/tenants/{tenant}`."""
+        return msgspec.structs.replace(
+            self,
+            name=f"{self.name}-of-tenant",
+            path=f"/tenants/{{tenant}}{self.path}",
+            about=f"{self.about} (of a tenant)",
+            refusals=(*self.refusals, HTTPStatus.NOT_FOUND),
+            scope="tenant",
+        )
 
     @property
     def route(self) -> str:
@@ -97,13 +118,24 @@ class AdminEndpoint(Struct, frozen=True, kw_only=True):
         """
         return PREFIX + _NAMED.sub(r"{\1:[^/]+}", self.path)
 
-    async def serve(self, request: web.Request, who: str, admitted: Callable[[], bool]) -> web.StreamResponse:
+    async def serve(
+        self,
+        request: web.Request,
+        who: str,
+        admitted: Callable[[], bool],
+        tenant: str = tenants.DEFAULT,
+        may_use: Callable[[str], bool] = lambda tenant: tenant == tenants.DEFAULT,
+        sees_all: bool = False,
+    ) -> web.StreamResponse:
         """Check one request and answer it.
 
         Args:
             request: The request.
             who: The sender, for the audit.
             admitted: Returns True while the sender is permitted.
+            tenant: The tenant that the request is about.
+            may_use: Returns True for a tenant that the sender may ask about.
+            sees_all: Whether the sender may also see what is about all tenants.
 
         Returns:
             The response.
@@ -112,14 +144,21 @@ class AdminEndpoint(Struct, frozen=True, kw_only=True):
             Refused: The request is invalid, or the handler refuses it.
         """
         asked: AdminRequest[Any, Any] = AdminRequest(
-            named=dict(request.match_info),
+            named=_named(request, tenant),
             query=_query(request, self.query),
             body=None if self.body is None else await self._content(request),
             who=who,
             admitted=admitted,
             request=request,
+            tenant=tenant,
+            may_use=may_use,
+            sees_all=sees_all,
         )
-        given = await self.handle(asked)
+        try:
+            given = with_identities(await self.handle(asked), tenant)
+        except RequestRefused as refused:
+            refused.detail = tenants.without_tenants(refused.detail)
+            raise
         if isinstance(given, web.StreamResponse):
             return given
         if self.answer is None:
@@ -131,6 +170,18 @@ class AdminEndpoint(Struct, frozen=True, kw_only=True):
             raise RequestRefused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"a request is sent as {self.takes}")
         octets = await _octets(request, self.most)
         return octets if self.body is bytes else _decoded(octets, self.body)
+
+
+def _named(request: web.Request, tenant: str) -> dict[str, str]:
+    """Return the named segments of the path, with a key in place of the identity. Raises RequestRefused (400)."""
+    named = dict(request.match_info)
+    named.pop("tenant", None)
+    if "identity" in named:
+        try:
+            named["identity"] = tenants.key_of(tenant, named["identity"])
+        except ValueError as error:
+            raise RequestRefused(HTTPStatus.BAD_REQUEST, str(error), path="identity") from error
+    return named
 
 
 async def _octets(request: web.Request, most: int) -> bytes:

@@ -21,7 +21,7 @@ RING, RING_OCTETS = 100_000, 64 * 1024 * 1024
 
 
 class Event(Struct, frozen=True):
-    """An event of the stream: its number, the Charge Point's identity in lower case, and its octets on the wire."""
+    """An event of the stream: its number, the Charge Point's key in lower case, and its octets on the wire."""
 
     number: int
     identity: str

@@ -22,6 +22,8 @@ from msgspec import Struct
 from bridge.admin.event_ring import Event, EventRing
 from bridge.admin.facts import Gap
 from bridge.admin.problems import RequestRefused
+from bridge.admin.scope import with_identities
+from bridge.ocpp.tenants import DEFAULT, identity_of, tenant_of
 
 Kind = Literal["message", "link", "charge-point", "refused", "gap"]
 
@@ -41,18 +43,22 @@ class Subscription:
         glob: The identities of the events; None for all.
         after: The number of the last event that the client has.
         admitted: Returns True while the client is permitted.
+        tenant: The tenant whose events they are.
 
     `ended` is True after the client lost its permission, and when the bridge shuts down.
     """
 
     def __init__(
-        self, ring: EventRing, glob: str | None, after: int, admitted: Callable[[], bool] = lambda: True
+        self,
+        ring: EventRing,
+        glob: str | None,
+        after: int,
+        admitted: Callable[[], bool] = lambda: True,
+        tenant: str = DEFAULT,
     ) -> None:
         self._ring = ring
         self._admitted = admitted
-        self._fits: Callable[[str], object] = _everything
-        if glob is not None:
-            self._fits = re.compile(translate(glob.casefold())).match
+        self._fits = _fitting(glob, tenant)
         self._after = after
         self._changed = asyncio.Event()
         self._revoked = False
@@ -103,8 +109,14 @@ class Subscription:
             await asyncio.wait_for(self._changed.wait(), HEARTBEAT)
 
 
-def _everything(identity: str) -> bool:
-    return True
+def _fitting(glob: str | None, tenant: str) -> Callable[[str], bool]:
+    """Return a predicate on keys: those of `tenant` whose identity matches `glob`, None for all."""
+    match = None if glob is None else re.compile(translate(glob.casefold())).match
+
+    def fits(key: str) -> bool:
+        return tenant_of(key) == tenant and (match is None or match(identity_of(key)) is not None)
+
+    return fits
 
 
 class Stream:
@@ -130,19 +142,20 @@ class Stream:
 
         Args:
             kind: The kind of the event.
-            identity: The Charge Point's identity, or None.
-            data: The record to send as JSON.
+            identity: The Charge Point's key, or None.
+            data: The record to send as JSON, with keys in place of identities.
         """
         if not self.live:
             return
         number = self._ring.last + 1
-        event = Event(number, (identity or "").casefold(), _said(kind, number, data))
+        folded = (identity or "").casefold()
+        event = Event(number, folded, _said(kind, number, with_identities(data, tenant_of(folded))))
         self._ring.add(event)
         for client in tuple(self._clients):
             client.offer(event)
 
     def subscribe(
-        self, glob: str | None, last: int | None, admitted: Callable[[], bool] = lambda: True
+        self, glob: str | None, last: int | None, admitted: Callable[[], bool] = lambda: True, tenant: str = DEFAULT
     ) -> Subscription:
         """Subscribe a client and return its Subscription.
 
@@ -151,6 +164,7 @@ class Stream:
             last: The id of the last event that the client received. Later events follow, after a gap if some are not
                 known any more. None: only new events.
             admitted: Returns True while the client is permitted.
+            tenant: The tenant whose events they are.
 
         Raises:
             Refused: There are too many clients, or the bridge shuts down.
@@ -159,7 +173,7 @@ class Stream:
             text = "the bridge is shutting down" if self._closed else f"{CLIENTS} clients listen already"
             raise RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, text, headers={"Retry-After": "5"})
         self._begin()
-        client = Subscription(self._ring, glob, self._ring.last if last is None else last, admitted)
+        client = Subscription(self._ring, glob, self._ring.last if last is None else last, admitted, tenant)
         self._clients.add(client)
         return client
 

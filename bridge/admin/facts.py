@@ -356,6 +356,19 @@ class CentralSystems(Fact, frozen=True, kw_only=True):
     items: list[CentralSystemFact]
 
 
+class TenantFact(Fact, frozen=True, kw_only=True):
+    """A tenant. `hosts` are the host names in the address of its Charge Points. The default tenant is `default`."""
+
+    name: str
+    hosts: list[str]
+
+
+class Tenants(Fact, frozen=True, kw_only=True):
+    """The tenants, the default tenant first."""
+
+    items: list[TenantFact]
+
+
 class ActionForm(Fact, frozen=True, kw_only=True):
     """The data of a form for an action. `direction` has the parties that may send it; confirm a `dangerous` action."""
 

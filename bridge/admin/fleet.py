@@ -12,17 +12,22 @@ from bridge.admin.fleet_facts import LossFacts, Overview, PackFacts
 class FleetViews(Protocol):
     """Reads what is known of the fleet as a whole."""
 
-    async def overview(self) -> Overview:
-        """Return what is wrong now, the counts, and the last hour."""
+    async def overview(self, *, tenant: str, whole: bool) -> Overview:
+        """Return what is wrong now at a tenant, its counts, and its last hour.
 
-    def central_systems(self) -> CentralSystems:
-        """Return all Central Systems with their health."""
+        Args:
+            tenant: The tenant.
+            whole: Whether to tell also what is wrong with what all tenants share.
+        """
 
-    def losses(self) -> LossFacts:
-        """Return all kinds of losses since the start."""
+    def central_systems(self, *, tenant: str) -> CentralSystems:
+        """Return the Central Systems that a tenant may use, with the health of that tenant's connections."""
 
-    def packs(self) -> PackFacts:
-        """Return the quirk packs, and how many Charge Points each matches."""
+    def losses(self, *, tenant: str) -> LossFacts:
+        """Return all kinds of losses of a tenant since the start."""
+
+    def packs(self, *, tenant: str) -> PackFacts:
+        """Return the quirk packs, and how many Charge Points of a tenant each matches."""
 
 
 def endpoints(fleet: FleetViews) -> list[AdminEndpoint]:
@@ -35,7 +40,9 @@ def endpoints(fleet: FleetViews) -> list[AdminEndpoint]:
         ("quirks", "The quirk packs, and how many Charge Points each matches", handlers.packs, PackFacts),
     ]
     return [
-        AdminEndpoint(name=name, method="GET", path=f"/{name}", about=text, handle=handle, answer=answer)
+        AdminEndpoint(
+            scope="tenant", name=name, method="GET", path=f"/{name}", about=text, handle=handle, answer=answer
+        )
         for name, text, handle, answer in listed
     ]
 
@@ -45,13 +52,13 @@ class _Handlers:
         self._fleet = fleet
 
     async def overview(self, asked: AdminRequest[Nothing, None]) -> Overview:
-        return await self._fleet.overview()
+        return await self._fleet.overview(tenant=asked.tenant, whole=asked.sees_all)
 
     async def central_systems(self, asked: AdminRequest[Nothing, None]) -> CentralSystems:
-        return self._fleet.central_systems()
+        return self._fleet.central_systems(tenant=asked.tenant)
 
     async def losses(self, asked: AdminRequest[Nothing, None]) -> LossFacts:
-        return self._fleet.losses()
+        return self._fleet.losses(tenant=asked.tenant)
 
     async def packs(self, asked: AdminRequest[Nothing, None]) -> PackFacts:
-        return self._fleet.packs()
+        return self._fleet.packs(tenant=asked.tenant)

@@ -82,12 +82,15 @@ class TrafficHistory:
     Args:
         transactions: Returns the number of open transactions now.
         clock: Returns the time in unix seconds.
+        begun: The time from which minutes count, in unix seconds; None for now.
     """
 
-    def __init__(self, transactions: Callable[[], int], clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, transactions: Callable[[], int], clock: Callable[[], float] = time.time, begun: float | None = None
+    ) -> None:
         self._transactions = transactions
         self._clock = clock
-        self._number = int(clock() // 60)
+        self._number = int((clock() if begun is None else begun) // 60)
         self._minutes: deque[_Minute] = deque(maxlen=MINUTES)
         self._messages = self._errors = 0
         self._times = AnswerTimes()

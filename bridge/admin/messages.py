@@ -17,6 +17,8 @@ from bridge.admin.cursors import closed, number_in, number_of
 from bridge.admin.endpoints import JSON_LINES, AdminEndpoint, AdminRequest, Nothing
 from bridge.admin.operations import Recordings, Views
 from bridge.admin.problems import RequestRefused
+from bridge.admin.scope import with_identities
+from bridge.ocpp.tenants import tenant_of
 from bridge.recorder import trace_export, trace_records
 from bridge.recorder.messages import MessageFilter, Outcome, Page, Recorded, Sender
 
@@ -63,14 +65,16 @@ class MessageQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     loss: Part | None = None
     error: Part | None = None
 
-    def wanted(self, glob: str | None = None, identity: str | None = None) -> MessageFilter:
+    def wanted(self, glob: str | None = None, identity: str | None = None, *, tenant: str) -> MessageFilter:
         """Return the filter. Raises RequestRefused for a text that is no time.
 
         Args:
             glob: A glob on the identity, None for every Charge Point.
-            identity: The identity of one Charge Point.
+            identity: The key of one Charge Point.
+            tenant: The tenant whose messages are wanted.
         """
         return MessageFilter(
+            tenant=tenant,
             identity_glob=glob,
             identity=identity,
             actions=None if self.action is None else (self.action,),
@@ -111,6 +115,7 @@ def endpoints(overview: Views, recordings: Recordings) -> list[AdminEndpoint]:
     messages = _Messages(overview, recordings)
     return [
         AdminEndpoint(
+            scope="tenant",
             name="list-messages",
             method="GET",
             path="/messages",
@@ -120,6 +125,7 @@ def endpoints(overview: Views, recordings: Recordings) -> list[AdminEndpoint]:
             answer=Page,
         ),
         AdminEndpoint(
+            scope="tenant",
             name="messages-of-charge-point",
             method="GET",
             path="/charge-points/{identity}/messages",
@@ -130,6 +136,7 @@ def endpoints(overview: Views, recordings: Recordings) -> list[AdminEndpoint]:
             refusals=(NOT_FOUND,),
         ),
         AdminEndpoint(
+            scope="tenant",
             name="trace",
             method="GET",
             path="/messages:trace",
@@ -140,6 +147,7 @@ def endpoints(overview: Views, recordings: Recordings) -> list[AdminEndpoint]:
             media=JSON_LINES,
         ),
         AdminEndpoint(
+            scope="tenant",
             name="message",
             method="GET",
             path="/messages/{id}",
@@ -157,14 +165,14 @@ class _Messages:
         self._recordings = recordings
 
     async def of_all(self, asked: AdminRequest[OfAll, None]) -> Page:
-        return await self._page(asked.query.identity, asked.query)
+        return await self._page(asked.query.identity, asked.query, tenant=asked.tenant)
 
     async def of_one(self, asked: AdminRequest[OfOne, None]) -> Page:
         identity = self._overview.charge_point(asked.named["identity"]).identity
-        return await self._page(None, asked.query, identity)
+        return await self._page(None, asked.query, identity, tenant=asked.tenant)
 
-    async def _page(self, glob: str | None, query: OfOne, identity: str | None = None) -> Page:
-        wanted = query.wanted(glob, identity)
+    async def _page(self, glob: str | None, query: OfOne, identity: str | None = None, *, tenant: str) -> Page:
+        wanted = query.wanted(glob, identity, tenant=tenant)
         if query.cursor is None:
             await self._caught_up()
         cursor = None if query.cursor is None else str(number_in(query.cursor))
@@ -172,14 +180,14 @@ class _Messages:
         return msgspec.structs.replace(page, next=None if page.next is None else closed(page.next))
 
     async def trace(self, asked: AdminRequest[TraceParameters, None]) -> web.Response:
-        wanted = asked.query.wanted(asked.query.identity)
+        wanted = asked.query.wanted(asked.query.identity, tenant=asked.tenant)
         await self._caught_up()
         found: list[Recorded] = []
         cursor: str | None = None
         octets = 0
         for _ in range(_TRACE_PAGES):
             page = await self._recordings.recorded(wanted, limit=_TRACED_AT_ONCE, cursor=cursor)
-            found += page.items
+            found += with_identities(page.items, asked.tenant)
             octets += sum(map(_octets, page.items))
             cursor = page.next
             if cursor is None or len(found) >= MOST_TRACED or octets >= _MOST_OCTETS:
@@ -213,7 +221,7 @@ class _Messages:
         if found is None and number is not None:
             await self._caught_up()
             found = await self._recordings.message(number)
-        if found is None:
+        if found is None or tenant_of(found.identity) != asked.tenant:
             raise RequestRefused(NOT_FOUND, f"no message {name!r} is recorded, or not any more")
         return found
 

@@ -96,24 +96,27 @@ class MovesFact(Fact, frozen=True, kw_only=True):
 
 
 class MoveActions(Protocol):
-    """Carries out moves of several Charge Points. `who` is the operator. Each method but `all` raises Refused."""
+    """Carries out a tenant's moves of several Charge Points. Each method but `all` raises Refused.
 
-    async def create(self, wanted: MovesWanted, who: str) -> MoveDetails:
+    `who` is the operator.
+    """
+
+    async def create(self, wanted: MovesWanted, who: str, *, tenant: str) -> MoveDetails:
         """Begin a move. Raises Refused: 400 or 409 if it cannot be carried out as a whole."""
 
-    def all(self) -> MovesFact:
+    def all(self, *, tenant: str) -> MovesFact:
         """Return all moves."""
 
-    def one(self, number: int) -> MoveDetails:
+    def one(self, number: int, *, tenant: str) -> MoveDetails:
         """Return a move. Raises Refused (404)."""
 
-    def pause(self, number: int, who: str) -> MoveSummary:
+    def pause(self, number: int, who: str, *, tenant: str) -> MoveSummary:
         """Begin no further Charge Point. Raises Refused (404, 409)."""
 
-    def resume(self, number: int, who: str) -> MoveSummary:
+    def resume(self, number: int, who: str, *, tenant: str) -> MoveSummary:
         """Go on with a move that was paused or has stopped. Raises Refused (404, 409)."""
 
-    def rollback(self, number: int, who: str) -> MoveSummary:
+    def rollback(self, number: int, who: str, *, tenant: str) -> MoveSummary:
         """Give every Charge Point back to the Central System that it had before. Raises Refused (404, 409)."""
 
 
@@ -127,6 +130,7 @@ def endpoints(moves: MoveActions) -> list[AdminEndpoint]:
     ]
     return [
         AdminEndpoint(
+            scope="tenant",
             name="list-moves",
             method="GET",
             path="/moves",
@@ -135,6 +139,7 @@ def endpoints(moves: MoveActions) -> list[AdminEndpoint]:
             answer=MovesFact,
         ),
         AdminEndpoint(
+            scope="tenant",
             name="create-move",
             method="POST",
             path="/moves",
@@ -145,6 +150,7 @@ def endpoints(moves: MoveActions) -> list[AdminEndpoint]:
             refusals=(CONFLICT,),
         ),
         AdminEndpoint(
+            scope="tenant",
             name="one-move",
             method="GET",
             path="/moves/{id}",
@@ -155,6 +161,7 @@ def endpoints(moves: MoveActions) -> list[AdminEndpoint]:
         ),
         *(
             AdminEndpoint(
+                scope="tenant",
                 name=f"{name}-move",
                 method="POST",
                 path=f"/moves/{{id}}/{name}",
@@ -173,22 +180,22 @@ class _Handlers:
         self._moves = moves
 
     async def all(self, asked: AdminRequest[Nothing, None]) -> MovesFact:
-        return self._moves.all()
+        return self._moves.all(tenant=asked.tenant)
 
     async def create(self, asked: AdminRequest[Nothing, MovesWanted]) -> MoveDetails:
-        return await self._moves.create(asked.body, asked.who)
+        return await self._moves.create(asked.body, asked.who, tenant=asked.tenant)
 
     async def one(self, asked: AdminRequest[Nothing, None]) -> MoveDetails:
-        return self._moves.one(_number(asked))
+        return self._moves.one(_number(asked), tenant=asked.tenant)
 
     async def pause(self, asked: AdminRequest[Nothing, None]) -> MoveSummary:
-        return self._moves.pause(_number(asked), asked.who)
+        return self._moves.pause(_number(asked), asked.who, tenant=asked.tenant)
 
     async def resume(self, asked: AdminRequest[Nothing, None]) -> MoveSummary:
-        return self._moves.resume(_number(asked), asked.who)
+        return self._moves.resume(_number(asked), asked.who, tenant=asked.tenant)
 
     async def rollback(self, asked: AdminRequest[Nothing, None]) -> MoveSummary:
-        return self._moves.rollback(_number(asked), asked.who)
+        return self._moves.rollback(_number(asked), asked.who, tenant=asked.tenant)
 
 
 def _number(asked: AdminRequest[Nothing, None]) -> int:

@@ -16,6 +16,7 @@ from bridge.admin.facts import (
     Moved,
     Routes,
     Summary,
+    Tenants,
 )
 from bridge.core.state import State
 from bridge.recorder.messages import Message, MessageFilter, Page, Recorded, RecordedPage
@@ -113,39 +114,47 @@ class AuditFilter(Struct, frozen=True, kw_only=True):
 class Views(Protocol):
     """Reads the state of the bridge."""
 
-    async def charge_points(self, wanted: Wanted, sorting: Sorting, limit: int) -> FoundChargePoints:
-        """Return a page of the Charge Points that match.
+    async def charge_points(self, wanted: Wanted, sorting: Sorting, limit: int, *, tenant: str) -> FoundChargePoints:
+        """Return a page of a tenant's Charge Points that match.
 
         Args:
             wanted: The filter.
             sorting: The order, and the place of the page.
             limit: The most items of the page.
+            tenant: The tenant.
         """
 
-    async def values(self) -> ChargePointValues:
-        """Return the vendors, models and firmware versions that there are."""
+    async def values(self, *, tenant: str) -> ChargePointValues:
+        """Return the vendors, models and firmware versions of a tenant's Charge Points."""
 
     def charge_point(self, identity: str) -> Details:
-        """Return the details of one Charge Point. Raises Refused (404) for an unknown one."""
+        """Return the details of the Charge Point with this key. Raises Refused (404) for an unknown one."""
 
-    def routes(self) -> Routes:
-        """Return the Routes and the moved Charge Points."""
+    def routes(self, *, tenant: str) -> Routes:
+        """Return the Routes and the moved Charge Points of a tenant."""
 
-    def addresses(self) -> Addresses:
-        """Return the addresses to configure in a Charge Point."""
+    def addresses(self, *, tenant: str) -> Addresses:
+        """Return the addresses to configure in a Charge Point of a tenant."""
 
-    async def audit(self, wanted: AuditFilter, before: int | None, limit: int) -> Audits:
-        """Return a page of the audit, the newest entry first.
+    def tenants(self) -> Tenants:
+        """Return all tenants."""
+
+    async def audit(self, wanted: AuditFilter, before: int | None, limit: int, *, tenant: str) -> Audits:
+        """Return a page of the audit of a tenant, the newest entry first.
 
         Args:
             wanted: The filter.
             before: The id that is higher than all on the page, None for the first page.
             limit: The most entries of the page.
+            tenant: The tenant.
         """
 
 
 class Actions(Protocol):
-    """Carries out the actions of operators. `who` is the operator, for the audit. Each method raises Refused."""
+    """Carries out the actions of operators on the Charge Points with the keys `identity`. Each method raises Refused.
+
+    `who` is the operator, for the audit.
+    """
 
     async def call(self, identity: str, action: str, payload: Raw, who: str) -> CallOutcome:
         """Send a command to a Charge Point and return the answer.

@@ -14,6 +14,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from bridge.ocpp.tenants import DEFAULT
+
 # The most sessions, and the most of one operator. The one that was not used for the longest time makes room.
 MOST, MOST_OF_ONE = 1000, 20
 _OCTETS = 32  # of each secret
@@ -29,6 +31,7 @@ class OperatorSession(Struct, kw_only=True, eq=False):
         csrf: The token that a request with this session needs to change anything.
         began: The time of the sign-in, by the clock of the sessions.
         used: The time of the last request.
+        tenant: The only tenant that the session is for.
     """
 
     subject: str
@@ -37,6 +40,7 @@ class OperatorSession(Struct, kw_only=True, eq=False):
     csrf: str
     began: float
     used: float
+    tenant: str = DEFAULT
 
 
 class OperatorSessions:

@@ -113,7 +113,7 @@ class ImportQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class FleetSettings(Protocol):
-    """Reads and changes the settings of Charge Points. `who` is the operator, for the audit.
+    """Reads and changes the settings of Charge Points with the keys `identity`. `who` is the operator, for the audit.
 
     Each method raises RequestRefused.
     """
@@ -145,20 +145,21 @@ class FleetSettings(Protocol):
             RequestRefused: 400 invalid settings, 404 it has none, 409 the file has settings of it.
         """
 
-    async def import_fleet(self, octets: bytes, *, dry_run: bool, who: str) -> ImportReport:
-        """Give the Charge Points in a CSV file their settings: all of them, or none.
+    async def import_fleet(self, octets: bytes, *, dry_run: bool, who: str, tenant: str) -> ImportReport:
+        """Give the Charge Points of a tenant in a CSV file their settings: all of them, or none.
 
         Args:
             octets: The file.
             dry_run: True only checks the file.
             who: The operator.
+            tenant: The tenant.
 
         Raises:
             RequestRefused: 422 lines of the file cannot be used. `lines` has each of them.
         """
 
-    async def export_fleet(self) -> str:
-        """Return the CSV file of the settings that operators gave, without their secrets."""
+    async def export_fleet(self, *, tenant: str) -> str:
+        """Return the CSV file of the settings that operators gave to a tenant's Charge Points, without secrets."""
 
 
 def endpoints(fleet: FleetSettings) -> list[AdminEndpoint]:
@@ -167,6 +168,7 @@ def endpoints(fleet: FleetSettings) -> list[AdminEndpoint]:
     one = "/charge-points/{identity}"
     return [
         AdminEndpoint(
+            scope="tenant",
             name="settings",
             method="GET",
             path=f"{one}/settings",
@@ -176,6 +178,7 @@ def endpoints(fleet: FleetSettings) -> list[AdminEndpoint]:
             refusals=(NOT_FOUND,),
         ),
         AdminEndpoint(
+            scope="tenant",
             name="put-settings",
             method="PUT",
             path=one,
@@ -186,6 +189,7 @@ def endpoints(fleet: FleetSettings) -> list[AdminEndpoint]:
             refusals=(CONFLICT,),
         ),
         AdminEndpoint(
+            scope="tenant",
             name="patch-settings",
             method="PATCH",
             path=one,
@@ -196,6 +200,7 @@ def endpoints(fleet: FleetSettings) -> list[AdminEndpoint]:
             refusals=(NOT_FOUND, CONFLICT),
         ),
         AdminEndpoint(
+            scope="tenant",
             name="import",
             method="POST",
             path="/charge-points:import",
@@ -209,6 +214,7 @@ def endpoints(fleet: FleetSettings) -> list[AdminEndpoint]:
             refusals=(UNPROCESSABLE,),
         ),
         AdminEndpoint(
+            scope="tenant",
             name="export",
             method="GET",
             path="/charge-points:export",
@@ -233,8 +239,10 @@ class _Acting:
         return await self._fleet.patch(asked.named["identity"], asked.body, asked.who)
 
     async def import_fleet(self, asked: AdminRequest[ImportQuery, bytes]) -> ImportReport:
-        return await self._fleet.import_fleet(asked.body, dry_run=asked.query.dry_run, who=asked.who)
+        dry_run = asked.query.dry_run
+        return await self._fleet.import_fleet(asked.body, dry_run=dry_run, who=asked.who, tenant=asked.tenant)
 
     async def export_fleet(self, asked: AdminRequest[Nothing, None]) -> web.Response:
         headers = {"Content-Disposition": 'attachment; filename="charge-points.csv"'}
-        return web.Response(text=await self._fleet.export_fleet(), content_type=CSV, charset="utf-8", headers=headers)
+        text = await self._fleet.export_fleet(tenant=asked.tenant)
+        return web.Response(text=text, content_type=CSV, charset="utf-8", headers=headers)

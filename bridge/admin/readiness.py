@@ -131,16 +131,15 @@ class ReadinessViews(Protocol):
     """Reads what the comparison of a shadow's answers has shown."""
 
     async def readiness(
-        self, central_system: str, identity: str | None, ready: bool | None, after: str | None, limit: int
+        self, central_system: str, query: ReadinessQuery, after: str | None, *, tenant: str
     ) -> ReadinessFact:
-        """Return the readiness for a Central System, with a page of the Charge Points, ordered by identity.
+        """Return the readiness of a tenant for a Central System, with a page of its Charge Points by identity.
 
         Args:
             central_system: The name of the Central System.
-            identity: A glob on the identities that count; None for all.
-            ready: Whether the Charge Points of the page are ready; None lists all.
+            query: Which Charge Points count, which of them are listed, and the size of the page.
             after: The identity before the first one of the page; None for the first page.
-            limit: The most items of the page.
+            tenant: The tenant.
 
         Returns:
             The readiness. `next` is the last identity if more Charge Points follow.
@@ -156,11 +155,12 @@ def endpoints(readiness: ReadinessViews) -> list[AdminEndpoint]:
     async def one(asked: AdminRequest[ReadinessQuery, None]) -> ReadinessFact:
         query = asked.query
         after = None if query.cursor is None else opened(query.cursor)
-        page = await readiness.readiness(asked.named["id"], query.identity, query.ready, after, query.limit)
+        page = await readiness.readiness(asked.named["id"], query, after, tenant=asked.tenant)
         return page if page.next is None else replace(page, next=closed(page.next))
 
     return [
         AdminEndpoint(
+            scope="tenant",
             name="readiness",
             method="GET",
             path="/central-systems/{id}/readiness",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -44,6 +44,7 @@ from bridge.errors import BridgeError, ErrorCode, Why
 from bridge.net.descriptors import Purpose
 from bridge.net.listening import Listening, origin_of
 from bridge.net.proxies.rules import DIRECT, Misled, Proxies
+from bridge.ocpp.tenants import DEFAULT, DEFAULT_NAME, named
 
 _log = logging.getLogger("bridge.admin")
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -54,6 +55,8 @@ CSP = (
     # Text from a Charge Point is shown as text. The browser prevents scripts from making markup from a text.
     "require-trusted-types-for 'script'; trusted-types 'none'"
 )
+# The endpoints that tell which addresses there are, and those about who asks. They have one address each.
+_ONLY_ONCE = ("openapi", "tenants", "session", "sign-out")
 _HEADERS = {
     "Content-Security-Policy": CSP,
     "X-Frame-Options": "DENY",  # frame-ancestors, for browsers that do not know it
@@ -81,6 +84,8 @@ class AdminContext(Struct, frozen=True, kw_only=True):
     transactions: transactions.TransactionReader
     timelines: timeline.Timelines
     stream: Stream
+    tenants: Callable[[], Collection[str]]
+    """Returns the tenants besides the default one."""
 
 
 class AdminServer:
@@ -171,17 +176,28 @@ class AdminServer:
         return await handler(request)
 
     async def _serve(self, endpoint: AdminEndpoint, request: web.Request) -> web.StreamResponse:
-        asking = _asking(request)
+        asking, tenant = _asking(request), named(request.match_info.get("tenant", DEFAULT_NAME))
         access = self._admin_context.access
-        return await endpoint.serve(request, access.name(asking), partial(access.admits, asking))
+        access.check_scope(asking, endpoint.scope, tenant)
+        if tenant not in (DEFAULT, *self._admin_context.tenants()):
+            raise RequestRefused(HTTPStatus.NOT_FOUND, f"no tenant is called {tenant!r}")
+        admitted = partial(access.admits, asking, endpoint.scope, tenant)
+        may_use, sees_all = partial(access.may_use, asking), access.sees_all(asking)
+        return await endpoint.serve(request, access.name(asking), admitted, tenant, may_use, sees_all)
 
     async def _alive(self, request: web.Request) -> web.Response:
         return web.json_response({"status": "alive"})
 
     async def _ready(self, request: web.Request) -> web.Response:
-        """Answer 200 while the bridge can serve, even if it is degraded: the fault is then in another system."""
+        """Answer 200 while the bridge can serve, even if it is degraded: the fault is then in another system.
+
+        Where tenants share the bridge, only a token for all of them sees more than the status.
+        """
         health = self._admin_context.health()
-        return web.json_response(health.told(), status=200 if health.serves else 503)
+        told = health.told()
+        if not self._admin_context.access.sees_all(_asking(request)):
+            told = {"status": told["status"]}
+        return web.json_response(told, status=200 if health.serves else 503)
 
     async def _metrics(self, request: web.Request) -> web.Response:
         body, content_type = exposition(self._admin_context.registry, request.headers.get("Accept", ""))
@@ -210,9 +226,20 @@ def endpoints(admin_context: AdminContext) -> list[AdminEndpoint]:
     text = "This document"
     described.append(
         AdminEndpoint(
-            name="openapi", method="GET", path="/openapi.json", about=text, handle=describe, answer=dict[str, Any]
+            name="openapi",
+            method="GET",
+            path="/openapi.json",
+            about=text,
+            handle=describe,
+            answer=dict[str, Any],
+            scope="everybody",
         )
     )
+    described += [
+        endpoint.for_tenants()
+        for endpoint in described
+        if endpoint.scope != "bridge" and endpoint.name not in _ONLY_ONCE
+    ]
     return described
 
 

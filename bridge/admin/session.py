@@ -35,6 +35,7 @@ def endpoints(sign_in: SignIn) -> list[AdminEndpoint]:
     session = _Session(sign_in)
     return [
         AdminEndpoint(
+            scope="everybody",
             name="session",
             method="GET",
             path="/session",
@@ -44,6 +45,7 @@ def endpoints(sign_in: SignIn) -> list[AdminEndpoint]:
             refusals=(HTTPStatus.NOT_FOUND,),
         ),
         AdminEndpoint(
+            scope="everybody",
             name="sign-out",
             method="DELETE",
             path="/session",

@@ -99,6 +99,7 @@ def endpoints(timelines: Timelines) -> list[AdminEndpoint]:
     one = "/charge-points/{identity}"
     return [
         AdminEndpoint(
+            scope="tenant",
             name="timeline",
             method="GET",
             path=f"{one}/timeline",
@@ -109,6 +110,7 @@ def endpoints(timelines: Timelines) -> list[AdminEndpoint]:
             refusals=(NOT_FOUND,),
         ),
         AdminEndpoint(
+            scope="tenant",
             name="meter-values",
             method="GET",
             path=f"{one}/meter-values",

@@ -13,6 +13,7 @@ from bridge.admin.csv_files import Cell, csv_file
 from bridge.admin.cursors import closed, number_in
 from bridge.admin.endpoints import CSV, AdminEndpoint, AdminRequest
 from bridge.admin.facts import Fact
+from bridge.admin.scope import with_identities
 
 State = Literal["open", "closed", "ended"]
 # The items of a file that are asked for at once.
@@ -88,13 +89,16 @@ class FoundTransactions(Struct, frozen=True, kw_only=True):
 class TransactionReader(Protocol):
     """Reads the transactions that the bridge knows."""
 
-    async def page(self, wanted: TransactionFilter, before: int | None, limit: int) -> FoundTransactions:
-        """Return a page of transactions, the one that changed last first.
+    async def page(
+        self, wanted: TransactionFilter, before: int | None, limit: int, *, tenant: str
+    ) -> FoundTransactions:
+        """Return a page of a tenant's transactions, the one that changed last first.
 
         Args:
             wanted: The filter.
             before: `next` of the page before, None for the first page.
             limit: The most items of the page.
+            tenant: The tenant.
         """
 
 
@@ -103,6 +107,7 @@ def endpoints(transactions: TransactionReader) -> list[AdminEndpoint]:
     handlers = _TransactionHandlers(transactions)
     return [
         AdminEndpoint(
+            scope="tenant",
             name="list-transactions",
             method="GET",
             path="/transactions",
@@ -112,6 +117,7 @@ def endpoints(transactions: TransactionReader) -> list[AdminEndpoint]:
             answer=TransactionsFact,
         ),
         AdminEndpoint(
+            scope="tenant",
             name="transactions-table",
             method="GET",
             path="/transactions:table",
@@ -153,15 +159,15 @@ class _TransactionHandlers:
     async def page(self, asked: AdminRequest[TransactionsQuery, None]) -> TransactionsFact:
         query = asked.query
         before = None if query.cursor is None else number_in(query.cursor)
-        page = await self._transactions.page(query, before, query.limit)
+        page = await self._transactions.page(query, before, query.limit, tenant=asked.tenant)
         return TransactionsFact(items=page.items, next=None if page.next is None else closed(str(page.next)))
 
     async def table(self, asked: AdminRequest[TransactionFilter, None]) -> web.StreamResponse:
         async def rows() -> AsyncIterator[list[Cell]]:
             page = FoundTransactions(items=[])
             while True:
-                page = await self._transactions.page(asked.query, page.next, _FILE_PAGE)
-                for item in page.items:
+                page = await self._transactions.page(asked.query, page.next, _FILE_PAGE, tenant=asked.tenant)
+                for item in with_identities(page.items, asked.tenant):
                     yield [column(item) for column in _TABLE.values()]
                 if page.next is None:
                     return

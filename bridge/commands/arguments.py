@@ -108,13 +108,16 @@ def _add_where(command: argparse.ArgumentParser) -> None:
     command.add_argument("--url", metavar="URL", help=about)
     about = "file with the API's token; default: that of the configuration, else admin-token beside the store"
     command.add_argument("--token-file", type=Path, metavar="FILE", help=about)
+    command.add_argument("--tenant", metavar="NAME", help="the tenant to ask about; default: the default tenant")
     _add_config(command)
 
 
 def _where(arguments: argparse.Namespace) -> asking.Where:
     from bridge.commands import asking
 
-    return asking.Where(url=arguments.url, token_file=arguments.token_file, config=arguments.config)
+    return asking.Where(
+        url=arguments.url, token_file=arguments.token_file, config=arguments.config, tenant=arguments.tenant
+    )
 
 
 # The module of a command is imported when the command runs, so that `check` need not import zeep.

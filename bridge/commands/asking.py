@@ -50,11 +50,15 @@ class AskingError(OSError):
 
 
 class Where(Struct, frozen=True, kw_only=True):
-    """The options of the command line about the gateway. None takes the environment's or the configuration's value."""
+    """The options of the command line about the gateway. None takes the environment's or the configuration's value.
+
+    `tenant` None is the default tenant.
+    """
 
     url: str | None = None
     token_file: Path | None = None
     config: Path | None = None
+    tenant: str | None = None
 
 
 class StreamEvent(Struct, frozen=True, kw_only=True):
@@ -68,11 +72,22 @@ class StreamEvent(Struct, frozen=True, kw_only=True):
 class AdminClient:
     """The client of the admin API, whose address is `url` followed by `/api/v1`.
 
-    `token` None sends no token; `tls` None is the default context of Python.
+    Args:
+        url: The address of the admin listener.
+        token: The token, None sends none.
+        tls: The context of TLS, None for the default context of Python.
+        tenant: The tenant that all requests are about, None for the default tenant.
     """
 
-    def __init__(self, url: str, token: bytes | None = None, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: bytes | None = None,
+        tls: ssl.SSLContext | None = None,
+        tenant: str | None = None,
+    ) -> None:
         self.url = url.rstrip("/")
+        self._root = API if tenant is None else f"{API}/tenants/{segment(tenant)}"
         self._parts = urlsplit(self.url)
         self._token = token
         self._tls = tls
@@ -192,7 +207,7 @@ class AdminClient:
 
     def _target(self, path: str, query: _Query) -> str:
         given = {name.rstrip("_"): value for name, value in query.items() if value is not None}
-        return f"{self._parts.path}{API}{path}{'?' if given else ''}{urlencode(given)}"
+        return f"{self._parts.path}{self._root}{path}{'?' if given else ''}{urlencode(given)}"
 
     def _headers(self, kind: str | None, last: str | None) -> dict[str, str]:
         headers = {"User-Agent": f"ocpp-bridge/{__version__}", "Accept": "application/json, text/event-stream"}
@@ -254,15 +269,15 @@ def reach(where: Where, environ: Mapping[str, str]) -> AdminClient:
     """
     named = where.url or environ.get("OCPP_BRIDGE_ADMIN_URL") or None
     if named is not None and where.token_file is not None:
-        return AdminClient(_checked(named), where.token_file.read_bytes().strip())
+        return AdminClient(_checked(named), where.token_file.read_bytes().strip(), tenant=where.tenant)
     settings = config.load(where.config, environ)
     own = admin_url(settings.admin)
     url = own if named is None else _checked(named)
     if where.token_file is not None:
-        return AdminClient(url, where.token_file.read_bytes().strip(), _tls(settings, url))
+        return AdminClient(url, where.token_file.read_bytes().strip(), _tls(settings, url), where.tenant)
     # The configured token is sent to the configured gateway and to this machine, and to no other host that --url names.
     token = token_of(settings) if url == own or _is_loopback(url) else None
-    return AdminClient(url, token, _tls(settings, url))
+    return AdminClient(url, token, _tls(settings, url), where.tenant)
 
 
 def token_of(settings: Settings) -> bytes | None:

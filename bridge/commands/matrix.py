@@ -9,6 +9,7 @@ from functools import cache
 
 from bridge.config import Policy, Route, Settings
 from bridge.gateway.services import Services, load_services
+from bridge.ocpp import tenants
 from bridge.ocpp.actions import ACTIONS, SECURITY_EXTENSIONS, Party
 
 _TOKEN = re.compile(r"\*+|\?|\[!?\]?[^\]]*\]|.", re.DOTALL)
@@ -23,7 +24,8 @@ def lines_of(settings: Settings) -> Iterator[str]:
     for route in settings.routes:
         protocol = settings.central_systems[route.central_system].protocol
         yield ""
-        yield f"{route.charge_point} -> {route.central_system} ({protocol})"
+        whose = f" of the tenant {route.tenant}" if tenants.named(route.tenant) else ""
+        yield f"{route.charge_point}{whose} -> {route.central_system} ({protocol})"
         for party, title in _TITLES.items():
             yield f"  {title}"
             for action in ACTIONS.values():
@@ -77,6 +79,8 @@ def _of_policies(settings: Settings, route: Route, party: Party, action: str) ->
         if (policy.sender, policy.action) != (party.value, action):
             continue
         if policy.central_system not in ("", route.central_system) or not meet(policy.charge_point, route.charge_point):
+            continue
+        if not tenants.takes(policy.tenant, tenants.named(route.tenant)):
             continue
         covers = policy.charge_point.casefold() in ("*", route.charge_point.casefold())
         of_some = "" if covers else f" for {policy.charge_point}"

@@ -18,6 +18,7 @@
     again        refuse a truncated or emptied file at a reload
     checking     check keys against each other
     urls         check addresses
+    tenants      the host names, addresses and Charge Points of each tenant, and checks of their names
     tls          check TLS tables
     receivers    check the receivers of events
     shapes       look up the keys and types of the records
@@ -70,6 +71,7 @@ from bridge.config.records import (
     Settings,
     Soap,
     Store,
+    Tenant,
     TLSVersion,
     Tolerance,
     Tracing,
@@ -108,6 +110,7 @@ __all__ = [
     "Soap",
     "Store",
     "TLSVersion",
+    "Tenant",
     "Tolerance",
     "Tracing",
     "WebSocket",

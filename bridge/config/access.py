@@ -16,7 +16,10 @@ from bridge.config.complaints import Complaints, dotted, quote
 from bridge.config.complaints import Path as KeyPath
 from bridge.config.listeners import places
 from bridge.config.records import Admin, ChargePoint, Route, Secret, Settings
+from bridge.config.tenants import cautions as shared
+from bridge.config.tenants import charge_points
 from bridge.ocpp import identity as identities
+from bridge.ocpp import tenants
 
 # Name of the token without a configured name: `admin.token`, or the token that the bridge made.
 OWN = "token"
@@ -33,8 +36,8 @@ def check_access(settings: Settings, complaints: Complaints) -> None:
     _check_admin(settings.admin, complaints)
     for index, route in enumerate(settings.routes):
         _check_route(("routes", index), route, settings, complaints)
-    for identity, own in settings.charge_points.items():
-        check_secrets(("charge_points", identity), own, complaints)
+    for path, _, _, own in charge_points(settings):
+        check_secrets(path, own, complaints)
     for name, central_system in settings.central_systems.items():
         outgoing = central_system.outgoing_password
         if outgoing is not None and outgoing.reveal().startswith(passwords.PREFIX):
@@ -106,10 +109,11 @@ def _asks_certificates(settings: Settings) -> bool:
     return any((table.tls is not None and table.tls.client_ca) or table.proxy_certificate_header for table in tables)
 
 
-def route_of(identity: str, settings: Settings) -> Route | None:
-    """Return the route that applies to the Charge Point `identity`, None if no route matches."""
+def route_of(identity: str, settings: Settings, tenant: str = tenants.DEFAULT) -> Route | None:
+    """Return the route that applies to the Charge Point `identity` of a tenant, None if no route matches."""
     folded = identities.normal(identity).casefold()
-    globs = ((identities.normal(route.charge_point).casefold(), route) for route in settings.routes)
+    own = (route for route in settings.routes if tenants.named(route.tenant) == tenant)
+    globs = ((identities.normal(route.charge_point).casefold(), route) for route in own)
     return next((route for glob, route in globs if fnmatchcase(folded, glob)), None)
 
 
@@ -131,8 +135,9 @@ def cautions(settings: Settings) -> Iterator[str]:
                 f"{key}: serves only Charge Points that speak OCPP 1.2; a message of another version is answered "
                 "NotSupported, a WebSocket handshake HTTP 404"
             )
-    for identity, own in settings.charge_points.items():
-        yield from _idle(identity, own, route_of(identity, settings))
+    for path, tenant, identity, own in charge_points(settings):
+        yield from _idle(path, own, route_of(identity, settings, tenant))
+    yield from shared(settings)
 
 
 def _refused(key: str, need: str, route: Route, settings: Settings) -> Iterator[str]:
@@ -140,7 +145,7 @@ def _refused(key: str, need: str, route: Route, settings: Settings) -> Iterator[
 
     Operators may give Charge Points settings while the bridge runs, so a route that admits nobody yet is no error.
     """
-    mine = [own for identity, own in settings.charge_points.items() if route_of(identity, settings) is route]
+    mine = _of_route(route, settings)
     if not any(getattr(own, need) for own in mine):
         yield f"{key}: nobody gets in by this file: no Charge Point of this route has {_SAID[need]} in it"
     elif route.accept == "any":
@@ -151,8 +156,14 @@ def lets_anybody_in(route: Route, settings: Settings) -> bool:
     """Return whether `route` accepts Charge Points without credentials. "auto" asks only those with a password."""
     if route.authentication != "auto":
         return route.authentication == "none"
-    mine = [own for identity, own in settings.charge_points.items() if route_of(identity, settings) is route]
+    mine = _of_route(route, settings)
     return route.accept == "any" or any(own.password is None for own in mine)
+
+
+def _of_route(route: Route, settings: Settings) -> list[ChargePoint]:
+    """Return the settings of the Charge Points in the file that `route` applies to."""
+    found = charge_points(settings)
+    return [own for _, tenant, identity, own in found if route_of(identity, settings, tenant) is route]
 
 
 def _certificates(settings: Settings) -> Iterator[str]:
@@ -169,11 +180,11 @@ def _is_plain(settings: Settings) -> Iterator[bool]:
     return (place.table.tls is None for place in places(settings) if not isinstance(place.table, Admin))
 
 
-def _idle(identity: str, own: ChargePoint, route: Route | None) -> Iterator[str]:
+def _idle(path: KeyPath, own: ChargePoint, route: Route | None) -> Iterator[str]:
     """Return cautions about keys of the Charge Point that its route's authentication does not use."""
     asked = "none" if route is None else route.authentication
     for asks, key in (*_NEEDS.items(), ("certificate", "certificate_name")):
         useful = asked == asks or (asked == "auto" and key == "password") or key == "certificate_name"
         if getattr(own, key) and not useful:
-            place = dotted(("charge_points", identity, key))
+            place = dotted((*path, key))
             yield f"{place}: is not asked for, its route has authentication = {quote(asked)}"

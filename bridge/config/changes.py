@@ -12,7 +12,7 @@ from bridge.config.listeners import places
 from bridge.config.records import Settings, Table
 
 # Keys that a reload applies. A reload also applies new certificates of a listener, but cannot switch TLS on or off.
-_READ_AGAIN = frozenset({"routes", "central_systems", "charge_points", "events", "packs", "policies"})
+_READ_AGAIN = frozenset({"routes", "central_systems", "charge_points", "tenants", "events", "packs", "policies"})
 _KEYS_READ_AGAIN = frozenset({("gateway", "move_when")})
 _LISTENERS_READ_AGAIN = frozenset({"peers", "callback_networks", "token", "tokens", "oidc"})
 

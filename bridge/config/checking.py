@@ -21,6 +21,7 @@ from bridge.config.outgoing import FIELD_NAME, check_outgoing, placeholder_fault
 from bridge.config.policies import check_policies
 from bridge.config.receivers import check_receivers
 from bridge.config.records import CentralSystem, ChargePoint, Listen, Proxied, Quirks, Route, Settings, Soap, WebSocket
+from bridge.config.tenants import ListedTable, charge_points, check_tenants
 from bridge.config.tls import check_client_tls, check_exists, check_tls
 from bridge.config.urls import HTTP, check_url, url_fault
 from bridge.config.zones import zone_of
@@ -44,15 +45,16 @@ def check(settings: Settings, complaints: Complaints) -> None:
     for name, central_system in settings.central_systems.items():
         _check_central_system(("central_systems", name), central_system, complaints)
     _check_routes(settings, complaints)
-    check_observers(settings, complaints)
     check_policies(settings, complaints)
     _check_identities(settings, complaints)
     check_access(settings, complaints)
     check_receivers(settings.events, complaints)
     if settings.admin.oidc is not None:
         check_oidc(settings.admin.oidc, complaints)
-    for identity, charge_point in settings.charge_points.items():
-        check_charge_point(("charge_points", identity), identity, charge_point, complaints)
+    check_tenants(settings, complaints)
+    check_observers(settings, complaints)
+    for path, _, identity, charge_point in charge_points(settings):
+        check_charge_point(path, identity, charge_point, complaints)
 
 
 # Listeners
@@ -208,14 +210,13 @@ def check_quirks(path: KeyPath, quirks: Quirks, complaints: Complaints) -> None:
 
 
 def _check_identities(settings: Settings, complaints: Complaints) -> None:
-    seen: dict[str, str] = {}
-    for identity in settings.charge_points:
-        first = seen.setdefault(identities.normal(identity).casefold(), identity)
-        if first != identity:
-            path: KeyPath = ("charge_points", identity)
-            source = complaints.source_of(("charge_points", first))
-            where = "" if source == complaints.source_of(path) else f" in {source}"
-            complaints.add(path, f"is the same Charge Point as {quote(first)}{where}")
+    seen: dict[tuple[str, str], ListedTable] = {}
+    for table in charge_points(settings):
+        first = seen.setdefault((table.tenant, identities.normal(table.identity).casefold()), table)
+        if first is not table:
+            source = complaints.source_of(first.path)
+            where = "" if source == complaints.source_of(table.path) else f" in {source}"
+            complaints.add(table.path, f"is the same Charge Point as {quote(first.identity)}{where}")
 
 
 def check_charge_point(path: KeyPath, identity: str, charge_point: ChargePoint, complaints: Complaints) -> None:

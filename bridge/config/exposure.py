@@ -16,7 +16,18 @@ from bridge.config.complaints import Complaints, dotted
 from bridge.config.complaints import Path as KeyPath
 from bridge.config.listeners import Place, is_local, places
 from bridge.config.reading import read_table
-from bridge.config.records import Admin, Listen, Secret, SecretFile, Settings, Soap, Table
+from bridge.config.records import (
+    Admin,
+    Listen,
+    Route,
+    Secret,
+    SecretFile,
+    Settings,
+    Soap,
+    Table,
+    WebSocket,
+)
+from bridge.ocpp.tenants import named
 
 
 def exposed(settings: Settings, files: Sequence[Path] = ()) -> Iterator[str]:
@@ -41,9 +52,14 @@ def _listeners(settings: Settings) -> Iterator[str]:
             yield f"{dotted((*place.path, 'public_url'))}: {text}"
         if not _asks_for_something(place):
             for index, route in enumerate(settings.routes):
-                if lets_anybody_in(route, settings):
+                if _leads_to(place.table, route) and lets_anybody_in(route, settings):
                     key = dotted(("routes", index, "authentication"))
                     yield f"{key}: {place.key}.listen is open to others, and this route asks for no authentication"
+
+
+def _leads_to(listener: Soap | WebSocket, route: Route) -> bool:
+    """Return whether peers of the listener may be of the route's tenant."""
+    return not listener.tenant or named(listener.tenant) == named(route.tenant)
 
 
 def _asks_for_something(place: Place) -> bool:

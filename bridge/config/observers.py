@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bridge.config.complaints import Complaints, closest, quote, unknown_central_system
 from bridge.config.complaints import Path as KeyPath
-from bridge.config.records import FurtherCentralSystem, Settings
+from bridge.config.records import FurtherCentralSystem, Route, Settings
+from bridge.config.tenants import misplaced
 from bridge.ocpp.actions import ACTIONS, Party
 
 _ANY = "*"
@@ -19,7 +20,7 @@ def check_observers(settings: Settings, complaints: Complaints) -> None:
         names: list[str] = []
         for number, also in enumerate(route.also):
             path: KeyPath = ("routes", index, "also", number)
-            _check_name(path, also.central_system, route.central_system, names, settings, complaints)
+            _check_name(path, also.central_system, route, names, settings, complaints)
             names.append(also.central_system)
             _check_actions(path, "actions", also.actions, Party.CHARGE_POINT, complaints)
             _check_actions(path, "commands", also.commands, Party.CENTRAL_SYSTEM, complaints)
@@ -27,19 +28,24 @@ def check_observers(settings: Settings, complaints: Complaints) -> None:
 
 
 def _check_name(
-    path: KeyPath, name: str, main: str, before: list[str], settings: Settings, complaints: Complaints
+    path: KeyPath, name: str, route: Route, before: list[str], settings: Settings, complaints: Complaints
 ) -> None:
     key = (*path, "central_system")
     if complaints.about(key) or complaints.about(("central_systems",)):
         return
     if name not in settings.central_systems:
         complaints.add(key, unknown_central_system(name, settings.central_systems))
-    elif name == main:
+    elif name == route.central_system:
         complaints.add(key, f"{quote(name)} is the route's own Central System, which gets every message already")
     elif name in before:
         complaints.add(key, f"{quote(name)} is named twice in this route")
     elif settings.central_systems[name].protocol == _OLDEST:
         complaints.add(key, f"{quote(name)} speaks OCPP 1.2, and a further Central System speaks 1.6 or 1.5")
+    elif (
+        not complaints.about((*path[:2], "tenant"))
+        and (text := misplaced(settings.central_systems[name], name, route.tenant, settings)) is not None
+    ):
+        complaints.add(key, text)
 
 
 def _check_actions(path: KeyPath, key: str, names: tuple[str, ...], sender: Party, complaints: Complaints) -> None:

@@ -15,7 +15,7 @@ from bridge.config.urls import HTTP, check_url
 _SCHEMES = {"webhook": HTTP, "mqtt": ("mqtt", "mqtts"), "nats": ("nats", "tls")}
 _SECURE = ("https:", "mqtts:", "tls:")
 _PLACEHOLDER = re.compile(r"\{(.*?)\}")
-_PLACEHOLDERS = frozenset({"charge_point", "type"})
+_PLACEHOLDERS = frozenset({"charge_point", "type", "tenant"})
 # Octets of a topic without the identity. MQTT 5 section 1.5.4 has 65535 for the whole.
 _LONGEST = 1000
 
@@ -74,7 +74,7 @@ def _check_topic(path: KeyPath, receiver: EventReceiver, complaints: Complaints)
     unknown = next((name for name in _PLACEHOLDER.findall(topic) if name not in _PLACEHOLDERS), None)
     plain = _PLACEHOLDER.sub("x", topic)
     if unknown is not None:
-        complaints.add(path, f"knows {{charge_point}} and {{type}}, not {quote(unknown)}")
+        complaints.add(path, f"knows {{charge_point}}, {{type}} and {{tenant}}, not {quote(unknown)}")
     elif not topic.isprintable() or len(topic.encode()) > _LONGEST or "{" in plain or "}" in plain:
         complaints.add(path, f"expected a printable text of at most {_LONGEST} octets")
     elif receiver.kind == "mqtt" and (set(plain) & set("+#") or topic.startswith("$")):

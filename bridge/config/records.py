@@ -241,10 +241,13 @@ class Listener(Proxied, frozen=True, kw_only=True):
     Attributes:
         name: Name in logs and metrics; "" is the name of the table, from the second listener on with its number.
         peers: Networks whose peers may connect; empty allows all.
+        tenant: Tenant of all peers. Without it, the host name in the address decides, and a host name that belongs to
+            no tenant is that of the default tenant.
     """
 
     name: str = ""
     peers: tuple[Network, ...] = ()
+    tenant: str = ""
 
 
 class Soap(Listener, frozen=True, kw_only=True):
@@ -295,11 +298,13 @@ class AdminToken(Table, frozen=True, kw_only=True):
         name: Name of the person or program in the audit log.
         file: File with the token.
         role: "read" may see everything and change nothing, "operate" may also send commands and change state.
+        tenant: The only tenant that the token is for; "" is the default tenant, "*" all tenants and the whole bridge.
     """
 
     name: str
     file: SecretFile
     role: Role = "read"
+    tenant: str = ""
 
 
 class Oidc(Table, frozen=True, kw_only=True):
@@ -474,6 +479,7 @@ class CentralSystem(Table, frozen=True, kw_only=True):
         outgoing_headers: Header fields of each handshake with, and POST to, the Central System.
         ready_after: While the Central System is a shadow: sessions of a Charge Point without a difference that a driver
             feels, after which the Charge Point is ready to be moved to it.
+        tenant: The only tenant whose Charge Points may use the Central System; "" is the default tenant, "*" all.
         tls: None for the defaults of TLS.
     """
 
@@ -491,6 +497,7 @@ class CentralSystem(Table, frozen=True, kw_only=True):
     outgoing_password: Secret | None = None
     outgoing_headers: dict[str, Secret] = field(default_factory=dict)
     ready_after: Count = 20
+    tenant: str = ""
     tls: ClientTLS | None = None
 
 
@@ -577,6 +584,7 @@ class Route(Quirks, frozen=True, kw_only=True):
     Attributes:
         charge_point: Glob on the identity, without regard to letter case. The first route that matches applies.
         central_system: Name of the Central System.
+        tenant: The only tenant whose Charge Points the route takes; "" is the default tenant.
         central_system_identity: Template of the Charge Point's identity at the Central System; "" is its own identity.
         tolerance: "strict" refuses messages that "tolerant" repairs.
         emulate_trigger: Whether the bridge answers a TriggerMessage with the last message of that kind, for Charge
@@ -595,6 +603,7 @@ class Route(Quirks, frozen=True, kw_only=True):
 
     charge_point: str
     central_system: str
+    tenant: str = ""
     central_system_identity: str = ""
     tolerance: Tolerance = "tolerant"
     emulate_trigger: bool = False
@@ -625,6 +634,7 @@ class Policy(Table, frozen=True, kw_only=True):
         charge_point: Glob on the identity, without regard to letter case.
         sender: Party whose messages the policy takes; the key `from` of the file.
         central_system: Name of the Central System at the other end; "" is any.
+        tenant: The only tenant that the policy is for; "" is the default tenant, "*" all.
         action: Name of the action.
         do: What the bridge does with a message.
         answer: For "answer": content of the answer.
@@ -636,6 +646,7 @@ class Policy(Table, frozen=True, kw_only=True):
     charge_point: str = "*"
     sender: PolicySender = field(name="from")
     central_system: str = ""
+    tenant: str = ""
     action: str
     do: PolicyTreatment
     answer: Content | None = None
@@ -668,6 +679,18 @@ class ChargePoint(Table, frozen=True, kw_only=True):
     tls: ClientTLS | None = None
 
 
+class Tenant(Table, frozen=True, kw_only=True):
+    """An operator that shares the bridge with others. Its name is in lower case; "default" is taken.
+
+    Attributes:
+        hosts: Host names in the address of its Charge Points, without a port.
+        charge_points: Settings of its Charge Points, as in `charge_points`.
+    """
+
+    hosts: tuple[str, ...] = ()
+    charge_points: dict[str, ChargePoint] = field(default_factory=dict)
+
+
 class EventReceiver(Table, frozen=True, kw_only=True):
     """A system that gets events about Charge Points.
 
@@ -677,8 +700,10 @@ class EventReceiver(Table, frozen=True, kw_only=True):
         url: URL of the webhook, of the MQTT broker or of the NATS server.
         types: Types of the events; empty for all.
         charge_point: Glob on the identity, without regard to letter case.
+        tenant: The only tenant whose events the system gets; "" is the default tenant, "*" all.
         secret: Secret of the signature of a webhook.
-        topic: Topic of MQTT or subject of NATS, with {charge_point} and {type}; "" is the default of the protocol.
+        topic: Topic of MQTT or subject of NATS, with {charge_point}, {type} and {tenant}; "" is the default of the
+            protocol.
         username: Username of MQTT or NATS; "" for none.
         password: Password of MQTT or NATS; without a username, the token of NATS.
         timeout: Seconds that one attempt may take.
@@ -693,6 +718,7 @@ class EventReceiver(Table, frozen=True, kw_only=True):
     url: str
     types: tuple[EventType, ...] = ()
     charge_point: str = "*"
+    tenant: str = ""
     secret: Secret | None = None
     topic: str = ""
     username: str = ""
@@ -711,8 +737,8 @@ def _main() -> dict[str, CentralSystem]:
 class Settings(Table, frozen=True, kw_only=True):
     """The whole configuration, whose defaults are `Settings()`.
 
-    `central_systems` is keyed by name and `charge_points` by identity, both as written in the file. `packs` is no key
-    of the file: it holds the content of the files that `gateway.quirks` names.
+    `central_systems` and `tenants` are keyed by name and `charge_points` by identity, as written in the file. `packs`
+    is no key of the file: it holds the content of the files that `gateway.quirks` names.
 
     Attributes:
         include: Patterns of further files, relative to the file. Their tables are read as if they were in the file.
@@ -732,5 +758,6 @@ class Settings(Table, frozen=True, kw_only=True):
     routes: tuple[Route, ...] = (Route(charge_point="*", central_system="main"),)
     policies: tuple[Policy, ...] = ()
     charge_points: dict[str, ChargePoint] = field(default_factory=dict)
+    tenants: dict[str, Tenant] = field(default_factory=dict)
     events: tuple[EventReceiver, ...] = ()
     packs: tuple[Pack, ...] = ()

@@ -12,6 +12,7 @@ from pathlib import Path
 from bridge.config.complaints import Complaints, dotted, quote
 from bridge.config.complaints import Path as KeyPath
 from bridge.config.records import TLS, ClientTLS, Settings
+from bridge.config.tenants import charge_points
 
 
 def check_tls(path: KeyPath, tls: TLS, complaints: Complaints) -> None:
@@ -64,9 +65,9 @@ def client_tables(settings: Settings) -> Iterator[tuple[str, ClientTLS]]:
     for name, system in settings.central_systems.items():
         if system.tls is not None:
             yield dotted(("central_systems", name, "tls")), system.tls
-    for identity, charge_point in settings.charge_points.items():
+    for path, _, _, charge_point in charge_points(settings):
         if charge_point.tls is not None:
-            yield dotted(("charge_points", identity, "tls")), charge_point.tls
+            yield dotted((*path, "tls")), charge_point.tls
     for index, receiver in enumerate(settings.events):
         if receiver.tls is not None:
             yield dotted(("events", index, "tls")), receiver.tls

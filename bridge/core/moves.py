@@ -18,6 +18,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from bridge.ocpp.tenants import DEFAULT
+
 MoveTime = Literal["idle", "now"]
 _STOP_IF = re.compile(r"errors\s*>\s*(\d{1,6}(?:\.\d{1,6})?)\s*(%?)", re.ASCII)
 _PARTS = 1_000_000  # parts of the fleet that `selects` can tell apart
@@ -130,6 +132,7 @@ class Move(Struct, kw_only=True):
         reason: Why it was stopped.
         pause_left: Seconds of the pause that were left when the move was stored.
         forgiven: The failures before the move was resumed, which do not count for `stop_if`.
+        tenant: The tenant of the Charge Points.
     """
 
     id: int
@@ -146,6 +149,7 @@ class Move(Struct, kw_only=True):
     reason: str = ""
     pause_left: float = 0.0
     forgiven: int = 0
+    tenant: str = DEFAULT
 
     def counts(self) -> dict[MemberState, int]:
         """Return the number of Charge Points in each state."""

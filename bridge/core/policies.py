@@ -25,6 +25,7 @@ from bridge.ocpp.losses import Loss, LossReason
 from bridge.ocpp.messages import Request, Response
 from bridge.ocpp.rpc import Call, CallError, CallResult, UnopenedRequest
 from bridge.ocpp.shapes import shape_of
+from bridge.ocpp.tenants import DEFAULT, identity_of, tenant_of
 from bridge.ocpp.validation import message_error
 
 # The field of an answer that tells the time. The bridge writes it when it answers.
@@ -57,6 +58,7 @@ class PolicyRule(Struct, frozen=True, kw_only=True):
         charge_point: A glob for identities.
         sender: The party whose Calls the policy takes.
         central_system: The name of the Central System at the other end, "" for any.
+        tenant: The tenant that the policy is for, None for all.
         action: The action, as OCPP spells it.
         do: What is done with a Call.
         answer: The answer in the receiver's place, for ANSWER.
@@ -74,6 +76,7 @@ class PolicyRule(Struct, frozen=True, kw_only=True):
     code: ErrorCode = ErrorCode.NotSupported
     field: tuple[str, ...] = ()
     seconds: float = 0.0
+    tenant: str | None = DEFAULT
 
     @property
     def passes(self) -> bool:
@@ -127,12 +130,18 @@ class PolicyTable:
         self._compiled: dict[tuple[int, ...], Policies] = {(): NO_POLICIES}
 
     def of(self, identity: str, central_system: str) -> Policies:
-        """Return the policies of a Charge Point with a Central System: for each sender and action the first one."""
+        """Return the policies of a Charge Point with a Central System: for each sender and action the first one.
+
+        Args:
+            identity: The key of the Charge Point.
+            central_system: The name of the Central System.
+        """
         folded = identity.casefold()
+        tenant, name = tenant_of(folded), identity_of(folded)
         matching = tuple(
             index
             for index, (pattern, rule) in enumerate(self._rules)
-            if rule.central_system in ("", central_system) and pattern.match(folded)
+            if rule.central_system in ("", central_system) and rule.tenant in (None, tenant) and pattern.match(name)
         )
         known = self._compiled.get(matching)
         if known is None:

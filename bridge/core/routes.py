@@ -10,6 +10,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from bridge.errors import UnknownIdentity
+from bridge.ocpp.tenants import DEFAULT, identity_of, tenant_of
 
 
 class RouteRule(Struct, frozen=True, kw_only=True):
@@ -17,12 +18,14 @@ class RouteRule(Struct, frozen=True, kw_only=True):
 
     Attributes:
         charge_point: A glob for identities.
+        tenant: The tenant whose Charge Points the Route takes.
         listed_only: Whether only listed identities are admitted.
         central_system_identity: A template for the identity at the Central System (`NL*{identity}`).
     """
 
     charge_point: str
     central_system: str
+    tenant: str = DEFAULT
     strict: bool = False
     emulate_trigger: bool = False
     infer_status: bool = True
@@ -44,7 +47,7 @@ class RouteTable:
 
     Args:
         routes: The Routes, in their order.
-        listed: The Charge Points with settings of their own. It is asked about casefolded identities.
+        listed: The Charge Points with settings of their own. It is asked about casefolded keys.
     """
 
     def __init__(self, routes: Sequence[RouteRule], listed: Listed = frozenset[str]()) -> None:
@@ -52,16 +55,21 @@ class RouteTable:
         self._listed = listed
 
     def find(self, identity: str) -> RouteRule:
-        """Return the Route of `identity`. Raises UnknownIdentity if none matches: there is no default Route."""
+        """Return the Route of a Charge Point. Raises UnknownIdentity if none matches: there is no default Route.
+
+        `identity` is its key: only Routes of its tenant take it.
+        """
         folded = identity.casefold()
+        tenant, name = tenant_of(folded), identity_of(folded)
         for pattern, route in self._routes:
-            if pattern.match(folded):
+            if route.tenant == tenant and pattern.match(name):
                 if route.listed_only and folded not in self._listed:
                     break
                 return route
-        raise UnknownIdentity(identity)
+        raise UnknownIdentity(identity_of(identity))
 
     def would_find(self, identity: str) -> bool:
         """Return whether a Route would take `identity` if it were listed."""
         folded = identity.casefold()
-        return any(pattern.match(folded) for pattern, _ in self._routes)
+        tenant, name = tenant_of(folded), identity_of(folded)
+        return any(route.tenant == tenant and pattern.match(name) for pattern, route in self._routes)

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from bridge.admin.access import Access, Credential, Names
+from bridge.admin.by_tenant import ByTenant
 from bridge.admin.events import Stream
 from bridge.admin.facts import Addresses
 from bridge.admin.health import Health
@@ -64,8 +65,8 @@ def admin_context_of(
     fleet: Provisioning,
     choices: RouteChoices,
     moves: Moves,
-    history: TrafficHistory,
-    losses: LossCounts,
+    history: ByTenant[TrafficHistory],
+    losses: ByTenant[LossCounts],
     cautions: Callable[[], Sequence[str]],
     readiness: ReadinessViews,
     access: Access,
@@ -85,8 +86,8 @@ def admin_context_of(
         fleet: Gives Charge Points settings.
         choices: Moves single Charge Points.
         moves: Moves several Charge Points.
-        history: The traffic of the last hour.
-        losses: The losses since the start.
+        history: The traffic of the last hour of each tenant.
+        losses: The losses of each tenant since the start.
         cautions: Returns what is doubtful in the configuration.
         readiness: Shows what the comparison of shadows' answers has shown.
         access: The rules for the use of the admin listener.
@@ -110,6 +111,7 @@ def admin_context_of(
         transactions=transactions,
         timelines=TimelineViews(overview, recorder, transactions, changes),
         stream=live.stream,
+        tenants=lambda: ground.settings().tenants,
     )
 
 
@@ -130,14 +132,17 @@ def access_of(settings: Settings, credentials: tuple[Credential, ...], sign_in: 
         open_metrics=admin.open_metrics,
         names=names,
         session_of=sign_in.session_of,
+        shared=bool(settings.tenants),
     )
 
 
-def addresses_of(listeners: Listeners) -> Addresses:
-    """Return the public addresses, with the ports that the system chose."""
+def addresses_of(listeners: Listeners, tenant: str, settings: Settings) -> Addresses:
+    """Return the public addresses of a tenant, with the ports that the system chose."""
     return public_addresses.addresses(
         [_at(listening) for listening in listeners if isinstance(listening.place.table, Soap)],
         [_at(listening) for listening in listeners if isinstance(listening.place.table, WebSocket)],
+        tenant,
+        settings,
     )
 
 

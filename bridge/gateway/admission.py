@@ -30,6 +30,7 @@ from bridge.net.json_client import DialRefused, NoCommonSubprotocol, dial
 from bridge.net.json_server import HandshakeDenied, HandshakeRequest
 from bridge.net.websocket import WebSocketConnection
 from bridge.ocpp.actions import Party
+from bridge.ocpp.tenants import identity_of
 from bridge.ocppj.codec import SUBPROTOCOL
 
 CHARGE_POINT, CENTRAL_SYSTEM = Party.CHARGE_POINT, Party.CENTRAL_SYSTEM
@@ -164,8 +165,8 @@ class AdmissionControl:
         if runner is not None:
             return runner
         if placement.speaks_json:
-            raise BridgeError(ErrorCode.SecurityError, f"the Central System of {name!r} speaks JSON")
-        raise NotConnected(name)
+            raise BridgeError(ErrorCode.SecurityError, f"the Central System of {identity_of(name)!r} speaks JSON")
+        raise NotConnected(identity_of(name))
 
     def _open(self) -> None:
         if self.draining:
@@ -348,7 +349,7 @@ def _shown_over_soap(arrival: SoapSender, *, token: bool) -> Shown:
     path = arrival.path[1:] if token else arrival.path
     return Shown(
         peer=arrival.peer,
-        named=(*path[-1:], *((arrival.identity,) if arrival.in_header else ())),
+        named=(*path[-1:], *((identity_of(arrival.identity),) if arrival.in_header else ())),
         authorization=arrival.authorization,
         certificate=arrival.certificate,
         token=arrival.path[0] if token and arrival.path else None,
@@ -358,7 +359,7 @@ def _shown_over_soap(arrival: SoapSender, *, token: bool) -> Shown:
 def _shown_over_json(handshake: HandshakeRequest) -> Shown:
     return Shown(
         peer=handshake.peer,
-        named=(handshake.identity,),
+        named=(identity_of(handshake.identity),),
         authorization=handshake.authorization,
         certificate=handshake.certificate,
         token=handshake.token,

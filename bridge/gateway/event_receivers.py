@@ -13,6 +13,7 @@ from bridge.config import ClientTLS, EventReceiver
 from bridge.errors import Complaint, ConfigurationError
 from bridge.net.tls import Renewable
 from bridge.ocpp import identity as identities
+from bridge.ocpp import tenants
 from bridge.outgoing_events import Receiver
 from bridge.outgoing_events.delivery import EventSender
 from bridge.outgoing_events.queue import QueueBounds
@@ -22,6 +23,8 @@ from bridge.outgoing_events.webhook import Webhook
 _LIBRARIES = {"mqtt": "aiomqtt", "nats": "nats"}
 _MQTT_PORTS = {"mqtt": 1883, "mqtts": 8883}
 _TOPICS = {"mqtt": "ocpp/{charge_point}/{type}", "nats": "ocpp.{charge_point}.{type}"}
+# Of a receiver that gets the events of all tenants.
+_SHARED_TOPICS = {"mqtt": "ocpp/{tenant}/{charge_point}/{type}", "nats": "ocpp.{tenant}.{charge_point}.{type}"}
 
 
 def receivers_of(
@@ -55,7 +58,11 @@ def _receiver(table: EventReceiver, context_of: Callable[[ClientTLS | None], Ren
     types = frozenset(table.types)
     return Receiver(
         name=table.name,
-        wants=lambda kind, folded: (not types or kind in types) and fits(folded) is not None,
+        wants=lambda kind, folded: (
+            (not types or kind in types)
+            and tenants.takes(table.tenant, tenants.tenant_of(folded))
+            and fits(tenants.identity_of(folded)) is not None
+        ),
         open=partial(_sender, table, context_of),
         timeout=table.timeout,
         bounds=QueueBounds(events=table.max_events, octets=table.max_bytes, age=table.max_age),
@@ -67,7 +74,8 @@ def _sender(table: EventReceiver, context_of: Callable[[ClientTLS | None], Renew
     url = urlsplit(table.url)
     context = context_of(table.tls)
     password = None if table.password is None else table.password.reveal()
-    topic = table.topic or _TOPICS.get(table.kind, "")
+    defaults = _SHARED_TOPICS if table.tenant == tenants.ALL else _TOPICS
+    topic = table.topic or defaults.get(table.kind, "")
     match table.kind:
         case "webhook":
             assert table.secret is not None

@@ -7,17 +7,18 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from bridge.admin.alarms import Situation, alarms
+from bridge.admin.by_tenant import ByTenant
 from bridge.admin.facts import Audited, CentralSystemFact, CentralSystems, moment
 from bridge.admin.fleet_facts import FaultFact, LossFacts, Overview, PackFact, PackFacts, PackMatch
-from bridge.admin.health import CentralSystemHealth, Health
+from bridge.admin.health import CentralSystemHealth, Health, StoreHealth
 from bridge.admin.history import TrafficHistory
 from bridge.admin.loss_counts import LossCounts
 from bridge.config import CentralSystem
-from bridge.core.state import STATES
 from bridge.gateway.known import ViewSources
 from bridge.gateway.moves import Moves
 from bridge.gateway.quirks import fitting, keys_of
-from bridge.gateway.views import SessionViews
+from bridge.gateway.views import SessionViews, systems_for
+from bridge.ocpp.tenants import identity_of, named, tenant_of
 from bridge.store.audit import AuditQuery
 from bridge.watching.masking import without_password
 
@@ -35,8 +36,8 @@ class FleetStatus:
         ground: The sources of the views.
         views: The views of single Charge Points.
         health: Returns the health of the bridge.
-        history: The last hour.
-        losses: The losses since the start.
+        history: The last hour of each tenant.
+        losses: The losses of each tenant since the start.
         moves: The moves of several Charge Points.
         cautions: Returns what is doubtful in the configuration.
     """
@@ -47,8 +48,8 @@ class FleetStatus:
         views: SessionViews,
         *,
         health: Callable[[], Health],
-        history: TrafficHistory,
-        losses: LossCounts,
+        history: ByTenant[TrafficHistory],
+        losses: ByTenant[LossCounts],
         moves: Moves,
         cautions: Callable[[], Sequence[str]],
     ) -> None:
@@ -59,54 +60,77 @@ class FleetStatus:
         self._losses = losses
         self._moves = moves
         self._cautions = cautions
-        # The moves of single Charge Points in the audit, and the newest record when they were looked for.
-        self._moved: tuple[int, list[Audited]] = (-1, [])
+        # For each tenant: the newest record of the audit when it was looked through, and the moves in it.
+        self._moved: dict[str, tuple[int, list[Audited]]] = {}
 
-    async def overview(self) -> Overview:
-        """Return what is wrong now, the counts, and the last hour."""
-        ground, faults = self._ground, self._faults()
-        states = dict.fromkeys(STATES, 0)
-        for (_, state), number in ground.states.by_transport().items():
-            states[state] += number
+    async def overview(self, *, tenant: str, whole: bool) -> Overview:
+        """Return what is wrong now at a tenant, its counts, and its last hour.
+
+        Args:
+            tenant: The tenant.
+            whole: Whether to tell also what is wrong with what all tenants share.
+        """
+        ground, faults, losses = self._ground, self._faults(tenant), self._losses.of(tenant)
+        states = ground.states.of_tenant(tenant)
         situation = Situation(
-            health=self._health(),
-            reasons={name: without_password(failure.reason) for name, failure in ground.outages.failures.items()},
+            health=self._health_for(tenant, whole=whole),
+            reasons={name: without_password(failed.reason) for name, failed in ground.outages.failures_of(tenant)},
             states=states,
             faults=faults,
-            moves=self._moves.stopped(),
-            moved=self._views.routes().moved,
-            dropped=self._losses.dropped_since(ground.clock() - _LATELY),
-            cautions=self._cautions(),
+            moves=self._moves.stopped(tenant=tenant),
+            moved=self._views.routes(tenant=tenant).moved,
+            dropped=losses.dropped_since(ground.clock() - _LATELY),
+            cautions=self._cautions() if whole else (),
         )
         return Overview(
             alarms=alarms(situation),
             states=states,
-            transactions=ground.fleet.open_transactions(),
+            transactions=ground.fleet.open_transactions(tenant),
             faults=faults,
-            losses=self._losses.all()[:_MOST],
-            moves=self._moves.newest(_MOST),
-            moved=await self._moved_lately(),
-            waiting_moves=len(ground.persistence.waiting_moves()),
-            hour=self._history.hour(),
+            losses=losses.all()[:_MOST],
+            moves=self._moves.newest(_MOST, tenant=tenant),
+            moved=await self._moved_lately(tenant),
+            waiting_moves=sum(tenant_of(identity) == tenant for identity in ground.persistence.waiting_moves()),
+            hour=self._history.of(tenant).hour(),
         )
 
-    def central_systems(self) -> CentralSystems:
-        """Return all Central Systems with their health."""
-        systems, ground = self._ground.settings().central_systems, self._ground
-        health = ground.sessions.counts.central_systems(systems, ground.outages)
+    def _health_for(self, tenant: str, *, whole: bool) -> Health:
+        """Return the health of what a tenant uses. Only the `whole` has what all tenants share."""
+        ground, health = self._ground, self._health()
+        counts, settings = ground.sessions.counts, ground.settings()
+        own = systems_for(tenant, settings)
+        systems = {
+            name: system
+            for name, system in counts.central_systems(own, ground.outages, tenant).items()
+            if name in own or counts.sessions_of(name, tenant)
+        }
+        if whole:
+            return msgspec.structs.replace(health, central_systems=systems)
+        receivers = {receiver.name for receiver in settings.events if named(receiver.tenant) == tenant}
+        return Health(
+            store=StoreHealth(),
+            central_systems=systems,
+            draining=health.draining,
+            events={name: receiver for name, receiver in health.events.items() if name in receivers},
+        )
+
+    def central_systems(self, *, tenant: str) -> CentralSystems:
+        """Return the Central Systems that a tenant may use, with the health of that tenant's connections."""
+        systems, ground = systems_for(tenant, self._ground.settings()), self._ground
+        health = ground.sessions.counts.central_systems(systems, ground.outages, tenant)
         return CentralSystems(
-            items=[self._central_system(name, system, health[name]) for name, system in systems.items()]
+            items=[self._central_system(name, system, health[name], tenant) for name, system in systems.items()]
         )
 
-    def losses(self) -> LossFacts:
-        """Return all kinds of losses since the start."""
-        return LossFacts(items=self._losses.all())
+    def losses(self, *, tenant: str) -> LossFacts:
+        """Return all kinds of losses of a tenant since the start."""
+        return LossFacts(items=self._losses.of(tenant).all())
 
-    def packs(self) -> PackFacts:
-        """Return the quirk packs, and how many Charge Points each matches."""
+    def packs(self, *, tenant: str) -> PackFacts:
+        """Return the quirk packs, and how many Charge Points of a tenant each matches."""
         packs = self._ground.settings().packs
         counts, examples = [0] * len(packs), [""] * len(packs)
-        for boot, number, identity in self._ground.fleet.boots():
+        for boot, number, identity in self._ground.fleet.of(tenant).boots():
             for index, pack in enumerate(packs):
                 if fitting([pack], boot):
                     counts[index] += number
@@ -124,38 +148,42 @@ class FleetStatus:
             ]
         )
 
-    def _central_system(self, name: str, system: CentralSystem, health: CentralSystemHealth) -> CentralSystemFact:
-        ground, times = self._ground, self._history.answer_times(name)
-        failure = ground.outages.failures.get(name)
+    def _central_system(
+        self, name: str, system: CentralSystem, health: CentralSystemHealth, tenant: str
+    ) -> CentralSystemFact:
+        ground, times = self._ground, self._history.of(tenant).answer_times(name)
+        counts, failure = ground.fleet.of(tenant), ground.outages.failure(name, tenant)
         return CentralSystemFact(
             name=name,
             protocol=system.protocol,
             url=system.url,
-            charge_points=ground.fleet.charge_points[name],
-            sessions=ground.sessions.counts.sessions_of(name),
+            charge_points=counts.charge_points[name],
+            sessions=ground.sessions.counts.sessions_of(name, tenant),
             connected=health.connected,
             unreachable=health.unreachable,
             degraded=health.degraded,
             since=health.since,
             misconfigured=health.misconfigured,
-            open_transactions=ground.fleet.transactions().get(name, 0),
+            open_transactions=counts.transactions[name],
             last_failure=None if failure is None else without_password(failure.reason),
             last_failure_at=None if failure is None else moment(failure.at),
             p50_ms=times.percentile(0.5),
             p99_ms=times.percentile(0.99),
         )
 
-    def _faults(self) -> list[FaultFact]:
+    def _faults(self, tenant: str) -> list[FaultFact]:
         return [
             FaultFact(error_code=code, connectors=connectors, charge_points=charge_points, identity=identity)
-            for code, connectors, charge_points, identity in self._ground.fleet.faults()
+            for code, connectors, charge_points, identity in self._ground.fleet.of(tenant).faults()
         ]
 
-    async def _moved_lately(self) -> list[Audited]:
+    async def _moved_lately(self, tenant: str) -> list[Audited]:
         """Return the newest moves of single Charge Points. The audit is read only if it has grown."""
         audit = self._ground.audit
-        if self._moved[0] != audit.last:
+        last, found = self._moved.get(tenant, (-1, []))
+        if last != audit.last:
             last = audit.last
-            page = await audit.page(AuditQuery(what="move*"), _LOOKED_AT)
-            self._moved = last, [entry for entry in page.items if entry.identity][:_MOST]
-        return self._moved[1]
+            page = await audit.page(AuditQuery(tenant=tenant, what="move*"), _LOOKED_AT)
+            found = [entry for entry in page.items if entry.identity and identity_of(entry.identity)][:_MOST]
+            self._moved[tenant] = last, found
+        return found

@@ -1,10 +1,12 @@
-"""Counts over all known Charge Points, updated with each change: a query costs the same with 10 of them and 50 000."""
+"""Counts over the known Charge Points of each tenant, updated with each change.
+
+A query costs the same with 10 Charge Points and with 50 000.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from types import MappingProxyType
 from typing import TypeVar
 
 from msgspec import Struct
@@ -14,6 +16,7 @@ from bridge.ocpp.device_profile import Boot
 from bridge.ocpp.enums import ChargePointStatus
 from bridge.ocpp.messages import StatusNotificationRequest
 from bridge.ocpp.rpc import UnopenedRequest
+from bridge.ocpp.tenants import DEFAULT, tenant_of
 from bridge.watching.facts import CallAnswered, CallEnded, ChargePointRemoved, Fact
 
 # The actions of a Charge Point that change what is counted.
@@ -81,30 +84,76 @@ class FleetEntry(Struct, frozen=True, kw_only=True):
     boot: Boot | None = None
 
 
-class FleetTally:
-    """The counts. An example of a Charge Point for each fault and each Boot is the one that was found first.
-
-    Args:
-        observe: Returns what is known of a Charge Point now, None if it is not known any more.
-        clock: Returns monotonic seconds.
+class FleetCounts:
+    """The counts of one tenant. The example of a Charge Point for each fault and Boot is the one that was found first.
 
     Attributes:
         charge_points: The number of known Charge Points of each Central System.
         routes: The number of known Charge Points of each Route, by its glob.
+        transactions: The number of open transactions, by the Central System that named them.
+    """
+
+    def __init__(self) -> None:
+        self.charge_points: Counter[str] = Counter()
+        self.routes: Counter[str] = Counter()
+        self.transactions: Counter[str] = Counter()
+        # The connectors of each Charge Point with a fault, by errorCode and key.
+        self._faulted: dict[str, dict[str, int]] = {}
+        self._boots: dict[Boot, dict[str, int]] = {}
+        self._spellings: dict[str, str] = {}
+
+    def faults(self) -> list[tuple[str, int, int, str]]:
+        """Return for each errorCode: the code, the numbers of connectors and of Charge Points, and one of the latter.
+
+        The most frequent is the first.
+        """
+        found = [
+            (code, sum(where.values()), len(where), self._spellings[next(iter(where))])
+            for code, where in self._faulted.items()
+        ]
+        return sorted(found, key=lambda fault: (-fault[1], fault[0]))
+
+    def boots(self) -> list[tuple[Boot, int, str]]:
+        """Return what Charge Points say of themselves, how many say so, and the identity of one of them."""
+        return [(boot, len(where), self._spellings[next(iter(where))]) for boot, where in self._boots.items()]
+
+    def add(self, key: str, entry: FleetEntry) -> None:
+        """Count a Charge Point."""
+        self._spellings[key] = entry.identity
+        self._count(key, entry, 1)
+
+    def remove(self, key: str, entry: FleetEntry) -> None:
+        """Count a Charge Point no longer."""
+        self._count(key, entry, -1)
+        del self._spellings[key]
+
+    def _count(self, key: str, entry: FleetEntry, times: int) -> None:
+        """Add what `entry` is counted by, `times` 1, or take it away, `times` -1."""
+        _add(self.charge_points, entry.central_system, times)
+        _add(self.routes, entry.route, times)
+        for central_system in entry.transactions:
+            _add(self.transactions, central_system, times)
+        for code, connectors in Counter(entry.faults).items():
+            _mark(self._faulted, code, key, connectors if times > 0 else 0)
+        if entry.boot is not None:
+            _mark(self._boots, entry.boot, key, max(times, 0))
+
+
+class FleetTally:
+    """The counts of all tenants.
+
+    Args:
+        observe: Returns what is known of a Charge Point now, None if it is not known any more.
+        clock: Returns monotonic seconds.
     """
 
     def __init__(self, observe: Callable[[str], FleetEntry | None], clock: Callable[[], float]) -> None:
-        self.charge_points: Counter[str] = Counter()
-        self.routes: Counter[str] = Counter()
         self._observe = observe
         self._clock = clock
         self._looked = clock()
         self._entries: dict[str, FleetEntry] = {}
-        self._transactions: Counter[str] = Counter()
+        self._tenants: dict[str, FleetCounts] = {}
         self._charging: set[str] = set()
-        # The connectors of each Charge Point with a fault, by errorCode and identity.
-        self._faulted: dict[str, dict[str, int]] = {}
-        self._boots: dict[Boot, dict[str, int]] = {}
 
     def see(self, fact: Fact) -> None:
         """Look at a Charge Point that has told something of itself, or got an answer that opens a transaction."""
@@ -125,54 +174,41 @@ class FleetTally:
         before, now = self._entries.get(key), self._observe(key)
         if before == now:
             return
+        counts = self._tenants.setdefault(tenant_of(key), FleetCounts())
         if before is not None:
             del self._entries[key]
-            self._count(key, before, -1)
+            counts.remove(key, before)
         if now is not None:
             self._entries[key] = now
-            self._count(key, now, 1)
+            counts.add(key, now)
+        if now is not None and now.transactions:
+            self._charging.add(key)
+        else:
+            self._charging.discard(key)
+
+    def of(self, tenant: str = DEFAULT) -> FleetCounts:
+        """Return the counts of a tenant."""
+        self._look_again()
+        return self._tenants.setdefault(tenant, FleetCounts())
 
     def transactions(self) -> Mapping[str, int]:
-        """Return the number of open transactions, by the Central System that named them."""
+        """Return the number of open transactions of all tenants, by the Central System that named them."""
+        self._look_again()
+        found: Counter[str] = Counter()
+        for counts in self._tenants.values():
+            found.update(counts.transactions)
+        return found
+
+    def open_transactions(self, tenant: str = DEFAULT) -> int:
+        """Return the number of open transactions of a tenant."""
+        return sum(self.of(tenant).transactions.values())
+
+    def _look_again(self) -> None:
+        """Look at the Charge Points with open transactions, some of which may be open no longer."""
         if self._clock() - self._looked > _EVERY:
             self._looked = self._clock()
             for key in tuple(self._charging):
                 self.update(key)
-        return MappingProxyType(self._transactions)
-
-    def open_transactions(self) -> int:
-        """Return the number of open transactions."""
-        return sum(self.transactions().values())
-
-    def faults(self) -> list[tuple[str, int, int, str]]:
-        """Return for each errorCode: the code, the numbers of connectors and of Charge Points, and one of the latter.
-
-        The most frequent is the first.
-        """
-        found = [
-            (code, sum(where.values()), len(where), self._entries[next(iter(where))].identity)
-            for code, where in self._faulted.items()
-        ]
-        return sorted(found, key=lambda fault: (-fault[1], fault[0]))
-
-    def boots(self) -> list[tuple[Boot, int, str]]:
-        """Return what Charge Points say of themselves, how many say so, and the identity of one of them."""
-        return [(boot, len(where), self._entries[next(iter(where))].identity) for boot, where in self._boots.items()]
-
-    def _count(self, key: str, entry: FleetEntry, times: int) -> None:
-        """Add what `entry` is counted by, `times` 1, or take it away, `times` -1."""
-        _add(self.charge_points, entry.central_system, times)
-        _add(self.routes, entry.route, times)
-        for central_system in entry.transactions:
-            _add(self._transactions, central_system, times)
-        for code, connectors in Counter(entry.faults).items():
-            _mark(self._faulted, code, key, connectors if times > 0 else 0)
-        if entry.boot is not None:
-            _mark(self._boots, entry.boot, key, max(times, 0))
-        if entry.transactions and times > 0:
-            self._charging.add(key)
-        else:
-            self._charging.discard(key)
 
 
 def _add(counts: Counter[str], name: str | None, times: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
@@ -16,6 +16,7 @@ from bridge.gateway.session_runner import SessionRunner
 from bridge.gateway.transports import JSON_VERSION
 from bridge.ocpp.actions import Party
 from bridge.ocpp.rpc import Failure
+from bridge.ocpp.tenants import DEFAULT, tenant_of
 from bridge.outgoing_events import ReceiverHealth
 from bridge.watching.facts import CallEnded, ChargePointRemoved, Fact, LinkClosed, LinkLost, LinkOpened
 
@@ -36,14 +37,13 @@ class Outages:
     """The outages of the links to Central Systems.
 
     Attributes:
-        failures: The last failure towards each Central System, by name.
         since: When the present outage of each Charge Point's link began, by identity, in unix seconds.
         misconfigured: The last response to a POST that was no answer, by the name of the Central System, until it
             answers.
     """
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        self.failures: dict[str, LinkFailure] = {}
+        self._failures: dict[tuple[str, str], LinkFailure] = {}  # the last one, by tenant and Central System
         self.misconfigured: dict[str, str] = {}
         self.since: dict[str, float] = {}
         self._of: dict[str, str] = {}  # the Central System of each outage, also of those that are over
@@ -66,7 +66,7 @@ class Outages:
 
     def _lost(self, identity: str, central_system: str, reason: str) -> None:
         since = self._clock()
-        self.failures[central_system] = LinkFailure(since, reason)
+        self._failures[tenant_of(identity), central_system] = LinkFailure(since, reason)
         if identity not in self.since:
             self.since[identity] = since
             self._of[identity] = central_system
@@ -75,6 +75,16 @@ class Outages:
             if len(heap) > 2 * len(self.since) + _OVER:
                 heap[:] = [outage for outage in heap if self.since.get(outage[1]) == outage[0]]
                 heapify(heap)
+
+    def failure(self, central_system: str, tenant: str = DEFAULT) -> LinkFailure | None:
+        """Return the last failure of a tenant's links to a Central System, None if there was none."""
+        return self._failures.get((tenant, central_system))
+
+    def failures_of(self, tenant: str) -> Iterator[tuple[str, LinkFailure]]:
+        """Yield the name of each Central System towards which links of a tenant have failed, and the last failure."""
+        for (whose, name), failure in self._failures.items():
+            if whose == tenant:
+                yield name, failure
 
     def oldest(self, central_system: str, among: Collection[str]) -> float | None:
         """Return when the longest outage of `central_system` began, among the identities in `among`.
@@ -100,7 +110,8 @@ class Outages:
         if report.sender is not CHARGE_POINT:
             return
         if report.failed is not None:
-            self.failures[central_system] = LinkFailure(self._clock(), report.failed.reason)
+            failure = LinkFailure(self._clock(), report.failed.reason)
+            self._failures[tenant_of(identity), central_system] = failure
         if report.failed is not None and report.failed.failure is Failure.MISCONFIGURED:
             self.misconfigured[central_system] = report.failed.reason
         elif self.misconfigured and report.outcome in _ANSWERED and report.sent is not None:
@@ -168,7 +179,7 @@ class SessionCounts:
     def __init__(self) -> None:
         self.changed: Callable[[str], None] = lambda identity: None
         self._standings: dict[SessionRunner, LinkState] = {}
-        self._systems: dict[str, _OfCentralSystem] = {}
+        self._systems: dict[str, dict[str, _OfCentralSystem]] = {}  # by name and tenant
 
     def begin(self, runner: SessionRunner) -> None:
         """Count a Session that was added to the table."""
@@ -192,43 +203,58 @@ class SessionCounts:
             self._remove(runner.identity, before)
             self.changed(runner.identity)
 
-    def sessions_of(self, central_system: str) -> int:
-        """Return the number of Sessions with the Central System `central_system`."""
-        of_it = self._systems.get(central_system)
-        return 0 if of_it is None else of_it.sessions
+    def sessions_of(self, central_system: str, tenant: str | None = None) -> int:
+        """Return the number of Sessions with a Central System, of one tenant or, with None, of all."""
+        return sum(each.sessions for each in self._of(central_system, tenant))
 
-    def central_systems(self, names: Iterable[str], outages: Outages) -> dict[str, CentralSystemHealth]:
+    def _of(self, central_system: str, tenant: str | None) -> list[_OfCentralSystem]:
+        by_tenant = self._systems.get(central_system, {})
+        return [each for whose, each in by_tenant.items() if tenant in (None, whose)]
+
+    def central_systems(
+        self, names: Iterable[str], outages: Outages, tenant: str | None = None
+    ) -> dict[str, CentralSystemHealth]:
         """Return the health of each Central System that is in `names` or has Sessions.
 
         The health counts the open links, and the links that are needed and not open.
-        """
-        return {name: self._health(name, outages) for name in dict.fromkeys((*names, *self._systems))}
 
-    def _health(self, name: str, outages: Outages) -> CentralSystemHealth:
-        of_it, misconfigured = self._systems.get(name), outages.misconfigured.get(name)
-        if of_it is None:
+        Args:
+            names: The names of the Central Systems.
+            outages: The outages of their links.
+            tenant: The tenant whose links count, None for all.
+        """
+        return {name: self._health(name, outages, tenant) for name in dict.fromkeys((*names, *self._systems))}
+
+    def _health(self, name: str, outages: Outages, tenant: str | None) -> CentralSystemHealth:
+        found, misconfigured = self._of(name, tenant), outages.misconfigured.get(name)
+        if not found:
             return CentralSystemHealth(misconfigured=misconfigured)
-        since = outages.oldest(name, of_it.unreachable) if of_it.unreachable else None
+        unreachable = found[0].unreachable if len(found) == 1 else set().union(*(each.unreachable for each in found))
+        since = outages.oldest(name, unreachable) if unreachable else None
         return CentralSystemHealth(
-            connected=of_it.connected,
-            unreachable=len(of_it.unreachable),
+            connected=sum(each.connected for each in found),
+            unreachable=len(unreachable),
             since=None if since is None else _at(since),
             misconfigured=misconfigured,
         )
 
     def _add(self, identity: str, standing: LinkState) -> None:
-        of_it = self._systems.setdefault(standing.central_system, _OfCentralSystem())
+        by_tenant = self._systems.setdefault(standing.central_system, {})
+        of_it = by_tenant.setdefault(tenant_of(identity), _OfCentralSystem())
         of_it.sessions += 1
         of_it.connected += standing.connected
         if standing.unreachable:
             of_it.unreachable.add(identity)
 
     def _remove(self, identity: str, standing: LinkState) -> None:
-        of_it = self._systems[standing.central_system]
+        by_tenant, tenant = self._systems[standing.central_system], tenant_of(identity)
+        of_it = by_tenant[tenant]
         of_it.sessions -= 1
         of_it.connected -= standing.connected
         of_it.unreachable.discard(identity)
         if not of_it.sessions:
+            del by_tenant[tenant]
+        if not by_tenant:
             del self._systems[standing.central_system]
 
 

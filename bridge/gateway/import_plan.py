@@ -10,9 +10,10 @@ from msgspec import Struct
 
 from bridge.access import passwords
 from bridge.config.fleet import BadLine, FleetRow, parse
-from bridge.config.provisioned import PASSWORD, Raw, read, restored
+from bridge.config.provisioned import PASSWORD, TLS, Raw, SettingsFault, read, restored
 from bridge.gateway.stored_settings import StoredEntry
 from bridge.ocpp import identity as identities
+from bridge.ocpp import tenants
 
 Outcome = Literal["created", "changed", "unchanged"]
 _PREFIX = passwords.PREFIX.decode()
@@ -37,19 +38,25 @@ class ImportPlan(Struct, frozen=True, kw_only=True):
     bad: tuple[BadLine, ...]
 
 
-def plan(octets: bytes, present: Callable[[str], StoredEntry | None], fault_of: Callable[[str], str]) -> ImportPlan:
+def plan(
+    octets: bytes,
+    present: Callable[[str], StoredEntry | None],
+    fault_of: Callable[[str], str],
+    tenant: str = tenants.DEFAULT,
+) -> ImportPlan:
     """Return the plan of an import.
 
     Args:
         octets: The CSV file.
-        present: Returns the present entry of an identity.
-        fault_of: Returns why an identity cannot be given settings, "" if it can.
+        present: Returns the present entry of a Charge Point, by its key.
+        fault_of: Returns why a Charge Point with a key cannot be given settings, "" if it can.
+        tenant: The tenant of the Charge Points.
     """
     fleet = parse(octets)
     rows: list[PlannedRow] = []
     bad = list(fleet.bad)
     for row in fleet.rows:
-        planned, faults = _planned(row, present, fault_of)
+        planned, faults = _planned(row, present, fault_of, tenant)
         bad += faults
         if not faults:
             rows.append(planned)
@@ -57,16 +64,26 @@ def plan(octets: bytes, present: Callable[[str], StoredEntry | None], fault_of: 
 
 
 def _planned(
-    row: FleetRow, present: Callable[[str], StoredEntry | None], fault_of: Callable[[str], str]
+    row: FleetRow, present: Callable[[str], StoredEntry | None], fault_of: Callable[[str], str], tenant: str
 ) -> tuple[PlannedRow, list[BadLine]]:
     identity = identities.normal(row.identity)
-    before = present(identity)
+    key = tenants.key_of(tenant, identity)
+    before = present(key)
     raw = row.applied_to({} if before is None else before.raw)
     _, faults = read(identity, raw)
+    faults += foreign_files(tenant, raw)
     bad = [BadLine(line=row.line, identity=row.identity, column=each.key, text=each.text) for each in faults]
-    if fault := fault_of(identity):
+    if fault := fault_of(key):
         bad.append(BadLine(line=row.line, identity=row.identity, text=fault))
-    return PlannedRow(line=row.line, identity=identity, raw=raw, before=before), bad
+    return PlannedRow(line=row.line, identity=key, raw=raw, before=before), bad
+
+
+def foreign_files(tenant: str, raw: Raw) -> list[SettingsFault]:
+    """Return a fault if settings that came through the API for a tenant name files of the bridge's machine."""
+    if tenant == tenants.DEFAULT or not raw.get(TLS):
+        return []
+    text = "names files of the bridge's machine, which belong to no tenant: set it in the configuration file"
+    return [SettingsFault(key=TLS, text=text)]
 
 
 def at_rest(raw: Raw, before: Raw, cost: int) -> Raw:

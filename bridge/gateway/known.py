@@ -42,7 +42,7 @@ class ViewSources(Struct, frozen=True, kw_only=True):
     loop_clock: Callable[[], float]
     settings: Callable[[], Settings]
     placements: Callable[[], Placements]
-    addresses: Callable[[], Addresses]
+    addresses: Callable[[str], Addresses]
     sessions: Sessions
     persistence: Persistence
     states: ChargePointStates

@@ -1,4 +1,7 @@
-"""The Charge Points that are listed: in the configuration file, or by an operator through the admin API."""
+"""The Charge Points that are listed: in the configuration file, or by an operator through the admin API.
+
+What is called an identity here is the key of a Charge Point, with its tenant.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Literal
 from msgspec import Struct
 
 from bridge.config import ChargePoint, Secret
+from bridge.ocpp.tenants import identity_of, renamed, tenant_of
 
 Source = Literal["file", "api"]
 
@@ -32,7 +36,7 @@ class ListedChargePoints:
     def __init__(self, file: Mapping[str, ChargePoint], provisioned: Mapping[str, ChargePoint]) -> None:
         self._entries: dict[str, ListedChargePoint] = {}
         self._renamed: dict[str, list[str]] = {}  # several by one name are a mistake; the first holds
-        self._tokens: Counter[Secret] = Counter()
+        self._tokens: dict[str, Counter[Secret]] = {}  # by tenant
         for identity, own in file.items():
             self._put(ListedChargePoint(identity=identity, own=own, source="file"))
         for identity, own in provisioned.items():
@@ -49,18 +53,20 @@ class ListedChargePoints:
         return self._entries.get(identity.casefold())
 
     def identity_of(self, name: str) -> str | None:
-        """Return the identity of the Charge Point whose settings call it `name` at its Central System, or None."""
+        """Return the identity of the Charge Point whose settings call it `name` at its Central System, or None.
+
+        `name` is a key as well: the name, with the tenant.
+        """
         found = self._renamed.get(name.casefold())
         return found[0] if found else None
 
-    @property
-    def has_tokens(self) -> bool:
-        """Return whether any Charge Point has a token."""
-        return bool(self._tokens)
+    def has_tokens(self, tenant: str) -> bool:
+        """Return whether any Charge Point of a tenant has a token."""
+        return bool(self._tokens.get(tenant))
 
-    def is_token(self, secret: Secret) -> bool:
-        """Return whether `secret` is the token of a Charge Point."""
-        return secret in self._tokens
+    def is_token(self, secret: Secret, tenant: str) -> bool:
+        """Return whether `secret` is the token of a Charge Point of a tenant."""
+        return secret in self._tokens.get(tenant, ())
 
     def provision(self, identity: str, own: ChargePoint) -> None:
         """List a Charge Point with the settings that an operator gave. Does nothing if the file lists it."""
@@ -80,15 +86,16 @@ class ListedChargePoints:
             if not self._renamed[name]:
                 del self._renamed[name]
         if (token := listed.own.token) is not None:
-            self._tokens[token] -= 1
-            self._tokens += Counter()  # drops tokens that no Charge Point has any more
+            tokens = self._tokens[tenant_of(listed.identity)]
+            tokens[token] -= 1
+            tokens += Counter()  # drops tokens that no Charge Point has any more
 
     def _put(self, listed: ListedChargePoint) -> None:
         self._entries[listed.identity.casefold()] = listed
         if (name := _name(listed)) is not None:
             self._renamed.setdefault(name, []).append(listed.identity)
         if listed.own.token is not None:
-            self._tokens[listed.own.token] += 1
+            self._tokens.setdefault(tenant_of(listed.identity), Counter())[listed.own.token] += 1
 
 
 def filled(template: str, identity: str) -> str:
@@ -97,6 +104,8 @@ def filled(template: str, identity: str) -> str:
 
 
 def _name(listed: ListedChargePoint) -> str | None:
-    """Return the casefolded name at the Central System that the settings give, or None."""
+    """Return the casefolded name at the Central System that the settings give, as a key, or None."""
     template = listed.own.central_system_identity
-    return filled(template, listed.identity).casefold() if template else None
+    if not template:
+        return None
+    return renamed(listed.identity, filled(template, identity_of(listed.identity))).casefold()

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -16,6 +16,7 @@ from msgspec import Struct
 from bridge.config import TLS, Admin, Listen, Network, Settings, Soap, WebSocket
 from bridge.config.listeners import Place, cannot_listen, places
 from bridge.config.records import Proxied
+from bridge.config.tenants import by_host, tenant_at
 from bridge.core.addresses import CallbackTarget, Learning, port_of
 from bridge.core.destinations import LOOPBACK, Destinations, OwnListeners, within
 from bridge.errors import BridgeError, ConfigurationError, ErrorCode, Why
@@ -25,6 +26,7 @@ from bridge.net.lookups import look_up
 from bridge.net.proxies.preamble import STRANGER, stands_for_tls
 from bridge.net.proxies.rules import Proxies
 from bridge.net.tls import Renewable, after_headers, refusal, server_context, speaks_old
+from bridge.ocpp import tenants
 from bridge.watching import logs
 from bridge.watching.repeat_limiter import RepeatLimiter
 
@@ -65,6 +67,7 @@ class Listeners:
     def __init__(self, refused: Callable[[BridgeError], None] = lambda error: None) -> None:
         self._refused = refused
         self._all: dict[str, OpenListener] = {}
+        self._hosts: dict[str, str] = {}  # the tenants, by host name
         self._led_to: dict[str, list[str]] = {}  # IP addresses, by the names in `public_url`
         self.own = OwnListeners()
         """The addresses of the bridge's own listeners, as far as they are open and resolved."""
@@ -78,6 +81,7 @@ class Listeners:
             OSError: A port is taken.
             ConfigurationError: A certificate, or the Python that runs, cannot be used.
         """
+        self._hosts = by_host(settings)
         if complaints := list(after_headers(places(settings))):
             raise ConfigurationError(complaints)
         for place in places(settings):
@@ -96,11 +100,12 @@ class Listeners:
         return OwnListeners.at([*bound, *known], is_local)
 
     def _public(self) -> Iterator[tuple[str, int]]:
-        """Yield the hosts and ports of the public URLs."""
+        """Yield the hosts and ports of the public URLs, with those of the tenants."""
         for table in self._tables():
             url = urlsplit(table.public_url) if isinstance(table, Soap) else None
             if url is not None and url.hostname:
-                yield url.hostname, port_of(url.geturl())
+                for host in (url.hostname, *self._hosts):
+                    yield host, port_of(url.geturl())
 
     async def look_up(self) -> None:
         """Resolve the public names, because a callback address that leads there would lead to a listener of the bridge.
@@ -141,12 +146,13 @@ class Listeners:
             await listening.server.close()
 
     def reload(self, settings: Settings) -> None:
-        """Take over the certificates, the networks of peers and the callback networks of `settings`.
+        """Take over the certificates, the hosts of tenants, and the networks of peers and callbacks of `settings`.
 
         Connections stay open.
 
         If a certificate cannot be read, the last good one stays in use.
         """
+        self._hosts = by_host(settings)
         for place in places(settings):
             listening = self._all.get(place.name)
             if listening is not None and type(listening.place.table) is type(place.table):
@@ -165,6 +171,17 @@ class Listeners:
         table = self._all[name].place.table
         networks = table.peers if isinstance(table, Soap | WebSocket) else ()
         return not networks or within(peer, networks)
+
+    def tenant_at(self, name: str, hosts: Sequence[str]) -> str | None:
+        """Return the tenant of a peer of the listener `name`, None if its address is not one of the listener.
+
+        `hosts` are the host names in the peer's address.
+        """
+        table = self._all[name].place.table
+        if not isinstance(table, Soap | WebSocket):
+            return tenants.DEFAULT
+        # Most bridges have no tenants, and each message comes by here.
+        return tenant_at(table, hosts, self._hosts) if self._hosts else tenants.named(table.tenant)
 
     # Callback addresses.
 

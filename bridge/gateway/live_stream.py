@@ -13,6 +13,7 @@ from bridge.admin.events import Stream
 from bridge.admin.facts import Happening, Refusal, moment
 from bridge.core.state import State
 from bridge.ocpp.actions import Party
+from bridge.ocpp.tenants import identity_of
 from bridge.watching.facts import (
     CallbackChanged,
     CallbackRefused,
@@ -60,8 +61,8 @@ class LiveStream:
             case MessageRefused():
                 sender = None if fact.by is None else fact.by.value
                 self._refused(fact, code=fact.code.value, unique_id=fact.unique_id, sender=sender)
-            case RequestsUnread(peer, code, reason, why):
-                turned_away = MessageRefused(None, peer, code, reason, why)
+            case RequestsUnread(peer, code, reason, why, identity=identity):
+                turned_away = MessageRefused(identity, peer, code, reason, why)
                 self._refused(turned_away, code=code.value, sender=Party.CHARGE_POINT.value)
             case HandshakeRefused(status=status):
                 self._refused(fact, status=status)
@@ -72,7 +73,7 @@ class LiveStream:
 
     def _refused(self, fact: MessageRefused | HandshakeRefused, **more: Any) -> None:
         refusal = Refusal(
-            identity=fact.identity,
+            identity=fact.identity if fact.identity and identity_of(fact.identity) else None,
             peer=fact.peer,
             at=moment(self._clock()),
             reason=without_password(fact.reason),

@@ -41,6 +41,7 @@ from bridge.net.tasks import Tasks
 from bridge.ocpp.actions import Party
 from bridge.ocpp.enums import RegistrationStatus
 from bridge.ocpp.identity import normal
+from bridge.ocpp.tenants import identity_of, key_of, takes, tenant_of
 from bridge.store import MoveRecord, Store
 from bridge.watching.facts import CallEnded, ChargePointRemoved, Fact, HandshakeRefused, LinkLost, LinkOpened
 
@@ -75,7 +76,7 @@ class Moves:
     Args:
         ground: Returns the sources of the facts about Charge Points.
         choices: Gives Charge Points to Central Systems.
-        waiting: Returns the moves that wait until no transaction is open.
+        waiting: Returns a tenant's moves that wait until no transaction is open.
         store: Stores the moves.
         tasks: Owns the tasks.
         within: Seconds that a Charge Point has to come to its Central System.
@@ -85,7 +86,7 @@ class Moves:
         self,
         ground: Callable[[], ViewSources],
         choices: RouteChoices,
-        waiting: Callable[[], list[WaitingMoveFact]],
+        waiting: Callable[[str], list[WaitingMoveFact]],
         store: Store,
         tasks: Tasks,
         within: float = WITHIN,
@@ -140,13 +141,13 @@ class Moves:
 
     # The API.
 
-    async def create(self, wanted: MovesWanted, who: str) -> MoveDetails:
+    async def create(self, wanted: MovesWanted, who: str, *, tenant: str) -> MoveDetails:
         """Begin a move, or say what it would do. Raises RequestRefused if it cannot be carried out as a whole."""
         try:
             StopIf.read(wanted.stop_if)
         except ValueError as error:
             raise RequestRefused(HTTPStatus.BAD_REQUEST, str(error), path="stop_if") from error
-        members = await self._members(wanted)
+        members = await self._members(wanted, tenant)
         named = wanted.charge_points
         selection = named if isinstance(named, str) else f"a list of {len(named)}"
         move = Move(
@@ -160,6 +161,7 @@ class Moves:
             who=who,
             at=time.time(),
             members=members,
+            tenant=tenant,
         )
         if wanted.dry_run:
             return _details(move, number=None)
@@ -170,34 +172,42 @@ class Moves:
         self._poke(running)
         return _details(move, number=move.id)
 
-    def all(self) -> MovesFact:
+    def all(self, *, tenant: str) -> MovesFact:
         """Return all moves, the newest first."""
         newest = sorted(self._moves.values(), key=lambda move: -move.id)
-        return MovesFact(items=[_summary(move, move.id) for move in newest], waiting=self._waiting())
+        items = [_summary(move, move.id) for move in newest if move.tenant == tenant]
+        return MovesFact(items=items, waiting=self._waiting(tenant))
 
-    def newest(self, most: int) -> list[MoveSummary]:
-        """Return the newest moves, and `most` of them at most."""
-        return [_summary(self._moves[number], number) for number in nlargest(most, self._moves)]
+    def newest(self, most: int, *, tenant: str) -> list[MoveSummary]:
+        """Return the newest moves of a tenant, and `most` of them at most."""
+        own = [number for number, move in self._moves.items() if move.tenant == tenant]
+        return [_summary(self._moves[number], number) for number in nlargest(most, own)]
 
-    def stopped(self) -> list[MoveSummary]:
-        """Return the moves that have stopped because too many Charge Points failed."""
-        return [_summary(move, move.id) for move in self._moves.values() if move.state is MoveState.STOPPED]
+    def stopped(self, *, tenant: str) -> list[MoveSummary]:
+        """Return the moves of a tenant that have stopped because too many Charge Points failed."""
+        return [
+            _summary(move, move.id)
+            for move in self._moves.values()
+            if move.state is MoveState.STOPPED and move.tenant == tenant
+        ]
 
-    def one(self, number: int) -> MoveDetails:
+    def one(self, number: int, *, tenant: str) -> MoveDetails:
         """Return a move. Raises RequestRefused if there is none."""
-        return _details(self._named(number), number=number)
+        return _details(self._named(number, tenant), number=number)
 
-    def pause(self, number: int, who: str) -> MoveSummary:
+    def pause(self, number: int, who: str, *, tenant: str) -> MoveSummary:
         """Begin no further Charge Point. Raises RequestRefused."""
-        return self._told(number, who, "paused", lambda machine: machine.pause())
+        return self._told(self._named(number, tenant), who, "paused", lambda machine: machine.pause())
 
-    def resume(self, number: int, who: str) -> MoveSummary:
+    def resume(self, number: int, who: str, *, tenant: str) -> MoveSummary:
         """Go on with a move that was paused or has stopped. Raises RequestRefused."""
-        return self._told(number, who, "resumed", lambda machine: machine.resume(self._now()))
+        move = self._named(number, tenant)
+        return self._told(move, who, "resumed", lambda machine: machine.resume(self._now()))
 
-    def rollback(self, number: int, who: str) -> MoveSummary:
+    def rollback(self, number: int, who: str, *, tenant: str) -> MoveSummary:
         """Give every Charge Point back to the Central System that it had before. Raises RequestRefused."""
-        return self._told(number, who, "rollback begun", lambda machine: machine.rollback(self._now()))
+        move = self._named(number, tenant)
+        return self._told(move, who, "rollback begun", lambda machine: machine.rollback(self._now()))
 
     def counts(self) -> dict[str, int]:
         """Return the number of moves in each state."""
@@ -205,10 +215,9 @@ class Moves:
         return {state.value: found[state] for state in MoveState}
 
     def _told(
-        self, number: int, who: str, outcome: str, tell: Callable[[MoveMachine], list[MoveCommand]]
+        self, move: Move, who: str, outcome: str, tell: Callable[[MoveMachine], list[MoveCommand]]
     ) -> MoveSummary:
-        move = self._named(number)
-        running = self._running.get(number)
+        running = self._running.get(move.id)
         machine = MoveMachine(move, self._now(), self._within) if running is None else running.machine
         if running is None:
             self._refuse_overlap(member.identity for member in move.members)
@@ -221,25 +230,27 @@ class Moves:
         self._audit(move, who, outcome)
         self._save(running)
         self._poke(running)
-        return _summary(move, number)
+        return _summary(move, move.id)
 
-    def _named(self, number: int) -> Move:
+    def _named(self, number: int, tenant: str) -> Move:
         move = self._moves.get(number)
-        if move is None:
+        if move is None or move.tenant != tenant:
             raise RequestRefused(HTTPStatus.NOT_FOUND, f"there is no move {number}")
         return move
 
-    async def _members(self, wanted: MovesWanted) -> list[MoveMember]:
+    async def _members(self, wanted: MovesWanted, tenant: str) -> list[MoveMember]:
         """Return the Charge Points to move. Raises RequestRefused if there is none, or if one cannot be moved."""
         target, persistence = wanted.central_system, self._ground().persistence
-        if target not in self._ground().settings().central_systems:
+        system = self._ground().settings().central_systems.get(target)
+        if system is None or not takes(system.tenant, tenant):
             text = f"no Central System of the configuration is called {target!r}"
             raise RequestRefused(HTTPStatus.BAD_REQUEST, text, path="central_system")
         if isinstance(wanted.charge_points, str):
             fits = re.compile(translate(wanted.charge_points.casefold())).match
-            keys = [key for key in tuple(persistence.keys()) if fits(key)]
+            known = tuple(persistence.keys())
+            keys = [key for key in known if tenant_of(key) == tenant and fits(identity_of(key))]
         else:
-            keys = list(dict.fromkeys(normal(identity) for identity in wanted.charge_points))
+            keys = list(dict.fromkeys(_key_of(tenant, identity) for identity in wanted.charge_points))
             keys = list({key.casefold(): key for key in keys}.values())
         keys = [key for key in keys if selects(key, wanted.percent)]
         found: list[MoveMember] = []
@@ -250,7 +261,7 @@ class Moves:
             try:
                 identity = self._choices.checked(key, target)
             except RequestRefused as error:
-                refused.append(f"{key}: {error.detail}")
+                refused.append(f"{identity_of(key)}: {error.detail}")
                 continue
             waiting = persistence.waiting_move(identity)
             leaves = waiting is not None and waiting.central_system != target
@@ -269,7 +280,8 @@ class Moves:
         """Raise RequestRefused if a move that is not over has one of the Charge Points."""
         for identity in identities:
             if (other := self._of.get(identity.casefold())) is not None:
-                text = f"move {other.machine.move.id}, which is not over, has the Charge Point {identity!r} already"
+                named = identity_of(identity)
+                text = f"move {other.machine.move.id}, which is not over, has the Charge Point {named!r} already"
                 raise RequestRefused(HTTPStatus.CONFLICT, text)
 
     # The machines.
@@ -455,7 +467,15 @@ class Moves:
 
     def _audit(self, move: Move, who: str, outcome: str) -> None:
         detail = f"move {move.id}: {move.selection} -> {move.central_system}"
-        self._ground().audit.add("", who=who, what="move", detail=detail, outcome=outcome)
+        self._ground().audit.add(key_of(move.tenant, ""), who=who, what="move", detail=detail, outcome=outcome)
+
+
+def _key_of(tenant: str, identity: str) -> str:
+    """Return the key of a Charge Point that a request names. Raises RequestRefused."""
+    try:
+        return key_of(tenant, normal(identity))
+    except ValueError as error:
+        raise RequestRefused(HTTPStatus.BAD_REQUEST, str(error), path="charge_points") from error
 
 
 def _some(texts: list[str], between: str = ", ") -> str:
@@ -465,7 +485,7 @@ def _some(texts: list[str], between: str = ", ") -> str:
 
 def _outcome(move: Move) -> str:
     counts = [f"{count} {state.value}" for state, count in move.counts().items() if count]
-    failed = [member.identity for member in move.members if member.state is MemberState.FAILED]
+    failed = [identity_of(member.identity) for member in move.members if member.state is MemberState.FAILED]
     named = f" ({_some(failed)})" if failed else ""
     return f"{move.state.value}: {', '.join(counts)}{named}"
 

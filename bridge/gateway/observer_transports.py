@@ -29,7 +29,6 @@ class ObserverTransports:
         tasks: Owns the tasks of the transports.
         gate_of: Returns what limits the handshakes with a Central System at the same time.
         reply: Answers the SOAP request with a key.
-        public_url: The URL of the first SOAP listener, for SOAP observers.
     """
 
     def __init__(
@@ -38,13 +37,11 @@ class ObserverTransports:
         tasks: Tasks,
         gate_of: Callable[[str], asyncio.Semaphore],
         reply: Callable[[str, Answer], None],
-        public_url: str,
     ) -> None:
         self._clients = clients
         self._tasks = tasks
         self._gate_of = gate_of
         self._reply = reply
-        self._public_url = public_url.rstrip("/")
         self._late = LatePosts()
 
     def of(self, runner: ObserverRunner) -> Transport:
@@ -62,7 +59,8 @@ class ObserverTransports:
         client = self._clients.central_system[placement.system.protocol]
         address = CallbackAddress(addresses.pinned(placement.url), client.version, fixed=True)
         # Its commands come to an address of its own, so that they are not taken for those of the main Central System.
-        address.sent_to = f"{self._public_url}{CHARGE_POINT_SERVICE}/{quote(placement.central_system, safe='')}"
+        service = placement.public_url + CHARGE_POINT_SERVICE
+        address.sent_to = f"{service}/{quote(placement.central_system, safe='')}"
         return SoapTransport(
             Party.CENTRAL_SYSTEM,
             address,

@@ -23,6 +23,7 @@ from bridge.gateway.sessions import mint
 from bridge.gateway.views import SessionViews
 from bridge.ocpp.actions import Party
 from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Unanswered, UnopenedRequest, UnopenedResponse
+from bridge.ocpp.tenants import identity_of
 from bridge.ocpp.validation import refuse_losses
 from bridge.ocppj.codec import CallFrame, decode_call
 
@@ -94,7 +95,8 @@ class OperatorActions:
             if not name:
                 known = self._overview.known(identity)
                 if not known.was_seen:
-                    text = f"nothing is kept of the Charge Point {identity!r}, which is in the configuration file"
+                    named = identity_of(identity)
+                    text = f"nothing is kept of the Charge Point {named!r}, which is in the configuration file"
                     raise RequestRefused(HTTPStatus.NOT_FOUND, text)
                 name = known.identity
             withdrawn = self._fleet.withdraw(name)
@@ -156,7 +158,8 @@ def _reachable(known: KnownChargePoints) -> SessionRunner:
     """
     runner = known.runner
     if runner is None:
-        raise RequestRefused(HTTPStatus.CONFLICT, f"the Charge Point {known.identity!r} is not connected now")
+        text = f"the Charge Point {identity_of(known.identity)!r} is not connected now"
+        raise RequestRefused(HTTPStatus.CONFLICT, text)
     callback, link = runner.charge_point.callback, runner.session.links[CHARGE_POINT]
     if callback is not None:
         if callback.to is None:

@@ -11,6 +11,7 @@ from bridge.admin.access import Credential
 from bridge.admin.token_file import Unwritable
 from bridge.config import Admin
 from bridge.config.access import OWN
+from bridge.ocpp import tenants
 from bridge.watching import logs
 
 _log = logging.getLogger("bridge.admin")
@@ -49,8 +50,16 @@ class Operators:
         token = own if admin.token is None else admin.token.reveal()
         assert token is not None
         credentials = (
-            Credential(name=OWN, token=token.strip(), role="operate"),
-            *(Credential(name=each.name, token=each.file.reveal().strip(), role=each.role) for each in admin.tokens),
+            Credential(name=OWN, token=token.strip(), role="operate", tenant=tenants.ALL),
+            *(
+                Credential(
+                    name=each.name,
+                    token=each.file.reveal().strip(),
+                    role=each.role,
+                    tenant=tenants.named(each.tenant),
+                )
+                for each in admin.tokens
+            ),
         )
         return ValidTokens(credentials=credentials, own=own)
 

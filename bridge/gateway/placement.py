@@ -14,6 +14,7 @@ from msgspec import Struct
 from bridge.access import paths
 from bridge.access.rules import Rule
 from bridge.config import CentralSystem, ChargePoint, ClientTLS, Limits, Pack, Quirks, Route, Secret, Settings
+from bridge.config.tenants import by_key, soap_url, tenants_of
 from bridge.core import addresses
 from bridge.core.addresses import CallbackTarget
 from bridge.core.links import SessionTerms
@@ -27,6 +28,7 @@ from bridge.gateway.quirks import fitting, profile_of
 from bridge.gateway.rules import rule_of
 from bridge.net.json_client import Target
 from bridge.ocpp import identity as identities
+from bridge.ocpp import tenants
 from bridge.ocpp.device_profile import Boot, DeviceProfile
 
 _OCPP12 = "ocpp1.2s"
@@ -39,7 +41,7 @@ class Placement(Struct, frozen=True, kw_only=True):
     """The Central System and the settings of one Charge Point.
 
     Attributes:
-        identity: The identity as it was first written.
+        identity: The key of the Charge Point: the tenant, and the identity as it was first written.
         name: The identity towards the Central System.
         central_system: The name of the Central System.
         system: The configuration of the Central System.
@@ -55,6 +57,7 @@ class Placement(Struct, frozen=True, kw_only=True):
         callback_tls: The TLS context towards the Charge Point's callback address.
         limits: The limits of the configuration.
         listed: Whether the Charge Point has settings of its own.
+        public_url: The URL of the bridge for the tenant's SOAP parties, "" if there is none.
     """
 
     identity: str
@@ -73,6 +76,7 @@ class Placement(Struct, frozen=True, kw_only=True):
     callback_tls: ssl.SSLContext | None = None
     limits: Limits = Limits()
     listed: bool = False
+    public_url: str = ""
 
     def profile(self, boot: Boot | None) -> DeviceProfile:
         """Return the DeviceProfile of the Charge Point.
@@ -80,6 +84,16 @@ class Placement(Struct, frozen=True, kw_only=True):
         `boot` is from its last BootNotification, None before the first.
         """
         return profile_of([self.quirks, *(pack.set for pack in fitting(self.packs, boot)), self.otherwise])
+
+    @property
+    def charge_box_identity(self) -> str:
+        """Return the identity towards the Charge Point."""
+        return tenants.identity_of(self.identity)
+
+    @property
+    def name_key(self) -> str:
+        """Return the key of the name towards the Central System."""
+        return tenants.renamed(self.identity, self.name)
 
     @property
     def speaks_json(self) -> bool:
@@ -182,34 +196,48 @@ class Placements:
         self._told = {_route(route): route for route in reversed(settings.routes)}
         self._observers = {_route(route): _observers(route) for route in reversed(settings.routes)}
         self.observer_names = frozenset(also.central_system for route in settings.routes for also in route.also)
-        self._templates = [route.central_system_identity for route in settings.routes]
+        self._templates = [
+            (tenants.named(route.tenant), route.central_system_identity)
+            for route in settings.routes
+            if route.central_system_identity
+        ]
+        self._public_urls = {tenant: soap_url(settings, tenant) for tenant in tenants_of(settings)}
 
     def lists(self, identity: str) -> bool:
         """Return whether the Charge Point has settings of its own."""
         return identity in self.listed
 
     def named(self, name: str) -> Placement:
-        """Return the Placement of the Charge Point that its Central System calls `name`. Raises UnknownIdentity."""
+        """Return the Placement of the Charge Point that its Central System calls `name`, a key with the tenant.
+
+        Raises UnknownIdentity.
+        """
         for identity in filter(None, (self.listed.identity_of(name), *self._unnamed(name), name)):
             with suppress(UnknownIdentity):
                 placement = self.of(identity)
-                if placement.name.casefold() == name.casefold():
+                if placement.name_key.casefold() == name.casefold():
                     return placement
-        raise UnknownIdentity(name)
+        raise UnknownIdentity(tenants.identity_of(name))
 
     def may_be_token(self, text: str) -> bool:
-        """Return whether `text`, in the place of an identity, is a Charge Point's token or may be a misspelt token."""
-        if not self.listed.has_tokens or text in self.listed:
+        """Return whether `text`, in the place of an identity, is a Charge Point's token or may be a misspelt token.
+
+        `text` is a key: tokens of its tenant count.
+        """
+        tenant, shown = tenants.tenant_of(text), tenants.identity_of(text)
+        if not self.listed.has_tokens(tenant) or text in self.listed:
             return False
-        return self.listed.is_token(Secret(text.encode("utf-8", "replace"))) or paths.may_be_token(text)
+        return self.listed.is_token(Secret(shown.encode("utf-8", "replace")), tenant) or paths.may_be_token(shown)
 
     def _unnamed(self, name: str) -> Iterator[str]:
-        """Yield each identity from which the template of a Route makes `name`."""
-        for template in self._templates:
+        """Yield the key of each Charge Point from whose identity the template of a Route makes `name`, a key."""
+        tenant, named = tenants.tenant_of(name), tenants.identity_of(name)
+        for whose, template in self._templates:
             before, placeholder, after = template.partition("{identity}")
-            identity = _between(before.casefold(), name, after.casefold()) if placeholder else None
+            here = placeholder and whose == tenant
+            identity = _between(before.casefold(), named, after.casefold()) if here else None
             if identity is not None:
-                yield identity
+                yield tenants.key_of(tenant, identity)
 
     def of(self, identity: str) -> Placement:
         """Return the Placement of a Charge Point. Raises UnknownIdentity if no Route takes it."""
@@ -217,7 +245,7 @@ class Placements:
 
     def at(self, identity: str, central_system: str) -> Placement | None:
         """Return the Placement of a Charge Point at a Central System, by name; None if that is not configured."""
-        if central_system not in self._settings.central_systems:
+        if not self._may_use(identity, central_system):
             return None
         try:
             return self._placed(identity, central_system)
@@ -232,9 +260,10 @@ class Placements:
         central_system = central_system or self._chosen(identity, route.central_system)
         system = self._settings.central_systems[central_system]
         template = own.central_system_identity or route.central_system_identity
+        plain = tenants.identity_of(identity)
         return Placement(
             identity=identity,
-            name=filled(template, identity) if template else identity,
+            name=filled(template, plain) if template else plain,
             central_system=central_system,
             system=system,
             own=own,
@@ -243,6 +272,7 @@ class Placements:
             wake_url=route.wake_url,
             limits=self._settings.limits,
             listed=listed is not None,
+            public_url=self._public_urls.get(tenants.tenant_of(identity), ""),
             rule=rule_of(identity, own, self._told[route]),
             quirks=self._quirks[route],
             packs=self._settings.packs,
@@ -252,9 +282,14 @@ class Placements:
         )
 
     def _chosen(self, identity: str, otherwise: str) -> str:
-        """Return the Central System that an operator chose; `otherwise` if there is none or it is not configured."""
+        """Return the Central System that an operator chose; `otherwise` if there is none or it cannot be used."""
         chosen = self._moved_to(identity)
-        return otherwise if chosen is None or chosen not in self._settings.central_systems else chosen
+        return otherwise if chosen is None or not self._may_use(identity, chosen) else chosen
+
+    def _may_use(self, identity: str, central_system: str) -> bool:
+        """Return whether a Central System is configured, and is for the tenant of a Charge Point."""
+        system = self._settings.central_systems.get(central_system)
+        return system is not None and tenants.takes(system.tenant, tenants.tenant_of(identity))
 
     def taken_by(self, identity: str) -> tuple[str | None, str | None]:
         """Return the glob of a Charge Point's Route and its Central System by name; None twice without a Route."""
@@ -299,9 +334,10 @@ class Placements:
 
 
 def _in_normal_form(settings: Settings) -> Settings:
-    """Return `settings` with all identities in the normal form in which identities of messages are kept.
+    """Return `settings` with identities in the normal form in which identities of messages are kept.
 
-    `ready_after` has its default in it: a Charge Point does not move because the operator expects more of a shadow.
+    `charge_points` is by key, and has those of all tenants. `ready_after` has its default in it: a Charge Point does
+    not move because the operator expects more of a shadow.
     """
     return msgspec.structs.replace(
         settings,
@@ -309,7 +345,7 @@ def _in_normal_form(settings: Settings) -> Settings:
             name: msgspec.structs.replace(system, ready_after=_READY_AFTER)
             for name, system in settings.central_systems.items()
         },
-        charge_points={identities.normal(identity): own for identity, own in settings.charge_points.items()},
+        charge_points=by_key(settings),
         routes=tuple(
             msgspec.structs.replace(route, charge_point=identities.normal(route.charge_point))
             for route in settings.routes
@@ -367,6 +403,7 @@ def _route(route: Any) -> RouteRule:
     return RouteRule(
         charge_point=route.charge_point,
         central_system=route.central_system,
+        tenant=tenants.named(route.tenant),
         strict=route.tolerance == "strict",
         emulate_trigger=route.emulate_trigger,
         infer_status=route.infer_status,

@@ -6,6 +6,7 @@ from bridge.config import Policy, Settings
 from bridge.core.policies import PolicyRule, PolicyTable, Treatment, answer_of, path_of_field
 from bridge.errors import ErrorCode
 from bridge.ocpp import identity as identities
+from bridge.ocpp import tenants
 from bridge.ocpp.actions import Party
 
 
@@ -19,6 +20,7 @@ def _rule(policy: Policy) -> PolicyRule:
         charge_point=identities.normal(policy.charge_point),
         sender=Party(policy.sender),
         central_system=policy.central_system,
+        tenant=None if policy.tenant == tenants.ALL else tenants.named(policy.tenant),
         action=policy.action,
         do=Treatment(policy.do),
         answer=None if policy.answer is None else answer_of(policy.action, policy.answer),

@@ -25,13 +25,22 @@ from bridge.config.fleet import BadLine
 from bridge.config.provisioned import SECRETS, Raw, SettingsFault, identity_fault, read
 from bridge.errors import ConfigurationError
 from bridge.gateway.audit import Audit
-from bridge.gateway.import_plan import ImportPlan, PlannedRow, entries_of, entry_of, outcome_of, plan
+from bridge.gateway.import_plan import (
+    ImportPlan,
+    PlannedRow,
+    entries_of,
+    entry_of,
+    foreign_files,
+    outcome_of,
+    plan,
+)
 from bridge.gateway.listed import ListedChargePoint
 from bridge.gateway.placement import Placements
 from bridge.gateway.stored_settings import StoredEntry, StoredSettings
 from bridge.gateway.tls_contexts import TlsContexts
 from bridge.net.tasks import Threads
 from bridge.ocpp import identity as identities
+from bridge.ocpp.tenants import identity_of, key_of, tenant_of
 from bridge.store.kept import LIMIT
 
 BAD, NOT_FOUND, CONFLICT = HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT
@@ -93,7 +102,7 @@ class Provisioning:
         """Return the settings of a Charge Point. Raises RequestRefused if it has none of its own."""
         listed = self._placements().listed.get(identities.normal(identity))
         if listed is None:
-            raise RequestRefused(NOT_FOUND, f"the Charge Point {identity!r} has no settings of its own")
+            raise RequestRefused(NOT_FOUND, f"the Charge Point {identity_of(identity)!r} has no settings of its own")
         return _shown(listed)
 
     def has(self, identity: str) -> str | None:
@@ -109,9 +118,16 @@ class Provisioning:
         self._placements().listed.withdraw(identity)
         return self._stored.withdraw(identity)
 
-    async def export_fleet(self) -> str:
-        """Return the CSV file of the settings that operators gave and that hold, sorted by identity."""
-        held = [(entry.identity, entry.raw) for entry in self._stored if not self._is_of_file(entry.identity)]
+    async def export_fleet(self, *, tenant: str) -> str:
+        """Return the CSV file of the settings that operators gave to a tenant's Charge Points and that hold.
+
+        It is sorted by identity.
+        """
+        held = [
+            (identity_of(entry.identity), entry.raw)
+            for entry in self._stored
+            if tenant_of(entry.identity) == tenant and not self._is_of_file(entry.identity)
+        ]
         held.sort(key=lambda each: each[0].casefold())
         return await self._threads.run(lambda: fleet.written(held))
 
@@ -128,20 +144,21 @@ class Provisioning:
 
         def changed(present: StoredEntry | None) -> Raw:
             if present is None:
-                raise RequestRefused(NOT_FOUND, f"nobody gave settings to the Charge Point {identity!r}")
+                raise RequestRefused(NOT_FOUND, f"nobody gave settings to the Charge Point {identity_of(identity)!r}")
             return {key: value for key, value in {**present.raw, **told}.items() if value not in (None, "", [])}
 
         return await self._change(identity, changed, who)
 
     async def _change(self, identity: str, make: Callable[[StoredEntry | None], Raw], who: str) -> SettingsChange:
-        if fault := identity_fault(identity):
+        if fault := identity_fault(identity_of(identity)):
             raise RequestRefused(BAD, fault, path="identity")
         async with self.turn:
             identity = identities.normal(identity)
             self._check_place(identity)
             before = self._stored.get(identity)
             raw = make(before)
-            _, faults = read(identity, raw)
+            _, faults = read(identity_of(identity), raw)
+            faults += foreign_files(tenant_of(identity), raw)
             if faults:
                 raise _invalid(faults)
             if before is None and len(self._stored) >= self._most:
@@ -208,17 +225,17 @@ class Provisioning:
 
     # Import.
 
-    async def import_fleet(self, octets: bytes, *, dry_run: bool, who: str) -> ImportReport:
-        """Give the Charge Points of a CSV file their settings: all of them, or none. Raises RequestRefused."""
+    async def import_fleet(self, octets: bytes, *, dry_run: bool, who: str, tenant: str) -> ImportReport:
+        """Give a tenant's Charge Points in a CSV file their settings: all of them, or none. Raises RequestRefused."""
         async with self.turn:
             placements = self._placements()
-            planned = await self._planned(octets)
+            planned = await self._planned(octets, tenant)
             entries = await self._hashed(planned.rows)
             if faults := await self._read_tls(entries):
                 raise _refused([_bad(planned.rows[index], text, "tls") for index, text in faults])
             while placements is not self._placements():  # a reload may have changed the file's entries and the routes
                 placements = self._placements()
-                await self._planned(octets)
+                await self._planned(octets, tenant)
             outcomes = [outcome_of(entry, row.before) for row, entry in zip(planned.rows, entries, strict=True)]
             report = ImportReport(
                 rows=len(entries),
@@ -232,12 +249,13 @@ class Provisioning:
             new = [entry for entry, outcome in zip(entries, outcomes, strict=True) if outcome != "unchanged"]
             kept = await self._apply(new) if new else True
             said = f"{report.created} created, {report.changed} changed, {report.unchanged} unchanged"
-            number = self._audit.add("", who=who, what="import", detail=f"{len(entries)} Charge Points", outcome=said)
+            several, detail = key_of(tenant, ""), f"{len(entries)} Charge Points"
+            number = self._audit.add(several, who=who, what="import", detail=detail, outcome=said)
         return msgspec.structs.replace(report, kept=kept, audit_id=number)
 
-    async def _planned(self, octets: bytes) -> ImportPlan:
+    async def _planned(self, octets: bytes, tenant: str) -> ImportPlan:
         """Return the plan of an import. Raises RequestRefused if a line cannot be used, or is one too many."""
-        planned = await self._threads.run(lambda: plan(octets, self._stored.get, self._fault_of))
+        planned = await self._threads.run(lambda: plan(octets, self._stored.get, self._fault_of, tenant))
         if planned.bad:
             raise _refused(planned.bad)
         if len(planned.rows) > _MOST_ROWS:
@@ -267,7 +285,7 @@ def _invalid(faults: Sequence[SettingsFault]) -> RequestRefused:
 
 
 def _bad(row: PlannedRow, text: str, column: str = "") -> BadLine:
-    return BadLine(line=row.line, identity=row.identity, text=text, column=column)
+    return BadLine(line=row.line, identity=identity_of(row.identity), text=text, column=column)
 
 
 def _refused(bad: Sequence[BadLine]) -> RequestRefused:

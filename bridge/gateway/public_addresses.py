@@ -6,7 +6,9 @@ from collections.abc import Iterable, Sequence
 from urllib.parse import quote, urlsplit
 
 from bridge.admin.facts import Addresses
-from bridge.config import Listen, Soap, WebSocket
+from bridge.config import Listen, Settings, Soap, WebSocket
+from bridge.config.tenants import urls_of
+from bridge.ocpp.tenants import DEFAULT
 
 CENTRAL_SYSTEM_SERVICE = "/services/CentralSystemService"
 CHARGE_POINT_SERVICE = "/services/ChargePointService"
@@ -14,12 +16,23 @@ IDENTITY = "{identity}"
 _ANYWHERE = ("0.0.0.0", "::")  # noqa: S104
 
 
-def addresses(soap: Sequence[Soap], websocket: Iterable[WebSocket]) -> Addresses:
-    """Return the addresses of the listeners. `{identity}` stands for the identity of a Charge Point."""
-    public = list(dict.fromkeys(listener.public_url.rstrip("/") for listener in soap))
+def addresses(
+    soap: Sequence[Soap], websocket: Iterable[WebSocket], tenant: str = DEFAULT, settings: Settings | None = None
+) -> Addresses:
+    """Return the addresses of the listeners. `{identity}` stands for the identity of a Charge Point.
+
+    Args:
+        soap: The listeners for SOAP.
+        websocket: The listeners for WebSockets.
+        tenant: The tenant whose addresses they are.
+        settings: The configuration, for the host names of tenants; None for that without tenants.
+    """
+    known = settings or Settings()
+    urls = [url.rstrip("/") for each in soap for url in urls_of(each, each.public_url, tenant, known)]
+    public = list(dict.fromkeys(urls))
     return Addresses(
         soap=[url + CENTRAL_SYSTEM_SERVICE for url in public],
-        json=[websocket_url(soap, listener) for listener in websocket],
+        json=[url for each in websocket for url in urls_of(each, websocket_url(soap, each), tenant, known)],
         central_systems_to_bridge=[url + CHARGE_POINT_SERVICE for url in public],
     )
 

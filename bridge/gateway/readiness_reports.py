@@ -17,10 +17,12 @@ from bridge.admin.readiness import (
     DifferenceFact,
     FieldDifferences,
     ReadinessFact,
+    ReadinessQuery,
 )
 from bridge.config import Settings
 from bridge.core.readiness import OTHER, ComparisonHistory, ComparisonSum, DifferenceExample, days_between
 from bridge.gateway.readiness import ShadowComparisons
+from bridge.ocpp.tenants import identity_of, named, takes, tenant_of
 
 # The examples, and the fields of each action, in one answer of the API.
 _MOST_EXAMPLES, _MOST_FIELDS = 50, 50
@@ -36,7 +38,7 @@ class ReadinessReports:
     Args:
         comparisons: What the comparison of answers has shown.
         settings: Returns the configuration.
-        known: Returns the casefolded identities of the Charge Points that were ever heard of, sorted.
+        known: Returns the casefolded keys of the Charge Points that were ever heard of, sorted.
         shadows_of: Returns the names of the Central Systems that are shadows for a Charge Point.
         spelling: Returns the identity of a Charge Point as it was first written.
     """
@@ -56,27 +58,30 @@ class ReadinessReports:
         self._spelling = spelling
 
     async def readiness(
-        self, central_system: str, identity: str | None, ready: bool | None, after: str | None, limit: int
+        self, central_system: str, query: ReadinessQuery, after: str | None, *, tenant: str
     ) -> ReadinessFact:
-        """Return the readiness for a Central System, with a page of the Charge Points. Other work is served in between.
+        """Return the readiness of a tenant for a Central System, with a page of its Charge Points.
+
+        Other work is served in between.
 
         Args:
             central_system: The name of the Central System.
-            identity: A glob on the identities that count; None for all.
-            ready: Whether the Charge Points of the page are ready; None lists all.
+            query: Which Charge Points count, which of them are listed, and the size of the page.
             after: The casefolded identity after which the page begins, None for the first page.
-            limit: The most items of the page.
+            tenant: The tenant.
 
         Raises:
-            RequestRefused: There is no such Central System, or it is a shadow in no route.
+            RequestRefused: There is no such Central System, or it is a shadow in no route of the tenant.
         """
-        ready_after = self._ready_after(central_system)
-        fits = re.compile(translate((identity or "*").casefold())).match
+        ready_after, ready = self._ready_after(central_system, tenant), query.ready
+        fits = re.compile(translate((query.identity or "*").casefold())).match
         total, listed, charge_points, ready_ones = ComparisonSum(), [], 0, 0
         for number, key in enumerate(tuple(self._known()), start=1):
             if number % _SLICE == 0:
                 await asyncio.sleep(0)
-            if not fits(key) or central_system not in self._shadows_of(key):
+            if tenant_of(key) != tenant or not fits(identity_of(key)):
+                continue
+            if central_system not in self._shadows_of(key):
                 continue
             history = self._comparisons.of(central_system, key)
             if history is not None:
@@ -86,8 +91,8 @@ class ReadinessReports:
             ready_ones += is_ready
             if ready is None or ready is is_ready:
                 listed.append(key)
-        start = 0 if after is None else bisect_right(listed, after)
-        page = listed[start : start + limit]
+        start = 0 if after is None else bisect_right(listed, after, key=identity_of)
+        page = listed[start : start + query.limit]
         why = ""
         if ready_ones < charge_points:
             why = f"{charge_points - ready_ones} of {charge_points} Charge Points are not ready"
@@ -107,17 +112,18 @@ class ReadinessReports:
             examples=[_difference(*example) for example in total.examples(_MOST_EXAMPLES)],
             items=[self._item(central_system, key, ready_after) for key in page],
             total=len(listed),
-            next=page[-1] if start + limit < len(listed) else None,
+            next=identity_of(page[-1]) if start + query.limit < len(listed) else None,
         )
 
-    def _ready_after(self, name: str) -> int:
-        """Return the sessions that a Central System wants. Raises RequestRefused if it is no shadow."""
+    def _ready_after(self, name: str, tenant: str) -> int:
+        """Return the sessions that a Central System wants. Raises RequestRefused if it is no shadow of the tenant."""
         settings = self._settings()
         system = settings.central_systems.get(name)
-        if system is None:
+        if system is None or not takes(system.tenant, tenant):
             text = f"no Central System of the configuration is called {name!r}"
             raise RequestRefused(HTTPStatus.NOT_FOUND, text)
-        if not any(also.central_system == name and also.role == "shadow" for r in settings.routes for also in r.also):
+        own = (route for route in settings.routes if named(route.tenant) == tenant)
+        if not any(also.central_system == name and also.role == "shadow" for route in own for also in route.also):
             text = f"the Central System {name!r} is a shadow in no route: its answers are not compared"
             raise RequestRefused(HTTPStatus.CONFLICT, text)
         return system.ready_after

@@ -21,6 +21,7 @@ from bridge.gateway.placement import Placements, check_version
 from bridge.gateway.session_runner import SessionRunner
 from bridge.ocpp.actions import Party
 from bridge.ocpp.identity import normal
+from bridge.ocpp.tenants import identity_of, takes, tenant_of
 from bridge.watching import logs
 from bridge.watching.facts import CallEnded, ChargePointMoved, Fact
 
@@ -115,7 +116,7 @@ class RouteChoices:
         if central_system is None:
             return identity
         system = ground.settings().central_systems.get(central_system)
-        if system is None:
+        if system is None or not takes(system.tenant, tenant_of(identity)):
             text = f"no Central System of the configuration is called {central_system!r}"
             raise RequestRefused(HTTPStatus.BAD_REQUEST, text, path="central_system")
         record = ground.persistence.record_of(identity)
@@ -124,7 +125,7 @@ class RouteChoices:
             if record is not None and record.last_seen:
                 check_version(system, record.version if record.transport == "soap" else "")
         except UnknownIdentity as error:
-            raise RequestRefused(HTTPStatus.CONFLICT, f"no Route takes {identity!r}") from error
+            raise RequestRefused(HTTPStatus.CONFLICT, f"no Route takes {identity_of(identity)!r}") from error
         except BridgeError as error:
             text = f"{central_system}: {error.description}"
             raise RequestRefused(HTTPStatus.CONFLICT, text, path="central_system") from error

@@ -12,6 +12,7 @@ from bridge.admin.operations import ListPlace, SortName, Wanted
 from bridge.core.state import STATES
 from bridge.gateway.call_counters import CallCounters
 from bridge.gateway.known import KnownChargePoints, address, charging, faulted
+from bridge.ocpp.tenants import identity_of
 
 Fits = Callable[[KnownChargePoints], object]
 
@@ -22,7 +23,7 @@ class Entry(Struct, frozen=True, order=True):
     Attributes:
         missing: Whether it has no value to be sorted by. These come last in both directions.
         value: The value to be sorted by, None if it is missing.
-        key: The casefolded identity.
+        key: The casefolded key.
     """
 
     missing: bool
@@ -49,7 +50,7 @@ class Ordering:
         return self._placed(self._value(key, known), key)
 
     def at(self, place: ListPlace) -> Entry:
-        """Return the entry at the end of the page before."""
+        """Return the entry at the end of the page before, whose `key` is in the place."""
         value = tuple(place.value) if isinstance(place.value, list) else place.value
         return self._placed(value, place.key)
 
@@ -96,8 +97,11 @@ class Ordering:
 
 
 def by_identity(wanted: Wanted) -> Callable[[str], object] | None:
-    """Return the filter on the casefolded identity, None if every identity is wanted."""
-    return None if wanted.identity is None else re.compile(translate(wanted.identity.casefold())).match
+    """Return the filter on the identity in a casefolded key, None if every identity is wanted."""
+    if wanted.identity is None:
+        return None
+    match = re.compile(translate(wanted.identity.casefold())).match
+    return lambda key: match(identity_of(key))
 
 
 def filters(wanted: Wanted, counters: CallCounters) -> list[Fits]:
@@ -150,7 +154,7 @@ def _boots(field: str, wanted: str) -> Fits:
 
 def _holds(known: KnownChargePoints, words: list[str]) -> bool:
     """Return whether each of `words` is a part of what a Charge Point is known by."""
-    first = known.identity.casefold()
+    first = identity_of(known.identity).casefold()
     left = [word for word in words if word not in first]
     if not left:
         return True

@@ -30,6 +30,7 @@ from bridge.gateway.health import SessionCounts
 from bridge.gateway.limits import frame_bounds
 from bridge.gateway.persistence import Persistence
 from bridge.gateway.placement import Placement
+from bridge.gateway.public_addresses import CENTRAL_SYSTEM_SERVICE, CHARGE_POINT_SERVICE
 from bridge.gateway.session_runner import CallLimits, RunnerParts, SessionRunner
 from bridge.gateway.transports import (
     NORMAL,
@@ -108,6 +109,12 @@ class Callbacks(Protocol):
 def _anywhere(callback: CallbackTarget) -> Destinations:
     """Return the destinations of a Central System, whose address the operator configured."""
     return Destinations(networks=callback.networks)
+
+
+def _address(placement: Placement, party: Party) -> str | None:
+    """Return the bridge's address for a SOAP party that has sent nothing yet; None for that of the client."""
+    service = CENTRAL_SYSTEM_SERVICE if party is CHARGE_POINT else CHARGE_POINT_SERVICE
+    return placement.public_url + service if placement.public_url else None
 
 
 class Sessions:
@@ -246,7 +253,7 @@ class Sessions:
         return identity if record is None else record.identity
 
     def named_by_soap(self, name: str) -> SessionRunner | None:
-        """Return the SessionRunner of the Charge Point that a SOAP Central System calls `name`, or None."""
+        """Return the SessionRunner of the Charge Point that a SOAP Central System calls `name`, a key; or None."""
         return self._by_name.get(name.casefold())
 
     def forget(self, runner: SessionRunner) -> None:
@@ -257,7 +264,7 @@ class Sessions:
         self._table.pop(runner.identity.casefold(), None)
         self._left[runner.identity.casefold()] = runner.session.records
         self.counts.end(runner)
-        self._by_name.pop(runner.placement.name.casefold(), None)
+        self._by_name.pop(runner.placement.name_key.casefold(), None)
 
     def soap(self, placement: Placement, version: str) -> SessionRunner:
         """Return the SessionRunner of a SOAP Charge Point that speaks OCPP `version`, a new one if it has none."""
@@ -270,7 +277,7 @@ class Sessions:
         learnt = None if kept is None else self._callbacks.limited(kept)
         runner.charge_point.callback = callback = CallbackAddress(pinned or learnt, version, fixed=pinned is not None)
         runner.transports[CHARGE_POINT] = self._posted(
-            runner, CHARGE_POINT, callback, self._clients.charge_point, placement.identity
+            runner, CHARGE_POINT, callback, self._clients.charge_point, placement.charge_box_identity
         )
         if callback.to is None:
             runner.no_way(CHARGE_POINT, callback.why_not)
@@ -323,7 +330,7 @@ class Sessions:
             runner.met(said(memory.boot))
         self._table[placement.identity.casefold()] = runner
         if not placement.speaks_json:
-            self._by_name[placement.name.casefold()] = runner
+            self._by_name[placement.name_key.casefold()] = runner
         if not relays:
             self._add_central_system(runner)
         self.counts.begin(runner)
@@ -371,12 +378,12 @@ class Sessions:
         )
         runner.charge_point.shown = present.charge_point.shown
         if not placement.speaks_json:
-            self._by_name.setdefault(placement.name.casefold(), runner)
+            self._by_name.setdefault(placement.name_key.casefold(), runner)
         self._add_central_system(runner)
         return runner
 
     def _former_ended(self, former: FormerRunner, given_up: Sequence[KnownTransaction]) -> None:
-        name = former.placement.name.casefold()
+        name = former.placement.name_key.casefold()
         if self._by_name.get(name) is former:
             del self._by_name[name]
         self._given_up(former.identity, former.placement.central_system, given_up)
@@ -423,6 +430,7 @@ class Sessions:
             tls=runner.placement.callback_tls if party is CHARGE_POINT else runner.placement.tls,
             destinations=self._callbacks.destinations if party is CHARGE_POINT else _anywhere,
             fields=tuple if party is CHARGE_POINT else partial(self._fields, runner),
+            sent_from=_address(runner.placement, party),
         )
 
     def _fields(self, runner: SessionRunner) -> tuple[tuple[str, str], ...]:

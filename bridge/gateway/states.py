@@ -12,7 +12,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from heapq import heapify, heappop, heappush
 
-from bridge.core.state import Observation, Spoken, State, changes_in, state_of
+from bridge.core.state import STATES, Observation, Spoken, State, changes_in, state_of
+from bridge.ocpp.tenants import DEFAULT, SEPARATOR, tenant_of
 
 # A heap is cleaned when the times in it that hold no longer exceed the others by about this number.
 _OVER = 1000
@@ -41,6 +42,8 @@ class ChargePointStates:
         self._states: dict[str, tuple[Spoken, State]] = {}
         self._sorted: list[str] = []
         self._counts: Counter[tuple[Spoken, State]] = Counter()
+        self._of_others = 0  # keys of other tenants than the default one
+        self._of_tenant: dict[str, Counter[State]] = {}
         self._due: dict[str, float] = {}
         self._heap: list[tuple[float, str]] = []
 
@@ -65,6 +68,15 @@ class ChargePointStates:
         """Return the casefolded identities of all known Charge Points, sorted. The list changes with them."""
         return self._sorted
 
+    def keys_of(self, tenant: str) -> Sequence[str]:
+        """Return those of `keys` that are of a tenant; the same list if there is no other tenant's."""
+        if tenant != DEFAULT:
+            first, after = f"{tenant}{SEPARATOR}", f"{tenant}{chr(ord(SEPARATOR) + 1)}"
+            return self._sorted[bisect_left(self._sorted, first) : bisect_left(self._sorted, after)]
+        if not self._of_others:
+            return self._sorted
+        return [key for key in self._sorted if SEPARATOR not in key]
+
     def of(self, identity: str) -> State | None:
         """Return the present state of a Charge Point, None if it is not known."""
         self._pass_time()
@@ -76,6 +88,12 @@ class ChargePointStates:
         self._pass_time()
         return dict(self._counts)
 
+    def of_tenant(self, tenant: str) -> dict[State, int]:
+        """Return the present number of a tenant's Charge Points in each state."""
+        self._pass_time()
+        counts = self._of_tenant.get(tenant, Counter[State]())
+        return {state: counts[state] for state in STATES}
+
     def _pass_time(self) -> None:
         """Work out the states of all Charge Points whose time is due."""
         now = self._clock()
@@ -86,7 +104,10 @@ class ChargePointStates:
 
     def _take(self, key: str, seen: Observation | None) -> None:
         before = self._states.pop(key, None)
+        self._of_others += (SEPARATOR in key) * ((seen is not None) - (before is not None))
+        of_tenant = self._of_tenant.setdefault(tenant_of(key), Counter())
         if before is not None:
+            of_tenant[before[1]] -= 1
             self._counts[before] -= 1
             if not self._counts[before]:
                 del self._counts[before]
@@ -95,6 +116,7 @@ class ChargePointStates:
             return
         now = self._states[key] = (seen.transport, state_of(seen))
         self._counts[now] += 1
+        of_tenant[now[1]] += 1
         if (seconds := changes_in(seen)) != float("inf"):
             self._due[key] = self._clock() + seconds + _JUST_AFTER
             heappush(self._heap, (self._due[key], key))

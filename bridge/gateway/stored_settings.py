@@ -17,6 +17,7 @@ from bridge.config.provisioned import restored
 from bridge.errors import ConfigurationError
 from bridge.gateway.tls_contexts import TlsContexts
 from bridge.net.tls import Built
+from bridge.ocpp.tenants import identity_of
 from bridge.store import ProvisionedRecord, Store
 from bridge.watching import logs
 
@@ -87,7 +88,7 @@ class StoredSettings:
     def tables(self) -> list[tuple[str, ClientTLS]]:
         """Return the TLS tables of all entries, each with its key."""
         return [
-            (dotted(("charge_points", entry.identity, "tls")), entry.own.tls)
+            (dotted(("charge_points", identity_of(entry.identity), "tls")), entry.own.tls)
             for entry in self
             if entry.own.tls is not None
         ]

@@ -14,6 +14,7 @@ from bridge.gateway.change_history import Change, ChangeHistory
 from bridge.gateway.transaction_views import TransactionViews
 from bridge.gateway.views import SessionViews
 from bridge.ocpp.enums import Measurand, UnitOfMeasure
+from bridge.ocpp.tenants import identity_of, tenant_of, without_tenants
 from bridge.recorder import CallRecord, MessageFilter, Recorder
 
 _SAID = ("BootNotification", "StatusNotification", "StartTransaction", "StopTransaction")
@@ -50,8 +51,8 @@ class TimelineViews:
         """
         identity = self._overview.known(identity).identity
         calls = await self._recorder.calls(MessageFilter(identity=identity, actions=_SAID, sender="charge_point"), 1000)
-        of_it = TransactionFilter(identity=_literal(identity))
-        transactions = (await self._transactions.page(of_it, None, limit)).items
+        of_it = TransactionFilter(identity=_literal(identity_of(identity)))
+        transactions = (await self._transactions.page(of_it, None, limit, tenant=tenant_of(identity))).items
         items = [*_of_changes(self._changes.of(identity)), *_of_messages(calls), *_of_transactions(transactions, calls)]
         items.sort(key=lambda item: item[0])
         return TimelineFact(items=[item for _, item in reversed(items)][:limit])
@@ -83,7 +84,7 @@ def _of_changes(changes: Iterable[Change]) -> Iterator[_Timed]:
             Moment(
                 at=moment(change.at),
                 kind=change.kind,
-                text=change.text,
+                text=without_tenants(change.text),
                 party=None if change.party is None else change.party.value,
             ),
         )

@@ -41,16 +41,23 @@ class TransactionViews:
         """End the thread of queries."""
         self._threads.close()
 
-    async def page(self, wanted: TransactionFilter, before: int | None, limit: int) -> FoundTransactions:
-        """Return a page of transactions, the one that changed last first.
+    async def page(
+        self, wanted: TransactionFilter, before: int | None, limit: int, *, tenant: str
+    ) -> FoundTransactions:
+        """Return a page of a tenant's transactions, the one that changed last first.
 
         Args:
             wanted: The filter.
             before: `next` of the page before, None for the first page.
             limit: The most items of the page.
+            tenant: The tenant.
         """
         query = TransactionQuery(
-            identity=wanted.identity, central_system=wanted.central_system, state=wanted.state, before=before
+            tenant=tenant,
+            identity=wanted.identity,
+            central_system=wanted.central_system,
+            state=wanted.state,
+            before=before,
         )
         page = await self._threads.run(lambda: self._store.transactions(query, limit))
         now = self._clock()

@@ -445,8 +445,10 @@ class SoapTransport:
         tls: ssl.SSLContext | None = None,
         destinations: Callable[[CallbackTarget], Destinations] = _as_learnt,
         fields: Callable[[], Sequence[tuple[str, str]]] = tuple,
+        sent_from: str | None = None,
     ) -> None:
         self._callback = callback
+        self._sent_from = sent_from  # the bridge's address before the party has sent to one
         self._destinations = destinations
         self._fields = fields  # of the head of each POST
         self._late = late
@@ -537,7 +539,7 @@ class SoapTransport:
                 within=within,
                 strict=self._strict,
                 profile=self._profile(),
-                sent_from=self._callback.sent_to,
+                sent_from=self._callback.sent_to or self._sent_from,
                 tls=self._tls,
                 fields=self._fields(),
             )

@@ -10,12 +10,14 @@ from http import HTTPStatus
 from itertools import islice
 
 import msgspec
+from msgspec.structs import replace
 
 from bridge.admin import facts
+from bridge.admin.cursors import foreign
 from bridge.admin.facts import Addresses, Details, Summary, moment
 from bridge.admin.operations import AuditFilter, FoundChargePoints, ListPlace, Sorting, Wanted
 from bridge.admin.problems import RequestRefused
-from bridge.config import Quirks, Route
+from bridge.config import CentralSystem, Quirks, Route, Settings
 from bridge.core.moves import WaitingMove
 from bridge.core.state import STATES, State
 from bridge.gateway import public_addresses
@@ -34,6 +36,7 @@ from bridge.gateway.known import (
 )
 from bridge.gateway.selection import Entry, Ordering, by_identity, filters
 from bridge.ocpp.identity import normal
+from bridge.ocpp.tenants import DEFAULT_NAME, identity_of, key_of, named, takes, tenant_of
 from bridge.store.audit import AuditQuery
 
 # Charge Points that are examined before other work is served: about a millisecond's work.
@@ -48,7 +51,7 @@ class SessionViews:
     def __init__(self, ground: ViewSources) -> None:
         self._ground = ground
 
-    async def charge_points(self, wanted: Wanted, sorting: Sorting, limit: int) -> FoundChargePoints:
+    async def charge_points(self, wanted: Wanted, sorting: Sorting, limit: int, *, tenant: str) -> FoundChargePoints:
         """Return a page of the Charge Points that match `wanted`, and how many match without its state, by state.
 
         Only the items of the page are worked out in full. The examination of all Charge Points is interrupted to serve
@@ -58,17 +61,19 @@ class SessionViews:
             wanted: The filters.
             sorting: The order, and the place of the page.
             limit: The most items of the page.
+            tenant: The tenant whose Charge Points they are.
         """
         ordering = Ordering(sorting.by, descending=sorting.descending, counters=self._ground.call_counters)
-        keys = self._ground.states.keys()
+        after = None if sorting.after is None else replace(sorting.after, key=_key_of(tenant, sorting.after.key))
+        keys = self._ground.states.keys_of(tenant)
         if wanted == Wanted() and sorting.by == "identity" and not sorting.descending:
-            start = 0 if sorting.after is None else bisect_right(keys, sorting.after.key)
+            start = 0 if after is None else bisect_right(keys, after.key)
             page = [
                 ordering.at(ListPlace(sort="identity", value="", key=key)) for key in keys[start : start + limit + 1]
             ]
-            total, counts = len(keys), self._counts()
+            total, counts = len(keys), self._ground.states.of_tenant(tenant)
         else:
-            page, total, counts = await self._selected(wanted, ordering, sorting.after, limit + 1)
+            page, total, counts = await self._selected(keys, wanted, ordering, after, limit + 1)
         items = []
         for number, entry in enumerate(page[:limit]):
             if number % _SLICE == _SLICE - 1:
@@ -76,27 +81,29 @@ class SessionViews:
             if (known := self._known(entry.key)).is_there:
                 items.append(self._summary(known))
         last = ordering.place(page[limit - 1]) if len(page) > limit else None
+        last = None if last is None else replace(last, key=identity_of(last.key))
         return FoundChargePoints(items=items, total=total, states=counts, next=last)
 
     async def _selected(
-        self, wanted: Wanted, ordering: Ordering, after: ListPlace | None, most: int
+        self, keys: Sequence[str], wanted: Wanted, ordering: Ordering, after: ListPlace | None, most: int
     ) -> tuple[list[Entry], int, dict[State, int]]:
         """Return the first entries of a page, the number of all that match, and their states without that filter.
 
         Args:
+            keys: The casefolded keys of the Charge Points among which they are.
             wanted: The filters.
             ordering: The order.
             after: The place after which the page begins, None for the first page.
             most: The most entries.
         """
-        named, fits = by_identity(wanted), filters(wanted, self._ground.call_counters)
+        fits_identity, fits = by_identity(wanted), filters(wanted, self._ground.call_counters)
         begin = None if after is None else ordering.at(after)
         counts, total = dict.fromkeys(STATES, 0), 0
         best: list[Entry] = []
-        for keys in _slices(self._ground.states.keys()):
+        for some in _slices(keys):
             fresh = []
-            for key in keys:
-                if named is not None and not named(key):
+            for key in some:
+                if fits_identity is not None and not fits_identity(key):
                     continue
                 known, state = self._known(key), self._ground.states.of(key)
                 # It may have been removed meanwhile.
@@ -114,10 +121,13 @@ class SessionViews:
             await asyncio.sleep(0)
         return best, total, counts
 
-    async def values(self) -> facts.ChargePointValues:
-        """Return the vendors, models and firmware versions of all Charge Points. Interrupted to serve other work."""
+    async def values(self, *, tenant: str) -> facts.ChargePointValues:
+        """Return the vendors, models and firmware versions of a tenant's Charge Points.
+
+        Other work is served in between.
+        """
         vendors, models, firmwares = Counter[str](), Counter[str](), Counter[str]()
-        for keys in _slices(self._ground.states.keys()):
+        for keys in _slices(self._ground.states.keys_of(tenant)):
             for key in keys:
                 if (boot := self._known(key).boot) is not None:
                     vendors[boot.chargePointVendor] += 1
@@ -128,13 +138,6 @@ class SessionViews:
             vendors=_counted(vendors), models=_counted(models), firmwares=_counted(firmwares)
         )
 
-    def _counts(self) -> dict[State, int]:
-        """Return the number of all Charge Points in each state."""
-        counts = dict.fromkeys(STATES, 0)
-        for (_, state), number in self._ground.states.by_transport().items():
-            counts[state] += number
-        return counts
-
     def charge_point(self, identity: str) -> Details:
         """Return all details of a Charge Point. Raises RequestRefused if it is not known."""
         known = self.known(identity)
@@ -144,7 +147,7 @@ class SessionViews:
         summary = self._summary(known)
         return Details(
             **{name: getattr(summary, name) for name in Summary.__struct_fields__},
-            name=known.identity if placement is None else placement.name,
+            name=identity_of(known.identity) if placement is None else placement.name,
             callback=callback(known),
             connectors=plugs,
             open_transactions=[
@@ -157,12 +160,15 @@ class SessionViews:
             moved=record is not None and bool(record.central_system),
             settings=None if listed is None else listed.source,
             waiting_move=self._waiting_move(known.identity, self._ground.persistence.waiting_move(known.identity)),
-            addresses_to_type=public_addresses.of(known.identity, self._ground.addresses()),
+            addresses_to_type=public_addresses.of(
+                identity_of(known.identity), self._ground.addresses(tenant_of(known.identity))
+            ),
         )
 
-    def waiting_moves(self) -> list[facts.WaitingMoveFact]:
-        """Return the moves that wait until no transaction is open, by the identity of the Charge Point."""
-        waiting = sorted(self._ground.persistence.waiting_moves().items())
+    def waiting_moves(self, tenant: str) -> list[facts.WaitingMoveFact]:
+        """Return a tenant's moves that wait until no transaction is open, by the identity of the Charge Point."""
+        all_of_them = sorted(self._ground.persistence.waiting_moves().items())
+        waiting = [(identity, move) for identity, move in all_of_them if tenant_of(identity) == tenant]
         return [fact for identity, move in waiting if (fact := self._waiting_move(identity, move)) is not None]
 
     def _waiting_move(self, identity: str, move: WaitingMove | None) -> facts.WaitingMoveFact | None:
@@ -181,7 +187,7 @@ class SessionViews:
         """Return a known Charge Point. Raises RequestRefused if it is not known."""
         known = self._known(normal(identity).casefold())
         if not known.is_there:
-            raise RequestRefused(HTTPStatus.NOT_FOUND, f"no Charge Point {identity!r} was ever here")
+            raise RequestRefused(HTTPStatus.NOT_FOUND, f"no Charge Point {identity_of(identity)!r} was ever here")
         return known
 
     def _known(self, key: str) -> KnownChargePoints:
@@ -218,29 +224,44 @@ class SessionViews:
 
     # The configuration and the audit.
 
-    def routes(self) -> facts.Routes:
-        """Return the Routes, and the Charge Points that operators have moved."""
+    def routes(self, *, tenant: str) -> facts.Routes:
+        """Return the Routes of a tenant, and its Charge Points that operators have moved."""
         settings, moved, counted = self._ground.settings(), self._ground.persistence.moved(), set[str]()
+        systems, of_route = systems_for(tenant, settings), self._ground.fleet.of(tenant).routes
         items = []
         for route in settings.routes:
-            taken = 0 if route.charge_point in counted else self._ground.fleet.routes[route.charge_point]
+            if named(route.tenant) != tenant:
+                continue
+            taken = 0 if route.charge_point in counted else of_route[route.charge_point]
             counted.add(route.charge_point)
             items.append(_route(route, taken))
         return facts.Routes(
             items=items,
             moved=[
-                facts.MovedFact(identity=identity, central_system=name, in_force=name in settings.central_systems)
+                facts.MovedFact(identity=identity, central_system=name, in_force=name in systems)
                 for identity, name in sorted(moved.items())
+                if tenant_of(identity) == tenant
             ],
         )
 
-    def addresses(self) -> Addresses:
-        """Return the addresses to configure in Charge Points and Central Systems."""
-        return self._ground.addresses()
+    def tenants(self) -> facts.Tenants:
+        """Return all tenants, the default tenant first."""
+        others = self._ground.settings().tenants
+        return facts.Tenants(
+            items=[
+                facts.TenantFact(name=DEFAULT_NAME, hosts=[]),
+                *(facts.TenantFact(name=name, hosts=list(tenant.hosts)) for name, tenant in others.items()),
+            ]
+        )
 
-    async def audit(self, wanted: AuditFilter, before: int | None, limit: int) -> facts.Audits:
-        """Return a page of the audit, the newest records first."""
+    def addresses(self, *, tenant: str) -> Addresses:
+        """Return the addresses to configure in Charge Points and Central Systems of a tenant."""
+        return self._ground.addresses(tenant)
+
+    async def audit(self, wanted: AuditFilter, before: int | None, limit: int, *, tenant: str) -> facts.Audits:
+        """Return a page of the audit of a tenant, the newest records first."""
         query = AuditQuery(
+            tenant=tenant,
             identity=wanted.identity,
             who=wanted.who,
             what=wanted.what,
@@ -256,6 +277,19 @@ def _slices(keys: Sequence[str]) -> Iterator[tuple[str, ...]]:
     rest = iter(tuple(keys))
     while keys_ := tuple(islice(rest, _SLICE)):
         yield keys_
+
+
+def _key_of(tenant: str, identity: str) -> str:
+    """Return the key of an identity in a cursor. Raises RequestRefused for one that holds a key."""
+    try:
+        return key_of(tenant, identity)
+    except ValueError as error:
+        raise foreign() from error
+
+
+def systems_for(tenant: str, settings: Settings) -> dict[str, CentralSystem]:
+    """Return the Central Systems that a tenant may use, by name."""
+    return {name: system for name, system in settings.central_systems.items() if takes(system.tenant, tenant)}
 
 
 def _counted(found: Counter[str]) -> list[facts.ValueCount]:

@@ -17,6 +17,7 @@ from bridge.gateway.transports import PostTarget
 from bridge.net.http_client import ConnectFailed, ConnectionLost, HttpClient, post_request
 from bridge.net.soap_client import Undelivered, endpoint_of
 from bridge.net.tasks import Tasks
+from bridge.ocpp import tenants
 from bridge.watching import logs
 
 _log = logging.getLogger("bridge.gateway")
@@ -38,7 +39,10 @@ class Waker:
         self._http = HttpClient(max_body=_MAX_RESPONSE)
 
     def wake(self, identity: str, url: str) -> None:
-        """POST `{"identity": ...}` to `url`, without waiting for the response."""
+        """POST `{"identity": ...}` to `url`, without waiting for the response.
+
+        The tenant stands beside the identity, except for the default tenant.
+        """
         self._tasks.spawn(self._wake(identity, url), name=f"waking {identity}")
 
     async def close(self) -> None:
@@ -66,7 +70,9 @@ class Waker:
         headers = [("Host", host), ("Content-Type", "application/json"), ("Connection", "close")]
         connection = await self._http.connect(endpoint, fresh=True)
         try:
-            body = msgspec.json.encode({"identity": identity})
+            tenant = tenants.tenant_of(identity)
+            told = {"identity": tenants.identity_of(identity)} | ({"tenant": tenant} if tenant else {})
+            body = msgspec.json.encode(told)
             return (await connection.post(post_request(target.raw_path_qs, headers, body))).status
         finally:
             connection.close()

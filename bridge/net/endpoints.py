@@ -24,7 +24,7 @@ class SoapSender(Struct, frozen=True, kw_only=True):
     """The sender of a message.
 
     Attributes:
-        identity: Its ChargeBoxIdentity.
+        identity: The key of the Charge Point: the tenant, and the ChargeBoxIdentity.
         peer: The IP address of the sender.
         version: The OCPP version of the message.
         addressing: The WS-Addressing headers of the message.
@@ -97,7 +97,7 @@ class Refused(Protocol):
         """Report a refused message.
 
         Args:
-            identity: The ChargeBoxIdentity; None if it is unknown or must not be reported.
+            identity: The key of the Charge Point; None if it is unknown or must not be reported.
             peer: The IP address of the sender.
             error: The reason.
             unique_id: The MessageID.

@@ -101,12 +101,19 @@ class HttpRequest(Struct, kw_only=True):
     body: bytes = b""
     failure: BridgeError | None = None
     counted: str = ""
+    authority: str | None = None
+    """The host and port in a target in absolute form, None for a target in origin form."""
     is_old: bool = False
     """Whether the request is HTTP/1.0."""
     stays: bool = False
     """Whether the connection stays open after the response."""
     is_refused: bool = False
     """Whether the request queue was full when the head was read."""
+
+    @property
+    def hosts(self) -> list[str]:
+        """The hosts that the request names; in absolute form, the target's replaces Host (RFC 9112 section 3.2.2)."""
+        return self.headers.all("Host") if self.authority is None else [self.authority]
 
 
 # Takes a request, its connection, and the function to call with its one reply, now or later.
@@ -359,7 +366,8 @@ class HttpConnection(LimitedConnection):
         if version not in _VERSIONS:
             self._not_http(f"HTTP/{version}")
             return
-        path, query = paths.parts(self._target.decode("utf-8", "surrogateescape").partition("#")[0])
+        target = self._target.decode("utf-8", "surrogateescape").partition("#")[0]
+        path, query = paths.parts(target)
         self._requests += 1
         self._request = request = HttpRequest(
             method=self._parser.get_method().decode("latin-1"),
@@ -367,6 +375,7 @@ class HttpConnection(LimitedConnection):
             path=path,
             query=query,
             headers=self._headers,
+            authority=paths.authority_of(target),
             is_old=version != "1.1",
         )
         self._body: list[bytes] = []

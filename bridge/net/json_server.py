@@ -10,7 +10,7 @@ import asyncio
 import http
 import logging
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 from urllib.parse import unquote
 
@@ -27,6 +27,7 @@ from bridge.net.proxies.rules import DIRECT, Misled, Proxies
 from bridge.net.tasks import Tasks
 from bridge.net.websocket import WebSocketBounds, WebSocketConnection
 from bridge.ocpp import identity as identities
+from bridge.ocpp import tenants
 
 _GOING_AWAY, _PROTOCOL_ERROR, _INTERNAL_ERROR = 1001, 1002, 1011
 _log = logging.getLogger("bridge.ocppj")
@@ -36,7 +37,7 @@ class HandshakeRequest(Struct, frozen=True, kw_only=True):
     """The content of a handshake.
 
     Attributes:
-        identity: The identity in the path.
+        identity: The key of the Charge Point: the tenant, and the identity in the path.
         peer: The IP address of the peer.
         subprotocols: The offered subprotocols, in the client's order of preference.
         authorization: The Authorization header, None if there is none.
@@ -122,6 +123,7 @@ class JsonServer:
         refused: Called for each handshake that was refused, and each WebSocket that was closed for breaking a limit.
         name: The name of the listener.
         admits: Returns whether an IP address may use this listener.
+        tenant_at: Returns the tenant for the hosts that a request names, None if they are not of this listener.
     """
 
     def __init__(
@@ -138,9 +140,11 @@ class JsonServer:
         refused: Told,
         name: str = "websocket",
         admits: Callable[[str], bool] = lambda peer: True,
+        tenant_at: Callable[[Sequence[str]], str | None] = lambda hosts: tenants.DEFAULT,
     ) -> None:
         self._name = name
         self._admits = admits
+        self._tenant_at = tenant_at
         self._admit = admit
         self._path = path.strip("/")
         self._help_text = help_text
@@ -203,10 +207,17 @@ class JsonServer:
         await self._tasks.close()
 
     def _not_a_handshake(self, peer: str) -> None:
-        self._refused(None, peer, 405, "not a WebSocket handshake", Why.WRONG_DOOR)
+        self._refused(self._nobody(), peer, 405, "not a WebSocket handshake", Why.WRONG_DOOR)
 
     def _turned_away(self, peer: str, status: int, text: str, why: Why) -> None:
-        self._refused(None, peer, status, text, why)
+        self._refused(self._nobody(), peer, status, text, why)
+
+    def _nobody(self, hosts: Sequence[str] = ()) -> str | None:
+        """Return the key for a refusal without an identity, None in the default tenant."""
+        tenant = self._tenant_at(hosts)
+        if tenant is None:
+            tenant = self._tenant_at(())
+        return tenants.key_of(tenant or tenants.DEFAULT, "") or None
 
     # The handshake.
 
@@ -232,7 +243,9 @@ class JsonServer:
 
     async def _entry(self, connection: AcceptedWebSocket, request: Request) -> AcceptedHandshake:
         """Check a handshake and call `admit`. Return the AcceptedHandshake. Raises HandshakeDenied."""
-        peer, identity = connection.remote_address[0], None
+        authority = paths.authority_of(request.path)
+        hosts = request.headers.get_all("Host") if authority is None else [authority]
+        peer, identity = connection.remote_address[0], self._nobody(hosts)
         try:
             try:
                 origin = connection.sent_by(request.headers)
@@ -243,14 +256,18 @@ class JsonServer:
                 raise HandshakeDenied(403, "This listener is not for your network.", why=Why.WRONG_ADDRESS)
             if (full := connection.counts_for(peer)) is not None:
                 raise HandshakeDenied(503, f"{full}.", {"Retry-After": "10"}, why=Why.TOO_MANY_CONNECTIONS)
-            identity, token = self._address(request.path)
+            tenant = self._tenant_at(hosts)
+            if tenant is None:
+                raise HandshakeDenied(404, "This listener is not for that host.", why=Why.WRONG_DOOR)
+            plain, token = self._address(request.path)
+            identity = tenants.key_of(tenant, plain)
             if "websocket" not in request.headers.get("Upgrade", "").lower():
                 raise HandshakeDenied(426, self._help_text, {"Upgrade": "websocket"}, why=Why.WRONG_DOOR)
             return await self._admit(
                 _read_knock(identity, token, peer, request.headers, self._name, origin.certificate)
             )
         except HandshakeDenied as refusal:
-            who = None if refusal.hides_identity else identity
+            who = self._nobody(hosts) if refusal.hides_identity else identity
             self._refused(who, peer, refusal.status, refusal.text.splitlines()[0], refusal.why)
             raise
 
@@ -307,7 +324,7 @@ def _read_knock(
     """Return the content of a handshake. Clients send the subprotocols in one header or in several (rule 4).
 
     Args:
-        identity: The identity in the path.
+        identity: The key of the Charge Point.
         token: The token in the path, None if there is none.
         peer: The IP address of the peer.
         headers: The header fields of the handshake.

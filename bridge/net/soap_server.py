@@ -33,6 +33,7 @@ from bridge.net.overload import OverloadResponse
 from bridge.net.proxies.rules import DIRECT, Misled, Origin, Proxies
 from bridge.net.tasks import Tasks
 from bridge.ocpp import identity as identities
+from bridge.ocpp import tenants
 from bridge.ocpp.actions import Party
 from bridge.ocpp.device_profile import Boot
 from bridge.ocpp.large import takes_long
@@ -83,6 +84,8 @@ class SoapServer:
         turned_away: Called with the number of requests from an IP address that were refused unread.
         name: The name of the listener.
         admits: Returns whether an IP address may use this listener.
+        tenant_at: Returns the tenant for the hosts that a request names, None if they are not of this listener.
+        url_for: Returns the URL of this listener as the peers of a tenant see it.
     """
 
     def __init__(
@@ -103,8 +106,12 @@ class SoapServer:
         turned_away: TurnedAway,
         name: str = "soap",
         admits: Callable[[str], bool] = lambda peer: True,
+        tenant_at: Callable[[Sequence[str]], str | None] = lambda hosts: tenants.DEFAULT,
+        url_for: Callable[[str], str] | None = None,
     ) -> None:
         self._name = name
+        self._tenant_at = tenant_at
+        self._url_for = url_for
         self._pending = pending
         self._admits = admits
         self._endpoints = {soap_endpoint.path.lower(): soap_endpoint for soap_endpoint in soap_endpoints}
@@ -163,7 +170,7 @@ class SoapServer:
 
     def _hung_up(self, peer: str, status: int, text: str, why: Why) -> None:
         error = BridgeError(ErrorCode.FormationViolation, f"HTTP {status}: {text}", why=why)
-        self._refused(None, peer, error, None, Party.CHARGE_POINT, b"")
+        self._refused(self._nobody(), peer, error, None, Party.CHARGE_POINT, b"")
 
     def _were_busy(self, peer: str, times: int) -> None:
         text = f"HTTP 503: {self._request_queue.full}" + (f", {times} times" if times > 1 else "")
@@ -179,11 +186,13 @@ class SoapServer:
             return
         if not self._admits(origin.address):
             respond(self._turn_away(origin.address, soap_endpoint))
+        elif (tenant := self._tenant_at(request.hosts)) is None:
+            respond(self._wrong_door(request, origin.address, 404, "This listener is not for that host."))
         elif "websocket" in request.headers.get("Upgrade").lower():
             headers = (("Upgrade", "HTTP/1.1"),)
             respond(self._wrong_door(request, origin.address, 426, "This is the OCPP-S (SOAP) port.", headers))
         elif request.method == "POST" and soap_endpoint is not None:
-            self._message(Post(request=request, origin=origin), soap_endpoint, version, tail, respond)
+            self._message(Post(request=request, origin=origin, tenant=tenant), soap_endpoint, version, tail, respond)
         else:
             respond(self._page(request, origin.address, soap_endpoint, version, tail))
 
@@ -217,20 +226,31 @@ class SoapServer:
                 return soap_endpoint, *soap_endpoint.version_in(path[len(known) + 1 :])
         return None, "", ""
 
+    def _nobody(self, hosts: Sequence[str] = ()) -> str | None:
+        """Return the key for a refusal without an identity, None in the default tenant."""
+        tenant = self._tenant_at(hosts)
+        if tenant is None:
+            tenant = self._tenant_at(())
+        return tenants.key_of(tenant or tenants.DEFAULT, "") or None
+
+    def _address(self, soap_endpoint: SoapEndpoint, tenant: str) -> str:
+        """Return the address of an endpoint as the peers of a tenant see it."""
+        if not tenant or self._url_for is None:
+            return self._directions.url(soap_endpoint)
+        return self._url_for(tenant).rstrip("/") + soap_endpoint.path
+
     def _turn_away(self, peer: str, soap_endpoint: SoapEndpoint | None) -> Reply:
         """Refuse a request from a network that may not use this listener. The response lists no addresses."""
         error = BridgeError(ErrorCode.SecurityError, "this listener is not for its network", why=Why.WRONG_ADDRESS)
-        self._refused(
-            None, peer, error, None, Party.CHARGE_POINT if soap_endpoint is None else soap_endpoint.caller, b""
-        )
+        caller = Party.CHARGE_POINT if soap_endpoint is None else soap_endpoint.caller
+        self._refused(self._nobody(), peer, error, None, caller, b"")
         return _text(403, "This listener is not for your network.\n", closes=True)
 
     def _misled(self, peer: str, soap_endpoint: SoapEndpoint | None, error: Misled) -> Reply:
         """Refuse a request whose forwarding headers, from a trusted proxy, cannot be used."""
         refusal = BridgeError(ErrorCode.FormationViolation, f"HTTP 400: {error}", why=Why.MALFORMED)
-        self._refused(
-            None, peer, refusal, None, Party.CHARGE_POINT if soap_endpoint is None else soap_endpoint.caller, b""
-        )
+        caller = Party.CHARGE_POINT if soap_endpoint is None else soap_endpoint.caller
+        self._refused(self._nobody(), peer, refusal, None, caller, b"")
         return _text(400, f"Refused: {error}.\n")
 
     # Requests that are no messages.
@@ -255,7 +275,7 @@ class SoapServer:
         said = f"wrong door: {request.method[:20]} {self._path_of(request.path)}, HTTP {status}"
         caller = next(iter(self._endpoints.values())).caller
         error = BridgeError(ErrorCode.NotSupported, said, why=Why.WRONG_DOOR)
-        self._refused(None, peer, error, None, caller, b"")
+        self._refused(self._nobody(request.hosts), peer, error, None, caller, b"")
         return _text(status, self._directions.text(why), headers)
 
     def _path_of(self, path: str) -> str:
@@ -281,7 +301,7 @@ class SoapServer:
     def _message(self, post: Post, soap_endpoint: SoapEndpoint, version: str, tail: str, respond: Respond) -> None:
         """Handle a POST to an endpoint. Call `respond` once with the reply, now or later."""
         if (failure := post.request.failure) is not None:
-            reply = self._refuse(soap_endpoint, _unreadable(), None, post.peer, failure, b"")
+            reply = self._refuse(soap_endpoint, _unreadable(), None, post, failure, b"")
             respond(replace(reply, status=413) if failure.why is Why.TOO_LARGE else reply)
             return
         opened = partial(self._opened, post, soap_endpoint, version, tail, respond)
@@ -315,7 +335,7 @@ class SoapServer:
         read: OpenedPost | BridgeError,
     ) -> None:
         if isinstance(read, BridgeError):
-            respond(self._refuse(soap_endpoint, _unreadable(), None, post.peer, read, post.body))
+            respond(self._refuse(soap_endpoint, _unreadable(), None, post, read, post.body))
             return
         opened = read.envelope
         if read.fault is not None:
@@ -333,16 +353,15 @@ class SoapServer:
             visit.identity = opened.identity or (path[-1] if path else None)
             if not path or visit.identity != path[-1]:  # a segment of the path is checked already
                 visit.identity = _identity(visit.identity)
-            identity = visit.identity
             admission = soap_endpoint.receive(
                 SoapSender(
-                    identity=identity,
+                    identity=tenants.key_of(post.tenant, visit.identity),
                     peer=post.peer,
                     version=version,
                     addressing=opened.addressing,
                     boot=read.boot,
                     listener=self._name,
-                    address=self._directions.url(soap_endpoint),
+                    address=self._address(soap_endpoint, post.tenant),
                     certificate=post.origin.certificate,
                     authorization=_authorization(post),
                     path=path,
@@ -370,7 +389,7 @@ class SoapServer:
             _log.error("a message could not be let in", exc_info=error)
             error = BridgeError(ErrorCode.InternalError, "the bridge failed; its log says why")
         post = visit.post
-        visit.respond(self._refuse(visit.soap_endpoint, visit.opened, visit.identity, post.peer, error, post.body))
+        visit.respond(self._refuse(visit.soap_endpoint, visit.opened, visit.identity, post, error, post.body))
 
     def _let_in(self, visit: SoapExchange, admission: Admission) -> None:
         opened, service = visit.opened, visit.service
@@ -389,9 +408,8 @@ class SoapServer:
         exchange.aside, exchange.is_large = self._aside, takes_long(visit.post.body)
         if opened.soap is soap.SoapVersion.V11 and (admission.strict or not admission.profile.answers_soap11):
             spoken = BridgeError(ErrorCode.ProtocolError, "SOAP 1.1, which the route refuses")
-            self._refused(
-                visit.identity, visit.post.peer, spoken, exchange.unique_id, visit.soap_endpoint.caller, visit.post.body
-            )
+            post, caller = visit.post, visit.soap_endpoint.caller
+            self._refused(post.key(visit.identity), post.peer, spoken, exchange.unique_id, caller, post.body)
             visit.respond(service.mismatch(exchange))
             return
         if admission.records:
@@ -406,9 +424,8 @@ class SoapServer:
             admission.lost(reply.losses, wires)
         if exchange.refusal is not None:
             post, caller = visit.post, visit.soap_endpoint.caller
-            self._refused(
-                visit.identity, post.peer, exchange.refusal, exchange.unique_id, caller, post.body, wires=wires
-            )
+            who = post.key(visit.identity)
+            self._refused(who, post.peer, exchange.refusal, exchange.unique_id, caller, post.body, wires=wires)
         reply = _told_by_http(reply, visit.soap_endpoint)
         if admission.profile.close_after_answer:
             reply = replace(reply, closes=True)
@@ -419,14 +436,14 @@ class SoapServer:
         text = f"a Fault was POSTed, {fault.side}/{fault.subcode or 'no Subcode'}: {fault.reason:.200}"
         error = BridgeError(ErrorCode.ProtocolError, text)
         unique_id = opened.addressing.message_id
-        self._refused(opened.identity, post.peer, error, unique_id, soap_endpoint.caller, post.body)
+        self._refused(post.key(opened.identity), post.peer, error, unique_id, soap_endpoint.caller, post.body)
 
     def _refuse(
         self,
         soap_endpoint: SoapEndpoint,
         opened: Envelope,
         identity: str | None,
-        peer: str,
+        post: Post,
         error: BridgeError,
         data: bytes,
     ) -> Reply:
@@ -436,7 +453,7 @@ class SoapServer:
         reply = soap_endpoint.refuse(opened, error)
         wires = Wires()
         wires.answer_sent = Octets("soap", time(), reply.body)
-        self._refused(identity, peer, error, unique_id, soap_endpoint.caller, data, wires=wires)
+        self._refused(post.key(identity), post.peer, error, unique_id, soap_endpoint.caller, data, wires=wires)
         if isinstance(error, AccessDenied):
             return replace(reply, status=error.status, headers=tuple(error.headers.items()))
         # The status of a message that could not be read is not changed to 500.
@@ -444,10 +461,15 @@ class SoapServer:
 
 
 class Post(Struct, frozen=True, kw_only=True):
-    """A POST, and its origin."""
+    """A POST, its origin, and the tenant of its sender."""
 
     request: HttpRequest
     origin: Origin
+    tenant: str = tenants.DEFAULT
+
+    def key(self, identity: str | None) -> str | None:
+        """Return the key for what is reported of `identity`, which may be no valid one; None stands for no identity."""
+        return tenants.key_of(self.tenant, (identity or "").replace(tenants.SEPARATOR, "")) or identity
 
     @property
     def peer(self) -> str:

@@ -13,6 +13,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from bridge.net.tasks import Tasks
+from bridge.ocpp.tenants import DEFAULT
 from bridge.outgoing_events.queue import DeliveryQueue, DropReason, QueueBounds
 from bridge.watching import logs
 from bridge.watching.masking import without_password
@@ -31,12 +32,14 @@ class EventToSend(Struct, frozen=True, kw_only=True):
         type: The type of the event.
         charge_point: The identity of the Charge Point as it was first written.
         content: The event as JSON.
+        tenant: The tenant of the Charge Point.
     """
 
     id: str
     type: str
     charge_point: str
     content: bytes
+    tenant: str = DEFAULT
 
 
 class DeliveryFailed(Exception):
@@ -69,7 +72,7 @@ class Receiver(Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: The name in logs, in metrics and in the queue on disk.
-        wants: Returns whether the receiver gets an event, by its type and the casefolded identity.
+        wants: Returns whether the receiver gets an event, by its type and the casefolded key of the Charge Point.
         open: Returns the EventSender for the receiver.
         timeout: The seconds that one attempt may take.
         bounds: The limits on the events that wait.

@@ -27,6 +27,7 @@ from bridge.ocpp.messages import (
     StopTransactionResponse,
 )
 from bridge.ocpp.rpc import CallResult, UnopenedRequest
+from bridge.ocpp.tenants import identity_of, key_of, tenant_of
 from bridge.outgoing_events.records import (
     AnyEvent,
     BootEvent,
@@ -60,7 +61,7 @@ class TransactionStart(Struct, frozen=True, kw_only=True):
     """The start of a transaction, which the event of its end refers to.
 
     Attributes:
-        charge_point: The identity, as `folded` returns it.
+        charge_point: The key of the Charge Point, as `folded` returns it.
         transaction_id: The transactionId of the Central System.
         connector: The connectorId.
         started_at: The time in the StartTransaction.
@@ -130,7 +131,7 @@ class EventMaker:
         if not isinstance(event, TransactionStartedEvent):
             return None
         return TransactionStart(
-            charge_point=folded(event.charge_point),
+            charge_point=folded(key_of(event.tenant, event.charge_point)),
             transaction_id=event.transaction_id,
             connector=event.connector,
             started_at=event.started_at,
@@ -141,8 +142,9 @@ class EventMaker:
         return {
             "id": name or self._mint(),
             "time": moment(self._clock()),
-            "charge_point": identity,
+            "charge_point": identity_of(identity),
             "central_system": central_system,
+            "tenant": tenant_of(identity),
         }
 
     def _answered(self, identity: str, central_system: str, exchange: Exchange) -> Iterator[AnyEvent]:
@@ -175,7 +177,7 @@ class EventMaker:
                 yield self._stopped(stop, self._head(identity, central_system, name))
 
     def _stopped(self, stop: StopTransactionRequest, head: dict[str, Any]) -> TransactionEndedEvent:
-        start = self._starts.get((folded(head["charge_point"]), stop.transactionId))
+        start = self._starts.get((folded(key_of(head["tenant"], head["charge_point"])), stop.transactionId))
         energy = None if start is None else stop.meterStop - start.meter_start_wh
         return TransactionEndedEvent(
             **head,

@@ -16,6 +16,7 @@ import aiomqtt
 from paho.mqtt.reasoncodes import ReasonCode
 
 from bridge.net.tasks import Tasks
+from bridge.ocpp.tenants import name_of
 from bridge.outgoing_events.delivery import DeliveryFailed, EventToSend
 
 # Seconds between two signs of life, at least; seconds that the broker has to confirm the end of the connection.
@@ -76,7 +77,7 @@ class Mqtt:
     Args:
         host: The host of the broker.
         port: The port of the broker.
-        topic: The topic, with {charge_point} and {type}.
+        topic: The topic, with {charge_point}, {type} and {tenant}.
         username: The username; empty for none.
         password: The password, None for none.
         tls: Returns the context of a new connection, None for connections without TLS.
@@ -205,4 +206,5 @@ async def _until_lost(client: aiomqtt.Client) -> None:
 
 def topic_of(template: str, event: EventToSend) -> str:
     """Return the topic of an event. What separates topics, or stands for several, is percent-encoded in an identity."""
-    return template.replace("{charge_point}", quote(event.charge_point, safe=" ")).replace("{type}", event.type)
+    topic = template.replace("{tenant}", name_of(event.tenant)).replace("{type}", event.type)
+    return topic.replace("{charge_point}", quote(event.charge_point, safe=" "))

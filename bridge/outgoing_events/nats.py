@@ -16,6 +16,7 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.errors import APIError, NoStreamResponseError
 
+from bridge.ocpp.tenants import name_of
 from bridge.outgoing_events.delivery import DeliveryFailed, EventToSend
 
 _NO_STREAM = "no stream takes the subject {}: make one with JetStream"
@@ -26,7 +27,7 @@ class Nats:
 
     Args:
         url: The URL of the server, nats:// or tls://.
-        subject: The subject, with {charge_point} and {type}.
+        subject: The subject, with {charge_point}, {type} and {tenant}.
         username: The username; empty for none.
         password: The password, or the token if there is no username; None for none.
         tls: The context of the connection, None for a connection without TLS.
@@ -106,4 +107,5 @@ class Nats:
 def subject_of(template: str, event: EventToSend) -> str:
     """Return the subject of an event. What separates subjects, or stands for several, is percent-encoded."""
     identity = quote(event.charge_point, safe="").replace(".", "%2E").replace("~", "%7E")
-    return template.replace("{charge_point}", identity).replace("{type}", event.type)
+    subject = template.replace("{tenant}", name_of(event.tenant)).replace("{type}", event.type)
+    return subject.replace("{charge_point}", identity)

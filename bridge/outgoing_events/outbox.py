@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Struct
 
 from bridge.net.tasks import Threads
+from bridge.ocpp.tenants import DEFAULT, key_of
 from bridge.outgoing_events.database import EventDatabase, EventRow, StoredEvents
 from bridge.outgoing_events.delivery import Delivery, DeliveryFailed, EventToSend, Receiver
 from bridge.outgoing_events.derivation import EventMaker, folded
@@ -40,6 +41,7 @@ class _Named(Struct):
 
     id: str
     charge_point: str
+    tenant: str = DEFAULT
 
 
 class ReceiverHealth(Struct, frozen=True, kw_only=True):
@@ -170,7 +172,7 @@ class Outbox:
         assert self._writer is not None
         if (start := self._maker.start_of(event)) is not None:
             self._maker.remember(start)
-        charge_point, kind = folded(event.charge_point), type_of(event)
+        charge_point, kind = folded(key_of(event.tenant, event.charge_point)), type_of(event)
         wanted = [name for name, delivery in self._deliveries.items() if delivery.receiver.wants(kind, charge_point)]
         if not wanted and start is None:
             return
@@ -217,7 +219,9 @@ class Outbox:
             return None
         kind, content = found
         named = msgspec.json.decode(content, type=_Named)
-        return EventToSend(id=named.id, type=kind, charge_point=named.charge_point, content=content)
+        return EventToSend(
+            id=named.id, type=kind, charge_point=named.charge_point, tenant=named.tenant, content=content
+        )
 
     def _finished(self, name: str, numbers: Iterable[int]) -> None:
         assert self._writer is not None

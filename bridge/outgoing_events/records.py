@@ -10,10 +10,12 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
+from bridge.ocpp.tenants import DEFAULT
+
 Party = Literal["charge_point", "central_system"]
 
 
-class OutgoingEvent(Struct, frozen=True, kw_only=True, tag_field="type"):
+class OutgoingEvent(Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
     """An event about one Charge Point.
 
     Attributes:
@@ -21,12 +23,14 @@ class OutgoingEvent(Struct, frozen=True, kw_only=True, tag_field="type"):
         time: The time at which the bridge observed the event, in UTC.
         charge_point: The ChargeBoxIdentity as it was first written.
         central_system: The name of its Central System in the configuration; empty if no route takes it.
+        tenant: The name of the tenant of the Charge Point; left out for the default tenant.
     """
 
     id: str
     time: str
     charge_point: str
     central_system: str
+    tenant: str = DEFAULT
 
 
 class BootEvent(OutgoingEvent, frozen=True, kw_only=True, tag="boot"):

@@ -113,8 +113,9 @@ class MessageFilter(Struct, frozen=True, kw_only=True):
     """Which messages. None takes all.
 
     Attributes:
-        identity_glob: A glob on the identity. Letter case does not count.
-        identity: The identity of one Charge Point, in place of a glob.
+        tenant: The tenant of the Charge Points.
+        identity_glob: A glob on the identities of the tenant, None for the default one. Letter case does not count.
+        identity: The key of one Charge Point, in place of a glob.
         actions: The actions.
         outcome: The outcome.
         sender: The party that sent the message.
@@ -128,6 +129,7 @@ class MessageFilter(Struct, frozen=True, kw_only=True):
         error: A part of the explanation of what did not end well.
     """
 
+    tenant: str | None = None
     identity_glob: str | None = None
     identity: str | None = None
     actions: tuple[str, ...] | None = None

@@ -12,6 +12,7 @@ from xml.sax.saxutils import escape
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from bridge.ocpp.tenants import DEFAULT, SEPARATOR
 from bridge.ocpp.wire import Transport
 from bridge.recorder import rows
 from bridge.recorder.messages import (
@@ -58,10 +59,12 @@ def condition(wanted: MessageFilter, before: int | None) -> Condition:
         before: The id that is higher than all, None for the newest messages.
     """
     asked: list[Condition] = []
+    if wanted.tenant is not None:
+        asked.append(_of_tenant(wanted.tenant))
     if wanted.identity is not None:
         asked.append(("folded = ?", [wanted.identity.casefold()]))
     if wanted.identity_glob is not None:
-        asked.append(_globbed(wanted.identity_glob))
+        asked.append(_globbed(wanted.identity_glob, wanted.tenant or DEFAULT))
     if wanted.actions is not None:
         asked.append((f"action IN ({', '.join('?' * len(wanted.actions))})", [*wanted.actions]))
     if wanted.failed is not None:
@@ -111,9 +114,16 @@ def _folded(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass").lower()
 
 
-def _globbed(glob: str) -> Condition:
-    """Return the condition for a glob. An identity without a pattern is found by the index."""
-    folded = glob.casefold()
+def _of_tenant(tenant: str) -> Condition:
+    """Return the condition for the keys of a tenant."""
+    if tenant == DEFAULT:
+        return "instr(folded, ?) = 0", [SEPARATOR]
+    return "folded >= ? AND folded < ?", [tenant + SEPARATOR, tenant + chr(ord(SEPARATOR) + 1)]
+
+
+def _globbed(glob: str, tenant: str) -> Condition:
+    """Return the condition for a glob on the identities of a tenant. One without a pattern is found by the index."""
+    folded = (f"{tenant}{SEPARATOR}" if tenant else "") + glob.casefold()
     if _PATTERN.isdisjoint(folded):
         return "folded = ?", [folded]
     return "folded GLOB ?", [folded.replace("[!", "[^")]

@@ -189,8 +189,8 @@ def told_of(noted: Noted, *, id_tags: bool) -> tuple[Asked, Told]:
             action, sender = "" if came is None else _action_in(came.data), by or Party.CHARGE_POINT
             cut = Cut(id_tags, peer=peer)
             places = (*cut.pair(came, None), *cut.pair(None, answer))
-        case RequestsUnread(peer=peer, reason=reason, why=why):
-            identity, action, sender, unique_id, places = None, "", Party.CHARGE_POINT, "", _NOWHERE
+        case RequestsUnread(peer=peer, reason=reason, why=why, identity=identity):
+            action, sender, unique_id, places = "", Party.CHARGE_POINT, "", _NOWHERE
         case HandshakeRefused(identity, peer, status, reason, why):
             reason = f"the WebSocket was refused with HTTP {status}: {reason}"
             action, sender, unique_id, places = "", Party.CHARGE_POINT, "", _NOWHERE

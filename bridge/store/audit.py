@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from msgspec import Struct
 
+from bridge.ocpp.tenants import identity_of, tenant_of
 from bridge.store.records import AuditRecord
 
 
@@ -16,6 +17,7 @@ class AuditQuery(Struct, frozen=True, kw_only=True):
     """A filter. None takes every record.
 
     Attributes:
+        tenant: The tenant of the Charge Point.
         identity: A glob on the identity of the Charge Point. Letter case does not count, here and below.
         who: A glob on the operator.
         what: A glob on the action.
@@ -24,6 +26,7 @@ class AuditQuery(Struct, frozen=True, kw_only=True):
         before: The id that is higher than all ids.
     """
 
+    tenant: str | None = None
     identity: str | None = None
     who: str | None = None
     what: str | None = None
@@ -35,11 +38,16 @@ class AuditQuery(Struct, frozen=True, kw_only=True):
         """Return whether a reader wants `record`."""
         return (
             (self.before is None or record.id < self.before)
+            and (self.tenant is None or tenant_of(record.identity) == self.tenant)
             and (self.since is None or record.at >= self.since)
             and (self.until is None or record.at < self.until)
             and all(
                 glob is None or _matcher(glob)(text.casefold()) is not None
-                for glob, text in ((self.identity, record.identity), (self.who, record.who), (self.what, record.what))
+                for glob, text in (
+                    (self.identity, identity_of(record.identity)),
+                    (self.who, record.who),
+                    (self.what, record.what),
+                )
             )
         )
 

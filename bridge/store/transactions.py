@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from msgspec import Struct
 
+from bridge.ocpp.tenants import SEPARATOR, identity_of, tenant_of
 from bridge.store.records import TransactionRecord
 
 # The number of a transaction that has none above 0, which is a place to remember its Central System.
@@ -20,12 +21,14 @@ class TransactionQuery(Struct, frozen=True, kw_only=True):
     """A filter. None takes every transaction.
 
     Attributes:
-        identity: A glob on the identity of the Charge Point. Letter case does not count.
+        tenant: The tenant of the Charge Points.
+        identity: A glob on the identities of the tenant, None for the default one. Letter case does not count.
         central_system: The name of the Central System.
         state: "open", "closed" or "ended".
         before: The place that is higher than all places on the page, None for the first page.
     """
 
+    tenant: str | None = None
     identity: str | None = None
     central_system: str | None = None
     state: str | None = None
@@ -33,18 +36,19 @@ class TransactionQuery(Struct, frozen=True, kw_only=True):
 
     @property
     def folded(self) -> str | None:
-        """Return the casefolded identity if only one Charge Point is wanted, else None."""
+        """Return the casefolded key if only one Charge Point is wanted, else None."""
         if self.identity is None or not _PATTERN.isdisjoint(self.identity):
             return None
-        return self.identity.casefold()
+        return (f"{self.tenant}{SEPARATOR}" if self.tenant else "") + self.identity.casefold()
 
     def fits(self, record: TransactionRecord) -> bool:
         """Return whether a reader wants `record`."""
         return (
             record.number != _UNNAMED
+            and (self.tenant is None or tenant_of(record.identity) == self.tenant)
             and (self.central_system is None or record.central_system == self.central_system)
             and (self.state is None or record.state == self.state)
-            and (self.identity is None or _matcher(self.identity)(record.identity.casefold()) is not None)
+            and (self.identity is None or _matcher(self.identity)(identity_of(record.identity).casefold()) is not None)
         )
 
 

@@ -1,7 +1,7 @@
 """Facts: records of events that happened to messages and connections. A fact changes nothing.
 
-A Fact holds values only, so that it can be sent to another process. `identity` is the Charge Point's identity as it was
-first written, None if it is not known. `peer` is the IP address of the other end.
+A Fact holds values only, so that it can be sent to another process. `identity` is the Charge Point's key, with its
+identity as it was first written; None if it is not known. `peer` is the IP address of the other end.
 """
 
 from __future__ import annotations
@@ -121,24 +121,29 @@ class FrameRelayed(Struct, frozen=True):
 
 
 class RequestsUnread(Struct, frozen=True):
-    """Requests of a peer, `times` of them, were refused before they were read."""
+    """Requests of a peer, `times` of them, were refused before they were read.
+
+    `identity` is a key without an identity, for the tenant of the listener; None for the default tenant.
+    """
 
     peer: str
     code: ErrorCode
     reason: str
     why: Why
     times: int
+    identity: str | None = None
 
     @classmethod
-    def of(cls, peer: str, error: BridgeError, times: int) -> Self:
+    def of(cls, peer: str, error: BridgeError, times: int, identity: str | None = None) -> Self:
         """Return the fact that requests were refused before they were read.
 
         Args:
             peer: The IP address of the sender.
             error: The error, which gives code, reason and why.
             times: The number of requests.
+            identity: The key for the tenant of the listener.
         """
-        return cls(peer, error.code, error.description, error.why, times)
+        return cls(peer, error.code, error.description, error.why, times, identity)
 
 
 class HandshakeRefused(Struct, frozen=True):

@@ -4,7 +4,7 @@ Much of what is logged comes from unknown parties. A line cannot be forged: char
 escaped. A line cannot grow without bound: long values are cut, which is marked, and short values beside them are kept.
 An exception is shown on the line of its event, with its type, its text and the calls that led to it.
 
-This module depends on standard logging only, and on nothing about OCPP.
+This module depends on standard logging and the form of a key only, and on nothing about OCPP.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import PurePath
+
+from bridge.ocpp.tenants import SEPARATOR, identity_of, tenant_of
 
 # A value in a line: a scalar of JSON, or the text of any other object.
 Shown = str | int | float | bool
@@ -112,7 +114,9 @@ class Lines(logging.Formatter):
         time = _time(created)
         line = template % (time, *texts, number)
         as_it_is = pattern.fullmatch(line) is not None
-        if not as_it_is and not self._as_json:  # identities with a space are common: quote them and try again
+        if (
+            not as_it_is and not self._as_json and SEPARATOR not in line
+        ):  # identities with a space are common: quote them and try again
             line = template % (time, *map(_quoted, texts), _spelled(number))
             as_it_is = line.isascii()
         if as_it_is and len(line) <= self._longest and sentence.clean(line) is line:
@@ -121,7 +125,7 @@ class Lines(logging.Formatter):
         return self._made(time, sentence.level, sentence.message, dict(zip(sentence.keys, values, strict=True)))
 
     def _made(self, time: str, level: str, message: str, told: Mapping[str, object]) -> str:
-        values = {key: _shown(value) for key, value in told.items() if value is not None}
+        values = {key: _shown(value) for key, value in _with_tenant(told).items() if value is not None}
         limit = self._longest
         if all(type(value) is not str or len(value) <= limit for value in values.values()) and len(message) <= limit:
             line = self._written(time, level, message, values)
@@ -142,6 +146,14 @@ class Lines(logging.Formatter):
     def _written(self, time: str, level: str, message: str, values: Mapping[str, Shown]) -> str:
         line = self._render(time, level, message, values)
         return line if line.isascii() else line.encode(self._encoding, "backslashreplace").decode(self._encoding)
+
+
+def _with_tenant(values: Mapping[str, object]) -> Mapping[str, object]:
+    """Return the fields of a message with an identity and a tenant in place of a key."""
+    key = values.get("identity")
+    if not isinstance(key, str) or SEPARATOR not in key:
+        return values
+    return {"tenant": tenant_of(key), **values, "identity": identity_of(key) or None}
 
 
 def _cut(text: str, limit: int) -> str:

@@ -16,6 +16,7 @@ from bridge.errors import Complaint, ConfigurationError, known_code
 from bridge.ocpp.actions import Party
 from bridge.ocpp.losses import Loss
 from bridge.ocpp.rpc import CallError, CallResult
+from bridge.ocpp.tenants import identity_of, tenant_of
 from bridge.watching.facts import CallEnded, Fact
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class Spans:
     def _attributes(self, fact: CallEnded) -> dict[str, str | bool | list[str]]:
         identity, report = fact.identity, fact.report
         attributes: dict[str, str | bool | list[str]] = {
-            "ocpp.charge_point": identity,
+            "ocpp.charge_point": identity_of(identity),
             "ocpp.central_system": fact.central_system,
             "ocpp.action": report.call.action,
             "ocpp.from": report.sender.value,
@@ -92,6 +93,8 @@ class Spans:
             "ocpp.operator": report.operator,
             "ocpp.losses": [loss.where for loss in _losses(report)[:_MOST_LOSSES]],
         }
+        if tenant := tenant_of(identity):
+            attributes["ocpp.tenant"] = tenant
         if report.hop_id is not None:
             attributes["ocpp.hop_id"] = report.hop_id
         if isinstance(report.answer, CallError):

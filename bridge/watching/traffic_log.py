@@ -92,8 +92,8 @@ class TrafficLog:
                 _say(logging.WARNING, "answer dropped", identity=identity, **said)
             case MessageRefused():
                 self._message_refused(fact)
-            case RequestsUnread(peer, code, reason, why, times):
-                self._refused(None, peer, code, reason, why, times=times)
+            case RequestsUnread(peer, code, reason, why, times, identity):
+                self._refused(identity, peer, code, reason, why, times=times)
             case HandshakeRefused():
                 self._handshake_refused(fact)
             case ProxyFieldsIgnored(peer, fields):

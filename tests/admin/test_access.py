@@ -52,6 +52,43 @@ def refusal(
     return None
 
 
+@pytest.mark.parametrize(
+    ("token", "scope", "tenant", "status"),
+    [
+        ("all", "tenant", "", None),
+        ("all", "tenant", "acme", None),
+        ("all", "bridge", "", None),
+        ("ours", "tenant", "", None),
+        ("ours", "tenant", "acme", 403),
+        ("ours", "bridge", "", 403),
+        ("ours", "everybody", "acme", None),
+        ("acme", "tenant", "acme", None),
+        ("acme", "tenant", "", 403),
+        ("acme", "tenant", "beta", 403),
+        ("acme", "bridge", "acme", 403),
+        ("acme", "everybody", "", None),
+    ],
+)
+def test_the_tenant_of_a_token(token: str, scope: Any, tenant: str, status: int | None) -> None:
+    tenants = {"all": "*", "ours": "", "acme": "acme"}
+    credentials = tuple(
+        Credential(name=name, token=name.encode(), role="operate", tenant=whose) for name, whose in tenants.items()
+    )
+    access = Access(credentials, (), open_metrics=False, names=ONLY_THIS_MACHINE, shared=True)
+    headers = CIMultiDict({"Host": "127.0.0.1:8081", "Authorization": f"Bearer {token}"})
+    asking = Asking(path=API, peer=LOOPBACK, secure=False, headers=headers)
+    assert access.admits(asking, scope, tenant) is (status is None)
+    if status is not None:
+        with pytest.raises(RequestRefused) as caught:
+            access.check_scope(asking, scope, tenant)
+        assert caught.value.status == status
+    assert access.may_use(asking, tenant) is (tenants[token] in ("*", tenant))
+    assert access.sees_all(asking) is (token == "all")
+    assert access.admits(msgspec.structs.replace(asking, path="/metrics")) is (token == "all")
+    access.shared = False  # without other tenants, a token of the default tenant is for all there is
+    assert access.admits(asking, "bridge", "") is True
+
+
 @pytest.mark.parametrize("peer", [LOOPBACK, "::1", "::ffff:127.0.0.1", OTHER, "10.0.0.1", "2001:db8::1", None, "unix"])
 def test_everybody_needs_a_token(peer: str | None) -> None:
     assert refusal(peer=peer) == 401

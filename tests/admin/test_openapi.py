@@ -50,7 +50,14 @@ def described() -> list[AdminEndpoint]:
 
 
 DOCUMENT = document(described())
-OPERATIONS = [(path, method) for path, told in DOCUMENT["paths"].items() for method in told if path != EVENTS]
+# The paths of a tenant lead to the same handlers as those of the default tenant: some stand for all.
+OF_TENANT = "/api/v1/tenants/{tenant}/charge-points/{identity}"
+OPERATIONS = [
+    (path, method)
+    for path, told in DOCUMENT["paths"].items()
+    for method in told
+    if path != EVENTS and ("{tenant}" not in path or path == OF_TENANT)
+]
 
 
 def likely() -> dict[str, Any]:
@@ -63,6 +70,8 @@ def likely() -> dict[str, Any]:
             for parameter in operation["parameters"]:
                 if parameter["name"] == "id" and parameter["in"] == "path":
                     parameter["schema"] = {"anyOf": [{"enum": ["1", "2"]}, parameter["schema"]]}
+                if parameter["name"] == "tenant":
+                    parameter["schema"] = {"anyOf": [{"enum": ["default"]}, parameter["schema"]]}
                 if parameter["name"] == "identity" and parameter["in"] == "path":
                     parameter["schema"] = {"anyOf": [{"enum": [SOAP, JSON]}, parameter["schema"]]}
     body = told["paths"]["/api/v1/charge-points/{identity}/calls"]["post"]["requestBody"]["content"]["application/json"]

@@ -127,6 +127,15 @@ def test_a_policy_stands_where_it_can_match_up_to_the_first_that_takes_all() -> 
     assert rows["A*", "central_system"]["Reset"] == ""
 
 
+def test_a_policy_stands_at_the_routes_of_its_tenant() -> None:
+    told = settings(refused("Authorize", tenant="acme"), refused("DataTransfer", tenant="*"))
+    acme = structs.replace(told.routes[0], tenant="acme", charge_point="*")
+    lines = list(lines_of(structs.replace(told, routes=(*told.routes, acme))))
+    start = next(index for index, line in enumerate(lines) if line.startswith("* of the tenant acme -> "))
+    assert [line.split()[0] for line in lines[:start] if "refused" in line] == ["DataTransfer"]
+    assert [line.split()[0] for line in lines[start:] if "refused" in line] == ["Authorize", "DataTransfer"]
+
+
 def test_the_command_prints_it_after_the_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "bridge.toml"
     content = (

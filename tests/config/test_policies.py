@@ -126,7 +126,7 @@ DELAY: dict[str, Any] = {"do": "delay", "seconds": 25}
         ({"do": "delay", "seconds": 0}, "seconds: expected more than 0 and at most 1000000000, got the integer 0"),
         (DELAY | {"seconds": 25.1}, "seconds: is at most 25: gateway.call_timeout is 30, and 5 are for the answer"),
         ({"seconds": 5}, 'seconds: is for do = "delay", and this policy has do = "refuse"'),
-        ({"colour": "red"}, "colour: unknown key, known here are charge_point, from, central_system, action,"),
+        ({"colour": "red"}, "colour: unknown key, known here are charge_point, from, central_system, tenant,"),
     ],
     ids=str,
 )

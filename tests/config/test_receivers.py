@@ -80,7 +80,7 @@ def test_a_file_with_a_secret_that_others_can_read_is_told(files: Files) -> None
         (MQTT | {"username": '"x"'}, "password_file: missing: a username alone proves nothing"),
         (MQTT | {"topic": '"ocpp/#"'}, "topic: a topic that is published to holds no + or #"),
         (MQTT | {"topic": '"$SYS/x"'}, "topic: a topic that is published to holds no + or #"),
-        (MQTT | {"topic": '"a/{identity}"'}, 'topic: knows {charge_point} and {type}, not "identity"'),
+        (MQTT | {"topic": '"a/{identity}"'}, 'topic: knows {charge_point}, {type} and {tenant}, not "identity"'),
         (MQTT | {"topic": '"a/{type"'}, "topic: expected a printable text"),
         (MQTT | {"topic": f'"{"x" * 1001}"'}, "topic: expected a printable text"),
         (NATS | {"topic": '"a..b"'}, "topic: expected words with a dot between them"),

@@ -14,8 +14,11 @@ from bridge.errors import ConfigurationError
 from bridge.gateway import event_receivers
 from bridge.gateway.event_receivers import receivers_of
 from bridge.net.tls import ClientContexts
+from bridge.ocpp.tenants import key_of
 from bridge.outgoing_events import Receiver
 from bridge.outgoing_events.delivery import EventToSend
+from bridge.outgoing_events.mqtt import topic_of as mqtt_topic
+from bridge.outgoing_events.nats import subject_of
 from bridge.outgoing_events.queue import QueueBounds
 from tests.e2e.stage import run
 from tests.outgoing_events.receivers import broker, eventually, http_receiver, nats, nats_client, subscribed
@@ -62,6 +65,26 @@ def test_the_limits_are_those_of_the_table() -> None:
 )
 def test_who_wants_what(types: tuple[str, ...], glob: str, kind: str, identity: str, wanted: bool) -> None:
     assert receiver(types=types, charge_point=glob).wants(kind, identity) is wanted
+
+
+@pytest.mark.parametrize(
+    ("tenant", "wanted"),
+    [("", ["cp 1"]), ("default", ["cp 1"]), ("acme", ["acme"]), ("*", ["cp 1", "acme", "b"]), ("b", ["b"])],
+)
+def test_whose_events_it_gets(tenant: str, wanted: list[str]) -> None:
+    made = receiver(tenant=tenant, charge_point="CP*")
+    keys = {"cp 1": "cp 1", "acme": key_of("acme", "cp 1"), "b": key_of("b", "cp 1"), "other": key_of("b", "js 1")}
+    assert [name for name, key in keys.items() if made.wants("boot", key)] == wanted
+
+
+def test_topics_of_several_tenants_differ() -> None:
+    events = [EVENT, structs.replace(EVENT, tenant="acme")]
+    assert [mqtt_topic("ocpp/{tenant}/{charge_point}/{type}", event) for event in events] == [
+        "ocpp/default/CP 1/boot",
+        "ocpp/acme/CP 1/boot",
+    ]
+    assert subject_of("ocpp.{tenant}.{charge_point}.{type}", events[1]) == "ocpp.acme.CP%201.boot"
+    assert event_receivers._SHARED_TOPICS["mqtt"].startswith("ocpp/{tenant}/")
 
 
 def test_other_settings_are_told_from_the_same() -> None:

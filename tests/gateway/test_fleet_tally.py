@@ -65,17 +65,17 @@ class Fleet(RuleBasedStateMachine):
     @invariant()
     def they_are_as_counted_one_by_one(self) -> None:
         entries = list(self.known.values())
-        assert self.counts.charge_points == Counter(one.central_system for one in entries if one.central_system)
-        assert self.counts.routes == Counter(one.route for one in entries if one.route)
+        assert self.counts.of().charge_points == Counter(one.central_system for one in entries if one.central_system)
+        assert self.counts.of().routes == Counter(one.route for one in entries if one.route)
         assert dict(self.counts.transactions()) == Counter(name for one in entries for name in one.transactions)
         assert self.counts.open_transactions() == sum(len(one.transactions) for one in entries)
-        faults = {code: (connectors, points) for code, connectors, points, _ in self.counts.faults()}
+        faults = {code: (connectors, points) for code, connectors, points, _ in self.counts.of().faults()}
         assert faults == {
             code: (sum(one.faults.count(code) for one in entries), sum(code in one.faults for one in entries))
             for code in {code for one in entries for code in one.faults}
         }
-        assert all(identity in IDENTITIES for *_, identity in self.counts.faults())
-        assert {boot: number for boot, number, _ in self.counts.boots()} == Counter(
+        assert all(identity in IDENTITIES for *_, identity in self.counts.of().faults())
+        assert {boot: number for boot, number, _ in self.counts.of().boots()} == Counter(
             one.boot for one in entries if one.boot is not None
         )
 
@@ -100,9 +100,9 @@ def test_a_charge_point_is_looked_at_when_it_tells_something_of_itself() -> None
     counts = FleetTally(known.get, lambda: 0.0)
     known["cp 1"] = FleetEntry(identity="CP 1", faults=("OtherError",))
     counts.see(ended("Heartbeat", HeartbeatRequest()))
-    assert counts.faults() == []
+    assert counts.of().faults() == []
     counts.see(told(ChargePointStatus.Faulted, ChargePointErrorCode.OtherError))
-    assert counts.faults() == [("OtherError", 1, 1, "CP 1")]
+    assert counts.of().faults() == [("OtherError", 1, 1, "CP 1")]
 
 
 def test_a_transaction_of_which_nothing_is_heard_ends_without_a_word() -> None:

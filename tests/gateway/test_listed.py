@@ -21,7 +21,12 @@ def facts(listed: ListedChargePoints) -> object:
     """All that can be asked, but for which of two Charge Points with one name has it."""
     names = ["nl 1", "a*", "b*", "ss*", "ß*"]
     entries = {each.identity: (each.own, each.source) for each in listed}
-    return entries, [listed.identity_of(name) is not None for name in names], listed.has_tokens, listed.is_token(TOKEN)
+    return (
+        entries,
+        [listed.identity_of(name) is not None for name in names],
+        listed.has_tokens(""),
+        listed.is_token(TOKEN, ""),
+    )
 
 
 @given(st.dictionaries(st.sampled_from(["A", "C"]), OWN), st.lists(st.tuples(IDENTITIES, st.none() | OWN)))

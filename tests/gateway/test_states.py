@@ -10,8 +10,15 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from bridge.core.state import NEVER_SEEN, Observation, Spoken, State, state_of
 from bridge.gateway.states import ChargePointStates
+from bridge.ocpp.tenants import key_of, tenant_of
 
-IDENTITIES = [f"Cp {number}" for number in range(5)]
+TENANTS = ["", "acme", "b"]
+IDENTITIES = [
+    *(f"Cp {number}" for number in range(3)),
+    key_of("acme", "Cp 1"),
+    key_of("acme", "0"),
+    key_of("b", "Cp 1"),
+]
 identities = st.sampled_from(IDENTITIES)
 
 
@@ -94,6 +101,10 @@ class Fleet(RuleBasedStateMachine):
         counts = Counter((self.known[key].transport, state) for key, state in present.items())
         assert self.states.by_transport() == dict(counts)
         assert list(self.states.keys()) == sorted(self.known)
+        for tenant in TENANTS:
+            assert list(self.states.keys_of(tenant)) == sorted(key for key in self.known if tenant_of(key) == tenant)
+        if not any(map(tenant_of, self.known)):
+            assert self.states.keys_of("") is self.states.keys()
 
 
 TestFleet = Fleet.TestCase

@@ -11,13 +11,15 @@ import pytest
 from bridge.core.destinations import OwnListeners
 from bridge.gateway.waking import Waker
 from bridge.net.tasks import Tasks
+from bridge.ocpp.tenants import key_of
 from tests.names import stand_for
 
 AT_MOST = 20
 
 
-async def asked(status: str, *, own: bool = False, named: str = "127.0.0.1") -> bytes:
-    """What a listener gets that answers with `status`, whose host is `named` so; `own`: it is the bridge's own."""
+async def asked(status: str, *, own: bool = False, named: str = "127.0.0.1", key: str = "CP 1") -> bytes:
+    """What a listener gets that answers with `status`, whose host is `named` so; `own`: it is the bridge's own. `key`
+    names the Charge Point."""
     request: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -32,7 +34,7 @@ async def asked(status: str, *, own: bool = False, named: str = "127.0.0.1") -> 
     tasks = Tasks()
     listeners = OwnListeners.at([(host, port)]) if own else OwnListeners()
     waker = Waker(tasks, lambda: listeners)
-    waker.wake("CP 1", f"http://{named}:{port}/wake?by=bridge")
+    waker.wake(key, f"http://{named}:{port}/wake?by=bridge")
     while len(tasks):  # noqa: ASYNC110  its tasks say that they have ended by being gone
         await asyncio.sleep(0.001)
     await waker.close()
@@ -51,6 +53,10 @@ def test_it_is_told_which_charge_point_is_wanted(caplog: pytest.LogCaptureFixtur
     assert request.endswith(b'\r\n\r\n{"identity":"CP 1"}')
     assert b"Content-Type: application/json\r\n" in request
     assert "asked to wake a Charge Point" in caplog.text
+
+
+def test_it_is_told_the_tenant_beside_the_identity() -> None:
+    assert run("202 Accepted", key=key_of("acme", "CP 1")).endswith(b'\r\n\r\n{"identity":"CP 1","tenant":"acme"}')
 
 
 def test_that_it_refuses_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:

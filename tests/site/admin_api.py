@@ -17,7 +17,7 @@ def openapi() -> dict[str, Any]:
 
 
 def reference() -> str:
-    """Return a table with each method and path of the API."""
+    """Return a table with each method and path of the API. The paths of a tenant are those of the default tenant."""
     rows = [
         (
             code(f"{method.upper()} {path}"),
@@ -27,6 +27,7 @@ def reference() -> str:
         )
         for path, operations in openapi()["paths"].items()
         for method, operation in operations.items()
+        if "{tenant}" not in path
     ]
     return table(("method and path", "purpose", "parameters", "answers"), rows)
 

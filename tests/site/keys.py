@@ -22,7 +22,7 @@ from bridge.ocpp.device_profile import DeviceProfile
 from tests.site.markdown import code, table, words
 
 # Names of the tables whose names the operator chooses.
-_CHOSEN = {"central_systems": "NAME", "charge_points": '"IDENTITY"'}
+_CHOSEN = {"central_systems": "NAME", "tenants": "NAME", "charge_points": '"IDENTITY"'}
 # Tables within that of a listener that a reload applies, besides those of TLS: `bridge.config.changes` names them.
 _RELOADED = (("admin", "tokens"), ("admin", "oidc"))
 _HEADER = ("key", "value", "default", "meaning", "a change needs")

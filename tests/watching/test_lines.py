@@ -14,6 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bridge.ocpp.actions import Party
+from bridge.ocpp.tenants import key_of
 from bridge.watching import lines
 from bridge.watching.lines import Lines, Sentence
 
@@ -74,6 +75,30 @@ def test_the_time_is_that_of_the_record_in_utc() -> None:
 @pytest.mark.parametrize(("level", "shown"), [(10, "DEBUG"), (30, "WARN "), (40, "ERROR"), (50, "FATAL")])
 def test_messages_stand_in_one_column(level: int, shown: str) -> None:
     assert line_of("x", {}, "text", level)[25:] == f"{shown} x"
+
+
+@pytest.mark.parametrize("log_format", FORMATS)
+def test_a_key_is_told_as_tenant_and_identity(log_format: str) -> None:
+    told = [line_of("said", {"identity": key_of("acme", name), "n": 1}, log_format) for name in ("RDAM 123", "")]
+    if log_format == "text":
+        assert [line.partition("said ")[2] for line in told] == [
+            'tenant=acme identity="RDAM 123" n=1',
+            "tenant=acme n=1",
+        ]
+    else:
+        first, second = map(json.loads, told)
+        assert (first["tenant"], first["identity"], second["tenant"]) == ("acme", "RDAM 123", "acme")
+        assert "identity" not in second
+
+
+@pytest.mark.parametrize("log_format", FORMATS)
+@pytest.mark.parametrize("identity", ["CP-1", "RDAM 123", "é"])
+def test_a_frequent_line_tells_a_key_likewise(log_format: str, identity: str) -> None:
+    sentence = Sentence(logging.INFO, "call", ("identity", "action"), "ms", lambda text: text)
+    texts = (key_of("acme", identity), "Heartbeat")
+    values: dict[str, object] = {"identity": texts[0], "action": "Heartbeat", "ms": 0.5}
+    found = Lines(log_format).of(sentence, 1767225600.123, texts, 0.5)
+    assert found == line_of("call", values, log_format) and "x1f" not in found and "u001f" not in found
 
 
 def test_what_is_none_is_left_out() -> None:

@@ -22,6 +22,7 @@ from bridge.ocpp.actions import Party
 from bridge.ocpp.losses import Loss, LossReason
 from bridge.ocpp.messages import AuthorizeRequest, HeartbeatResponse
 from bridge.ocpp.rpc import Answer, Call, CallError, CallResult
+from bridge.ocpp.tenants import key_of
 from bridge.watching.facts import CallEnded
 from bridge.watching.spans import Spans, open_spans
 from tests.e2e.stage import AT, RawCentralSystem, envelope, post, run, running, settings
@@ -45,15 +46,21 @@ def report(outcome: Outcome = Outcome.RESULT, answer: Answer | None = None, **va
     return Report(outcome=outcome, answer=answer, **(told | {"sent": 5.5, "hop_id": "h1"} | values))
 
 
-def span_of(told: Report) -> ReadableSpan:
-    """The one that is made of it."""
+def span_of(told: Report, key: str = "RDAM 123") -> ReadableSpan:
+    """The one that is made of it, for the Charge Point that `key` names."""
     exporter, provider = InMemorySpanExporter(), TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     spans = Spans(provider, Here(), clock=lambda: NOW)
-    spans.see(CallEnded("RDAM 123", told, "main"))
+    spans.see(CallEnded(key, told, "main"))
     spans.close()
     [span] = exporter.get_finished_spans()
     return span
+
+
+def test_the_tenant_stands_beside_the_identity() -> None:
+    told = span_of(report(), key_of("acme", "RDAM 123")).attributes or {}
+    assert (told["ocpp.charge_point"], told["ocpp.tenant"]) == ("RDAM 123", "acme")
+    assert "ocpp.tenant" not in (span_of(report()).attributes or {})
 
 
 def test_a_call_is_one_span_with_both_its_sides() -> None:

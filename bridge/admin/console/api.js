@@ -50,6 +50,24 @@ export function headers(more = {}) {
   return known ? { Authorization: `Bearer ${known}`, ...more } : more;
 }
 
+// The tenant that is shown: that of the address (?tenant=), else that of the token, which a refusal names.
+let tenant = new URLSearchParams(location.search).get("tenant") ?? "";
+
+// The paths that are of no tenant.
+const WITHOUT_TENANT = new Set(["/session"]);
+
+// Ask the API for `path`, of the tenant that is shown.
+export async function call(path, options) {
+  const of = () => tenant && !WITHOUT_TENANT.has(path) ? `/tenants/${encodeURIComponent(tenant)}` : "";
+  const send = () => fetch(`/api/v1${of()}${path}`, options);
+  const asked = tenant;
+  const response = await send();
+  const own = response.headers.get("OCPP-Bridge-Tenant");
+  if (response.status !== 403 || own === null || own === asked) return response;
+  tenant = own;
+  return send();
+}
+
 export async function get(path, parameters = {}, signal = undefined) {
   return asked("GET", path + queryOf(parameters), undefined, signal);
 }
@@ -82,7 +100,7 @@ async function asked(method, path, body, signal) {
 
 async function answered(method, path, sent, signal) {
   try {
-    return await fetch(`/api/v1${path}`, { method, headers: headers(), cache: "no-store", signal, ...sent });
+    return await call(path, { method, headers: headers(), cache: "no-store", signal, ...sent });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Problem(0, "The bridge does not answer", "The bridge does not answer. Is it running?");

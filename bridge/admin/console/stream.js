@@ -1,7 +1,7 @@
 // Live events: Server-Sent Events read with fetch, which may carry a token. Comes back by itself and asks for what it
 // missed. Dispatches the events of the API by their names, `status` (live | lost | regained | off) and `missed`.
 
-import { headers, read } from "./api.js";
+import { call, headers, read } from "./api.js";
 
 const FIRST_WAIT = 500, LONGEST_WAIT = 8000;
 
@@ -48,7 +48,7 @@ class Stream extends EventTarget {
   async #read(signal, begun) {
     const query = this.#identity ? `?identity=${encodeURIComponent(globOf(this.#identity))}` : "";
     const resume = this.#last ? { "Last-Event-ID": this.#last } : {};
-    const response = await fetch(`/api/v1/events${query}`, { headers: headers(resume), cache: "no-store", signal });
+    const response = await call(`/events${query}`, { headers: headers(resume), cache: "no-store", signal });
     if (!response.ok) await read(response);
     begun();
     // Without an id to resume from, what happened since a page was asked for is not known; and after a loss, what a

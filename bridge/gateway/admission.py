@@ -148,7 +148,7 @@ class AdmissionControl:
         """Admit a command of an observer, which comes to an address with the observer's name."""
         runner = self._observers.commanding(named, arrival.identity)
         if runner is None:
-            raise UnknownIdentity(arrival.identity)
+            raise UnknownIdentity(identity_of(arrival.identity))
         rules = rules_of_central_system(named, runner.place.placement.system)
         return self._once_observer_proved(rules, runner, arrival) if rules else _observer_admission(runner, arrival)
 

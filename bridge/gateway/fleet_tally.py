@@ -84,7 +84,7 @@ class FleetEntry(Struct, frozen=True, kw_only=True):
     boot: Boot | None = None
 
 
-class FleetCounts:
+class TenantFleet:
     """The counts of one tenant. The example of a Charge Point for each fault and Boot is the one that was found first.
 
     Attributes:
@@ -152,7 +152,7 @@ class FleetTally:
         self._clock = clock
         self._looked = clock()
         self._entries: dict[str, FleetEntry] = {}
-        self._tenants: dict[str, FleetCounts] = {}
+        self._tenants: dict[str, TenantFleet] = {}
         self._charging: set[str] = set()
 
     def see(self, fact: Fact) -> None:
@@ -174,7 +174,7 @@ class FleetTally:
         before, now = self._entries.get(key), self._observe(key)
         if before == now:
             return
-        counts = self._tenants.setdefault(tenant_of(key), FleetCounts())
+        counts = self._tenants.setdefault(tenant_of(key), TenantFleet())
         if before is not None:
             del self._entries[key]
             counts.remove(key, before)
@@ -186,10 +186,10 @@ class FleetTally:
         else:
             self._charging.discard(key)
 
-    def of(self, tenant: str = DEFAULT) -> FleetCounts:
+    def of(self, tenant: str = DEFAULT) -> TenantFleet:
         """Return the counts of a tenant."""
         self._look_again()
-        return self._tenants.setdefault(tenant, FleetCounts())
+        return self._tenants.setdefault(tenant, TenantFleet())
 
     def transactions(self) -> Mapping[str, int]:
         """Return the number of open transactions of all tenants, by the Central System that named them."""

@@ -292,6 +292,28 @@ def test_people_have_their_own() -> None:
     run(walk())
 
 
+@pytest.mark.parametrize(
+    ("scope", "tenant", "admitted"),
+    [
+        ("tenant", "", True),
+        ("tenant", "acme", False),
+        ("bridge", "", False),
+        ("everybody", "acme", True),
+    ],
+)
+def test_who_has_signed_in_at_the_provider_is_of_the_default_tenant(scope: Any, tenant: str, admitted: bool) -> None:
+    access = Access(
+        (), (), open_metrics=False, names=ONLY_THIS_MACHINE, session_of=lambda cookies: SESSION, shared=True
+    )
+    asking = Asking(path=API, peer=LOOPBACK, secure=False, headers=CIMultiDict({"Host": "127.0.0.1:8081"}))
+    assert access.admits(asking, scope, tenant) is admitted
+    assert (access.may_use(asking, tenant), access.sees_all(asking)) == (tenant == "", False)
+    metrics = msgspec.structs.replace(asking, path="/metrics")
+    assert not access.admits(metrics)
+    access.shared = False
+    assert access.sees_all(asking) and access.admits(metrics)
+
+
 def bearer(token: str) -> dict[str, str]:
     """The header that shows `token`."""
     return {"Authorization": f"Bearer {token}"}

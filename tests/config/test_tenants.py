@@ -26,6 +26,10 @@ tenant = "*"
 HOSTS = {"acme.example": "acme", "www.acme.example": "acme", "beta.example": "beta"}
 
 
+def also(system: str) -> str:
+    return f'[[routes.also]]\ncentral_system = "{system}"\n'
+
+
 def route(system: str, tenant: str = "") -> str:
     return f'[[routes]]\ncharge_point = "*"\ncentral_system = "{system}"\ntenant = "{tenant}"\n'
 
@@ -54,6 +58,24 @@ def route(system: str, tenant: str = "") -> str:
             "routes[0].central_system_identity: has control characters",
         ),
         (ACME + SYSTEMS + route("all") + route("all", "acme") + route("acme", "acme"), ""),
+        (ACME + SYSTEMS + route("main") + also("all") + route("acme", "acme") + also("all"), ""),
+        (
+            ACME + SYSTEMS + route("main") + also("acme"),
+            'routes[0].also[0].central_system: "acme" is not for the tenant "default": see its tenant',
+        ),
+        (
+            ACME + SYSTEMS + route("acme", "acme") + also("all") + also("main"),
+            'routes[0].also[1].central_system: "main" is not for the tenant "acme": see its tenant',
+        ),
+        (ACME + SYSTEMS + route("main", "beta") + also("all"), 'routes[0].tenant: no tenant is called "beta"'),
+        (
+            '[soap]\ntenant = "default"\n[[websocket]]\ntenant = "acme"\n[tenants.acme]\n'
+            '[central_systems.old]\nprotocol = "ocpp1.6s"\nurl = "http://127.0.0.1/"\ntenant = "acme"\n'
+            + SYSTEMS
+            + route("acme", "acme")
+            + also("old"),
+            'routes[0].also[0].central_system: the tenant "acme" has no SOAP address',
+        ),
         (
             '[soap]\ntenant = "default"\n[[websocket]]\ntenant = "acme"\n[tenants.acme]\n'
             '[central_systems.old]\nprotocol = "ocpp1.6s"\nurl = "http://127.0.0.1/"\ntenant = "acme"\n'

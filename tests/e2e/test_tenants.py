@@ -22,6 +22,7 @@ from bridge.config import (
     AdminToken,
     CentralSystem,
     ChargePoint,
+    FurtherCentralSystem,
     Listen,
     Policy,
     Route,
@@ -545,6 +546,60 @@ def test_a_soap_central_system_commands_through_the_address_of_its_tenant() -> N
                     assert [action for action, _ in side.soap.received] == ["ClearCache"]
                     assert [action for action, _ in side.json.received] == ["ClearCache"]
                 assert main.violations + theirs.violations == []
+
+    run(walk())
+
+
+@pytest.mark.parametrize("protocol", ["ocpp1.6j", "ocpp1.6s"])
+def test_further_central_systems_hear_and_command_in_their_tenant(protocol: Any) -> None:
+    """One further Central System for both tenants, which calls their Charge Points by names of their own."""
+
+    async def walk() -> None:
+        both = (reachable(), reachable())
+        listeners = (config.Soap(**both[0]), config.Soap(**both[1], tenant="acme"))
+        further = JsonCentralSystem() if protocol == "ocpp1.6j" else soap_central_system()
+        async with JsonCentralSystem() as main, JsonCentralSystem() as acme, further as ems:
+            systems = {
+                "main": CentralSystem(url=main.url),
+                "acme": CentralSystem(url=acme.url, tenant="acme"),
+                "ems": CentralSystem(url=ems.url, protocol=protocol, tenant="*"),
+            }
+            also = (FurtherCentralSystem(central_system="ems", commands=("ClearCache",)),)
+            routes = (
+                Route(charge_point="*", central_system="main", also=also),
+                Route(
+                    charge_point="*",
+                    central_system="acme",
+                    tenant="acme",
+                    central_system_identity="ACME-{identity}",
+                    also=also,
+                ),
+            )
+            async with world(soap=listeners, central_systems=systems, routes=routes) as there:
+                for side, vendor in zip(there.sides, ("ours", "acme's"), strict=True):
+                    boot = {"chargePointVendor": vendor, "chargePointModel": "m"}
+                    for point in (side.soap, side.json):
+                        await point.call("BootNotification", boot)
+                for side, prefix, told in zip(there.sides, ("", "ACME-"), both, strict=True):
+                    for identity, point in ((SOAP, side.soap), (JSON, side.json)):
+                        where = await ems.wait_for(prefix + identity)
+                        if protocol == "ocpp1.6s":
+                            assert str(where) == f"{told['public_url']}/services/ChargePointService/ems"
+                        before = len(point.received)
+                        assert (await ems.call(prefix + identity, "ClearCache", {}))["status"] == "Accepted"
+                        assert len(point.received) == before + 1
+                    assert side.soap.violations + side.json.violations == []
+                heard = {
+                    (who, payload["chargePointVendor"])
+                    for who, what, payload in ems.received
+                    if what == "BootNotification"
+                }
+                assert heard == {
+                    (SOAP, "ours"),
+                    (JSON, "ours"),
+                    (f"ACME-{SOAP}", "acme's"),
+                    (f"ACME-{JSON}", "acme's"),
+                }
 
     run(walk())
 

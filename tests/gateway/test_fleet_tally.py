@@ -15,9 +15,11 @@ from bridge.ocpp.device_profile import Boot
 from bridge.ocpp.enums import ChargePointErrorCode, ChargePointStatus
 from bridge.ocpp.messages import HeartbeatRequest, StatusNotificationRequest
 from bridge.ocpp.rpc import Call
+from bridge.ocpp.tenants import key_of, tenant_of
 from bridge.watching.facts import CallEnded, ChargePointRemoved, Fact
 
-IDENTITIES = [f"Cp {number}" for number in range(4)]
+TENANTS = ["", "acme"]
+IDENTITIES = [*(f"Cp {number}" for number in range(3)), key_of("acme", "Cp 1"), key_of("acme", "Cp 2")]
 identities = st.sampled_from(IDENTITIES)
 names = st.sampled_from(["main", "other"])
 
@@ -64,20 +66,25 @@ class Fleet(RuleBasedStateMachine):
 
     @invariant()
     def they_are_as_counted_one_by_one(self) -> None:
-        entries = list(self.known.values())
-        assert self.counts.of().charge_points == Counter(one.central_system for one in entries if one.central_system)
-        assert self.counts.of().routes == Counter(one.route for one in entries if one.route)
-        assert dict(self.counts.transactions()) == Counter(name for one in entries for name in one.transactions)
-        assert self.counts.open_transactions() == sum(len(one.transactions) for one in entries)
-        faults = {code: (connectors, points) for code, connectors, points, _ in self.counts.of().faults()}
-        assert faults == {
-            code: (sum(one.faults.count(code) for one in entries), sum(code in one.faults for one in entries))
-            for code in {code for one in entries for code in one.faults}
-        }
-        assert all(identity in IDENTITIES for *_, identity in self.counts.of().faults())
-        assert {boot: number for boot, number, _ in self.counts.of().boots()} == Counter(
-            one.boot for one in entries if one.boot is not None
-        )
+        for tenant in TENANTS:
+            entries = [one for one in self.known.values() if tenant_of(one.identity) == tenant]
+            counts = self.counts.of(tenant)
+            assert counts.charge_points == Counter(one.central_system for one in entries if one.central_system)
+            assert counts.routes == Counter(one.route for one in entries if one.route)
+            assert counts.transactions == Counter(name for one in entries for name in one.transactions)
+            assert self.counts.open_transactions(tenant) == sum(len(one.transactions) for one in entries)
+            faults = {code: (connectors, points) for code, connectors, points, _ in counts.faults()}
+            assert faults == {
+                code: (sum(one.faults.count(code) for one in entries), sum(code in one.faults for one in entries))
+                for code in {code for one in entries for code in one.faults}
+            }
+            examples = [*(identity for *_, identity in counts.faults()), *(one for *_, one in counts.boots())]
+            assert {*examples} <= {one.identity for one in entries}
+            assert {boot: number for boot, number, _ in counts.boots()} == Counter(
+                one.boot for one in entries if one.boot is not None
+            )
+        every = Counter(name for one in self.known.values() for name in one.transactions)
+        assert dict(self.counts.transactions()) == every
 
 
 TestFleet = Fleet.TestCase

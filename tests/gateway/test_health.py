@@ -17,6 +17,7 @@ from bridge.core.links import Side, Status
 from bridge.gateway.health import Outages, SessionCounts, standing_of
 from bridge.ocpp.actions import Party
 from bridge.ocpp.rpc import Failure, Unanswered
+from bridge.ocpp.tenants import key_of
 from bridge.watching.facts import CallEnded, LinkClosed, LinkLost, LinkOpened
 from tests.admin.test_metrics import report
 
@@ -184,3 +185,14 @@ def test_outages_that_are_over_do_not_pile_up() -> None:
         outages.see(LinkOpened("CP 1", Party.CENTRAL_SYSTEM, "main"))
     assert len(outages._oldest["main"]) <= 1002
     assert outages.oldest("main", {"CP 1"}) is None
+
+
+def test_the_last_failure_is_that_of_the_tenant() -> None:
+    outages = Outages(clock=count(1.0).__next__)
+    outages.see(LinkLost("CP 1", Party.CENTRAL_SYSTEM, "shared", "ours"))
+    outages.see(LinkLost(key_of("acme", "CP 1"), Party.CENTRAL_SYSTEM, "shared", "acme's"))
+    for tenant, reason in (("", "ours"), ("acme", "acme's")):
+        assert [(name, failure.reason) for name, failure in outages.failures_of(tenant)] == [("shared", reason)]
+        failure = outages.failure("shared", tenant)
+        assert failure is not None and failure.reason == reason
+    assert outages.failure("shared", "beta") is None and list(outages.failures_of("beta")) == []

@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from bridge.core.state import NEVER_SEEN, Observation, Spoken, State, state_of
+from bridge.core.state import NEVER_SEEN, STATES, Observation, Spoken, State, state_of
 from bridge.gateway.states import ChargePointStates
 from bridge.ocpp.tenants import key_of, tenant_of
 
@@ -103,6 +103,8 @@ class Fleet(RuleBasedStateMachine):
         assert list(self.states.keys()) == sorted(self.known)
         for tenant in TENANTS:
             assert list(self.states.keys_of(tenant)) == sorted(key for key in self.known if tenant_of(key) == tenant)
+            of_it = Counter(state for key, state in present.items() if tenant_of(key) == tenant)
+            assert self.states.of_tenant(tenant) == {state: of_it[state] for state in STATES}
         if not any(map(tenant_of, self.known)):
             assert self.states.keys_of("") is self.states.keys()
 

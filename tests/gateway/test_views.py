@@ -12,6 +12,7 @@ import pytest
 
 from bridge.admin.facts import Addresses
 from bridge.admin.operations import ListPlace, Sorting, SortName, Wanted
+from bridge.admin.problems import RequestRefused
 from bridge.config import Settings
 from bridge.gateway.audit import Audit
 from bridge.gateway.call_counters import CallCounters
@@ -23,6 +24,7 @@ from bridge.gateway.placement import Placements
 from bridge.gateway.states import ChargePointStates
 from bridge.gateway.views import SessionViews
 from bridge.ocpp.messages import BootNotificationRequest
+from bridge.ocpp.tenants import identity_of, key_of
 from bridge.store import ChargePointRecord, Store
 
 MANY = 3000
@@ -59,7 +61,7 @@ def booted(store: Store, identity: str, vendor: str, firmware: str | None = None
         chargePointVendor=vendor,
         chargePointModel=f"{vendor} One",
         firmwareVersion=firmware,
-        chargePointSerialNumber=f"SN-{identity}",
+        chargePointSerialNumber=f"SN-{identity_of(identity)}",
     )
     record = ChargePointRecord(
         identity=identity,
@@ -258,3 +260,53 @@ def test_the_values_there_are_have_the_most_frequent_first() -> None:
     values = asyncio.run(fleet().values(tenant=""))
     assert [(one.value, one.count) for one in values.vendors] == [("Alfen", 1), ("alfen", 1), ("Zeta", 1)]
     assert {one.value for one in values.firmwares} == {"4.2", "4.10"}
+
+
+def test_a_tenant_sees_and_seeks_its_own() -> None:
+    store = Store("memory:")
+    for tenant, vendor in (("", "Ours"), ("acme", "Theirs"), ("beta", "Betas")):
+        for number in range(30):
+            booted(store, key_of(tenant, f"CP-{number:02}"), vendor)
+    seen, *_ = overview(store)
+
+    async def walk() -> None:
+        for tenant, vendor in (("", "Ours"), ("acme", "Theirs"), ("gone", None)):
+            values = await seen.values(tenant=tenant)
+            assert [(one.value, one.count) for one in values.vendors] == ([] if vendor is None else [(vendor, 30)])
+            for wanted in (Wanted(), Wanted(identity="cp-*"), Wanted(text="cp"), Wanted(text="one")):
+                page = await seen.charge_points(wanted, Sorting(), 1000, tenant=tenant)
+                identities = [key_of(tenant, f"CP-{number:02}") for number in range(30)]
+                assert [item.identity for item in page.items] == ([] if vendor is None else identities)
+                assert page.total == sum(page.states.values()) == len(page.items)
+            # The name of a tenant is no part of what its Charge Points are known by.
+            for wanted in (Wanted(text="acme"), Wanted(identity="acme*"), Wanted(identity="*\x1f*")):
+                assert (await seen.charge_points(wanted, Sorting(), 1000, tenant=tenant)).total == 0
+
+    asyncio.run(walk())
+
+
+@pytest.mark.parametrize("by", SORTS)
+@pytest.mark.parametrize("descending", [False, True])
+def test_the_place_of_a_page_holds_no_key(by: Any, descending: bool) -> None:
+    store = Store("memory:")
+    for tenant in ("", "acme"):
+        for number in range(5):
+            booted(store, key_of(tenant, f"CP-{number}"), "v")
+    seen, *_ = overview(store)
+
+    async def walk() -> None:
+        for tenant in ("", "acme"):
+            sorting, identities = Sorting(by=by, descending=descending), []
+            while True:
+                page = await seen.charge_points(Wanted(), sorting, 2, tenant=tenant)
+                identities += [item.identity for item in page.items]
+                if page.next is None:
+                    break
+                assert page.next.key == identity_of(page.items[-1].identity).casefold()
+                sorting = msgspec.structs.replace(sorting, after=page.next)
+            assert sorted(identities) == [key_of(tenant, f"CP-{number}") for number in range(5)]
+        place = ListPlace(sort=by, value=None, key=key_of("acme", "cp-1"))
+        with pytest.raises(RequestRefused, match="none of ours"):
+            await seen.charge_points(Wanted(), Sorting(by=by, after=place), 2, tenant="")
+
+    asyncio.run(walk())

@@ -19,11 +19,19 @@ from bridge.ocpp.actions import Party
 from bridge.ocpp.losses import Loss, LossReason
 from bridge.ocpp.messages import AuthorizeRequest, AuthorizeResponse, HeartbeatRequest, HeartbeatResponse
 from bridge.ocpp.rpc import Call, CallResult, Unanswered, UnopenedRequest, UnopenedResponse
+from bridge.ocpp.tenants import key_of
 from bridge.ocpp.types import IdTagInfo
 from bridge.ocpp.wire import Octets, Transport, Wires
 from bridge.recorder import Message, MessageFilter, Recorded, Recorder
 from bridge.store.files import database_beside
-from bridge.watching.facts import AnswerDropped, CallEnded, FrameRelayed, HandshakeRefused, MessageRefused
+from bridge.watching.facts import (
+    AnswerDropped,
+    CallEnded,
+    FrameRelayed,
+    HandshakeRefused,
+    MessageRefused,
+    RequestsUnread,
+)
 
 CP, CS = Party.CHARGE_POINT, Party.CENTRAL_SYSTEM
 NOW = 1_800_000_000.0
@@ -92,6 +100,33 @@ async def last_of(recorder: Recorder) -> Recorded:
     message = await recorder.message((await all_of(recorder))[0].id)
     assert message is not None
     return message
+
+
+def test_a_tenant_has_its_own_messages() -> None:
+    async def walk() -> None:
+        async with recording() as recorder:
+            keys = ["CP 1", key_of("acme", "CP 1"), key_of("acme", "CP 2"), key_of("acme-2", "CP 1")]
+            for key in keys:
+                heartbeat(recorder, key)
+            recorder.see(RequestsUnread("192.0.2.1", ErrorCode.InternalError, "full", Why.BUSY, 3, key_of("acme", "")))
+
+            async def of(tenant: str | None, **asked: Any) -> list[str]:
+                return sorted(one.identity for one in await all_of(recorder, tenant=tenant, **asked))
+
+            assert await of("") == await of("", identity_glob="cp*") == await of("", identity_glob="cp 1") == keys[:1]
+            assert await of("acme") == [key_of("acme", ""), *keys[1:3]]
+            assert await of("acme", identity_glob="cp*") == await of("acme", actions=("Heartbeat",)) == keys[1:3]
+            assert await of("acme", identity_glob="CP 2") == await of("acme", identity=keys[2]) == keys[2:3]
+            assert await of("acme-2") == keys[3:]
+            assert await of("acme", identity=keys[0]) == await of("", identity=keys[1]) == await of("gone") == []
+            assert len(await of(None)) == 5
+            for tenant in ("", "acme"):
+                for glob in ("acme\x1fcp 1", "acme\x1f*", "\x1fcp 1", "acme*"):
+                    assert await of(tenant, identity_glob=glob) == []
+            # Who seeks in the content passes over those of others.
+            assert await of("acme", text="currentTime") == keys[1:3]
+
+    run(walk())
 
 
 @pytest.mark.parametrize("late", [False, True])

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
+from bridge.ocpp.tenants import key_of
 from bridge.store import Store
 from bridge.store.records import TransactionRecord
 from bridge.store.transactions import TransactionQuery
@@ -76,6 +77,32 @@ def test_filters(store: Store) -> None:
     assert pages(store, TransactionQuery(central_system="other"), 10) == [2]
     assert pages(store, TransactionQuery(state="open"), 10) == [1]
     assert pages(store, TransactionQuery(state="ended", identity="ams*"), 10) == []
+
+
+def test_a_tenant_has_its_own(store: Store) -> None:
+    store.commit(
+        transaction(1, "open", identity="CP 1"),
+        transaction(1, "open", identity=key_of("acme", "CP 1")),
+        transaction(2, "open", identity=key_of("acme", "CP 2")),
+        transaction(3, "open", identity=key_of("acme-2", "CP 1")),
+    ).result(SOON)
+
+    def of(tenant: str | None, identity: str | None = None) -> list[tuple[str, int]]:
+        records = store.transactions(TransactionQuery(tenant=tenant, identity=identity), 10).records
+        return sorted((record.identity, record.number) for record in records)
+
+    one, two = (key_of("acme", "CP 1"), 1), (key_of("acme", "CP 2"), 2)
+    assert of("") == of("", "cp*") == of("", "cp 1") == [("CP 1", 1)]
+    assert of("acme") == of("acme", "cp*") == [one, two]
+    assert (of("acme", "cp 1"), of("acme", "CP 2"), of("acme-2", "*")) == (
+        [one],
+        [two],
+        [(key_of("acme-2", "CP 1"), 3)],
+    )
+    assert len(of(None)) == 4
+    for tenant in ("", "acme"):
+        for identity in ("acme\x1fcp 1", "acme\x1f*", "\x1fcp 1", "acme*"):
+            assert of(tenant, identity) == []
 
 
 def test_many_are_looked_through_in_parts(opened: Opened) -> None:

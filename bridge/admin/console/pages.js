@@ -12,7 +12,6 @@ import { losses } from "./losses.js";
 import { message } from "./message.js";
 import { messages } from "./messages.js";
 import { move, moves } from "./moves.js";
-import { transactions } from "./transactions.js";
 import { overview } from "./overview.js";
 import { quirks } from "./quirks.js";
 import { readiness, readinessOf } from "./readiness.js";

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import aiohttp
 import msgspec
 
 from bridge import config
-from bridge.config import CentralSystem, FurtherCentralSystem, Match, Pack, Quirks, Route
+from bridge.config import CentralSystem, EventReceiver, FurtherCentralSystem, Match, Pack, Quirks, Route, Secret
 from bridge.lab.simulators.json_central_system import JsonCentralSystem
 from bridge.lab.simulators.json_charge_point import JsonChargePoint
 from bridge.ocpp.tenants import SEPARATOR
+from tests.admin.asked import Api
 from tests.admin.test_openapi import DOCUMENT, described
-from tests.e2e.stage import AT_MOST, CS, SAMPLES, envelope, run
+from tests.e2e.stage import AT_MOST, CS, SAMPLES, envelope, reachable, run
 from tests.e2e.test_tenants import ACMES, ANYWHERE, JSON, SOAP, Side, World, json_url, soap_url, world
 
 # The word in all that belongs to one tenant only, and the register of its meters.
@@ -71,15 +72,24 @@ def lossy(identity: str) -> bytes:
 @asynccontextmanager
 async def both_at_work() -> AsyncIterator[World]:
     """Two tenants with the same Charge Points, of which the same is to be told, but for the word of each."""
-    async with JsonCentralSystem() as ours, JsonCentralSystem() as theirs, JsonCentralSystem() as more:
-        systems: dict[str, CentralSystem] = {}
+    async with AsyncExitStack() as held:
+        ours, theirs, shadow, other = [await held.enter_async_context(JsonCentralSystem()) for _ in range(4)]
+        systems = {"shared": system(shadow.url, "*")}
         routes = []
         for word, tenant, url in (("OURS", "", ours.url), ("ACME", "acme", theirs.url)):
             systems[f"{word}-main"] = system(url, tenant)
-            systems |= {f"{word}-{role}": system(more.url, tenant) for role in ("shadow", "next")}
-            also = (FurtherCentralSystem(central_system=f"{word}-shadow", role="shadow"),)
-            main = f"{word}-main"
-            routes.append(Route(charge_point="*", central_system=main, tenant=tenant, also=also))
+            systems |= {f"{word}-{role}": system(other.url, tenant) for role in ("shadow", "next")}
+            names = (f"{word}-shadow", "shared")
+            routes.append(
+                Route(
+                    charge_point="*",
+                    central_system=f"{word}-main",
+                    # Some of these Central Systems are one program, which hears of both.
+                    central_system_identity=f"{word}-{{identity}}",
+                    tenant=tenant,
+                    also=tuple(FurtherCentralSystem(central_system=name, role="shadow") for name in names),
+                )
+            )
         soap = (
             config.Soap(listen=ANYWHERE, public_url="http://OURS.example:8080"),
             config.Soap(listen=ANYWHERE, public_url="http://ACME.example:8080", tenant="acme"),
@@ -226,6 +236,13 @@ def test_counts_are_those_of_the_tenant() -> None:
             assert (route["charge_points"], other["charge_points"]) == (5, 4)
             for one in (await there.acme.get("/central-systems"))["items"]:
                 assert one["open_transactions"] == 0, one
+            for side, own in zip(there.sides, (OURS, THEIRS), strict=True):
+                readiness = await side.get("/central-systems/shared/readiness")
+                listed = [one["identity"] for one in readiness["items"]]
+                assert readiness["charge_points"] == readiness["total"] == len(listed) == 4
+                assert {one for one in listed if "-" in one and one != JSON} <= {
+                    f"{own[0]}-{n}" for n in (8, 9, 10, 11)
+                }
             totals = [(await side.get("/charge-points?sort=errors&limit=1"))["total"] for side in there.sides]
             assert totals == [5, 4]
 
@@ -244,6 +261,33 @@ def test_what_all_tenants_share_is_told_to_who_is_for_all_only() -> None:
             for path in ("/overview", f"{ACMES}/overview"):
                 cautions = [one for one in (await there.api.get(path))["alarms"] if one["kind"] == "caution"]
                 assert any("metrics of all tenants" in one["text"] for one in cautions)
+
+    run(walk())
+
+
+def test_a_receiver_that_is_away_is_told_to_its_tenant() -> None:
+    async def walk() -> None:
+        away = f"http://127.0.0.1:{reachable()['listen'].port}/"
+        receivers = tuple(
+            EventReceiver(
+                name=f"{name} receiver", kind="webhook", url=away, tenant=tenant, secret=Secret(b"0123456789abcdef")
+            )
+            for name, tenant in (("shared", "*"), ("OURS", ""), ("ACME", "acme"))
+        )
+
+        async def told(api: Api, path: str) -> set[str]:
+            return {one["subject"] for one in (await api.get(path))["alarms"] if one["kind"] == "receiver"}
+
+        async with world(events=receivers) as there:
+            for side in there.sides:
+                await side.json.call("BootNotification", SAMPLES["BootNotification"])
+            async with asyncio.timeout(AT_MOST):
+                while True:
+                    if await told(there.api, "/overview") == {receiver.name for receiver in receivers}:
+                        break
+                    await asyncio.sleep(0.05)
+            assert await told(there.ours.api, "/overview") == {"OURS receiver"}
+            assert await told(there.acme.api, f"{ACMES}/overview") == {"ACME receiver"}
 
     run(walk())
 

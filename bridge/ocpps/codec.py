@@ -226,7 +226,7 @@ class Codec:
         losses = merged(lost.losses.all(), translated, losses)
         if refuse:
             refuse_losses(losses)
-        return accepted(mended, record, command=command), losses
+        return accepted(mended, record), losses
 
     def _read_exact(self, body: etree._Element, element: Element, record: type[R]) -> R:
         """Return the record of a body that needs neither tolerance nor a rule of the Dialect.

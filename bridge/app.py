@@ -443,6 +443,7 @@ class Gateway:
                 await asyncio.sleep(0)
             if (runner := self._sessions.get(identity)) is not None:
                 self._move_session(runner)
+            self._observers.follow(identity)
             self._states.update(identity)
 
     async def _move_sessions(self) -> int:

@@ -7,10 +7,8 @@ the Charge Point. The main Central System and the Charge Point wait for nothing 
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import count
@@ -22,21 +20,20 @@ from bridge.core.observer_lane import ObserverLane
 from bridge.core.observer_queue import LostReason, ObserverQueue
 from bridge.core.observers import ObserverTerms, Thinning, enters
 from bridge.core.policies import PolicyRule, PolicyTable
-from bridge.errors import Unavailable, UnknownIdentity
+from bridge.errors import UnknownIdentity
+from bridge.gateway.observer_commands import ObserverCommands
 from bridge.gateway.observer_runner import ObserverPlace, ObserverRunner
-from bridge.gateway.observer_state import ObserverState
+from bridge.gateway.observer_state import ObserverLosses, ObserverState
 from bridge.gateway.persistence import Persistence
 from bridge.gateway.placement import Placements
-from bridge.gateway.session_runner import SessionRunner
 from bridge.gateway.sessions import Sessions, mint
 from bridge.gateway.transports import JSON_VERSION, Transport
 from bridge.net.tasks import Tasks, Threads
 from bridge.observer_queues import LaneName, ObserverDatabase, ObserverWriter, StoredLane
 from bridge.ocpp.actions import Party
 from bridge.ocpp.messages import Request
-from bridge.ocpp.rpc import Answer, Call, Failure, Unanswered
+from bridge.ocpp.rpc import Answer, Call
 from bridge.store.files import database_beside
-from bridge.watching import logs
 from bridge.watching.audience import Audience
 from bridge.watching.facts import (
     AnswerKept,
@@ -48,9 +45,7 @@ from bridge.watching.facts import (
     LinkLost,
     LinkOpened,
 )
-from bridge.watching.repeat_limiter import RepeatLimiter
 
-_log = logging.getLogger("bridge.observers")
 CHARGE_POINT, CENTRAL_SYSTEM = Party.CHARGE_POINT, Party.CENTRAL_SYSTEM
 # Seconds between two looks for Charge Points that are silent, and for messages that are too old.
 _LOOK = 60.0
@@ -107,14 +102,13 @@ class Observers:
         self._placements: Placements | None = None
         self._policies = PolicyTable()
         self._runners: dict[LaneName, ObserverRunner] = {}
+        self._stored: dict[LaneName, StoredLane] = {}  # what an earlier process left for lanes that have not begun
         self._of: dict[str, tuple[ObserverRunner, ...]] = {}  # the lanes of each Charge Point that has been looked up
         self._busy: dict[ObserverRunner, None] = {}  # the lanes with messages
         self._octets = 0
-        self._lost: Counter[tuple[str, LostReason]] = Counter()
-        self._gate = RepeatLimiter(time.monotonic)
+        self._losses = ObserverLosses()
         self._threads = Threads(1, name="messages for observers")
-        self._turns: dict[str, asyncio.Lock] = {}  # for the commands of observers, one at a time for a Charge Point
-        self._ended: dict[str, asyncio.Event] = {}  # set when a Call of a Charge Point has ended
+        self._commands = ObserverCommands(lambda identity: self._sessions().get(identity))
         self._is_open = False
         self.drained: Callable[[str], None] = lambda identity: None
         self._numbers = count(int(clock() * 1000) * 1000)
@@ -131,11 +125,8 @@ class Observers:
             return
         if not self._is_open:
             self._open()
-        else:
-            self._of.clear()
-            for folded in tuple({name[0] for name in self._runners}):
-                self._look_up_again(folded)
-        self.tasks.spawn(self._connect_all(), name="connecting to observers")
+        self._of.clear()
+        self.tasks.spawn(self._follow_configuration(), name="following the configuration of observers")
 
     def _open(self) -> None:
         """Open the file when there is the first observer, and take what an earlier process left."""
@@ -155,38 +146,59 @@ class Observers:
         with suppress(RuntimeError):  # the event loop is closed
             self._loop.call_soon_threadsafe(self._resume, lanes)
 
-    async def _connect_all(self) -> None:
-        """Connect to the observers of all Charge Points that are there."""
+    async def _follow_configuration(self) -> None:
+        """Begin, change and end lanes, and connect those of the Charge Points that are there.
+
+        Other work is served in between.
+        """
+        for number, folded in enumerate(tuple({name[0] for name in self._runners})):
+            if number % _SLICE == 0:
+                await asyncio.sleep(0)
+            self._look_up_again(folded)
         for number, runner in enumerate(tuple(self._sessions())):
             if number % _SLICE == 0:
                 await asyncio.sleep(0)
             self._comes_or_goes(runner.identity)
 
     def _resume(self, found: Mapping[LaneName, StoredLane]) -> None:
-        """Go on with the lanes of an earlier process, and with what it had kept and not put into them yet."""
+        """Go on with the lanes of an earlier process, and with what it had kept and not put into them yet.
+
+        A lane in which nothing waits begins with the next message of its Charge Point.
+        """
         last = max((message.number for lane in found.values() for message in lane.messages), default=0)
         self._numbers = count(max(next(self._numbers), last + 1))  # also if the clock was set back
         kept: dict[str, list[Observed]] = {}
         for identity, message in self._persistence.observed():
             kept.setdefault(identity.casefold(), []).append(message)
         identities = {name[0]: lane.identity for name, lane in found.items()}
+        wanted: set[LaneName] = set()
         for folded in {*identities, *kept}:
             spelled = self._sessions().spelling(identities.get(folded, folded))
             for terms in self._terms_of(spelled):
                 name = folded, terms.central_system
+                wanted.add(name)
                 lane = found.get(name)
-                runner = self._runners.get(name) or self._begin(spelled, terms)
-                if runner is None:
-                    continue
-                if lane is not None:
-                    runner.take_back(lane)
-                for message in _not_entered(kept.get(folded, ()), terms.central_system, lane):
-                    self._offer(runner, message)
+                self._resume_lane(spelled, terms, lane, _not_entered(kept.get(folded, ()), name[1], lane))
             self._of.pop(folded, None)
-        for name, lane in found.items():
-            if name not in self._runners:
-                self.writer.forget(name)
-                self._count_lost(name[1], lane.identity, LostReason.FORGOTTEN, len(lane.messages))
+        for name in found.keys() - wanted:
+            self.writer.forget(name)
+            self._losses.add(name[1], found[name].identity, LostReason.FORGOTTEN, len(found[name].messages))
+
+    def _resume_lane(
+        self, identity: str, terms: ObserverTerms, lane: StoredLane | None, missing: Sequence[Observed]
+    ) -> None:
+        name = identity.casefold(), terms.central_system
+        runner = self._runners.get(name)
+        if lane is not None:
+            if runner is not None:
+                runner.take_back(lane)
+            else:
+                self._stored[name] = lane
+        if runner is None and (missing or (lane is not None and lane.messages)):
+            runner = self._begin(identity, terms)
+        if runner is not None:
+            for message in missing:
+                self._offer(runner, message)
 
     async def close(self) -> None:
         """Close all connections and write the rest. What waits is sent after the next start."""
@@ -194,6 +206,11 @@ class Observers:
         self._threads.close()
         if self._is_open:
             self.writer.close()
+
+    def follow(self, identity: str) -> None:
+        """Follow other settings of a Charge Point."""
+        if self._is_open:
+            self._look_up_again(identity.casefold())
 
     def _look_up_again(self, folded: str) -> None:
         """Begin and end lanes of a Charge Point after a change of the configuration or of its Central System."""
@@ -216,8 +233,7 @@ class Observers:
         self._busy.pop(runner, None)
         self._octets -= runner.lane.queue.octets
         self.writer.forget(runner.name)
-        if waiting := len(runner.lane.queue):
-            self._count_lost(runner.central_system, runner.identity, LostReason.FORGOTTEN, waiting)
+        self._losses.add(runner.central_system, runner.identity, LostReason.FORGOTTEN, len(runner.lane.queue))
 
     # Lanes.
 
@@ -262,6 +278,8 @@ class Observers:
         )
         runner = ObserverRunner(self, place, lane, Thinning(), self._transport_of)
         self._runners[runner.name] = runner
+        if (stored := self._stored.pop(runner.name, None)) is not None:
+            runner.take_back(stored)
         return runner
 
     def _last_said(self, runner: ObserverRunner) -> Sequence[Request]:
@@ -280,8 +298,7 @@ class Observers:
             return
         match fact:
             case CallEnded(identity=identity, report=report, central_system=named):
-                if (ended := self._ended.get(identity)) is not None:
-                    ended.set()
+                self._commands.ended(identity)
                 if enters(report) and (lanes := self._lanes_of(identity)):
                     assert report.hop_id is not None
                     names = tuple([runner.central_system for runner in lanes if runner.central_system != named])
@@ -332,8 +349,10 @@ class Observers:
             runner.leave("the Charge Point was removed")
             self._busy.pop(runner, None)
             self._octets -= runner.lane.queue.octets
+        for name in [name for name in self._stored if name[0] == folded]:
+            del self._stored[name]
         self._of.pop(folded, None)
-        self._turns.pop(folded, None)
+        self._commands.forget(folded)
         self.writer.remove(folded)
 
     # Presence.
@@ -385,23 +404,7 @@ class Observers:
 
     def lost(self, runner: ObserverRunner, reason: LostReason) -> None:
         """Count a message that an observer never gets."""
-        self._count_lost(runner.central_system, runner.identity, reason, 1)
-
-    def _count_lost(self, central_system: str, identity: str, reason: LostReason, times: int) -> None:
-        if not times:
-            return
-        self._lost[central_system, reason] += times
-        if (held := self._gate.passes((central_system, reason), times)) is not None:
-            text = "messages are lost for an observer"
-            logs.fields(
-                _log,
-                logging.WARNING,
-                text,
-                identity=identity,
-                central_system=central_system,
-                reason=reason.value,
-                messages=held + 1,
-            )
+        self._losses.add(runner.central_system, runner.identity, reason)
 
     async def read(self, number: int) -> tuple[bytes, bytes] | None:
         """Return the request and the answer of a message on disk, None if they are gone."""
@@ -428,42 +431,8 @@ class Observers:
     # Commands.
 
     async def command(self, identity: str, call: Call, policy: PolicyRule | None) -> Answer:
-        """Send a command of an observer to a Charge Point, after those of its Central System.
-
-        Only one command of an observer is out or in the lane of a Charge Point, and it enters when nothing else waits
-        there. It has the time of a command to do so, and that time again for its answer.
-        """
-        runner = self._sessions().get(identity)
-        if runner is None:
-            return _unanswered("the Charge Point is not connected", Failure.UNREACHABLE)
-        within = runner.session.command_patience
-        turn = self._turns.setdefault(identity.casefold(), asyncio.Lock())
-        try:
-            async with asyncio.timeout(within) as limit, turn:
-                await self._until_idle(identity)
-                limit.reschedule(None)
-                return await self._send_command(identity, call, policy)
-        except TimeoutError:
-            return _unanswered(f"the Charge Point was busy for {within:g} s", Failure.TIMEOUT)
-
-    async def _send_command(self, identity: str, call: Call, policy: PolicyRule | None) -> Answer:
-        runner = self._sessions().get(identity)
-        if runner is None:
-            return _unanswered("the Charge Point is not connected", Failure.UNREACHABLE)
-        try:
-            return await runner.command(call, policy)
-        except Unavailable as error:
-            return _unanswered(error.description, Failure.REFUSED_HERE)
-
-    async def _until_idle(self, identity: str) -> None:
-        """Wait until no command is on its way to a Charge Point."""
-        ended = self._ended[identity] = asyncio.Event()
-        try:
-            while (runner := self._sessions().get(identity)) is not None and _is_commanded(runner):
-                ended.clear()
-                await ended.wait()
-        finally:
-            self._ended.pop(identity, None)
+        """Send a command of an observer to a Charge Point, after those of its Central System."""
+        return await self._commands.send(identity, call, policy)
 
     def commanding(self, central_system: str, name: str) -> ObserverRunner | None:
         """Return the lane of an observer for the Charge Point that it calls `name`, None if there is none."""
@@ -485,7 +454,7 @@ class Observers:
         busy: dict[str, list[ObserverRunner]] = {name: [] for _, name in self._runners}
         for runner in self._busy:
             busy[runner.central_system].append(runner)
-        names = dict.fromkeys((*busy, *(name for name, _ in self._lost)))
+        names = dict.fromkeys((*busy, *self._losses.names()))
         return {name: self._state_of(name, busy.get(name, [])) for name in names}
 
     def _state_of(self, name: str, busy: Sequence[ObserverRunner]) -> ObserverState:
@@ -498,7 +467,7 @@ class Observers:
             oldest=min(firsts, default=None),
             halted=sum(lane.halted for lane in lanes),
             trouble=self.writer.trouble or (troubles[0] if troubles else None),
-            lost={reason.value: self._lost[name, reason] for reason in LostReason},
+            lost=self._losses.of(name),
         )
 
 
@@ -514,12 +483,3 @@ def _not_entered(messages: Sequence[Observed], observer: str, lane: StoredLane |
     entered = None if lane is None else lane.entered
     keys = [message.key for message in mine]
     return mine[keys.index(entered) + 1 :] if entered in keys else mine
-
-
-def _is_commanded(runner: SessionRunner) -> bool:
-    lane = runner.session.lanes[CHARGE_POINT]
-    return lane.out is not None or bool(lane.waiting)
-
-
-def _unanswered(reason: str, failure: Failure) -> Unanswered:
-    return Unanswered(unique_id="", reason=reason, failure=failure)

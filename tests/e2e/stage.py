@@ -52,7 +52,7 @@ OUR_WSDL = Path(bridge.__file__).parents[1] / "wsdl" / "ocpp16"
 WSDL = OFFICIAL_WSDL / "ocpp16" if OFFICIAL_WSDL.is_dir() else OUR_WSDL
 PATH = "/services/CentralSystemService"
 # Far longer than anything takes: what is waited for comes, or the test fails.
-AT_MOST = 30
+AT_MOST = 90
 
 CS = "urn://Ocpp/Cs/2015/10/"
 CP = "urn://Ocpp/Cp/2015/10/"

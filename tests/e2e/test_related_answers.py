@@ -26,6 +26,8 @@ from tests.e2e.test_delivery import (
 Say = Callable[[str], Awaitable[str | None]]
 Point = Callable[[Gateway, str], AbstractAsyncContextManager[Say]]
 
+# The transaction of an answer that nobody may get. No random MessageID contains it.
+FOREIGN = 666_123_666
 SPELLINGS = {
     "as it was sent": lambda sent: sent,
     "nothing": lambda sent: "",
@@ -155,7 +157,7 @@ def test_a_foreign_answer_on_a_connection_that_carried_another_request(
             def respond(asked: Asked) -> Reply:
                 if len(peer.requests) > 1:
                     return good(asked)
-                foreign = result(asked.action, 666, protocol=protocol)
+                foreign = result(asked.action, FOREIGN, protocol=protocol)
                 return Reply(octets=http("200 OK", enveloped(foreign, peer.requests[0].message_id)))
 
             peer.respond = respond
@@ -163,7 +165,7 @@ def test_a_foreign_answer_on_a_connection_that_carried_another_request(
             assert [(asked.connection, asked.place) for asked in peer.requests[:2]] == [(1, 1), (1, 2)]
             await peer.hung_up(1)
             answer = await say(action)
-            assert answer is not None and "666" not in answer
+            assert answer is not None and str(FOREIGN) not in answer
             assert len(peer.of(action)) == (3 if action == "Heartbeat" else 2)
 
     run(walk())
@@ -181,18 +183,18 @@ def test_octets_on_an_idle_connection_close_it(
 
     async def walk() -> None:
         def twice(asked: Asked) -> Reply:
-            content = result(asked.action, 666, protocol=protocol)
+            content = result(asked.action, FOREIGN, protocol=protocol)
             good = http("200 OK", enveloped(content, asked.message_id if related else ""))
             return Reply(octets=good * (2 if when == "with the answer" else 1))
 
         async with RawPeer(twice) as peer, bridged(peer, protocol) as gateway, point(gateway, "CP 2") as say:
             assert (await post(gateway, request(action, "CP 1"))).status == 200
             if when != "with the answer":
-                peer.send(1, http("200 OK", enveloped(result(action, 666, protocol=protocol), "")))
+                peer.send(1, http("200 OK", enveloped(result(action, FOREIGN, protocol=protocol), "")))
             await peer.hung_up(1)
             peer.respond = answering_well(protocol, number=4712)
             answer = await say(action)
-            assert answer is not None and "666" not in answer
+            assert answer is not None and str(FOREIGN) not in answer
             assert action != "StartTransaction" or "4712" in answer
             assert [asked.identity for asked in peer.requests[:2]] == ["CP 1", "CP 2"]
             assert peer.requests[1].connection == 2

@@ -269,9 +269,9 @@ class Gateway:
         self._observer_transports = ObserverTransports(
             self._clients, self._tasks, self._sessions.gate_of, self._pending.answer
         )
-        self._observers.take_over(self._placements, self._sessions.policies)
         self._sessions.counts.changed = self._look_again
         self._ground = self._sources()
+        self._observers.take_over(self._placements, self._sessions.policies)
         self._transactions = TransactionViews(self._store, self._sessions, self._clock)
         known = (*self._persistence.keys(), *(one.identity for one in self._placements.listed))
         self._states.begin(known)

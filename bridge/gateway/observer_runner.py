@@ -49,6 +49,7 @@ from bridge.ocppj.codec import CallFrame, ResultFrame, decode_call, decode_resul
 from bridge.watching import logs
 from bridge.watching.audience import Audience
 from bridge.watching.facts import ContentLost, ShadowAnswered
+from bridge.watching.repeat_limiter import RepeatLimiter
 
 _log = logging.getLogger("bridge.observers")
 CHARGE_POINT, CENTRAL_SYSTEM = Party.CHARGE_POINT, Party.CENTRAL_SYSTEM
@@ -60,6 +61,7 @@ class ObserverOwner(Protocol):
     audience: Audience
     writer: ObserverWriter
     tasks: Tasks
+    gate: RepeatLimiter
 
     def now(self) -> float:
         """Return the time in unix seconds."""
@@ -242,9 +244,16 @@ class ObserverRunner:
 
     def refused(self, party: Party, error: BridgeError, unique_id: str | None, wires: Wires | None) -> None:
         """Report that a message of the observer was refused."""
-        text = "a message of an observer is refused"
-        named, reason = self.central_system, error.description
-        logs.fields(_log, logging.INFO, text, identity=self.identity, central_system=named, reason=reason)
+        self._say("a message of an observer is refused", reason=error.description)
+
+    def _say(self, text: str, **values: str) -> None:
+        """Write a line of the log about what the observer did, once a minute for each kind."""
+        held = self._owner.gate.passes((self.name, text, *values.values()))
+        if held is not None:
+            named = self.central_system
+            logs.fields(
+                _log, logging.INFO, text, identity=self.identity, central_system=named, held=held or None, **values
+            )
 
     def lost(self, losses: Sequence[Loss], wires: Wires | None = None) -> None:
         """Report the losses of writing a message for the observer. Most messages have none."""
@@ -262,8 +271,7 @@ class ObserverRunner:
             if (interval := wanted_interval(call)) is not None and self.place.terms.may_send(call.action):
                 self._thinning.interval = interval
                 self._owner.writer.thin(self.name, self.identity, interval)
-            text, named = "a command of an observer is answered here", self.central_system
-            logs.fields(_log, logging.INFO, text, identity=self.identity, central_system=named, action=call.action)
+            self._say("a command of an observer is answered here", action=call.action)
             self._transport.send_answer(key, verdict, call.wires)
         elif len(self._passed_on) >= self.place.placement.limits.waiting_per_charge_point:
             busy = Unanswered(unique_id=call.unique_id, reason="too many commands wait", failure=Failure.REFUSED_HERE)

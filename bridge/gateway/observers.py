@@ -45,6 +45,7 @@ from bridge.watching.facts import (
     LinkLost,
     LinkOpened,
 )
+from bridge.watching.repeat_limiter import RepeatLimiter
 
 CHARGE_POINT, CENTRAL_SYSTEM = Party.CHARGE_POINT, Party.CENTRAL_SYSTEM
 # Seconds between two looks for Charge Points that are silent, and for messages that are too old.
@@ -74,6 +75,7 @@ class Observers:
         audience: Receives the facts about observers.
         writer: Writes the messages.
         tasks: Owns the tasks of the lanes.
+        gate: Limits the lines of the log about what observers do.
         drained: Called with the identity of a Charge Point when an observer has got all that waited.
     """
 
@@ -92,6 +94,7 @@ class Observers:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.tasks = tasks
+        self.gate = RepeatLimiter(time.monotonic)
         self._url = url
         self._persistence = persistence
         self._sessions = sessions

@@ -167,7 +167,7 @@ def _size(value: Any) -> int:
 
 def free(data: Any) -> None:
     """Empty large plain data that nobody needs any more. Freeing it at once would hold the lock for long."""
-    if isinstance(data, list) and len(data) > PARTS:
+    if isinstance(data, list) and len(data) > _FREED:  # few of so many items are large
         while data:
             del data[-_FREED:]
     elif isinstance(data, dict | list) and _size(data) > PARTS:

@@ -101,30 +101,11 @@ def mend(data: Mapping[str, Any], shape: Shape, message: str, reading: Tolerance
     return walk.message(data, shape), walk.lose.losses.all()
 
 
-def accepted(mended: Mapping[str, Any], record: type[R], *, command: bool = False) -> R:
-    """Return the record that `mended` describes.
+def accepted(mended: Mapping[str, Any], record: type[R]) -> R:
+    """Return the record that `mended` describes. Raises MessageError for invalid data.
 
     A MeterValuesRequest may have no value; `nothing_left` detects that.
-
-    Args:
-        mended: What `mend` returned.
-        record: The class of the PDU.
-        command: The message is a request of a Central System.
-
-    Raises:
-        MessageError: The data is invalid. In a Central System's request, a bad value has the same error code wherever
-            it is.
     """
-    try:
-        return _valid(mended, record)
-    except MessageError as error:
-        if not command or error.code not in _OF_TYPES:
-            raise
-        text = error.description.removeprefix(f"{error.path}: ")
-        raise MessageError(ErrorCode.PropertyConstraintViolation, text, error.path) from None
-
-
-def _valid(mended: Mapping[str, Any], record: type[R]) -> R:
     if record is MeterValuesRequest and mended.get("meterValue") == []:
         whole = record_of({**mended, "meterValue": _ANY_READINGS}, record)
         return msgspec.structs.replace(whole, meterValue=())
@@ -141,7 +122,6 @@ def _valid(mended: Mapping[str, Any], record: type[R]) -> R:
     return made
 
 
-_OF_TYPES = frozenset({ErrorCode.TypeConstraintViolation, ErrorCode.OccurenceConstraintViolation})
 _ANY_READINGS = [{"timestamp": "2000-01-01T00:00:00Z", "sampledValue": [{"value": ""}]}]
 
 

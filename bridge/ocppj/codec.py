@@ -21,7 +21,7 @@ from bridge.ocpp.actions import ACTIONS, SECURITY_EXTENSIONS, Action, Party
 from bridge.ocpp.device_profile import BOOT_FIELDS, PLAIN, Boot, DeviceProfile, for_soap
 from bridge.ocpp.json_bounds import has_more_members, is_deeper
 from bridge.ocpp.losses import Loss, Losses, LossReason
-from bridge.ocpp.messages import MeterValuesRequest, Request, StopTransactionRequest
+from bridge.ocpp.messages import MeterValuesRequest, Request, Response, StopTransactionRequest
 from bridge.ocpp.rpc import UNOPENED, Answer, Call, CallError, CallResult, Unanswered
 from bridge.ocpp.shapes import Kind, fields_within, plain, shape_of
 from bridge.ocpp.slices import OCTETS
@@ -370,13 +370,13 @@ def _strictly(decoded: P, raw: Raw, reading: ToleranceReading) -> tuple[P, tuple
 
 def _mended(data: Any, record: type[P], reading: ToleranceReading) -> tuple[P, tuple[Loss, ...]]:
     # OCPP-J 1.6 section 4.2.1: an empty payload may also be null. PHP writes an empty object as [].
-    if data is None or (data in ([], "") and not (reading.command and absence_matters(record.__name__))):
+    if data is None or (data in ([], "") and issubclass(record, Response) and not shape_of(record).required):
         data = {}
     if not isinstance(data, dict):
         raise MessageError(ErrorCode.FormationViolation, "the payload is not a JSON object")
     mended, losses = mend(data, shape_of(record), record.__name__, reading)
     try:
-        return accepted(mended, record, command=reading.command), losses
+        return accepted(mended, record), losses
     finally:
         slices.free(mended)
 

@@ -230,7 +230,7 @@ class Codec:
         if refuse:
             refuse_losses(losses)
         try:
-            return accepted(mended, record, command=command), losses
+            return accepted(mended, record), losses
         finally:
             if _parts_in(body) > PARTS:
                 for plain_data in (mended, upgraded, data):

@@ -20,7 +20,7 @@ from tests.console.charging_fleet import AWAY, BUSY, CHARGING, ENDED, FAULTED, M
 T = TypeVar("T")
 PHONE = (390, 844)
 # Seconds: far longer than anything takes.
-FILLED, WITHIN = 600, 300
+FILLED, WITHIN = 600, 600
 expect.set_options(timeout=AT_MOST)
 
 PAGES = {

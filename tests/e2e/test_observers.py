@@ -565,6 +565,34 @@ def test_what_waits_and_what_was_named_survive_a_restart(near: str, tmp_path: Pa
     run(walk(), within=120)
 
 
+def test_a_start_that_was_kept_and_not_put_into_the_queue_is_told_after_the_next_start(tmp_path: Path) -> None:
+    """As if the bridge had been killed after the answer was on disk, and before the thread had written the queue."""
+
+    async def walk() -> None:
+        async with central("json", (1, 2)) as main, central("json", (5, 6)) as other:
+            made = told(("json", main), {"ems": ("json", other)}, {}, store=f"sqlite:///{tmp_path}/bridge.db")
+            await other.stop()
+            async with running(made) as gateway, party("soap", gateway) as point:
+                all_ = Watched(gateway, main, {"ems": other}, point)
+                first = await all_.start()
+                second = await all_.start(2)
+                await all_.until_healthy(lambda seen: seen["waiting"] == 2)
+            with closing(sqlite3.connect(tmp_path / "bridge.observers.db", isolation_level=None)) as file:
+                (entered,) = file.execute("SELECT key FROM message WHERE connector = '1'").fetchone()
+                file.execute("DELETE FROM message WHERE connector = '2'")
+                file.execute("UPDATE lane SET entered = ?", (entered,))
+            await other.start()
+            async with running(made) as gateway, party("soap", gateway) as point:
+                all_ = Watched(gateway, main, {"ems": other}, point)
+                await all_.until(lambda: len(all_.ids("ems")) == 2)
+                await all_.stop(second)
+                await all_.stop(first, 13000)
+                await all_.until(lambda: len(all_.ids("ems")) == 4)
+                assert [told_id for _, told_id in all_.ids("ems")] == [None, None, 6, 5]
+
+    run(walk(), within=120)
+
+
 def party(near: str, gateway: Gateway) -> JsonChargePoint | SoapChargePoint:
     return json_charge_point(gateway, ONE) if near == "json" else charge_point(gateway, ONE)
 

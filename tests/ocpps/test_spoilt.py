@@ -376,36 +376,3 @@ def test_names_in_another_letter_case_say_the_same(wire: str, chosen: Pdu, draw:
     }
     with pytest.raises(MessageError):
         read(True)
-
-
-REQUIRED = [
-    ("ChangeAvailability", {"connectorId": "first", "type": "Operative"}, "connectorId"),
-    ("ChangeAvailability", {"connectorId": 1, "type": "Off"}, "type"),
-    ("ReserveNow", {"connectorId": 1, "expiryDate": "soon", "idTag": "A", "reservationId": 1}, "expiryDate"),
-    ("SendLocalList", {"listVersion": "", "updateType": "Full"}, "listVersion"),
-    ("RemoteStartTransaction", {"idTag": "A" * 21}, "idTag"),
-    ("RemoteStopTransaction", {"transactionId": 5.5}, "transactionId"),
-]
-
-
-@both_wires
-@pytest.mark.parametrize(("action", "data", "path"), REQUIRED)
-def test_a_command_with_a_bad_value_in_a_required_place_is_refused_as_with_one_elsewhere(
-    wire: str, action: str, data: Any, path: str
-) -> None:
-    chosen = next(one for one in PDUS if one.action == action and one.is_request and is_command(one))
-    with pytest.raises(MessageError) as caught:
-        WIRES[wire](chosen, data, False)
-    assert (caught.value.code.value, caught.value.path) == ("PropertyConstraintViolation", path)
-
-
-@pytest.mark.parametrize("limit", [None, "16,5", True, {}])
-def test_a_limit_that_is_none_is_named(limit: Any) -> None:
-    chosen = next(one for one in PDUS if one.action == "SetChargingProfile" and one.is_request)
-    schedule = {"chargingRateUnit": "A", "chargingSchedulePeriod": [{"startPeriod": 0, "limit": limit}]}
-    profile = {"chargingProfileId": 1, "stackLevel": 0, "chargingProfilePurpose": "TxProfile"}
-    profile |= {"chargingProfileKind": "Relative", "chargingSchedule": schedule}
-    with pytest.raises(MessageError) as caught:
-        by_json(chosen, {"connectorId": 1, "csChargingProfiles": profile}, False)
-    path = "csChargingProfiles.chargingSchedule.chargingSchedulePeriod[0].limit"
-    assert (caught.value.code.value, caught.value.path) == ("PropertyConstraintViolation", path)

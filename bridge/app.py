@@ -757,6 +757,7 @@ class Gateway:
         )
 
     def _vitals(self) -> HealthCounts:
+        transactions = self._fleet.transactions()
         return HealthCounts(
             sessions=self._states.by_transport(),
             central_systems=self._sessions.counts.central_systems(self._settings.central_systems, self._outages),
@@ -769,9 +770,7 @@ class Gateway:
             recorder_dropped=self._recorder.dropped_messages,
             recorder_waiting=self._recorder.waiting,
             moves=self._moves.counts(),
-            open_transactions={
-                name: self._fleet.transactions().get(name, 0) for name in self._settings.central_systems
-            },
+            open_transactions={name: transactions.get(name, 0) for name in self._settings.central_systems},
             certificates=self._certificates.by_table(),
             receivers=receiver_counts(self._events.health()),
             observers=observer_counts(self._observers.states()),

@@ -85,6 +85,8 @@ class DialledWebSocket(WebSocketConnection):
         self._fields = (*target.fields, ("User-Agent", "ocpp-bridge"))
         self.opening: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the handshake is complete. Has an exception if the handshake failed."""
+        # If the dialling was cancelled, nobody waits for it, and asyncio would log an exception that nobody took.
+        self.opening.add_done_callback(lambda opening: opening.cancelled() or opening.exception())
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)

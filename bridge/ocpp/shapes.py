@@ -68,12 +68,14 @@ class Shape(Struct, frozen=True, kw_only=True):
         name: The name of the record.
         fields: The fields in the order of the WSDL, by name.
         folded: The fields by their names in lower case.
+        others: The fields by the names in lower case that they have in other versions of OCPP only.
         required: The names of the required fields.
     """
 
     name: str
     fields: dict[str, Field]
     folded: dict[str, Field]
+    others: dict[str, Field]
     required: tuple[str, ...]
 
 
@@ -98,6 +100,7 @@ def shape_with(name: str, fields: dict[str, Field]) -> Shape:
         name=name,
         fields=fields,
         folded={name.lower(): field for name, field in fields.items()},
+        others={other: fields[own] for other, own in other_names(fields).items()},
         required=tuple(name for name, field in fields.items() if field.required),
     )
 

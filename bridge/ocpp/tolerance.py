@@ -24,7 +24,7 @@ from bridge.ocpp.leaves import How, LeafFault, Unfit, WrittenNumber, read_leaf, 
 from bridge.ocpp.losses import FieldsLost, Loss, LossReason, filled
 from bridge.ocpp.messages import MeterValuesRequest
 from bridge.ocpp.readings import FACTORS, QUALIFIERS, SAMPLES, Repeated, sixteen
-from bridge.ocpp.shapes import Field, Kind, Shape, other_names, shape_of
+from bridge.ocpp.shapes import Field, Kind, Shape, shape_of
 from bridge.ocpp.types import SampledValue
 from bridge.ocpp.validation import record_of
 
@@ -248,8 +248,8 @@ class _Walk:
         of a ClearChargingProfile limits what is cleared, the unit of a meter value says what it is.
         """
         folded = name.lower()
-        other = other_names(shape.fields).get(folded)
-        meant = shape.folded.get(folded) if other is None else shape.fields[other]
+        other = shape.others.get(folded)
+        meant = shape.folded.get(folded) if other is None else other
         if meant is None or meant.name in data or meant.name in mended:
             return None
         self.lose(place, LossReason.MISNAMED if other is None else LossReason.OLDER_NAME)

@@ -15,6 +15,7 @@ from bridge.core.authorizations import Authorized
 from bridge.core.boots import Booted
 from bridge.core.connectors import Connectors, ConnectorState, LastStatus
 from bridge.core.memory import Alias, Aliases, Record
+from bridge.core.observed import Observed
 from bridge.core.repetitions import Answered, Asked
 from bridge.core.silence import Presence
 from bridge.core.transactions import KnownTransaction
@@ -303,5 +304,6 @@ def test_all_of_it_is_records() -> None:
         "older_version",
     }
     assert set(memory.SessionMemory.__struct_fields__) == fields
-    records = Answered | Asked | Alias | Authorized | Booted | ConnectorState | LastStatus | Presence | KnownTransaction
-    assert records == Record
+    kept = Answered | Asked | Alias | Authorized | Booted | ConnectorState | LastStatus | Presence | KnownTransaction
+    # What was observed is for the further Central Systems, and no Session has to know it again.
+    assert kept | Observed == Record

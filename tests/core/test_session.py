@@ -1743,7 +1743,9 @@ class TestATransactionIdBeyond32BitsHasAnAlias:
             transaction(self.NAME),
             Answered(fingerprint=fingerprint(START) or "", answer=start_conf(self.NAME)),
             ConnectorState(number=1, transaction_id=self.NAME),
-            structs.replace(transaction(self.NAME), state=TransactionState.ENDED),
+            structs.replace(
+                transaction(self.NAME), state=TransactionState.ENDED, meter_stop=1200, stopped=stop(0).timestamp
+            ),
             Answered(fingerprint=fingerprint(stop(self.NAME)) or "", answer=STOP_CONF),
             ANY,
         ]

@@ -729,6 +729,7 @@ class Gateway:
             history=self._history,
             losses=self._losses,
             cautions=lambda: self._cautions,
+            observers=lambda tenant: observer_counts(self._observers.states(tenant)),
             readiness=ReadinessReports(
                 self._comparisons,
                 settings=lambda: self._settings,

@@ -1,4 +1,4 @@
-"""The endpoints about the fleet as a whole: the overview, Central Systems, losses, and quirk packs."""
+"""The endpoints about the fleet as a whole: the overview, Central Systems, observers, losses, and quirk packs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from bridge.admin.endpoints import AdminEndpoint, AdminRequest, Nothing
 from bridge.admin.facts import CentralSystems
-from bridge.admin.fleet_facts import LossFacts, Overview, PackFacts
+from bridge.admin.fleet_facts import LossFacts, ObserverFacts, Overview, PackFacts
 
 
 class FleetViews(Protocol):
@@ -23,6 +23,9 @@ class FleetViews(Protocol):
     def central_systems(self, *, tenant: str) -> CentralSystems:
         """Return the Central Systems that a tenant may use, with the health of that tenant's connections."""
 
+    def observers(self, *, tenant: str) -> ObserverFacts:
+        """Return the further Central Systems of a tenant's routes, and what waits for them of that tenant."""
+
     def losses(self, *, tenant: str) -> LossFacts:
         """Return all kinds of losses of a tenant since the start."""
 
@@ -31,11 +34,17 @@ class FleetViews(Protocol):
 
 
 def endpoints(fleet: FleetViews) -> list[AdminEndpoint]:
-    """Return the endpoints `/overview`, `/central-systems`, `/losses` and `/quirks`."""
+    """Return the endpoints `/overview`, `/central-systems`, `/observers`, `/losses` and `/quirks`."""
     handlers = _Handlers(fleet)
     listed: list[tuple[str, str, Any, Any]] = [
         ("overview", "What is wrong now, the fleet in numbers, and the last hour", handlers.overview, Overview),
         ("central-systems", "The Central Systems and their health", handlers.central_systems, CentralSystems),
+        (
+            "observers",
+            "The further Central Systems, and what waits for each",
+            handlers.observers,
+            ObserverFacts,
+        ),
         ("losses", "The losses since the start by message, field and reason", handlers.losses, LossFacts),
         ("quirks", "The quirk packs, and how many Charge Points each matches", handlers.packs, PackFacts),
     ]
@@ -56,6 +65,9 @@ class _Handlers:
 
     async def central_systems(self, asked: AdminRequest[Nothing, None]) -> CentralSystems:
         return self._fleet.central_systems(tenant=asked.tenant)
+
+    async def observers(self, asked: AdminRequest[Nothing, None]) -> ObserverFacts:
+        return self._fleet.observers(tenant=asked.tenant)
 
     async def losses(self, asked: AdminRequest[Nothing, None]) -> LossFacts:
         return self._fleet.losses(tenant=asked.tenant)

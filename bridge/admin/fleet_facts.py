@@ -1,4 +1,4 @@
-"""The records of the API about the fleet as a whole: what is wrong now, the last hour, losses, and quirk packs."""
+"""The records of the API about the fleet as a whole: what is wrong, the last hour, observers, losses, quirk packs."""
 
 from __future__ import annotations
 
@@ -103,6 +103,40 @@ class LossFacts(Fact, frozen=True, kw_only=True):
     """All kinds of losses, the most frequent first."""
 
     items: list[LossFact]
+
+
+class ObserverFact(Fact, frozen=True, kw_only=True):
+    """A further Central System: what waits for it.
+
+    Attributes:
+        central_system: Its name.
+        roles: What it is in routes: an observer, a shadow, or both.
+        routes: The globs of these routes.
+        waiting: The number of messages that wait for it.
+        octets: Their size.
+        oldest: When the oldest of them came, None if none waits.
+        halted: The number of Charge Points whose messages wait behind a StartTransaction or StopTransaction that got
+            no answer.
+        trouble: Why messages wait, None without trouble.
+        lost: The number of messages that it never gets since the start, by reason. None where tenants share the bridge:
+            they are counted together.
+    """
+
+    central_system: str
+    roles: list[Literal["observer", "shadow"]]
+    routes: list[str]
+    waiting: int
+    octets: int
+    oldest: str | None
+    halted: int
+    trouble: str | None
+    lost: dict[str, int] | None
+
+
+class ObserverFacts(Fact, frozen=True, kw_only=True):
+    """The further Central Systems by name."""
+
+    items: list[ObserverFact]
 
 
 class PackMatch(Fact, frozen=True, kw_only=True):

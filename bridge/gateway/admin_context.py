@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,7 +13,7 @@ from bridge.admin.access import Access, Credential, Names
 from bridge.admin.by_tenant import ByTenant
 from bridge.admin.events import Stream
 from bridge.admin.facts import Addresses
-from bridge.admin.health import Health
+from bridge.admin.health import Health, ObserverCounts
 from bridge.admin.history import TrafficHistory
 from bridge.admin.loss_counts import LossCounts
 from bridge.admin.metrics import Meter, registry_of
@@ -68,6 +68,7 @@ def admin_context_of(
     history: ByTenant[TrafficHistory],
     losses: ByTenant[LossCounts],
     cautions: Callable[[], Sequence[str]],
+    observers: Callable[[str | None], Mapping[str, ObserverCounts]],
     readiness: ReadinessViews,
     access: Access,
     sign_in: SignIn,
@@ -89,6 +90,7 @@ def admin_context_of(
         history: The traffic of the last hour of each tenant.
         losses: The losses of each tenant since the start.
         cautions: Returns what is doubtful in the configuration.
+        observers: Returns the state of the further Central Systems, by name; of a tenant, or None for all tenants.
         readiness: Shows what the comparison of shadows' answers has shown.
         access: The rules for the use of the admin listener.
         sign_in: Signs operators in at the provider.
@@ -101,7 +103,14 @@ def admin_context_of(
         sign_in=sign_in,
         overview=overview,
         status=FleetStatus(
-            ground, overview, health=health, history=history, losses=losses, moves=moves, cautions=cautions
+            ground,
+            overview,
+            health=health,
+            history=history,
+            losses=losses,
+            moves=moves,
+            cautions=cautions,
+            observers=observers,
         ),
         steering=OperatorActions(ground, overview, choices, fleet),
         fleet=fleet,

@@ -1,16 +1,25 @@
-"""The views of the admin API of the fleet as a whole: the overview, Central Systems, losses and quirk packs."""
+"""The API's views of the fleet as a whole: the overview, Central Systems, observers, losses and quirk packs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
 from bridge.admin.alarms import Situation, alarms
 from bridge.admin.by_tenant import ByTenant
 from bridge.admin.facts import Audited, CentralSystemFact, CentralSystems, moment
-from bridge.admin.fleet_facts import FaultFact, LossFacts, Overview, PackFact, PackFacts, PackMatch
-from bridge.admin.health import CentralSystemHealth, Health, StoreHealth
+from bridge.admin.fleet_facts import (
+    FaultFact,
+    LossFacts,
+    ObserverFact,
+    ObserverFacts,
+    Overview,
+    PackFact,
+    PackFacts,
+    PackMatch,
+)
+from bridge.admin.health import CentralSystemHealth, Health, ObserverCounts, StoreHealth
 from bridge.admin.history import TrafficHistory
 from bridge.admin.loss_counts import LossCounts
 from bridge.config import CentralSystem
@@ -27,6 +36,7 @@ _MOST = 5
 # The entries of the audit among which the moves of single Charge Points are looked for.
 _LOOKED_AT = 20
 _LATELY = 3600.0
+_NOTHING_WAITS = ObserverCounts(waiting=0, octets=0, oldest=None, halted=0, trouble=None, lost={})
 
 
 class FleetStatus:
@@ -40,6 +50,7 @@ class FleetStatus:
         losses: The losses of each tenant since the start.
         moves: The moves of several Charge Points.
         cautions: Returns what is doubtful in the configuration.
+        observers: Returns the state of the further Central Systems, by name; of a tenant, or None for all tenants.
     """
 
     def __init__(
@@ -52,6 +63,7 @@ class FleetStatus:
         losses: ByTenant[LossCounts],
         moves: Moves,
         cautions: Callable[[], Sequence[str]],
+        observers: Callable[[str | None], Mapping[str, ObserverCounts]],
     ) -> None:
         self._ground = ground
         self._views = views
@@ -60,6 +72,7 @@ class FleetStatus:
         self._losses = losses
         self._moves = moves
         self._cautions = cautions
+        self._observers = observers
         # For each tenant: the newest record of the audit when it was looked through, and the moves in it.
         self._moved: dict[str, tuple[int, list[Audited]]] = {}
 
@@ -121,6 +134,30 @@ class FleetStatus:
         return CentralSystems(
             items=[self._central_system(name, system, health[name], tenant) for name, system in systems.items()]
         )
+
+    def observers(self, *, tenant: str) -> ObserverFacts:
+        """Return the further Central Systems of a tenant's routes, and what waits for them of that tenant."""
+        settings = self._ground.settings()
+        states = self._observers(tenant if settings.tenants else None)
+        further = [(route, also) for route in settings.routes if named(route.tenant) == tenant for also in route.also]
+        items = []
+        for name in sorted({also.central_system for _, also in further}):
+            mine = [(route, also) for route, also in further if also.central_system == name]
+            state = states.get(name, _NOTHING_WAITS)
+            items.append(
+                ObserverFact(
+                    central_system=name,
+                    roles=sorted({also.role for _, also in mine}),
+                    routes=[route.charge_point for route, _ in mine],
+                    waiting=state.waiting,
+                    octets=state.octets,
+                    oldest=state.oldest,
+                    halted=state.halted,
+                    trouble=state.trouble,
+                    lost=None if settings.tenants else dict(state.lost),
+                )
+            )
+        return ObserverFacts(items=items)
 
     def losses(self, *, tenant: str) -> LossFacts:
         """Return all kinds of losses of a tenant since the start."""

@@ -33,6 +33,7 @@ from bridge.observer_queues import LaneName, ObserverDatabase, ObserverWriter, S
 from bridge.ocpp.actions import Party
 from bridge.ocpp.messages import Request
 from bridge.ocpp.rpc import Answer, Call
+from bridge.ocpp.tenants import tenant_of
 from bridge.store.files import database_beside
 from bridge.watching.audience import Audience
 from bridge.watching.facts import (
@@ -450,17 +451,23 @@ class Observers:
 
     # Health.
 
-    def states(self) -> dict[str, ObserverState]:
-        """Return the state of each observer, by name. Observers without lanes are left out."""
+    def states(self, tenant: str | None = None) -> dict[str, ObserverState]:
+        """Return the state of each observer, by name. Observers without lanes are left out.
+
+        Args:
+            tenant: The tenant whose messages count. None counts all, and tells what all tenants share: what was lost,
+                and the trouble of the file.
+        """
         if not self._is_open:
             return {}
         busy: dict[str, list[ObserverRunner]] = {name: [] for _, name in self._runners}
         for runner in self._busy:
-            busy[runner.central_system].append(runner)
+            if tenant is None or tenant_of(runner.identity) == tenant:
+                busy[runner.central_system].append(runner)
         names = dict.fromkeys((*busy, *self._losses.names()))
-        return {name: self._state_of(name, busy.get(name, [])) for name in names}
+        return {name: self._state_of(name, busy.get(name, []), whole=tenant is None) for name in names}
 
-    def _state_of(self, name: str, busy: Sequence[ObserverRunner]) -> ObserverState:
+    def _state_of(self, name: str, busy: Sequence[ObserverRunner], *, whole: bool) -> ObserverState:
         lanes = [runner.lane for runner in busy]
         firsts = [first.at for lane in lanes if (first := lane.queue.first) is not None]
         troubles = [lane.trouble for lane in lanes if lane.trouble is not None]
@@ -469,8 +476,8 @@ class Observers:
             octets=sum(lane.queue.octets for lane in lanes),
             oldest=min(firsts, default=None),
             halted=sum(lane.halted for lane in lanes),
-            trouble=self.writer.trouble or (troubles[0] if troubles else None),
-            lost=self._losses.of(name),
+            trouble=(whole and self.writer.trouble) or (troubles[0] if troubles else None),
+            lost=self._losses.of(name) if whole else {},
         )
 
 

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
 
-from bridge.config import CentralSystem, Match, Pack, Quirks, Route
+from bridge.config import CentralSystem, FurtherCentralSystem, Match, Pack, Quirks, Route
 from bridge.lab.simulators.json_central_system import JsonCentralSystem
 from tests.admin.asked import api_of
-from tests.e2e.stage import CS, SAMPLES, charge_point, envelope, json_charge_point, post, run, running, settings, stage
+from tests.e2e.stage import (
+    AT_MOST,
+    CS,
+    SAMPLES,
+    charge_point,
+    envelope,
+    json_charge_point,
+    post,
+    run,
+    running,
+    settings,
+    stage,
+)
+from tests.ports import free_port
 
 
 def meter_values(sampled: str) -> str:
@@ -207,5 +221,28 @@ def test_the_last_hour_is_told_minute_by_minute() -> None:
                 [0, 0, 0],
             )
             assert hour["p99_ms"][0] is None and hour["p99_ms"][2] > 0
+
+    run(walk())
+
+
+def test_an_observer_that_is_away_is_listed_with_what_waits_for_it() -> None:
+    async def walk() -> None:
+        async with JsonCentralSystem() as central:
+            told = settings(central.url)
+            [route] = told.routes
+            also = FurtherCentralSystem(central_system="ems", role="observer")
+            systems = told.central_systems | {"ems": CentralSystem(url=f"ws://127.0.0.1:{free_port()}/ocpp")}
+            told = msgspec.structs.replace(
+                told, routes=(msgspec.structs.replace(route, also=(also,)),), central_systems=systems
+            )
+            async with running(told) as gateway, charge_point(gateway, "CP 1") as point, api_of(gateway) as api:
+                (before,) = (await api.get("/observers"))["items"]
+                assert (before["central_system"], before["roles"], before["routes"]) == ("ems", ["observer"], ["*"])
+                assert (before["waiting"], before["oldest"], before["lost"]) == (0, None, {})
+                await point.call("Heartbeat", {})
+                async with asyncio.timeout(AT_MOST):
+                    while not (now := (await api.get("/observers"))["items"][0])["waiting"]:  # noqa: ASYNC110  the API tells nobody
+                        await asyncio.sleep(0.01)
+                assert now["waiting"] == 1 and now["octets"] > 0 and now["oldest"] is not None
 
     run(walk())

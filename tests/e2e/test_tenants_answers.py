@@ -33,6 +33,7 @@ SHOWN = {
     "export": "",
     "overview": "",
     "central-systems": "",
+    "observers": "",
     "losses": "",
     "quirks": "",
     "list-moves": "",

@@ -12,6 +12,7 @@ import { losses } from "./losses.js";
 import { message } from "./message.js";
 import { messages } from "./messages.js";
 import { move, moves } from "./moves.js";
+import { observers } from "./observers.js";
 import { overview } from "./overview.js";
 import { quirks } from "./quirks.js";
 import { readiness, readinessOf } from "./readiness.js";
@@ -41,6 +42,7 @@ export const PAGES = [
   { name: "routes", address: "/routes", show: routes, label: "Routes", group: ROUTING, key: "r" },
   { name: "moves", address: "/moves", show: moves, label: "Moves", group: ROUTING, key: "o" },
   { name: "moves", address: "/moves/:", show: move },
+  { name: "observers", address: "/observers", show: observers, label: "Observers", group: ROUTING, key: "f" },
   { name: "readiness", address: "/readiness", show: readiness, label: "Readiness", group: ROUTING, key: "e" },
   { name: "readiness", address: "/readiness/:", show: readinessOf },
   { name: "losses", address: "/losses", show: losses, label: "Losses", group: BRIDGE, key: "l" },

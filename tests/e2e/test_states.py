@@ -165,7 +165,7 @@ class DemoFleet:
     async def _in_the_console(self, wanted: dict[str, str], counts: dict[str, int]) -> None:
         host, port = self.gateway.admin_address
         async with console(self._browser, f"http://{host}:{port}", self.gateway.admin_token) as somebody:
-            await somebody.open()
+            await somebody.open("#/charge-points")
             shown: dict[str, dict[str, str]] = await somebody.page.evaluate(
                 "async () => (await import('/console/words.js')).STATES"
             )

@@ -1,4 +1,4 @@
-"""What is wrong now, in sentences, from what is known of the bridge and its fleet."""
+"""Find what is wrong now with the bridge and its fleet, and say it in sentences."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bridge.core.state import State
 
 
 class Situation(Struct, frozen=True, kw_only=True):
-    """What is known of the bridge and its fleet.
+    """The state of the bridge and its fleet, in which alarms are looked for.
 
     Attributes:
         health: The health of the bridge.
@@ -94,7 +94,7 @@ def _certificates(health: Health) -> Iterator[Alarm]:
 def _charge_points(situation: Situation) -> Iterator[Alarm]:
     states = situation.states
     away = sum(system.unreachable for system in situation.health.central_systems.values())
-    # Those of a Central System that is away are told of with it.
+    # The alarm about a Central System that is away counts its Charge Points already.
     if states.get("no_central_system", 0) > away:
         text = "Charge Points are heard of and have no Central System."
         count = states["no_central_system"]

@@ -153,7 +153,7 @@ class TrafficHistory:
             if self._number - number > 1:  # the clock was set back: what is kept belongs to other times
                 self._number = number
                 self._minutes.clear()
-            return  # else the minute goes on until the clock has caught up
+            return  # the present minute goes on until the clock has caught up
         self._close()
         for _ in range(min(number - self._number - 1, MINUTES)):
             self._close()

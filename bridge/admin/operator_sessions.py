@@ -18,7 +18,7 @@ from bridge.ocpp.tenants import DEFAULT
 
 # The most sessions, and the most of one operator. The one that was not used for the longest time makes room.
 MOST, MOST_OF_ONE = 1000, 20
-_OCTETS = 32  # of each secret
+_OCTETS = 32  # the length of each secret
 
 
 class OperatorSession(Struct, kw_only=True, eq=False):

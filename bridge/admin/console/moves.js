@@ -6,7 +6,7 @@ import { followed } from "./followed.js";
 import { ask } from "./keys.js";
 import { badge, facts, section, time, trouble } from "./parts.js";
 import { stream } from "./stream.js";
-import { tableOf } from "./table.js";
+import { table } from "./table.js";
 import { many, MOVES, span } from "./words.js";
 
 // Milliseconds between two looks at a page: a move goes on without an event for each step.
@@ -86,12 +86,6 @@ function progress(one) {
 
 function row(one) {
   return [h("a", { href: `#/moves/${one.id}` }, `Move ${one.id}`), state(one.state), one.central_system, one.selection, progress(one), one.counts.failed, one.who, time(one.at)];
-}
-
-export function table(label, names, rows) {
-  const made = tableOf({ label, columns: names.map((name) => ({ name })), cells: (cells) => cells });
-  made.show(rows);
-  return made.element;
 }
 
 const words = (name) => name.replaceAll("_", " ");

@@ -2,9 +2,9 @@
 
 import { get } from "./api.js";
 import { button, debounced, fill, h, say } from "./dom.js";
-import { table } from "./moves.js";
 import { badge, choice, facts, field, loaded, section, time } from "./parts.js";
 import { stream } from "./stream.js";
+import { table } from "./table.js";
 import { many } from "./words.js";
 
 const PAGE = 100;

@@ -25,6 +25,13 @@ export function tableOf({ label, columns, cells, sorted = null }) {
   return { element: box, show(rows, empty) { [shown, said] = [rows, empty]; draw(); } };
 }
 
+// The element of a table that does not sort: the names of its columns, and the cells of each row.
+export function table(label, names, rows) {
+  const made = tableOf({ label, columns: names.map((name) => ({ name })), cells: (cells) => cells });
+  made.show(rows);
+  return made.element;
+}
+
 function rowOf(contents, columns) {
   return h("tr", {}, contents.map((content, at) => h("td", { class: columns[at].class }, content ?? h("span", { class: "quiet" }, "–"))));
 }

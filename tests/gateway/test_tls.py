@@ -417,7 +417,7 @@ def test_files_of_clients_are_read_again(authority: Authority, stranger: Authori
             told = settings(url, central_system={"tls": ClientTLS(ca=stranger.file)})
             async with running(told) as gateway:
                 assert (await posted(gateway, envelope(identity="A")))[0] == 503
-                Path(stranger.file).write_bytes(Path(authority.file).read_bytes())  # noqa: ASYNC240
+                Path(stranger.file).write_bytes(Path(authority.file).read_bytes())
                 await gateway.reload(told)
                 assert (await posted(gateway, envelope(identity="B")))[0] == 200
                 spoil(stranger.file)

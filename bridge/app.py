@@ -51,7 +51,7 @@ from bridge.gateway.observers import Observers
 from bridge.gateway.opening import open_store
 from bridge.gateway.operators import Operators
 from bridge.gateway.persistence import Persistence
-from bridge.gateway.placement import Placements
+from bridge.gateway.placement import Placement, Placements
 from bridge.gateway.policies import policy_table_of
 from bridge.gateway.provisioning import Provisioning
 from bridge.gateway.public_addresses import CENTRAL_SYSTEM_SERVICE, CHARGE_POINT_SERVICE
@@ -538,18 +538,25 @@ class Gateway:
         if self._sessions.get(runner.identity) is not runner or not self._has_moved(runner):
             return False
         self._sessions.forget(runner)
-        self._tasks.spawn(runner.retire(), name=f"retiring {runner.identity}")
-        self._introduce(runner)
+        after = None
+        with suppress(UnknownIdentity):
+            placement = self._placements.of(runner.identity)
+            after = placement.central_system
+            self._introduce(placement, runner)
+        self._sessions.retire(runner, moved=after != runner.placement.central_system)
         return True
 
-    def _introduce(self, moved: SessionRunner) -> None:
-        """Resume a SOAP Charge Point at its new Central System at once, because it does not notice the move."""
+    def _introduce(self, placement: Placement, moved: SessionRunner) -> None:
+        """Resume a Charge Point that does not notice the move at its new Central System at once.
+
+        A SOAP Charge Point does not, nor does a JSON Charge Point that keeps its connection.
+        """
         record, heard = self._persistence.record_of(moved.identity), moved.session.last_heard
-        if record is None or record.transport != "soap" or heard is None:
-            return
-        with suppress(UnknownIdentity):
+        if moved.charge_point.speaks_json:
+            self._sessions.hand_over(placement, moved)
+        elif record is not None and record.transport == "soap" and heard is not None:
             ago = asyncio.get_running_loop().time() - heard
-            self._sessions.resume(self._placements.of(moved.identity), record, ago, at_once=True)
+            self._sessions.resume(placement, record, ago, at_once=True)
 
     async def _check_routes(self, settings: Settings) -> None:
         """Raise ConfigurationError if more than half of the known Charge Points that have a route now would have none.

@@ -92,6 +92,7 @@ SEES: dict[str, tuple[str, ...]] = {
     "bridge.gateway.session_runner": (
         *("bridge.core", "bridge.net.limits.bucket", "bridge.watching", *_MODEL),
         *("bridge.gateway.persistence", "bridge.gateway.placement", "bridge.gateway.transports"),
+        "bridge.gateway.former_commands",
     ),
     "bridge.gateway.transports": (
         *("bridge.core.addresses", "bridge.core.callback", "bridge.core.destinations", "bridge.core.links"),

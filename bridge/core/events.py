@@ -75,7 +75,8 @@ class Resumed(Struct, frozen=True, kw_only=True):
 
     Attributes:
         last_heard: When the last message of the Charge Point came.
-        at_once: Whether the Central System is dialled without a pause.
+        at_once: Whether the Central System is dialled without a pause. The Session of a JSON Charge Point, whose
+            connection it was given, dials at once in any case.
     """
 
     at: float
@@ -94,6 +95,23 @@ class CopyReceived(Struct, frozen=True, kw_only=True):
     policy: PolicyRule | None = None
 
 
+class HandedOver(Struct, frozen=True, kw_only=True):
+    """Another Session of the Charge Point has its connection from now on. The Calls in progress end in this one."""
+
+    at: float
+
+
+class TurnTaken(Struct, frozen=True, kw_only=True):
+    """An earlier Session of the Charge Point has, or no longer has, Calls to end on the connection of both.
+
+    Attributes:
+        taken: Whether it has.
+    """
+
+    at: float
+    taken: bool
+
+
 class RecordsKept(Struct, frozen=True, kw_only=True):
     """The command Keep with this `key` was executed, as far as the store was able to."""
 
@@ -107,4 +125,15 @@ class TimerFired(Struct, frozen=True, kw_only=True):
     at: float
 
 
-Event = LinkUp | LinkDown | CallReceived | CopyReceived | AnswerReceived | RecordsKept | Resumed | TimerFired
+Event = (
+    LinkUp
+    | LinkDown
+    | CallReceived
+    | CopyReceived
+    | AnswerReceived
+    | HandedOver
+    | TurnTaken
+    | RecordsKept
+    | Resumed
+    | TimerFired
+)

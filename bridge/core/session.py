@@ -50,7 +50,11 @@
        or refuses is not passed on. A Call that a policy delays counts as in progress, and later Calls of the same
        sender do not overtake it.
    28  A StartTransaction or StopTransaction that was answered is kept with its answer for the further Central Systems
-       of the Charge Point (`observers`). A JSON Charge Point that has some has its last StatusNotifications stored too.
+       of the Charge Point (`observers`).
+   29  A JSON Charge Point that is moved keeps its connection, which another Session is given. The earlier Session ends
+       its Calls in progress and no longer obeys rule 13; the other one sends the Charge Point nothing before that. It
+       dials its Central System at once, and sends the last BootNotification and StatusNotifications there first. If
+       the BootNotification is not accepted, the StatusNotifications are not sent.
 """
 
 from __future__ import annotations
@@ -83,11 +87,13 @@ from bridge.core.events import (
     CallReceived,
     CopyReceived,
     Event,
+    HandedOver,
     LinkDown,
     LinkUp,
     RecordsKept,
     Resumed,
     TimerFired,
+    TurnTaken,
 )
 from bridge.core.former import permitted
 from bridge.core.inference import INFERRED, WITHIN, InferredStatuses, is_inferred
@@ -213,6 +219,9 @@ class Session:
         self._speaks_soap = not sides[CHARGE_POINT].carries_answers
         self.boots = Boots(terms.replay_boot if self._speaks_soap else NEVER, memory.boot, introduce=memory.introduce)
         self._said = LastSaid([memory.boot] if memory.boot else []) if terms.emulate_trigger else None
+        # Whether the bridge tells the Central System who comes: a JSON Charge Point that connects does so itself.
+        self._introduces = self._speaks_soap
+        self._is_handed_over = self._turn_taken = False  # rule 29: of the earlier and of the later Session
         self._inferred = InferredStatuses(memory) if terms.infer_status and self._speaks_soap else None
         self._unkept: set[str] = set()  # UniqueIds of rule 12 that are not kept yet
         self._failed_meters: dict[object, str] = {}  # MeterValues without a verdict, and their UniqueIds
@@ -283,6 +292,37 @@ class Session:
             return []
         said = [*([] if boot is None else [boot]), *self._statuses.requests()]
         return [request for request in said if request not in coming]
+
+    @property
+    def introduces(self) -> bool:
+        """Return whether the Central System is yet to get the BootNotification of a Charge Point that was moved."""
+        return self._introduces and self.boots.introduce
+
+    @property
+    def holds_turn(self) -> bool:
+        """Return whether Calls to the Charge Point are in progress, here or in an earlier Session (rule 29)."""
+        return self._turn_taken or bool(len(self._to_cp))
+
+    @property
+    def is_quiet(self) -> bool:
+        """Return whether no Call is in progress and no POST goes on whose answer is for a repetition."""
+        return not self._is_busy()
+
+    def has_first_of(self, key: str, call: Call) -> bool:
+        """Return whether a Call of the Charge Point repeats one that is in progress here (rules 12, 18 and 19).
+
+        Args:
+            key: The name under which the Charge Point waits for the answer to `call`.
+            call: The Call.
+        """
+        mark = fingerprint(call.payload)
+        if mark is not None and any(first.mark == mark for first in self._firsts_to(CENTRAL_SYSTEM)):
+            return True
+        return self.waits_under(CHARGE_POINT, key)
+
+    def waits_under(self, sender: Party, key: str) -> bool:
+        """Return whether a Call of `sender` is in progress under this key."""
+        return any(each.key == key and not each.abandoned for each in self._in_progress_to(sender.other))
 
     @property
     def relays(self) -> bool:
@@ -376,6 +416,10 @@ class Session:
                     self._on_asked(key, event.at)
             case Resumed():
                 self._on_resumed(event)
+            case HandedOver():
+                self._is_handed_over = True
+            case TurnTaken(taken=taken):
+                self._turn_taken = taken
             case TimerFired():
                 self._alarm = None
 
@@ -491,8 +535,7 @@ class Session:
             self.boots.request = request
         if self._said is not None and request is not None:
             self._said.see(request)
-        stores = self._speaks_soap or bool(self._observers())
-        if stores and (record := self._statuses.see(request)) is not None:
+        if (record := self._statuses.see(request)) is not None:
             self._commands.append(Note(records=(record,)))
 
     def _repeated(self, pending: Pending, mark: str, at: float) -> bool:
@@ -902,7 +945,7 @@ class Session:
 
     def _begin_with_boot(self, at: float) -> None:
         """Send the BootNotification first on a new connection, if it is due (rule 22)."""
-        if not self._speaks_soap or not self.boots.comes_first(at):
+        if not self._introduces or not self.boots.comes_first(at):
             return
         if not self.sides[CENTRAL_SYSTEM].dialable and not self.boots.introduce:
             return  # POSTs have no lasting connection, so none is new
@@ -917,6 +960,8 @@ class Session:
         lane, boot = self.lanes[CENTRAL_SYSTEM], self.boots.request
         if boot is None or any(isinstance(_read(pending.call.payload), BootNotificationRequest) for pending in lane):
             return
+        for stale in [pending for pending in lane.waiting if _is_introduction(pending)]:
+            self._fail(lane, stale, stale.unanswered(_NOT_BOOTED, Failure.NOT_BOOTED), at)
         lane.waiting[:0] = [self._own(said, at, (replayed(type(said)),)) for said in (boot, *statuses)]
         self.boots.replayed(at)
 
@@ -939,6 +984,10 @@ class Session:
         link.status, link.reason = Status.DOWN, event.reason
         if event.party is CENTRAL_SYSTEM and not failed_to_open and side.carries_answers:
             self.boots.disconnected(event.at, event.code)
+        if event.party is CHARGE_POINT and side.carries_answers:
+            self._introduces = self._turn_taken = False  # on its next connection it says itself who comes
+        if failed_to_open and not side.dialable:
+            link.failures += 1
         if side.carries_answers:
             self._abandon_calls_of(event.party, event.at)
         if not self._speaks_soap:
@@ -965,7 +1014,9 @@ class Session:
         OCPP 1.6 edition 2, 3.7: an offline Charge Point queues transaction-related messages.
         """
         other = party.other
-        if not self.sides[other].carries_answers or self.links[other].status is not Status.UP:
+        if not self.sides[other].carries_answers or self.links[other].status is Status.DOWN:
+            return
+        if self._is_handed_over and other is CHARGE_POINT:  # rule 29
             return
         self.links[other].status, self.links[other].reason = Status.DOWN, reason
         self._abandon_calls_of(other, at)
@@ -996,6 +1047,13 @@ class Session:
         link = self.links[CENTRAL_SYSTEM]
         if self.sides[CENTRAL_SYSTEM].dialable and link.status is Status.DOWN:
             link.retry_soon(event.at, self._terms, 0.0 if event.at_once else self._chance())
+        if not self._speaks_soap and self.links[CHARGE_POINT].status is Status.UP:  # rule 29
+            self._introduces = True
+            if link.status is Status.UP:
+                self._begin_with_boot(event.at)
+            elif self.sides[CENTRAL_SYSTEM].carries_answers:
+                link.status = Status.OPENING
+                self._commands.append(OpenLink(party=CENTRAL_SYSTEM))
 
     def _fail(self, lane: Lane, pending: Pending, failed: Unanswered, at: float, *, posted: bool = False) -> None:
         """End a Call without a verdict.
@@ -1072,7 +1130,7 @@ class Session:
 
     def _beat_at(self) -> float:
         """Return when the bridge sends the next Heartbeat for a JSON Charge Point; infinity for never."""
-        if self._speaks_soap or not self._is_posted_to(CENTRAL_SYSTEM):
+        if self._speaks_soap or not self._is_posted_to(CENTRAL_SYSTEM) or self._is_handed_over:
             return _NEVER
         up = all(self.links[party].status is Status.UP for party in _PARTIES)
         interval = self.silence.interval
@@ -1117,8 +1175,9 @@ class Session:
             if lane.waiting:
                 self._refuse_until_later(party, at)
                 self._wake(party, at)
-            if lane.waiting and lane.out is None and (pending := self._next_to(party, at)) is not None:  # rule 2
-                self._send(party, pending, at)
+            while lane.waiting and lane.out is None and (pending := self._next_to(party, at)) is not None:  # rule 2
+                if not self._needs_no_sending(pending, at):
+                    self._send(party, pending, at)
 
     def _wake(self, party: Party, at: float) -> None:
         """Emit Wake if a command waits and the Charge Point cannot be reached (rule 25).
@@ -1143,6 +1202,22 @@ class Session:
                 self._replay_boot(at)
             elif lane.out is None or not isinstance(_read(lane.out.call.payload), BootNotificationRequest):
                 self._fail_unbooted(at)
+
+    def _needs_no_sending(self, pending: Pending, at: float) -> bool:
+        """End a Call that is next, if what happened while it waited makes its sending wrong. Return whether it has.
+
+        Rule 12: another Session got the answer to the first copy of this repetition. Rule 29: the BootNotification
+        before this StatusNotification was not accepted.
+        """
+        if pending.own and self.boots.introduce and _is_introduction(pending):
+            self._fail(self._to_cs, pending, pending.unanswered(_NOT_BOOTED, Failure.NOT_BOOTED), at)
+            return True
+        if pending.mark is None or (known := self._repetitions.answer_to(pending.mark, at)) is None:
+            return False
+        self._to_cs.remove(pending)
+        answer = kept_answer(known, unread=isinstance(pending.call.payload, UnopenedRequest))
+        self._end(pending, answer, Outcome.REPEATED, at)
+        return True
 
     def _send(self, party: Party, pending: Pending, at: float) -> None:
         mark = pending.mark if party is CENTRAL_SYSTEM else None
@@ -1199,7 +1274,8 @@ class Session:
         waiting = self.lanes[party].waiting
         link = self.links[party]
         if link.status is Status.UP:
-            return None if self._held(party, at) or link.not_before > at else waiting[0]
+            held = self._held(party, at) or link.not_before > at or (party is CHARGE_POINT and self._turn_taken)
+            return None if held else waiting[0]
         return next((pending for pending in waiting if pending.instead), None)
 
     def _renamed(self, pending: Pending) -> tuple[Request, list[Alias]]:
@@ -1291,6 +1367,12 @@ def _content(payload: Any) -> object:
 def replayed(request: type[Request]) -> Loss:
     """Return the Loss that marks a replay: a request that the bridge sends in the Charge Point's name."""
     return Loss(message=request.__name__, path="", reason=LossReason.REPLAYED)
+
+
+def _is_introduction(pending: Pending) -> bool:
+    """Return whether this is a StatusNotification that the bridge sends after a BootNotification that it sends."""
+    replays = any(loss.reason is LossReason.REPLAYED for loss in pending.call.losses)
+    return pending.own and replays and isinstance(pending.call.payload, StatusNotificationRequest)
 
 
 def _not_while_pending(request: Any) -> Response | None:

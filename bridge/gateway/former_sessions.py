@@ -7,29 +7,22 @@ come from, and the answers go back to, the SessionRunner of the Charge Point's p
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from msgspec import structs
-
-from bridge.core.answers import is_kept_back, readdressed
-from bridge.core.commands import Outcome, Report
-from bridge.core.events import CopyReceived, LinkDown, LinkUp, Resumed
-from bridge.core.former import refusal_of
+from bridge.core.answers import is_kept_back
+from bridge.core.commands import Report
+from bridge.core.events import LinkDown, LinkUp, Resumed
 from bridge.core.links import Side, Status
 from bridge.core.policies import PolicyTable
 from bridge.core.transactions import KnownTransaction
-from bridge.errors import MessageError, Unavailable
 from bridge.gateway.session_runner import RunnerParts, SessionRunner
-from bridge.net.tasks import Tasks
 from bridge.ocpp.actions import Party
-from bridge.ocpp.rpc import Answer, Call, CallError, Failure, Unanswered, UnopenedRequest
+from bridge.ocpp.rpc import Answer, Call, Unanswered
 from bridge.ocpp.wire import Wires
-from bridge.ocppj.codec import CallFrame, decode_call
 from bridge.watching import logs
-from bridge.watching.facts import CallEnded
 
 _log = logging.getLogger("bridge.gateway")
-CHARGE_POINT, CENTRAL_SYSTEM = Party.CHARGE_POINT, Party.CENTRAL_SYSTEM
+CHARGE_POINT = Party.CHARGE_POINT
 
 
 class ForwardingTransport:
@@ -87,29 +80,23 @@ class FormerRunner(SessionRunner):
     Args:
         parts: The parts of every SessionRunner.
         present: The SessionRunner of the Charge Point's present Central System.
-        tasks: Owns the tasks of the commands that are passed on.
-        mint: Returns a fresh UniqueId.
         drain_for: Seconds after which the Session ends although transactions are open.
-        ended: Called with this SessionRunner when it takes no more Calls, and the transactions that are given up.
+        ended: Called with this SessionRunner when it takes no more Calls, and the transactions that are given up. It
+            has to be retired then.
     """
 
     def __init__(
         self,
         parts: RunnerParts,
         present: SessionRunner,
-        tasks: Tasks,
-        mint: Callable[[], str],
         drain_for: float,
         ended: Callable[[FormerRunner, Sequence[KnownTransaction]], None],
     ) -> None:
         super().__init__(*parts)
         self._present = present
-        self._tasks = tasks
-        self._mint = mint
         self._ended = ended
         self._given_up = self._loop.call_later(drain_for, self._give_up)
         self.has_left = False
-        self._passed_on: set[str] = set()  # the keys of the commands that wait for the Charge Point
         self._near = ForwardingTransport(present, self.session.sides[CHARGE_POINT])
         self.transports[CHARGE_POINT] = self._near
         self.link_up(CHARGE_POINT)
@@ -119,10 +106,10 @@ class FormerRunner(SessionRunner):
         self._given_up.cancel()
         await super().close()
 
-    async def retire(self) -> None:
+    async def retire(self, left: Callable[[], None]) -> None:
         """Wait for the Calls in progress, then close the connection to the Central System."""
         self._given_up.cancel()
-        await super().retire()
+        await super().retire(left)
 
     @property
     def _name(self) -> str:
@@ -137,13 +124,6 @@ class FormerRunner(SessionRunner):
         """Open the connection to the Central System, so that it can send commands for its transactions."""
         now = self._loop.time()
         self._happen(Resumed(at=now, last_heard=now, at_once=True))
-
-    def copy(self, call: Call) -> None:
-        """Send a copy of a StatusNotification, whose answer has no effect."""
-        opened = self._opened(call)
-        if isinstance(opened, Call):
-            policy = self.policy_for(CHARGE_POINT, opened)
-            self._happen(CopyReceived(at=self._loop.time(), call=opened, policy=policy))
 
     def check(self) -> None:
         """End the Session if none of its transactions is open and no Call is in progress."""
@@ -173,7 +153,6 @@ class FormerRunner(SessionRunner):
         if not self.has_left:
             self.has_left = True
             self._ended(self, given_up)
-            self._tasks.spawn(self.retire(), name=f"leaving {self._name} for {self.identity}")
 
     # The reports of the Transport to the Central System. Watchers are not told of the link: for them, the link of a
     # Charge Point is that to its present Central System.
@@ -193,51 +172,7 @@ class FormerRunner(SessionRunner):
         """Report a Call. A command of the Central System is passed on only for a transaction of its own."""
         if party is CHARGE_POINT:
             self._near.expect(key, call.action)
-            opened = self._opened(call)
-            if isinstance(opened, CallError):
-                self._near.send_answer(key, opened, call.wires)
-            else:
-                super().called(party, key, opened)
-            return
-        allowed = self.session.permitted(call)
-        if allowed is None:
-            self._refuse_command(key, call)
-        elif key not in self._passed_on:  # one answer serves a frame and its repetitions (rule 19)
-            self._passed_on.add(key)
-            self._tasks.spawn(self._pass_on(key, call, allowed), name=f"{call.action} to {self.identity}")
-
-    def _opened(self, call: Call) -> Call | CallError:
-        """Return a Call that can be sent to the Central System.
-
-        A payload that passes unread between two JSON parties is read for a Central System that speaks SOAP.
-        """
-        if self.placement.speaks_json or not isinstance(call.payload, UnopenedRequest):
-            return call
-        frame = CallFrame(call.unique_id, call.action, call.payload.raw)
-        try:
-            return decode_call(frame, CHARGE_POINT, strict=self.placement.strict, wires=call.wires)
-        except MessageError as error:
-            return CallError.of(call.unique_id, error)
-
-    def _refuse_command(self, key: str, call: Call) -> None:
-        answer, now = refusal_of(call), self._loop.time()
-        self.transports[CENTRAL_SYSTEM].send_answer(key, answer, call.wires)
-        report = Report(
-            sender=CENTRAL_SYSTEM, call=call, outcome=Outcome.REFUSED, arrived=now, ended=now, answer=answer
-        )
-        self._audience.see(CallEnded(self.identity, report, self._name))
-
-    async def _pass_on(self, key: str, call: Call, allowed: Call) -> None:
-        # Another Central System may use the same UniqueId at this moment.
-        renamed = structs.replace(allowed, unique_id=self._mint())
-        try:
-            answer = await self._present.command(renamed, self.policy_for(CENTRAL_SYSTEM, renamed))
-        except Unavailable as error:
-            answer = Unanswered(unique_id="", reason=error.description, failure=Failure.REFUSED_HERE)
-        finally:
-            self._passed_on.discard(key)
-        if not self._closed:
-            self.transports[CENTRAL_SYSTEM].send_answer(key, readdressed(answer, call.unique_id), call.wires)
+        super().called(party, key, call)
 
     def _reported(self, report: Report) -> None:
         super()._reported(report)
@@ -250,11 +185,18 @@ class FormerSessions:
     Args:
         present: The SessionRunner of the Charge Point's present Central System.
         begin: Returns a new FormerRunner for a Central System; None if that is not configured.
+        ending: Returns the SessionRunners that the Charge Point has left and that end their Calls.
     """
 
-    def __init__(self, present: SessionRunner, begin: Callable[[SessionRunner, str], FormerRunner | None]) -> None:
+    def __init__(
+        self,
+        present: SessionRunner,
+        begin: Callable[[SessionRunner, str], FormerRunner | None],
+        ending: Callable[[], Iterable[SessionRunner]],
+    ) -> None:
         self._present = present
         self._begin = begin
+        self._ending = ending
         self._runners: dict[str, FormerRunner] = {}
 
     def of(self, central_system: str) -> FormerRunner | None:
@@ -266,6 +208,10 @@ class FormerSessions:
         if runner is not None:
             self._runners[central_system] = runner
         return runner
+
+    def with_first_of(self, key: str, call: Call) -> SessionRunner | None:
+        """Return the SessionRunner that was left, and in which a first copy of `call` is in progress; or None."""
+        return next((runner for runner in self._ending() if runner.session.has_first_of(key, call)), None)
 
     def copy(self, central_system: str, call: Call) -> None:
         """Send a copy of a StatusNotification to `central_system` as well."""

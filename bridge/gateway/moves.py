@@ -451,8 +451,8 @@ class Moves:
         links = runner.session.links
         up = links[Party.CENTRAL_SYSTEM].status is Status.UP
         if runner.charge_point.speaks_json:
-            return up and links[Party.CHARGE_POINT].status is Status.UP
-        return up and not runner.session.boots.introduce
+            up = up and links[Party.CHARGE_POINT].status is Status.UP
+        return up and not runner.session.introduces
 
     def _failure(self, identity: str, name: str | None) -> str | None:
         """Return why a Charge Point does not come to the Central System `name`; None if it has not failed."""

@@ -32,6 +32,7 @@ from bridge.ocpp import tenants
 from bridge.ocpp.device_profile import Boot, DeviceProfile
 
 _OCPP12 = "ocpp1.2s"
+_READ = CentralSystem(url="").subprotocols  # those whose messages the bridge reads
 _READY_AFTER = CentralSystem(url="").ready_after
 _OCPP16 = ("ocpp1.6j", "ocpp1.6s")
 ContextOf = Callable[[ClientTLS | None], ssl.SSLContext | None]
@@ -103,6 +104,21 @@ class Placement(Struct, frozen=True, kw_only=True):
     def check_version(self, version: str) -> None:
         """Raise BridgeError (NotSupported) if the Central System cannot serve a Charge Point of OCPP `version`."""
         check_version(self.system, version)
+
+    def may_keep_connection(self, before: Placement, subprotocol: str) -> bool:
+        """Return whether a JSON Charge Point keeps its connection when this takes the place of another Placement.
+
+        It connects again if it has to show other credentials, if the Central System does not speak its subprotocol, or
+        if only its settings have changed.
+
+        Args:
+            before: The Placement until now.
+            subprotocol: The subprotocol of its connection, in lower case.
+        """
+        fits = subprotocol in _READ and self.system.protocol != _OCPP12
+        if self.speaks_json:
+            fits = fits and subprotocol in self.system.subprotocols
+        return fits and self.central_system != before.central_system and self.rule == before.rule
 
     @property
     def pinned(self) -> CallbackTarget | None:

@@ -34,12 +34,15 @@ from bridge.core.commands import (
 from bridge.core.events import (
     AnswerReceived,
     CallReceived,
+    CopyReceived,
     Event,
+    HandedOver,
     LinkDown,
     LinkUp,
     RecordsKept,
     Resumed,
     TimerFired,
+    TurnTaken,
 )
 from bridge.core.links import Status
 from bridge.core.memory import Record
@@ -47,15 +50,24 @@ from bridge.core.observed import Observed
 from bridge.core.policies import Policies, PolicyRule, PolicyTable
 from bridge.core.session import Session
 from bridge.errors import BridgeError, Unavailable, Why
+from bridge.gateway.former_commands import FormerCommands, read_for
 from bridge.gateway.persistence import Persistence
 from bridge.gateway.placement import Placement
-from bridge.gateway.transports import GOING_AWAY, NORMAL, SERVICE_RESTART, SHUTTING_DOWN, TRY_AGAIN_LATER, Transport
+from bridge.gateway.transports import (
+    GOING_AWAY,
+    NORMAL,
+    SERVICE_RESTART,
+    SHUTTING_DOWN,
+    TRY_AGAIN_LATER,
+    Transport,
+    WebSocketTransport,
+)
 from bridge.net.limits.bucket import Bucket
 from bridge.ocpp.actions import Party
 from bridge.ocpp.device_profile import PLAIN, Boot, DeviceProfile, for_soap
 from bridge.ocpp.losses import Loss
 from bridge.ocpp.messages import BootNotificationRequest
-from bridge.ocpp.rpc import Answer, Call, Failure, Unanswered, UnopenedRequest
+from bridge.ocpp.rpc import Answer, Call, CallError, Failure, Unanswered, UnopenedRequest
 from bridge.ocpp.wire import Octets, Wires
 from bridge.watching.audience import Audience
 from bridge.watching.facts import (
@@ -75,6 +87,8 @@ from bridge.watching.facts import (
 
 _log = logging.getLogger("bridge.gateway")
 
+# The reason in the Close of a connection whose Charge Point was moved.
+ELSEWHERE = "it belongs elsewhere now"
 # Seconds that an answer waits for the disk. An answer that only memory holds is better than no answer.
 _COMMIT_PATIENCE = 1.0
 
@@ -116,6 +130,12 @@ class Elsewhere(Protocol):
     def of(self, central_system: str) -> SessionRunner | None:
         """Return the SessionRunner for `central_system`, a new one if there is none. None if it is not configured."""
 
+    def with_first_of(self, key: str, call: Call) -> SessionRunner | None:
+        """Return the SessionRunner in which a first copy of `call` is in progress, None if there is none.
+
+        It is one of those that the Charge Point has left and that end their Calls.
+        """
+
     def copy(self, central_system: str, call: Call) -> None:
         """Send a copy of a StatusNotification to `central_system` as well."""
 
@@ -124,6 +144,9 @@ class Elsewhere(Protocol):
 
     def apply_policies(self, policies: PolicyTable) -> None:
         """Apply `policies` to later Calls."""
+
+    def resume(self, at: float) -> None:
+        """Begin the Sessions of the transactions that are open at the time `at`, in seconds."""
 
     async def close(self) -> None:
         """End all Sessions because the bridge stops."""
@@ -179,6 +202,10 @@ class SessionRunner:
         self._sources: dict[Party, list[str]] = {party: [] for party in Party}  # the sources of the Calls in progress
         self._commands: dict[str, asyncio.Future[Answer]] = {}  # the operators' Calls, by their key in the Session
         self.elsewhere: Elsewhere | None = None
+        self.former_commands: FormerCommands | None = None  # of a Central System that the Charge Point was moved from
+        self.accepted: WebSocketTransport | None = None  # the latest WebSocket of a JSON Charge Point
+        self._successor: SessionRunner | None = None  # has the Charge Point's connection
+        self._holds_turn = False  # what the successor was told last
 
     async def close(self) -> None:
         """End the Session because the bridge stops.
@@ -194,23 +221,57 @@ class SessionRunner:
             await self.elsewhere.close()
         await asyncio.gather(*(transport.shut() for transport in self.transports.values()))
 
-    async def retire(self) -> None:
-        """End the Session because the Charge Point has moved: wait for the Calls in progress, then close its links."""
-        if self.elsewhere is not None:
-            self.elsewhere.leave()
+    async def retire(self, left: Callable[[], None]) -> None:
+        """End the Session because the Charge Point has moved: wait for the Calls in progress, then close its links.
+
+        After that, wait for the POSTs whose answers are for repetitions.
+
+        Args:
+            left: Called when the links are closed.
+        """
         while self.session.in_progress():
-            self._quiet = self._quiet or asyncio.Event()
-            self._quiet.clear()
-            await self._quiet.wait()
+            await self._something()
         for party, transport in self.transports.items():
             if self.session.links[party].status is not Status.DOWN:
-                transport.close("it belongs elsewhere now", SERVICE_RESTART)
+                transport.close(ELSEWHERE, SERVICE_RESTART)
+        left()
+        while not self.session.is_quiet:
+            await self._something()
         self._stop()
+
+    def leave_others(self) -> None:
+        """Pass no further Calls to other Sessions. Those with former Central Systems end."""
+        if self.elsewhere is not None:
+            self.elsewhere.leave()
+            self.elsewhere = None
+
+    async def _something(self) -> None:
+        """Wait for the next event."""
+        self._quiet = self._quiet or asyncio.Event()
+        self._quiet.clear()
+        await self._quiet.wait()
 
     def _stop(self) -> None:
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
+        self._tell_turn(holds=False)
+
+    # The connection of a JSON Charge Point that is moved (rule 29).
+
+    def hand_over_to(self, successor: SessionRunner) -> None:
+        """Leave the Charge Point's connection, which is open, to `successor`. Calls in progress end here."""
+        self._successor = successor
+        self._happen(HandedOver(at=self._loop.time()))
+
+    def _tell_turn(self, *, holds: bool) -> None:
+        if self._successor is not None and holds != self._holds_turn:
+            self._holds_turn = holds
+            self._successor.take_turn(taken=holds)
+
+    def take_turn(self, *, taken: bool) -> None:
+        """Note whether an earlier Session has, or no longer has, Calls to end on the Charge Point's connection."""
+        self._happen(TurnTaken(at=self._loop.time(), taken=taken))
 
     def replace(self, code: int, reason: str) -> None:
         """Close the Charge Point's older connection, and the Central System's that belongs to it.
@@ -360,6 +421,16 @@ class SessionRunner:
 
     def called(self, party: Party, key: str, call: Call) -> None:
         """Report a Call by `party`, which waits for its answer under `key`."""
+        if party is Party.CENTRAL_SYSTEM and self.former_commands is not None:
+            if not self.session.waits_under(party, key):  # one that came before the move
+                self.former_commands.received(key, call)
+                return
+        elif not self.placement.speaks_json and isinstance(call.payload, UnopenedRequest):  # of another Session
+            opened = read_for(self.placement, call)
+            if isinstance(opened, CallError):
+                self.transports[party].send_answer(key, opened, call.wires)
+                return
+            call = opened
         try:
             self._begin(party, self._source(party))
         except Unavailable as error:
@@ -374,17 +445,38 @@ class SessionRunner:
                 return
         self._received(party, key, call, self.policy_for(party, call) if self.policies else None)
 
+    def answer_command(self, key: str, answer: Answer, call: Call) -> None:
+        """Answer a command of the Central System that did not pass through the Session."""
+        if not self._closed:
+            self.transports[Party.CENTRAL_SYSTEM].send_answer(key, answer, call.wires)
+
+    def refused_command(self, report: Report) -> None:
+        """Report a command of the Central System that was refused because the Charge Point was moved."""
+        self._audience.see(CallEnded(self.identity, report, self.placement.central_system))
+
     def policy_for(self, sender: Party, call: Call) -> PolicyRule | None:
         """Return the policy for a Call by `sender`, with the present time in its answer; None if there is none."""
         policy = self.policies.get((sender, call.action))
         return None if policy is None else policy.told_at(_now())
 
+    def copy(self, call: Call) -> None:
+        """Send a copy of a StatusNotification, whose answer has no effect."""
+        opened = read_for(self.placement, call)
+        if isinstance(opened, Call):
+            policy = self.policy_for(Party.CHARGE_POINT, opened)
+            self._happen(CopyReceived(at=self._loop.time(), call=opened, policy=policy))
+
     def _is_for_another(self, key: str, call: Call) -> bool:
         """Pass a Call to the Session of the Central System that it belongs to (rule 26). Return whether it was passed.
 
-        A StatusNotification is passed on here, and copied to the Central System of the connector's transaction.
+        A repetition goes where its first copy is in progress. A StatusNotification is passed on here, and copied to the
+        Central System of the connector's transaction.
         """
         assert self.elsewhere is not None
+        if (first := self.elsewhere.with_first_of(key, call)) is not None:
+            self._traffic.end(Party.CHARGE_POINT, self._sources[Party.CHARGE_POINT].pop())
+            first.called(Party.CHARGE_POINT, key, call)
+            return True
         holder = self.session.transactions.holder_of(call)
         if holder is not None and holder != self.placement.central_system:
             self.elsewhere.copy(holder, call)
@@ -492,6 +584,10 @@ class SessionRunner:
                         self._failed(command, error)
         finally:
             self._busy = False
+        if self._quiet is not None:
+            self._quiet.set()
+        if self._successor is not None:
+            self._tell_turn(holds=self.session.holds_turn)
         near, far = self.session.links[Party.CHARGE_POINT], self.session.links[Party.CENTRAL_SYSTEM]
         standing = (near.status, far.status, far.failures)
         if standing != self._standing and self.on_standing is not None:
@@ -549,8 +645,6 @@ class SessionRunner:
         if not report.own:
             # Each Call of a party must end one count. Which of the party's sources ends first does not matter.
             self._traffic.end(report.sender, self._sources[report.sender].pop())
-        if self._quiet is not None:
-            self._quiet.set()
         self._audience.see(CallEnded(self.identity, report, self.placement.central_system))
         if self.elsewhere is not None:
             self.elsewhere.check()

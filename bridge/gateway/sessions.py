@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import Protocol
@@ -18,20 +18,21 @@ from bridge.core import addresses
 from bridge.core.addresses import CallbackTarget, Learning
 from bridge.core.callback import CallbackAddress
 from bridge.core.destinations import Destinations
-from bridge.core.links import SessionTerms, Side
+from bridge.core.links import SessionTerms, Side, Status
 from bridge.core.memory import ChargePointRecords, SessionMemory
 from bridge.core.policies import PolicyTable
 from bridge.core.session import Session
 from bridge.core.transactions import SILENT, KnownTransaction
 from bridge.errors import Unavailable, Why
 from bridge.gateway.authorization_key import AuthorizationKeys
+from bridge.gateway.former_commands import FormerCommands
 from bridge.gateway.former_sessions import FormerRunner, FormerSessions
 from bridge.gateway.health import SessionCounts
 from bridge.gateway.limits import frame_bounds
 from bridge.gateway.persistence import Persistence
 from bridge.gateway.placement import Placement
 from bridge.gateway.public_addresses import CENTRAL_SYSTEM_SERVICE, CHARGE_POINT_SERVICE
-from bridge.gateway.session_runner import CallLimits, RunnerParts, SessionRunner
+from bridge.gateway.session_runner import ELSEWHERE, CallLimits, RunnerParts, SessionRunner
 from bridge.gateway.transports import (
     NORMAL,
     REPLACED,
@@ -111,6 +112,20 @@ def _anywhere(callback: CallbackTarget) -> Destinations:
     return Destinations(networks=callback.networks)
 
 
+def _terms_of(runner: SessionRunner) -> ChannelTerms:
+    """Return the settings of a JSON Charge Point's connection."""
+    return ChannelTerms(
+        peer=CHARGE_POINT,
+        strict=runner.placement.strict,
+        relay=runner.placement.speaks_json,
+        profile=runner.profile,
+        booted=runner.met,
+        records=runner.records,
+        bounds=frame_bounds(runner.placement.limits),
+        pace=runner.pace.take,
+    )
+
+
 def _address(placement: Placement, party: Party) -> str | None:
     """Return the bridge's address for a SOAP party that has sent nothing yet; None for that of the client."""
     service = CENTRAL_SYSTEM_SERVICE if party is CHARGE_POINT else CHARGE_POINT_SERVICE
@@ -179,6 +194,9 @@ class Sessions:
         self._left: dict[str, ChargePointRecords] = {}
         self._by_name: dict[str, SessionRunner] = {}
         self._gates: dict[str, asyncio.Semaphore] = {}
+        # The Sessions that each Charge Point has left and that end their Calls, by its casefolded identity. The event
+        # of each is set when its links are closed.
+        self._ending: dict[str, dict[SessionRunner, asyncio.Event]] = {}
         self.late_posts = LatePosts()
 
     def gate_of(self, central_system: str) -> asyncio.Semaphore:
@@ -242,7 +260,7 @@ class Sessions:
         if runner is not None:
             self.forget(runner)
             runner.disconnect(reason)
-            self._tasks.spawn(runner.retire(), name=f"retiring {runner.identity}")
+            self.retire(runner, moved=True)
         self._left.pop(identity.casefold(), None)
         self._audience.see(ChargePointRemoved(identity))
         return self._persistence.remove(identity)
@@ -265,6 +283,63 @@ class Sessions:
         self._left[runner.identity.casefold()] = runner.session.records
         self.counts.end(runner)
         self._by_name.pop(runner.placement.name_key.casefold(), None)
+
+    def retire(self, runner: SessionRunner, *, moved: bool) -> None:
+        """End a SessionRunner that is not the Charge Point's any more as soon as no Call is in progress.
+
+        Args:
+            runner: The SessionRunner.
+            moved: Whether the Charge Point belongs to another Central System now, or to none.
+        """
+        runner.leave_others()
+        if moved and runner.former_commands is None:
+            runner.former_commands = self._commands_of(runner)
+        left = self._ending.setdefault(runner.identity.casefold(), {})[runner] = asyncio.Event()
+        self._tasks.spawn(self._retire(runner, left), name=f"retiring {runner.identity}")
+
+    async def _retire(self, runner: SessionRunner, left: asyncio.Event) -> None:
+        folded = runner.identity.casefold()
+
+        def closed() -> None:
+            left.set()
+            # A transaction may have begun there since the Charge Point was moved.
+            present = self.get(runner.identity)
+            if present is not None and present.elsewhere is not None:
+                present.elsewhere.resume(asyncio.get_running_loop().time())
+
+        try:
+            await runner.retire(closed)
+        finally:
+            left.set()
+            del self._ending[folded][runner]
+            if not self._ending[folded]:
+                del self._ending[folded]
+
+    def _commands_of(self, runner: SessionRunner) -> FormerCommands:
+        return FormerCommands(
+            runner.identity,
+            present=lambda: self.get(runner.identity),
+            permitted=runner.session.permitted,
+            policy_for=partial(runner.policy_for, CENTRAL_SYSTEM),
+            tasks=self._tasks,
+            mint=mint,
+            answer=runner.answer_command,
+            refused=runner.refused_command,
+            now=asyncio.get_running_loop().time,
+        )
+
+    def _others_at(self, placement: Placement) -> Awaitable[object] | None:
+        """Return what to wait for until the Charge Point has no earlier connection to a Central System; None if so.
+
+        A Central System that knows a Charge Point by its connection would close the earlier one, with the Calls on it.
+        """
+        ending = self._ending.get(placement.identity.casefold(), {})
+        at_it = [
+            left.wait()
+            for runner, left in ending.items()
+            if runner.placement.central_system == placement.central_system and not left.is_set()
+        ]
+        return asyncio.gather(*at_it) if at_it else None
 
     def soap(self, placement: Placement, version: str) -> SessionRunner:
         """Return the SessionRunner of a SOAP Charge Point that speaks OCPP `version`, a new one if it has none."""
@@ -322,10 +397,10 @@ class Sessions:
         session = self._session(placement.identity, sides, placement.terms, memory, records)
         runner = SessionRunner(*self._parts(placement, session))
         session.transactions.move(placement.central_system)
-        runner.elsewhere = elsewhere = FormerSessions(runner, self._begin_former)
+        runner.elsewhere = elsewhere = FormerSessions(runner, self._begin_former, lambda: self._ending.get(folded, ()))
         if (former := self.get(placement.identity)) is not None:  # the Charge Point has changed its transport
             self.counts.end(former)
-            self._tasks.spawn(former.retire(), name=f"retiring {former.identity}")
+            self.retire(former, moved=former.placement.central_system != placement.central_system)
         if memory.boot is not None:
             runner.met(said(memory.boot))
         self._table[placement.identity.casefold()] = runner
@@ -373,9 +448,8 @@ class Sessions:
         memory.introduce = False  # it knows the Charge Point, which must not seem to have started anew
         sides, shared = {CHARGE_POINT: near, CENTRAL_SYSTEM: far}, present.session.records
         session = self._session(present.identity, sides, terms, memory, shared)
-        runner = FormerRunner(
-            self._parts(placement, session), present, self._tasks, mint, self._drain_for, self._former_ended
-        )
+        runner = FormerRunner(self._parts(placement, session), present, self._drain_for, self._former_ended)
+        runner.former_commands = self._commands_of(runner)
         runner.charge_point.shown = present.charge_point.shown
         if not placement.speaks_json:
             self._by_name.setdefault(placement.name_key.casefold(), runner)
@@ -387,19 +461,24 @@ class Sessions:
         if self._by_name.get(name) is former:
             del self._by_name[name]
         self._given_up(former.identity, former.placement.central_system, given_up)
+        self.retire(former, moved=True)
 
     def _add_central_system(self, runner: SessionRunner) -> None:
         placement = runner.placement
         if placement.speaks_json:
+            relays = runner.session.relays
             runner.transports[CENTRAL_SYSTEM] = DialledTransport(
                 lambda: self._keys.target(placement, runner.charge_point.shown),
                 runner,
                 strict=placement.strict,
                 html_escaped=placement.system.html_escaped,
+                relay=relays,
                 tasks=self._tasks,
                 gate=self.gate_of(placement.central_system),
                 profile=runner.profile,
                 denied=lambda: self._keys.denied(placement),
+                no_subprotocol=partial(runner.disconnect, ELSEWHERE) if relays else None,
+                alone=partial(self._others_at, placement),
             )
             return
         client = self._clients.central_system[placement.system.protocol]
@@ -481,20 +560,8 @@ class Sessions:
             near: The WebSocket of the Charge Point.
             far: The WebSocket of its Central System, None for a Central System that speaks SOAP.
         """
-        strict = runner.placement.strict
-        relay = far is not None
-        bounds = frame_bounds(runner.placement.limits)
-        terms = ChannelTerms(
-            peer=CHARGE_POINT,
-            strict=strict,
-            relay=relay,
-            profile=runner.profile,
-            booted=runner.met,
-            records=runner.records,
-            bounds=bounds,
-            pace=runner.pace.take,
-        )
-        near_way = WebSocketTransport(near, CHARGE_POINT, runner, terms)
+        near_way = WebSocketTransport(near, CHARGE_POINT, runner, _terms_of(runner))
+        runner.accepted = near_way
         if CHARGE_POINT in runner.transports:
             runner.replace(REPLACED, "replaced by a newer connection of the same Charge Point")
         if far is not None:
@@ -503,7 +570,7 @@ class Sessions:
                 relay=True,
                 html_escaped=runner.placement.system.html_escaped,
                 records=runner.records,
-                bounds=bounds,
+                bounds=frame_bounds(runner.placement.limits),
             )
             far_way = WebSocketTransport(far, CENTRAL_SYSTEM, runner, far_terms)
             runner.transports[CENTRAL_SYSTEM] = far_way
@@ -516,6 +583,32 @@ class Sessions:
         near.on_control = runner.alive
         await near_way.run()
         near.on_control = None  # breaks the reference cycle, which would wait for the garbage collector
+
+    def hand_over(self, placement: Placement, moved: SessionRunner) -> bool:
+        """Give the open connection of a JSON Charge Point to its Session at another Central System (rule 29).
+
+        Args:
+            placement: Its Central System and settings now.
+            moved: The SessionRunner that it had, which is not in the table any more.
+
+        Returns: False if there is no open connection, or if the Charge Point has to connect again.
+        """
+        near = moved.accepted
+        if near is None or moved.session.links[CHARGE_POINT].status is not Status.UP:
+            return False
+        if not placement.may_keep_connection(moved.placement, near.subprotocol):
+            return False
+        runner = self.json(placement)
+        runner.charge_point.shown = moved.charge_point.shown
+        if placement.speaks_json:
+            self._add_central_system(runner)
+        runner.transports[CHARGE_POINT] = runner.accepted = near.handed_over(runner, _terms_of(runner))
+        near.on_control(runner.alive)
+        runner.link_up(CHARGE_POINT)
+        moved.hand_over_to(runner)
+        now = asyncio.get_running_loop().time()
+        runner.resume(now if moved.last_heard is None else moved.last_heard)
+        return True
 
     def hang_up(self, connection: WebSocketConnection) -> None:
         """Close a connection that is not needed."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from time import time
 from typing import Protocol
@@ -20,7 +20,7 @@ from bridge.core.destinations import Destinations
 from bridge.core.links import Side
 from bridge.errors import BridgeError, MessageError
 from bridge.net.json_channel import ChannelTerms, JsonChannel
-from bridge.net.json_client import DialRefused, Target, dial
+from bridge.net.json_client import DialRefused, NoCommonSubprotocol, Target, dial
 from bridge.net.soap_client import SoapClient, Undelivered
 from bridge.net.tasks import Tasks
 from bridge.net.websocket import WebSocketConnection
@@ -149,19 +149,60 @@ def _empty_answer(call: Call) -> CallResult:
 
 
 class WebSocketTransport:
-    """An open WebSocket, dialled or accepted, until it ends."""
+    """An open WebSocket, dialled or accepted, until it ends or is handed over and the Calls in progress have ended.
+
+    Args:
+        connection: The WebSocket.
+        party: The party at the other end.
+        reports: Receives the events.
+        terms: The settings.
+        before: The transport that has handed the WebSocket over, None if there is none.
+    """
 
     side = Side(dialable=False, carries_answers=True)
 
     def __init__(
-        self, connection: WebSocketConnection, party: Party, reports: TransportEvents, terms: ChannelTerms
+        self,
+        connection: WebSocketConnection,
+        party: Party,
+        reports: TransportEvents,
+        terms: ChannelTerms,
+        *,
+        before: WebSocketTransport | None = None,
     ) -> None:
         self._connection = connection
         self._party = party
         self._reports = reports
         self._terms = terms
-        self._link = JsonChannel(connection, self, terms)
+        self._link: JsonChannel = JsonChannel(connection, self, terms) if before is None else before._link
+        # The transports that the WebSocket has: one, and those that have Calls in progress and have handed it over.
+        self._users: list[WebSocketTransport] = [] if before is None else before._users
+        self._users.append(self)
         self._current = True
+
+    def handed_over(self, reports: TransportEvents, terms: ChannelTerms) -> WebSocketTransport:
+        """Return the transport for later Calls. This one carries the Calls in progress, and ends no WebSocket any more.
+
+        Args:
+            reports: Receives the events.
+            terms: The settings.
+        """
+        later = WebSocketTransport(self._connection, self._party, reports, terms, before=self)
+        self._link.hand_over(later, terms)
+        return later
+
+    def on_control(self, alive: Callable[[], None]) -> None:
+        """Call `alive` for each Ping and Pong of the party from now on."""
+        self._connection.on_control = alive
+
+    @property
+    def subprotocol(self) -> str:
+        """Return the subprotocol of the WebSocket in lower case."""
+        return (self._connection.subprotocol or "").lower()
+
+    @property
+    def _is_handed_over(self) -> bool:
+        return self._link.owner is not self
 
     @property
     def version(self) -> str:
@@ -188,21 +229,32 @@ class WebSocketTransport:
     async def run(self) -> None:
         """Carry the WebSocket's traffic until it ends. Report the end, unless `close` or `shut` was called."""
         reason, code = await self._link.run()
-        if self._current:
-            self._current = False
-            self._reports.link_down(self._party, reason, code=code)
+        for user in tuple(self._users):
+            if user._current:
+                user._leave()
+                user._reports.link_down(self._party, reason, code=code)
+
+    def _leave(self) -> None:
+        self._current = False
+        if self in self._users:
+            self._users.remove(self)
 
     def open(self) -> None:
         """Do nothing: the WebSocket is open already."""
 
     def close(self, reason: str, code: int) -> None:
-        self._current = False
-        self._link.close(code, reason)
+        self._leave()
+        if not self._is_handed_over:
+            self._link.close(code, reason)
+            for user in tuple(self._users):  # their party is gone as well
+                user._leave()
+                user._reports.link_down(self._party, reason)
 
     async def shut(self) -> None:
-        self._current = False
-        self._connection.close(GOING_AWAY, SHUTTING_DOWN)
-        await self._connection.closed()
+        self._leave()
+        if not self._is_handed_over:
+            self._connection.close(GOING_AWAY, SHUTTING_DOWN)
+            await self._connection.closed()
 
     def lacks(self, call: Call) -> bool:
         return False
@@ -221,7 +273,7 @@ class WebSocketTransport:
                 self._reports.answered(self._party, CallError.of(call.unique_id, error))
                 return
             self._reports.lost(losses, call.wires)
-        self._link.send(call)
+        self._link.send(call, (self, self._terms))
 
     def send_answer(self, key: str, answer: Answer, wires: Wires | None) -> None:
         self._link.send_answer(answer, wires)
@@ -253,10 +305,15 @@ class DialledTransport:
         reports: Receives the events.
         strict: Whether the tolerance is strict.
         html_escaped: Whether the Central System escapes its texts for HTML.
+        relay: Whether payloads are passed on as they came, because the Charge Point speaks JSON.
         tasks: Owns the task of the link.
         gate: Limits the handshakes with one Central System at the same time, so that its restart causes no storm.
         profile: Returns the DeviceProfile of the Charge Point.
         denied: Called when the Central System refuses the password.
+        no_subprotocol: Called, in place of the report that the link is down, when the Central System speaks none of the
+            subprotocols.
+        alone: Returns what is to be waited for before each dial: the end of other connections in the Charge Point's
+            name. None if there are none.
     """
 
     side = Side(dialable=True, carries_answers=True)
@@ -268,18 +325,24 @@ class DialledTransport:
         *,
         strict: bool,
         html_escaped: bool = False,
+        relay: bool = False,
         tasks: Tasks,
         gate: asyncio.Semaphore,
         profile: Callable[[], DeviceProfile] = plain_profile,
         denied: Callable[[], None] = lambda: None,
+        no_subprotocol: Callable[[], object] | None = None,
+        alone: Callable[[], Awaitable[object] | None] = lambda: None,
     ) -> None:
         self._target = target
         self._denied = denied
+        self._no_subprotocol = no_subprotocol
+        self._alone = alone
         self._reports = reports
         self._terms = ChannelTerms(
             peer=Party.CENTRAL_SYSTEM,
             strict=strict,
             html_escaped=html_escaped,
+            relay=relay,
             profile=profile,
             records=reports.records,
             bounds=target().bounds,
@@ -307,10 +370,15 @@ class DialledTransport:
 
     async def _run(self, target: Target) -> None:
         try:
+            if (others := self._alone()) is not None:
+                await others
             async with self._gate:
                 connection = await dial(target)
         except DialRefused as refused:
             self._dialling = None
+            if isinstance(refused, NoCommonSubprotocol) and self._no_subprotocol is not None:
+                self._no_subprotocol()
+                return
             if refused.status == _UNAUTHORIZED:
                 self._denied()
             self._reports.link_down(Party.CENTRAL_SYSTEM, refused.reason)

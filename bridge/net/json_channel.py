@@ -103,6 +103,15 @@ class ChannelTerms(Struct, frozen=True, kw_only=True):
     pace: Callable[[], float] = _unhurried
 
 
+class _Asked(Struct, frozen=True):
+    """A Call that was sent: its action, which its answer does not name, and who gets the answer."""
+
+    unique_id: str
+    action: str
+    owner: ChannelOwner
+    terms: ChannelTerms
+
+
 class JsonChannel:
     """The Calls and answers on one WebSocket.
 
@@ -116,13 +125,26 @@ class JsonChannel:
         self._connection = connection
         self._owner = owner
         self._terms = terms
-        # UniqueId and action of the one Call that is out (rule 9), because an answer does not name its action.
-        self._asked: tuple[str, str] | None = None
-        self._asked_before: dict[str, str] = {}
+        self._asked: _Asked | None = None  # the one Call that is out (rule 9)
+        self._asked_before: dict[str, _Asked] = {}
 
-    def send(self, call: Call) -> None:
-        """Send `call` after earlier messages. A message that is unsent when the connection ends is lost."""
-        self._ask(call)
+    @property
+    def owner(self) -> ChannelOwner:
+        """The receiver of the Calls, and of the answers to the Calls that it has sent."""
+        return self._owner
+
+    def hand_over(self, owner: ChannelOwner, terms: ChannelTerms) -> None:
+        """Give later Calls to another owner. The answers to Calls that were sent before go to the earlier one."""
+        self._owner, self._terms = owner, terms
+
+    def send(self, call: Call, earlier: tuple[ChannelOwner, ChannelTerms] | None = None) -> None:
+        """Send `call` after earlier messages. A message that is unsent when the connection ends is lost.
+
+        Args:
+            call: The Call.
+            earlier: The earlier owner that sends the Call, and its settings; None for the present owner.
+        """
+        self._ask(call, *(earlier or (self._owner, self._terms)))
         data = codec.encode(call)
         if call.wires is not None:
             call.wires.sent = Octets("json", time(), data)
@@ -143,12 +165,12 @@ class JsonChannel:
         """Return the Wires of a Call that came in the frame `data`, None if nobody records them."""
         return Wires(Octets("json", time(), data)) if self._terms.records else None
 
-    def _ask(self, call: Call) -> None:
-        if self._asked is not None and self._asked[1] in _WORTH_READING_LATE:
-            self._asked_before[self._asked[0]] = self._asked[1]
+    def _ask(self, call: Call, owner: ChannelOwner, terms: ChannelTerms) -> None:
+        if self._asked is not None and self._asked.action in _WORTH_READING_LATE:
+            self._asked_before[self._asked.unique_id] = self._asked
             if len(self._asked_before) > _MOST_LATE:
                 del self._asked_before[next(iter(self._asked_before))]
-        self._asked = (call.unique_id, call.action)
+        self._asked = _Asked(call.unique_id, call.action, owner, terms)
 
     def send_frame(self, data: bytes) -> None:
         """Send a frame as it is, if the connection is open."""
@@ -188,14 +210,19 @@ class JsonChannel:
 
     def _receive(self, data: bytes) -> None:
         frame, boot = self._framed(data)
-        reading = self._reading(frame, boot, data)
-        self._received(frame, data, None if reading is None else reading())
+        asked = self._asked_with(frame)
+        reading = self._reading(frame, boot, data, asked)
+        self._received(frame, data, None if reading is None else reading(), asked)
 
     async def _receive_large(self, data: bytes) -> None:
-        """Handle a large message. A thread decodes it."""
+        """Handle a large message. A thread decodes it, once more if the connection was handed over meanwhile."""
         frame, boot = await aside(lambda: self._framed(data))
-        reading = self._reading(frame, boot, data)
-        self._received(frame, data, None if reading is None else await aside(reading))
+        asked, terms = self._asked_with(frame), None
+        while terms is not self._terms:
+            terms = self._terms
+            reading = self._reading(frame, boot, data, asked)
+            content = None if reading is None else await aside(reading)
+        self._received(frame, data, content, asked)
 
     def _framed(self, data: bytes) -> tuple[Frame | FrameError, Boot | None]:
         """Return the frame in `data`, and what a BootNotification in it says of the Charge Point."""
@@ -207,8 +234,17 @@ class JsonChannel:
             frame = html.undone(frame)
         return frame, codec.boot_of(frame) if isinstance(frame, CallFrame) and not self._terms.relay else None
 
-    def _reading(self, frame: Frame | FrameError, boot: Boot | None, data: bytes) -> Callable[[], _Content] | None:
-        """Return the function that reads the payload, with the settings that hold now; None if there is no payload."""
+    def _reading(
+        self, frame: Frame | FrameError, boot: Boot | None, data: bytes, asked: _Asked | None
+    ) -> Callable[[], _Content] | None:
+        """Return the function that reads the payload, with the settings that hold now; None if there is no payload.
+
+        Args:
+            frame: The frame.
+            boot: What a BootNotification in it says of the Charge Point.
+            data: The octets of the frame.
+            asked: The Call that it answers, None for none.
+        """
         match frame:
             case CallFrame() if not self._terms.relay:
                 if boot is not None and self._terms.peer is Party.CHARGE_POINT:
@@ -218,15 +254,16 @@ class JsonChannel:
             case CallFrame():
                 return partial(_passed_on, frame, self._terms.peer, self._terms.profile(), self._wires_of(data))
             case ResultFrame():
-                action = self._action_of(frame.unique_id)
-                if action is None:
+                if asked is None:
                     return partial(_answer_to_nothing, frame)
-                if not self._terms.relay:
-                    return partial(_result, frame, action, self._terms.strict, self._terms.profile())
-                return partial(_result_passed_on, frame, action, self._terms.profile())
+                terms = asked.terms
+                if not terms.relay:
+                    return partial(_result, frame, asked.action, terms.strict, terms.profile())
+                return partial(_result_passed_on, frame, asked.action, terms.profile())
         return None
 
-    def _received(self, frame: Frame | FrameError, data: bytes, content: _Content | None) -> None:
+    def _received(self, frame: Frame | FrameError, data: bytes, content: _Content | None, asked: _Asked | None) -> None:
+        asker = self._owner if asked is None else asked.owner
         match frame:
             case FrameError():
                 self._refuse_frame(frame, data)
@@ -236,9 +273,9 @@ class JsonChannel:
                 self._refuse(content, frame.unique_id, data)
             case ResultFrame():
                 assert isinstance(content, CallResult | CallError | Unanswered)
-                self._owner.on_answer(content, self._came(data))
+                asker.on_answer(content, self._came(data))
             case ErrorFrame():
-                self._owner.on_answer(frame.error, self._came(data))
+                asker.on_answer(frame.error, self._came(data))
             case IgnoredFrame():
                 self._ignored(frame, data)
 
@@ -250,17 +287,19 @@ class JsonChannel:
         answered = codec.answered_by(data)
         if not answered and error.unique_id is None and self._names_call_out(data):
             assert self._asked is not None
-            answered = self._asked[0]
+            answered = self._asked.unique_id
         if answered is None:
             self._refuse(error, error.unique_id, data)
             return
         self._owner.on_refused(error, answered or None, self._wires_of(data))
         if answered:
-            self._owner.on_answer(_malformed(answered, error.description), None)
+            asked = self._asked if self._asked is not None and self._asked.unique_id == answered else None
+            asker = self._owner if asked is None else asked.owner
+            asker.on_answer(_malformed(answered, error.description), None)
 
     def _names_call_out(self, data: bytes) -> bool:
         """Return whether the beginning of a broken frame has the UniqueId of the Call that is out."""
-        return self._asked is not None and self._asked[0].encode() in data[:_BEGINNING]
+        return self._asked is not None and self._asked.unique_id.encode() in data[:_BEGINNING]
 
     def _ignored(self, frame: IgnoredFrame, data: bytes) -> None:
         if self._terms.relay:
@@ -269,11 +308,14 @@ class JsonChannel:
             error = MessageError(ErrorCode.FormationViolation, frame.reason)
             self._owner.on_refused(error, None, self._wires_of(data))
 
-    def _action_of(self, unique_id: str) -> str | None:
-        """Return the action of the Call that an answer with this UniqueId is for; None if the answer is of no use."""
-        if self._asked is not None and self._asked[0] == unique_id:
-            return self._asked[1]
-        return self._asked_before.pop(unique_id, None)
+    def _asked_with(self, frame: Frame | FrameError) -> _Asked | None:
+        """Return the Call that a frame answers; None if it answers none, or if the answer is of no use."""
+        match frame:
+            case ResultFrame(unique_id=unique_id) | ErrorFrame(error=CallError(unique_id=unique_id)):
+                if self._asked is not None and self._asked.unique_id == unique_id:
+                    return self._asked
+                return self._asked_before.pop(unique_id, None)
+        return None
 
     def _refuse(self, error: MessageError, unique_id: str | None, data: bytes) -> None:
         wires = self._wires_of(data)

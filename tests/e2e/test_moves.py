@@ -22,7 +22,6 @@ from bridge.config import CentralSystem, Settings
 from bridge.core.moves import MemberState, Move
 from bridge.lab.simulators.json_central_system import JsonCentralSystem
 from bridge.lab.simulators.json_charge_point import ConnectionRefused, JsonChargePoint
-from bridge.lab.simulators.wire import Payload
 from bridge.store import Store
 from tests.admin.asked import Answer, Api, api_of
 from tests.admin.test_metrics import samples
@@ -102,18 +101,18 @@ class Fleet:
         return [(await self.api.get(f"/charge-points/{identity}"))["central_system"] for identity in identities]
 
 
-def two(main: JsonCentralSystem, new: JsonCentralSystem, store: str = "memory:") -> Settings:
-    systems = {"main": CentralSystem(url=main.url), "new": CentralSystem(url=new.url)}
+def two(main: JsonCentralSystem, new: JsonCentralSystem, store: str = "memory:", **system: Any) -> Settings:
+    systems = {"main": CentralSystem(url=main.url, **system), "new": CentralSystem(url=new.url, **system)}
     systems["old"] = CentralSystem(url="http://127.0.0.1:1/", protocol="ocpp1.2s")
     made = settings("ws://127.0.0.1:1/", soap=reachable())
     return msgspec.structs.replace(made, central_systems=systems, store=config.Store(url=store))
 
 
 @asynccontextmanager
-async def fleet(store: str = "memory:") -> AsyncIterator[Fleet]:
+async def fleet(store: str = "memory:", **system: Any) -> AsyncIterator[Fleet]:
     async with AsyncExitStack() as held:
         main, new = [await held.enter_async_context(JsonCentralSystem()) for _ in range(2)]
-        gateway = await held.enter_async_context(running(two(main, new, store)))
+        gateway = await held.enter_async_context(running(two(main, new, store, **system)))
         yield Fleet(gateway, await held.enter_async_context(api_of(gateway)), main, new)
 
 
@@ -350,27 +349,6 @@ async def test_a_charge_point_belongs_to_one_move_at_a_time() -> None:
 # Transactions.
 
 
-class JsonFleet:
-    """JSON Charge Points that connect again whenever they are disconnected."""
-
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
-        self._points: dict[str, JsonChargePoint] = {}
-
-    async def stay(self, identity: str) -> None:
-        """Be connected, until this is cancelled."""
-        while True:
-            async with json_charge_point(self._gateway, identity) as point:
-                self._points[identity] = point
-                await point.wait_closed(10 * AT_MOST)
-
-    async def call(self, identity: str, action: str, payload: Payload) -> Payload:
-        """A Call, on the next connection if there is none now."""
-        while identity not in self._points or self._points[identity].close_code is not None:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-        return await self._points[identity].call(action, payload)
-
-
 async def each(identities: Sequence[str], does: Callable[[str], Awaitable[None]]) -> None:
     """Do something for every Charge Point, for some of them at the same time."""
     gate = asyncio.Semaphore(_AT_ONCE)
@@ -383,17 +361,19 @@ async def each(identities: Sequence[str], does: Callable[[str], Awaitable[None]]
 
 
 async def test_a_fleet_with_open_transactions_moves_in_waves_and_back_and_every_transaction_stays_whole() -> None:
+    """Each connection is made by the move itself: what waits for another attempt waits for an hour."""
     soap, json = [f"CP-S{number}" for number in range(220)], [f"CP-J{number}" for number in range(80)]
     everybody = [*soap, *json]
-    async with fleet() as all_:
-        points = JsonFleet(all_.gateway)
-        staying = [asyncio.ensure_future(points.stay(identity)) for identity in json]
+    async with fleet(reconnect_min=HOUR, reconnect_max=HOUR) as all_, AsyncExitStack() as held:
+        points = {identity: json_charge_point(all_.gateway, identity) for identity in json}
+        for point in points.values():
+            await held.enter_async_context(point)
         numbers: dict[tuple[str, int], int] = {}
 
         async def booted(identity: str) -> None:
             if identity in json:
-                await points.call(identity, "BootNotification", SAMPLES["BootNotification"])
-                await points.call(identity, "StatusNotification", SAMPLES["StatusNotification"])
+                await points[identity].call("BootNotification", SAMPLES["BootNotification"])
+                await points[identity].call("StatusNotification", SAMPLES["StatusNotification"])
                 return
             await all_.boot(identity)
             assert (await post(all_.gateway, envelope(STATUS, identity=identity))).status == 200
@@ -401,7 +381,7 @@ async def test_a_fleet_with_open_transactions_moves_in_waves_and_back_and_every_
         async def begin(identity: str, connector: int) -> None:
             if identity in json:
                 said = SAMPLES["StartTransaction"] | {"connectorId": connector}
-                number = (await points.call(identity, "StartTransaction", said))["transactionId"]
+                number = (await points[identity].call("StartTransaction", said))["transactionId"]
             else:
                 _, number = told(await post(all_.gateway, start(connector=connector, identity=identity)))
             numbers[identity, connector] = int(number)
@@ -410,7 +390,7 @@ async def test_a_fleet_with_open_transactions_moves_in_waves_and_back_and_every_
             number = numbers[identity, connector]
             if identity in json:
                 said = {"connectorId": connector, "transactionId": number}
-                await points.call(identity, "MeterValues", SAMPLES["MeterValues"] | said)
+                await points[identity].call("MeterValues", SAMPLES["MeterValues"] | said)
                 return
             body = (
                 f'<meterValuesRequest xmlns="{CS}"><connectorId>{connector}</connectorId>'
@@ -423,7 +403,7 @@ async def test_a_fleet_with_open_transactions_moves_in_waves_and_back_and_every_
             number = numbers[identity, connector]
             if identity in json:
                 said = {"transactionId": number, "timestamp": AT, "meterStop": 12680}
-                await points.call(identity, "StopTransaction", said)
+                await points[identity].call("StopTransaction", said)
                 return
             assert (await post(all_.gateway, stop(number, identity=identity))).status == 200
 
@@ -445,16 +425,17 @@ async def test_a_fleet_with_open_transactions_moves_in_waves_and_back_and_every_
         first: dict[str, list[str]] = defaultdict(list)
         for identity, action, _ in tuple(all_.new.received):
             first[identity].append(action)
-        assert {tuple(first[identity][:2]) for identity in soap} == {("BootNotification", "StatusNotification")}
+        said = ("BootNotification", "StatusNotification")
+        assert {tuple(first[identity][:2]) for identity in everybody} == {said}
+        assert all_.new.connections.keys() == set(everybody)
         await each(everybody, lambda identity: begin(identity, 2))
         await each(everybody, meter_both)
         await all_.tell(number, "rollback")
         back = await all_.until(number, "rolled_back", 4 * AT_MOST)
         assert back["counts"]["rolled_back"] == len(everybody)
         await each(everybody, end_both)
-        for task in staying:
-            task.cancel()
-        await asyncio.gather(*staying, return_exceptions=True)
+        # A JSON Charge Point has had one connection all the time.
+        assert {point.close_code for point in points.values()} == {None}
         # Each transaction is whole, at the Central System that named it, under the number that it gave there.
         for central, connector in ((all_.main, 1), (all_.new, 2)):
             assert _sessions(central) == {identity: [connector, 2, 1] for identity in everybody}

@@ -41,11 +41,6 @@ async def at(stage: Moving, central_system: str) -> None:
             await asyncio.sleep(0.01)
 
 
-async def came_back(stage: Moving) -> None:
-    if stage.near == "json":
-        await stage.comes_back()
-
-
 @pytest.mark.parametrize("near", KINDS)
 @pytest.mark.parametrize("old", KINDS)
 async def test_a_move_waits_for_the_end_of_the_transaction(near: str, old: str) -> None:
@@ -63,7 +58,6 @@ async def test_a_move_waits_for_the_end_of_the_transaction(near: str, old: str) 
         await stage.point.call("Authorize", SAMPLES["Authorize"])
         await stage.stop(number)
         await at(stage, "new")
-        await came_back(stage)
         await stage.start(1)
         assert stage.ids("main") == [("MeterValues", 1), ("StopTransaction", 1)]
         assert len(stage.received("main", "Authorize")) == 1

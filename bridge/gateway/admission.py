@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import hmac
 import math
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from http import HTTPStatus
 from typing import Any
 
-from bridge.access.rules import Rule, Shown, judge
+from bridge.access.rules import Rule, Shown, judge, within
 from bridge.core.links import Status
 from bridge.dialects.known import Known
 from bridge.dialects.versions import OCPP16
@@ -119,7 +119,11 @@ class AdmissionControl:
         return _admission(runner, CHARGE_POINT, arrival)
 
     def soap_central_system(self, arrival: SoapSender) -> Admission | Coroutine[Any, Any, Admission]:
-        """Admit a command to the bridge's ChargePointService by the Central System of the Charge Point that it names.
+        """Admit a command to the bridge's ChargePointService by a Central System of the Charge Point that it names.
+
+        The address says which Central System it is, if it is the one that the bridge gives in From. Otherwise it is
+        the Charge Point's own, unless its networks exclude the sender and those of one that the Charge Point was moved
+        away from do not.
 
         Raises:
             UnknownIdentity: No Route takes the identity.
@@ -129,20 +133,68 @@ class AdmissionControl:
             Unavailable: The bridge drains.
         """
         self._open()
-        if arrival.path and arrival.path[0] in self.placements.observer_names:
-            return self._soap_observer(arrival.path[0], arrival)
+        if arrival.path and arrival.path[0] in self.placements.central_system_names:
+            return self._soap_named(arrival.path[0], arrival)
         runner = self._sessions.named_by_soap(arrival.identity)
         placement = self.placements.named(arrival.identity) if runner is None else runner.placement
+        if (former := self._former_by_network(placement, arrival.peer)) is not None:
+            return self._soap_former(former, arrival)
+        return self._soap_present(placement, arrival)
+
+    def _soap_named(self, named: str, arrival: SoapSender) -> Admission | Coroutine[Any, Any, Admission]:
+        """Admit a command that comes to an address with the name of its Central System."""
+        placement = self.placements.named(arrival.identity)
+        if placement.central_system == named:
+            if placement.speaks_json:  # whoever sends this, it is not that Central System
+                raise _speaks_json(named)
+            return self._soap_present(placement, arrival)
+        if any(terms.central_system == named for terms in self.placements.observers_of(placement.identity)):
+            return self._soap_observer(named, arrival)
+        former = self.placements.at(placement.identity, named)
+        if former is None:
+            raise UnknownIdentity(identity_of(arrival.identity))
+        return self._soap_former(former, arrival)
+
+    def _soap_present(self, placement: Placement, arrival: SoapSender) -> Admission | Coroutine[Any, Any, Admission]:
         rules = rules_of_central_system(placement.central_system, placement.system)
         if rules:
-            return self._once_proved(rules, placement, arrival)
+            return self._once_proved(rules, partial(self._commanded, arrival.identity, placement), arrival)
         return _admission(self._commanded(arrival.identity, placement), CENTRAL_SYSTEM, arrival)
 
-    async def _once_proved(self, rules: Sequence[Rule], placement: Placement, arrival: SoapSender) -> Admission:
+    def _soap_former(self, former: Placement, arrival: SoapSender) -> Admission | Coroutine[Any, Any, Admission]:
+        """Admit a command of a Central System that does not have the Charge Point, but may have transactions of it."""
+        rules = rules_of_central_system(former.central_system, former.system)
+        if rules:
+            return self._once_proved(rules, partial(self._commanded_by_former, former), arrival)
+        return _admission(self._commanded_by_former(former), CENTRAL_SYSTEM, arrival)
+
+    def _former_by_network(self, present: Placement, peer: str) -> Placement | None:
+        """Return the Placement at a Central System that the Charge Point was moved away from, if only it has `peer`."""
+        own, runner = present.system.networks, self._sessions.get(present.identity)
+        if not own or runner is None or within(peer, own):
+            return None
+        names = dict.fromkeys(
+            row.central_system for row in runner.session.transactions.open(asyncio.get_running_loop().time())
+        )
+        formers = (self.placements.at(present.identity, name) for name in names if name != present.central_system)
+        return next((one for one in formers if one is not None and within(peer, one.system.networks)), None)
+
+    def _commanded_by_former(self, former: Placement) -> SessionRunner:
+        if former.speaks_json:
+            raise _speaks_json(former.central_system)
+        present = self._sessions.get(former.identity)
+        other = None if present is None or present.elsewhere is None else present.elsewhere.of(former.central_system)
+        if other is None:
+            raise NotConnected(identity_of(former.identity))
+        return other
+
+    async def _once_proved(
+        self, rules: Sequence[Rule], commanded: Callable[[], SessionRunner], arrival: SoapSender
+    ) -> Admission:
         for rule in rules:
             await self._gatekeeper.admit(rule, Shown(peer=arrival.peer, authorization=arrival.authorization))
         self._open()
-        return _admission(self._commanded(arrival.identity, placement), CENTRAL_SYSTEM, arrival)
+        return _admission(commanded(), CENTRAL_SYSTEM, arrival)
 
     def _soap_observer(self, named: str, arrival: SoapSender) -> Admission | Coroutine[Any, Any, Admission]:
         """Admit a command of an observer, which comes to an address with the observer's name."""
@@ -322,6 +374,10 @@ def _observer_admission(runner: ObserverRunner, arrival: SoapSender) -> Admissio
         handle=partial(runner.called, CENTRAL_SYSTEM),
         lost=runner.lost,
     )
+
+
+def _speaks_json(central_system: str) -> BridgeError:
+    return BridgeError(ErrorCode.SecurityError, f"the Central System {central_system!r} speaks JSON")
 
 
 def _passes(runner: SessionRunner, party: Party, version: str) -> bool:

@@ -18,8 +18,8 @@ from bridge.errors import MessageError, Unavailable
 from bridge.gateway.placement import Placement
 from bridge.net.tasks import Tasks
 from bridge.ocpp.actions import Party
-from bridge.ocpp.rpc import Answer, Call, CallError, Failure, Unanswered, UnopenedRequest
-from bridge.ocppj.codec import CallFrame, decode_call
+from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Failure, Unanswered, UnopenedRequest, UnopenedResponse
+from bridge.ocppj.codec import CallFrame, ResultFrame, decode_call, decode_result
 
 
 def read_for(placement: Placement, call: Call) -> Call | CallError:
@@ -37,6 +37,21 @@ def read_for(placement: Placement, call: Call) -> Call | CallError:
         return CallError.of(call.unique_id, error)
 
 
+def answer_for(placement: Placement, call: Call, answer: Answer) -> Answer:
+    """Return the answer of the Charge Point to a command in the form that the Central System of `placement` needs.
+
+    An answer that cannot be read is no verdict.
+    """
+    if placement.speaks_json or not isinstance(answer, CallResult) or not isinstance(answer.payload, UnopenedResponse):
+        return answer
+    frame = ResultFrame(answer.unique_id, answer.payload.raw)
+    try:
+        return decode_result(frame, call.action, strict=placement.strict)
+    except MessageError as error:
+        reason = f"malformed answer: {error.description}"
+        return Unanswered(unique_id=answer.unique_id, reason=reason, failure=Failure.MALFORMED_ANSWER)
+
+
 class PresentSession(Protocol):
     """The Session of a Charge Point with its present Central System."""
 
@@ -48,7 +63,7 @@ class FormerCommands:
     """Refuses the commands of a former Central System, and passes on those for transactions of its own.
 
     Args:
-        identity: The Charge Point, for the names of tasks.
+        placement: The Charge Point at the Central System.
         present: Returns the present Session of the Charge Point, None if it has none.
         permitted: Returns a command as the Charge Point gets it, None if it is to be refused.
         policy_for: Returns the policy for a command.
@@ -61,7 +76,7 @@ class FormerCommands:
 
     def __init__(
         self,
-        identity: str,
+        placement: Placement,
         *,
         present: Callable[[], PresentSession | None],
         permitted: Callable[[Call], Call | None],
@@ -72,7 +87,7 @@ class FormerCommands:
         refused: Callable[[Report], None],
         now: Callable[[], float],
     ) -> None:
-        self._identity = identity
+        self._placement = placement
         self._present = present
         self._permitted = permitted
         self._policy_for = policy_for
@@ -90,7 +105,9 @@ class FormerCommands:
             self._refuse(key, call)
         elif key not in self._passed_on:  # one answer serves a frame and its repetitions (rule 19)
             self._passed_on.add(key)
-            self._tasks.spawn(self._pass_on(key, call, allowed, present), name=f"{call.action} to {self._identity}")
+            self._tasks.spawn(
+                self._pass_on(key, call, allowed, present), name=f"{call.action} to {self._placement.identity}"
+            )
 
     def _refuse(self, key: str, call: Call) -> None:
         answer, now = refusal_of(call), self._now()
@@ -115,4 +132,5 @@ class FormerCommands:
             answer = Unanswered(unique_id="", reason=error.description, failure=Failure.REFUSED_HERE)
         finally:
             self._passed_on.discard(key)
-        self._answer(key, readdressed(answer, call.unique_id), call)
+        told = answer_for(self._placement, call, answer)
+        self._answer(key, readdressed(told, call.unique_id), call)

@@ -174,6 +174,10 @@ class FormerRunner(SessionRunner):
             self._near.expect(key, call.action)
         super().called(party, key, call)
 
+    def refused_command(self, report: Report) -> None:
+        super().refused_command(report)
+        self._loop.call_soon(self.check)
+
     def _reported(self, report: Report) -> None:
         super()._reported(report)
         self._loop.call_soon(self.check)

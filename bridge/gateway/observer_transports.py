@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from urllib.parse import quote
 
 from bridge.core import addresses
 from bridge.core.addresses import CallbackTarget
@@ -12,7 +11,7 @@ from bridge.core.callback import CallbackAddress
 from bridge.core.destinations import Destinations
 from bridge.gateway.observer_runner import ObserverRunner
 from bridge.gateway.placement import Placement
-from bridge.gateway.public_addresses import CHARGE_POINT_SERVICE
+from bridge.gateway.public_addresses import command_address
 from bridge.gateway.sessions import Clients
 from bridge.gateway.transports import DialledTransport, LatePosts, SoapTransport, Transport
 from bridge.net.json_client import Target
@@ -58,9 +57,7 @@ class ObserverTransports:
             )
         client = self._clients.central_system[placement.system.protocol]
         address = CallbackAddress(addresses.pinned(placement.url), client.version, fixed=True)
-        # Its commands come to an address of its own, so that they are not taken for those of the main Central System.
-        service = placement.public_url + CHARGE_POINT_SERVICE
-        address.sent_to = f"{service}/{quote(placement.central_system, safe='')}"
+        address.sent_to = command_address(placement.public_url, placement.central_system)
         return SoapTransport(
             Party.CENTRAL_SYSTEM,
             address,

@@ -186,6 +186,7 @@ class Placements:
     Attributes:
         listed: The Charge Points with settings of their own. It changes while the bridge runs.
         observer_names: The names of all further Central Systems of the Routes.
+        central_system_names: The names of all Central Systems.
     """
 
     def __init__(
@@ -212,6 +213,7 @@ class Placements:
         self._told = {_route(route): route for route in reversed(settings.routes)}
         self._observers = {_route(route): _observers(route) for route in reversed(settings.routes)}
         self.observer_names = frozenset(also.central_system for route in settings.routes for also in route.also)
+        self.central_system_names = frozenset(settings.central_systems)
         self._templates = [
             (tenants.named(route.tenant), route.central_system_identity)
             for route in settings.routes

@@ -37,6 +37,16 @@ def addresses(
     )
 
 
+def command_address(public_url: str, central_system: str) -> str:
+    """Return the address to which a SOAP Central System sends its commands, which says whose they are.
+
+    Args:
+        public_url: The URL of the bridge for SOAP parties.
+        central_system: The name of the Central System.
+    """
+    return f"{public_url}{CHARGE_POINT_SERVICE}/{quote(central_system, safe='')}"
+
+
 def websocket_url(soap: Sequence[Soap], websocket: WebSocket) -> str:
     """Return the URL to which JSON Charge Points connect.
 

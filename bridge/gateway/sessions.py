@@ -31,7 +31,7 @@ from bridge.gateway.health import SessionCounts
 from bridge.gateway.limits import frame_bounds
 from bridge.gateway.persistence import Persistence
 from bridge.gateway.placement import Placement
-from bridge.gateway.public_addresses import CENTRAL_SYSTEM_SERVICE, CHARGE_POINT_SERVICE
+from bridge.gateway.public_addresses import CENTRAL_SYSTEM_SERVICE, command_address
 from bridge.gateway.session_runner import ELSEWHERE, CallLimits, RunnerParts, SessionRunner
 from bridge.gateway.transports import (
     NORMAL,
@@ -128,8 +128,11 @@ def _terms_of(runner: SessionRunner) -> ChannelTerms:
 
 def _address(placement: Placement, party: Party) -> str | None:
     """Return the bridge's address for a SOAP party that has sent nothing yet; None for that of the client."""
-    service = CENTRAL_SYSTEM_SERVICE if party is CHARGE_POINT else CHARGE_POINT_SERVICE
-    return placement.public_url + service if placement.public_url else None
+    if not placement.public_url:
+        return None
+    if party is CHARGE_POINT:
+        return placement.public_url + CENTRAL_SYSTEM_SERVICE
+    return command_address(placement.public_url, placement.central_system)
 
 
 class Sessions:
@@ -317,7 +320,7 @@ class Sessions:
 
     def _commands_of(self, runner: SessionRunner) -> FormerCommands:
         return FormerCommands(
-            runner.identity,
+            runner.placement,
             present=lambda: self.get(runner.identity),
             permitted=runner.session.permitted,
             policy_for=partial(runner.policy_for, CENTRAL_SYSTEM),

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,15 @@ from tests.admin.asked import api_of
 from tests.e2e.stage import (
     AT,
     AT_MOST,
+    CP,
     SAMPLES,
+    Answer,
     RawCentralSystem,
     charge_point,
     dialled,
+    envelope,
     json_charge_point,
+    post,
     reachable,
     running,
     settings,
@@ -142,7 +147,7 @@ async def test_every_message_about_a_transaction_comes_to_the_central_system_tha
         assert stage.ids("new")[-1] == ("StopTransaction", 4711)
 
 
-@pytest.mark.parametrize(("near", "old", "new"), [leg for leg in LEGS if leg[1] == "json"])
+@pytest.mark.parametrize(("near", "old", "new"), LEGS)
 async def test_a_former_central_system_commands_its_own_transactions_and_nothing_else(
     near: str, old: str, new: str
 ) -> None:
@@ -306,3 +311,58 @@ async def test_a_command_that_a_former_central_system_repeats_is_carried_out_onc
             assert asked[2] == "ClearCache"
             await point.send([3, asked[1], REJECTED])
             assert await present.receive() == [3, "same", REJECTED]
+
+
+RESET = f'<resetRequest xmlns="{CP}"><type>Hard</type></resetRequest>'
+REMOTE_STOP = (
+    f'<remoteStopTransactionRequest xmlns="{CP}"><transactionId>1</transactionId></remoteStopTransactionRequest>'
+)
+
+
+async def posted(gateway: Gateway, name: str, body: str = RESET) -> Answer:
+    """A command to the address of this Central System, "" for the one without a name."""
+    path = "/services/ChargePointService" + (f"/{name}" if name else "")
+    return await post(gateway, envelope(body), path=path)
+
+
+async def test_the_address_says_whose_a_command_is() -> None:
+    async with moving("soap", "soap", "soap") as stage:
+        number = await stage.start(1)
+        await stage.move("new")
+        stage.point.received.clear()
+        gateway = stage.gateway
+        assert "Rejected" in (await posted(gateway, "main")).text
+        assert not stage.point.received
+        assert "Accepted" in (await posted(gateway, "new")).text
+        # Without a name it counts as the one that the Charge Point has.
+        assert "Accepted" in (await posted(gateway, "")).text
+        assert [action for _, action, _ in named(stage.point)] == ["Reset", "Reset"]
+        # It is refused also when nothing is left of its transactions.
+        await stage.stop(number)
+        assert "Rejected" in (await posted(gateway, "main")).text
+        assert len(stage.point.received) == 2
+
+
+async def test_the_networks_say_whose_a_command_is_if_the_address_does_not() -> None:
+    async with moving("soap", "soap", "soap") as stage:
+        told = stage.gateway._settings
+        networks = {"main": "127.0.0.0/8", "new": "192.0.2.0/24"}
+        systems = {
+            name: msgspec.structs.replace(system, networks=(ip_network(networks[name]),))
+            for name, system in told.central_systems.items()
+        }
+        async with restarted(stage, msgspec.structs.replace(told, central_systems=systems)):
+            await stage.point.call("BootNotification", SAMPLES["BootNotification"])
+            await stage.start(1)
+            await stage.move("new")
+            assert "Rejected" in (await posted(stage.gateway, "")).text
+            assert (await posted(stage.gateway, "new")).status == 403
+
+
+async def test_the_name_of_a_central_system_that_speaks_json_opens_no_door() -> None:
+    async with moving("soap", "soap", "json") as stage:
+        await stage.start(1)
+        await stage.move("new")
+        await stage.point.call("Heartbeat", {})
+        assert "speaks JSON" in (await posted(stage.gateway, "new", REMOTE_STOP)).text
+        assert "Accepted" in (await posted(stage.gateway, "main", REMOTE_STOP)).text

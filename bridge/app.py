@@ -415,7 +415,7 @@ class Gateway:
         )
         self._sessions.policies = policy_table_of(settings)
         placements = self._placed()
-        held = await self._choices.hold(self._placements, placements) if settings.gateway.move_when == "idle" else 0
+        held = await self._choices.hold(self._placements, placements, settings.gateway.move_when)
         self._placements = self._admission_control.placements = placements
         self._observers.take_over(placements, self._sessions.policies)
         moved = await self._move_sessions()

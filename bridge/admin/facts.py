@@ -145,12 +145,14 @@ class Addresses(Fact, frozen=True, kw_only=True):
 
 
 class WaitingMoveFact(Fact, frozen=True, kw_only=True):
-    """A move of one Charge Point that takes effect as soon as the Charge Point has no open transaction.
+    """A move of one Charge Point that waits.
 
     Attributes:
         central_system: The new Central System, None if no Route takes the Charge Point.
-        open_transactions: The number of transactions that it waits for.
+        open_transactions: The number of open transactions.
         move: The number of the move of several Charge Points that it belongs to, None for none.
+        when: "idle" if it waits until no transaction is open, and until the new Central System has got all that it is
+            owed as an observer; "now" if it waits for the latter only.
     """
 
     identity: str
@@ -159,6 +161,7 @@ class WaitingMoveFact(Fact, frozen=True, kw_only=True):
     at: str
     open_transactions: int
     move: int | None = None
+    when: str = "idle"
 
 
 class Details(Summary, frozen=True, kw_only=True):
@@ -170,7 +173,7 @@ class Details(Summary, frozen=True, kw_only=True):
         moved: An operator chose the Central System.
         settings: Where the Charge Point's own settings are from: the configuration file, or an operator through the
             API; None if it has none.
-        waiting_move: The move that waits until no transaction is open.
+        waiting_move: The move that waits.
         addresses_to_type: The addresses to configure in this Charge Point.
     """
 
@@ -242,7 +245,7 @@ class Moved(Fact, frozen=True, kw_only=True, rename={"from_": "from"}):
 
     Attributes:
         kept: The move survives a restart; false if the store failed.
-        waits: The move takes effect as soon as the Charge Point has no open transaction.
+        waits: The move takes effect as soon as nothing stands against it: `waiting_move` says what.
     """
 
     from_: str | None

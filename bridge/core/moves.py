@@ -26,19 +26,22 @@ _PARTS = 1_000_000  # parts of the fleet that `selects` can tell apart
 
 
 class WaitingMove(Struct, frozen=True, kw_only=True):
-    """A move of one Charge Point that takes effect as soon as the Charge Point has no open transaction.
+    """A move of one Charge Point that waits.
 
     Attributes:
         central_system: The name of the new Central System, None for that of the Route.
         who: Who asked for the move.
         at: When, in unix seconds.
         move: The number of the move of several Charge Points that it belongs to, None for none.
+        when: "idle" if it waits until the Charge Point has no open transaction, and its new Central System has got all
+            that it is owed as an observer; "now" if it waits for the latter only.
     """
 
     central_system: str | None
     who: str
     at: float
     move: int | None = None
+    when: MoveTime = "idle"
 
 
 class MoveState(StrEnum):

@@ -226,10 +226,19 @@ class Observers:
         wanted = {terms.central_system: self._place_of(identity, terms) for terms in self._terms_of(identity)}
         for runner in mine:
             place = wanted.get(runner.central_system)
+            if place is None and self._is_awaited(runner):
+                continue  # it gets what waits for it, and nothing else
             if place is None:
                 self._end(runner)
             elif place != runner.place:
                 runner.moves_to(place)
+
+    def _is_awaited(self, runner: ObserverRunner) -> bool:
+        """Return whether a Charge Point is moved to its observer when that has got all that it is owed."""
+        waiting = self._persistence.waiting_move(runner.identity)
+        if waiting is None or self._placements is None or not self.owes(runner.identity, runner.central_system):
+            return False
+        return runner.central_system == (waiting.central_system or self._placements.routed(runner.identity))
 
     def _end(self, runner: ObserverRunner) -> None:
         runner.leave("it is no observer of this Charge Point any more")

@@ -40,13 +40,13 @@ class Choice(Struct, frozen=True, kw_only=True):
     Attributes:
         before: The Central System before, None for none.
         after: The Central System that was chosen, None for none.
-        waits: Whether it waits until no transaction is open.
+        waits: What it waits for, "" if it took effect.
         kept: Done when the store is; True if the disk has it.
     """
 
     before: str | None
     after: str | None
-    waits: bool
+    waits: str
     kept: Future[bool]
 
 
@@ -89,7 +89,8 @@ class RouteChoices:
         Args:
             identity: The identity of the Charge Point, which need not have been heard of.
             central_system: The name of the Central System, None for the Route's.
-            when: "now", or "idle" for as soon as no transaction is open.
+            when: "now", or "idle" for as soon as no transaction is open. Either waits until the Central System has got
+                all that it is owed as an observer.
             who: The operator.
 
         Raises:
@@ -99,11 +100,11 @@ class RouteChoices:
         choice = self.apply(identity, central_system, when=when, who=who)
         kept = await within(choice.kept)
         what = "move back" if central_system is None else "move"
-        outcome = "waits until no transaction is open" if choice.waits else "done"
+        outcome = choice.waits or "done"
         if not kept:
             outcome += ", but the store did not take it: it will not survive a restart"
         number = self._ground().audit.add(identity, who=who, what=what, detail=_detail(choice), outcome=outcome)
-        return Moved(from_=choice.before, to=choice.after, audit_id=number, kept=kept, waits=choice.waits)
+        return Moved(from_=choice.before, to=choice.after, audit_id=number, kept=kept, waits=bool(choice.waits))
 
     def checked(self, identity: str, central_system: str | None) -> str:
         """Return an identity as it was first written, if `central_system` can serve the Charge Point.
@@ -134,7 +135,7 @@ class RouteChoices:
     def apply(
         self, identity: str, central_system: str | None, *, when: MoveTime, who: str, move: int | None = None
     ) -> Choice:
-        """Carry out a choice that was checked, at once or as soon as no transaction is open.
+        """Carry out a choice that was checked, at once or as soon as nothing stands against it.
 
         Args:
             identity: The identity of the Charge Point, as it was first written.
@@ -146,10 +147,10 @@ class RouteChoices:
         persistence = self._ground().persistence
         before = self.place_of(identity)
         after = central_system or self._ground().placements().routed(identity)
-        if when == "idle" and not self._is_idle(identity, after):
-            waiting = WaitingMove(central_system=central_system, who=who, at=time.time(), move=move)
+        if waits := self._waits_for(identity, after, when):
+            waiting = WaitingMove(central_system=central_system, who=who, at=time.time(), move=move, when=when)
             kept = persistence.move_later(identity, waiting)
-            return Choice(before=before, after=after, waits=True, kept=kept)
+            return Choice(before=before, after=after, waits=waits, kept=kept)
         present = self._is_present(identity)
         kept = persistence.move(identity, central_system)
         if (runner := self._ground().sessions.get(identity)) is not None:
@@ -157,11 +158,18 @@ class RouteChoices:
         after = self.place_of(identity)
         self._tell(ChargePointMoved(identity, before, after, None if who == CONFIGURATION else who))
         self.took_effect(identity, present)
-        return Choice(before=before, after=after, waits=False, kept=kept)
+        return Choice(before=before, after=after, waits="", kept=kept)
 
-    def _is_idle(self, identity: str, central_system: str | None) -> bool:
-        """Return whether a Charge Point has no open transaction, and owes none to its next Central System."""
-        return not self._ground().sessions.open_transactions(identity) and not self.owed(identity, central_system)
+    def _waits_for(self, identity: str, central_system: str | None, when: MoveTime) -> str:
+        """Return what a move to `central_system` waits for, "" if it can take effect.
+
+        What an observer is owed would be lost: as the Central System of the Charge Point it has no queue.
+        """
+        if when == "idle" and self._ground().sessions.open_transactions(identity):
+            return "waits until no transaction is open"
+        if self.owed(identity, central_system):
+            return "waits until the new Central System has got what it is owed as an observer"
+        return ""
 
     def withdraw(self, identity: str) -> None:
         """Drop the move of a Charge Point that waits."""
@@ -202,19 +210,20 @@ class RouteChoices:
             asyncio.get_running_loop().call_soon(self.look, identity)
 
     def look(self, identity: str) -> None:
-        """Move a Charge Point whose move waits, if no transaction is open."""
+        """Move a Charge Point whose move waits, if nothing stands against it."""
         self._looks.discard(identity)
         ground = self._ground()
         waiting = ground.persistence.waiting_move(identity)
         if waiting is None:
             return
-        if not self._is_idle(identity, waiting.central_system or ground.placements().routed(identity)):
+        if self._waits_for(identity, waiting.central_system or ground.placements().routed(identity), waiting.when):
             return
         choice = self.apply(identity, waiting.central_system, when="now", who=waiting.who, move=waiting.move)
         detail = _detail(choice)
         if waiting.move is None:
             what = "move back" if waiting.central_system is None else "move"
-            outcome = "done: no transaction is open any more"
+            idle = waiting.when == "idle"
+            outcome = "done: no transaction is open any more" if idle else "done: what was owed is delivered"
             ground.audit.add(identity, who=waiting.who, what=what, detail=detail, outcome=outcome)
         else:
             logs.fields(_log, logging.INFO, "moved", identity=identity, move=waiting.move, detail=detail)
@@ -228,12 +237,14 @@ class RouteChoices:
                 self.look(identity)
             await asyncio.sleep(self._every)
 
-    async def hold(self, old: Placements, new: Placements) -> int:
-        """Keep the Charge Points with an open transaction at their Central System until it has ended.
+    async def hold(self, old: Placements, new: Placements, when: MoveTime) -> int:
+        """Keep the Charge Points whose move has to wait at their Central System until then.
 
         Args:
             old: The Placements before the configuration was read again.
             new: The Placements from now on.
+            when: "idle" for those with an open transaction too, "now" for those that owe their new Central System what
+                it was to get as an observer.
 
         Returns: The number of Charge Points that stay.
         """
@@ -248,13 +259,12 @@ class RouteChoices:
             changed = before.central_system != after.central_system
             if not changed or new.at(before.identity, before.central_system) is None:
                 continue
-            if self._is_idle(before.identity, after.central_system):
+            if not (outcome := self._waits_for(before.identity, after.central_system, when)):
                 continue
             waiting = ground.persistence.waiting_move(before.identity)
-            waiting = waiting or WaitingMove(central_system=None, who=CONFIGURATION, at=time.time())
+            waiting = waiting or WaitingMove(central_system=None, who=CONFIGURATION, at=time.time(), when=when)
             ground.persistence.move_later(before.identity, waiting, stays_at=before.central_system)
             detail = f"{before.central_system} -> {after.central_system}"
-            outcome = "waits until no transaction is open"
             ground.audit.add(before.identity, who=CONFIGURATION, what="move", detail=detail, outcome=outcome)
             held += 1
         return held

@@ -181,6 +181,7 @@ class SessionViews:
             at=moment(move.at),
             open_transactions=self._ground.sessions.open_transactions(identity),
             move=move.move,
+            when=move.when,
         )
 
     def known(self, identity: str) -> KnownChargePoints:

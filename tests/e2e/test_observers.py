@@ -6,6 +6,7 @@ Each party names its transactions in an order of its own, so that the same numbe
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import sqlite3
 from base64 import b64encode
@@ -645,6 +646,54 @@ async def test_a_move_to_an_observer_waits_until_it_has_the_stop_that_it_is_owed
             assert "observers" not in (await api("GET", "//readyz")).data  # nothing waits, and nothing was lost
         stops = [told_id for action, told_id in all_.ids("ems") if action == "StopTransaction"]
         assert stops == [2]
+
+
+@pytest.mark.parametrize("by", ["operator", "several", "route"])
+async def test_a_move_now_to_an_observer_waits_for_what_that_is_owed_and_for_no_transaction(by: str) -> None:
+    async with watched("soap") as all_:
+        await all_.boots()
+        go_on, held = asyncio.Event(), asyncio.Event()
+        ems = all_.observers["ems"]
+        answer = ems.behaviour["StartTransaction"]
+
+        async def slow(payload: Payload) -> Payload:
+            held.set()
+            await go_on.wait()
+            assert callable(answer)
+            told = answer(payload)
+            return await told if inspect.isawaitable(told) else told
+
+        ems.behaviour["StartTransaction"] = slow
+        number = await all_.start()
+        await held.wait()
+        async with api_of(all_.gateway) as api:
+            if by == "operator":
+                moved = await api("PUT", f"/charge-points/{ONE}/route", {"central_system": "ems", "when": "now"})
+                assert moved.status == 200 and moved.data["waits"]
+            elif by == "several":
+                wanted = {"charge_points": [ONE], "central_system": "ems", "when": "now"}
+                move = (await api("POST", "/moves", wanted)).data["id"]
+            else:
+                before = all_.gateway._settings
+                (route,) = before.routes
+                route = msgspec.structs.replace(route, central_system="ems", also=())
+                await all_.gateway.reload(msgspec.structs.replace(before, routes=(route,)))
+            async with asyncio.timeout(AT_MOST):
+                while (waiting := (await api.get(f"/charge-points/{ONE}"))["waiting_move"]) is None:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            assert (waiting["when"], waiting["open_transactions"]) == ("now", 1)
+            await all_.point.call("Heartbeat", {})
+            assert (await api.get(f"/charge-points/{ONE}"))["central_system"] == "main"
+            go_on.set()
+            await all_.until(lambda: all_.actions("ems").count("BootNotification") == 2)
+            assert (await api.get(f"/charge-points/{ONE}"))["central_system"] == "ems"
+            if by == "several":
+                async with asyncio.timeout(AT_MOST):
+                    while (await api.get(f"/moves/{move}"))["state"] != "done":  # noqa: ASYNC110
+                        await asyncio.sleep(0.01)
+        assert all_.actions("ems").count("StartTransaction") == 1
+        await all_.stop(number)
+        assert all_.actions("main").count("StopTransaction") == 1
 
 
 async def test_observers_come_and_go_with_the_configuration() -> None:

@@ -26,7 +26,7 @@ export function moves({ main, signal, title }) {
   stream.follow(null);
   const draw = ({ items, waiting }) => fill(list,
     items.length ? table("Moves", ["Move", "State", "To", "Charge Points", "Progress", "Failed", "Asked by", "At"], items.map(row)) : h("p", { class: "empty" }, "Nothing was moved yet."),
-    waiting.length ? section("Wait until they have no open transaction", table("Charge Points that wait", ["Charge Point", "To", "Open transactions", "Asked by"], waiting.map((one) => [
+    waiting.length ? section("Wait until they have no open transaction, or their new Central System has got what it is owed", table("Charge Points that wait", ["Charge Point", "To", "Open transactions", "Asked by"], waiting.map((one) => [
       identity(one.identity), one.central_system ?? "no route", one.open_transactions, one.who]))) : null);
   followed({ place: list, signal, every: EVERY, load: () => get("/moves", {}, signal), draw });
 }

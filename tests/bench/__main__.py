@@ -20,6 +20,7 @@ from tests.bench import (
     idle,
     isolation,
     latency,
+    moves,
     observers,
     overload,
     rates,
@@ -45,6 +46,7 @@ SECTIONS = {
     "fleet": "settings of 3 000 Charge Points imported and exported through the admin API: seconds",
     "isolation": "the worst messages of each kind: the p99 of a neighbour's Heartbeats beside them, as a ratio",
     "observers": "SOAP -> JSON with two observers, one of which hangs, beside without any: p50, p99 of main's answers",
+    "moves": "300 Charge Points moved in waves of 20: until Boot and status are there, beside bare dials",
     "overload": "twice the capacity: goodput, what is refused, and how soon beside an answer",
 }
 _ABOUT = """\
@@ -136,6 +138,9 @@ def _measure(section: str, plan: Plan, result: Measurements) -> str:
         case "observers":
             result.observers = asyncio.run(observers.measure(plan))
             return observers.report(result.observers)
+        case "moves":
+            result.moves = asyncio.run(moves.measure(plan))
+            return moves.report(result.moves)
         case _:
             result.overload = asyncio.run(overload.measure(plan))
             return overload.report(result.overload)

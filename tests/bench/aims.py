@@ -17,6 +17,7 @@ from tests.bench.idle import Fleet
 from tests.bench.isolation import Row as Beside
 from tests.bench.latency import Row as LatencyRow
 from tests.bench.legs import LEGS, Leg
+from tests.bench.moves import Moved
 from tests.bench.observers import Beside as Observed
 from tests.bench.overload import Overloaded
 from tests.bench.posts import CLIENTS, ONE_SEGMENT
@@ -43,6 +44,7 @@ class Measurements(Struct, kw_only=True):
     commits: list[Commit] | None = None
     fleet: list[Imported] | None = None
     observers: list[Observed] | None = None
+    moves: list[Moved] | None = None
     # What others took of the machine's cores during each section, 0 to 1; None where that is not known.
     others: dict[str, float | None] = {}
     # Sections that could not be measured to the end, and why.

@@ -1,36 +1,48 @@
 """How long the main Central System's answers take with two observers, one of which never answers, beside without any:
-SOAP -> JSON, at a share of the capacity without. Both bridges are measured in turns, in one run.
+SOAP -> JSON, at a share of the capacity without.
+
+Both bridges are measured in turns, in one run: many short rounds, each pair of them in the other order than the one
+before. What counts is the median of the ratios of the pairs, because what else the machine does comes in stretches that
+are longer than a pair. A round begins when both bridges rest: they share a core, and observers are told later.
 
 Requests are due at fixed times, and late from then on. The observers are in the process of the load.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from tests.bench import frames, parties
-from tests.bench.figures import Figure, Plan, figure, percentile, table
-from tests.bench.load import GOOD, Open, Work, closed
-from tests.bench.subject import Bridge, bridge
+from tests.bench.figures import FULL, Figure, Plan, figure, percentile, table
+from tests.bench.load import GOOD, Open, Work, closed, spent_by
+from tests.bench.quiet import Others
+from tests.bench.real_time import LOOP, THREADS, preferred
+from tests.bench.subject import Bridge, bridge, stay_off
 
-_SHARE, _LONGER = 0.2, 3
+_SHARE = 0.2
+_PAIRS = 8  # of rounds, in each repetition
+_LOOK, _PATIENCE = 0.2, 5.0
 _ACTION = "MeterValues"
 _PERCENTILES = {"p50": 0.5, "p99": 0.99}
 
 
 class Beside(Struct, frozen=True, kw_only=True):
-    """Milliseconds at a percentile without observers and with two, and the ratio in each repetition. `failed` had no
-    good answer, of all repetitions together."""
+    """Milliseconds at a percentile without observers and with two, and the ratio in each pair of rounds. `quartiles`
+    are those of the ratios, and `quiet` is the ratio of the lower quartiles of the rounds of each kind: what else the
+    machine does only adds to a latency. `failed` had no good answer, of all rounds together."""
 
     percentile: str
     per_second: float
     without: Figure
     observed: Figure
     ratio: Figure
+    quartiles: tuple[float, float]
+    quiet: float
     failed: int
 
 
@@ -55,8 +67,8 @@ async def _silent() -> AsyncIterator[str]:
             party.close()
 
 
-async def measure(plan: Plan) -> list[Beside]:
-    """All of it."""
+async def measure(plan: Plan, *, real_time: bool = False) -> list[Beside]:
+    """All of it. With `real_time`, the bridges go before whatever else the machine does."""
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         names, work, pids = parties.identities(2 * plan.charge_points), dict[str, list[Work]](), dict[str, int]()
@@ -67,14 +79,26 @@ async def measure(plan: Plan) -> list[Beside]:
             connections = await enter(parties.soap_connections(subject, len(names)))
             work[kind] = parties.paired(connections, [parties.posted(_ACTION, name) for name in names])
             pids[kind] = subject.pid
+        if real_time:
+            await enter(preferred(dict.fromkeys(pids.values(), (LOOP, THREADS))))
         for kind in reversed(work):  # a warm-up of both
             capacity = (await closed(work[kind], plan.seconds, pids[kind])).per_second
         rate = _SHARE * capacity
         runs: dict[str, list[tuple[list[float], int]]] = {kind: [] for kind in work}
-        for _ in range(plan.repetitions):
-            for kind in runs:
-                runs[kind].append(await _run(work[kind], rate, _LONGER * plan.seconds))
+        for pair in range(1 if plan.quick else _PAIRS * plan.repetitions):
+            for kind in runs if pair % 2 else reversed(runs):
+                await _rest(tuple(pids.values()))
+                runs[kind].append(await _run(work[kind], rate, plan.seconds))
     return [_row(name, at, rate, runs) for name, at in _PERCENTILES.items()]
+
+
+async def _rest(pids: tuple[int, ...]) -> None:
+    """Wait until the processes do next to nothing, and _PATIENCE seconds at most."""
+    for _ in range(int(_PATIENCE / _LOOK)):
+        before = sum(map(spent_by, pids))
+        await asyncio.sleep(_LOOK)
+        if not sum(map(spent_by, pids)) - before > _LOOK / 10:
+            return
 
 
 async def _run(work: list[Work], rate: float, seconds: float) -> tuple[list[float], int]:
@@ -87,12 +111,16 @@ async def _run(work: list[Work], rate: float, seconds: float) -> tuple[list[floa
 
 def _row(name: str, at: float, rate: float, runs: dict[str, list[tuple[list[float], int]]]) -> Beside:
     without, observed = ([percentile(took, at) for took, _ in runs[kind]] for kind in ("without", "observed"))
+    ratios = sorted(mine / bare for mine, bare in zip(observed, without, strict=True))
+    quiet = percentile(sorted(observed), 0.25) / percentile(sorted(without), 0.25)
     return Beside(
         percentile=name,
         per_second=rate,
         without=figure(without),
         observed=figure(observed),
-        ratio=figure(mine / bare for mine, bare in zip(observed, without, strict=True)),
+        ratio=figure(ratios),
+        quartiles=(percentile(ratios, 0.25), percentile(ratios, 0.75)),
+        quiet=quiet,
         failed=sum(failed for kind in runs for _, failed in runs[kind]),
     )
 
@@ -105,8 +133,35 @@ def report(rows: list[Beside]) -> str:
             row.without.text(2),
             row.observed.text(2),
             row.ratio.text(2),
+            "{:.2f}-{:.2f}".format(*row.quartiles),
+            f"{row.quiet:.2f}",
             str(row.failed),
         )
         for row in rows
     ]
-    return table(("latency of main, ms (spread)", "no observers", "two, one hanging", "ratio", "failed"), cells)
+    head = (
+        "latency of main, ms (spread)",
+        "no observers",
+        "two, one hanging",
+        "ratio",
+        "half of pairs",
+        "of quiet rounds",
+    )
+    return table((*head, "failed"), cells)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure this alone."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.observers", description=__doc__)
+    parser.add_argument("--repetitions", type=int, default=FULL.repetitions, metavar="N")
+    parser.add_argument("--real-time", action="store_true", help="before all else that the machine does; needs root")
+    chosen = parser.parse_args(arguments)
+    stay_off()
+    others = Others()
+    plan = structs.replace(FULL, repetitions=chosen.repetitions)
+    print(report(asyncio.run(measure(plan, real_time=chosen.real_time))))
+    print(f"others took {others.share or 0.0:.0%} of all cores")
+
+
+if __name__ == "__main__":
+    main()

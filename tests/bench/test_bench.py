@@ -210,6 +210,7 @@ def test_the_rest(tmp_path: Path) -> None:
     assert len(found.latency or ()) == 2 * 3 * 3  # messages, shares of the capacity, percentiles
     assert [each.rows for each in found.fleet or ()] == [QUICK.stored] * 5
     assert [row.percentile for row in found.observers or ()] == ["p50", "p99"]
+    assert [row.kind for row in found.moves or ()] == ["SOAP", "JSON", "bare"]
     assert isinstance(found.overload, Overloaded)
     assert found.overload.peak.median > 0
     assert report.machine["python"]

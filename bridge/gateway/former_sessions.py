@@ -55,6 +55,9 @@ class ForwardingTransport:
     def close(self, reason: str, code: int) -> None:
         """Do nothing: the connection stays open for the present Session."""
 
+    async def gone(self) -> None:
+        """Do nothing: the connection stays open for the present Session."""
+
     async def shut(self) -> None:
         """Do nothing: the present Session closes the connection."""
 

@@ -234,6 +234,8 @@ class SessionRunner:
         for party, transport in self.transports.items():
             if self.session.links[party].status is not Status.DOWN:
                 transport.close(ELSEWHERE, SERVICE_RESTART)
+        if (central_system := self.transports.get(Party.CENTRAL_SYSTEM)) is not None:
+            await central_system.gone()
         left()
         while not self.session.is_quiet:
             await self._something()

@@ -109,6 +109,9 @@ class Transport(Protocol):
     def close(self, reason: str, code: int) -> None:
         """Close the link. No report follows."""
 
+    async def gone(self) -> None:
+        """Wait until the link that was closed last has ended at both ends, if it is this transport's own."""
+
     def lacks(self, call: Call) -> bool:
         """Return whether the party's OCPP version lacks `call`.
 
@@ -250,6 +253,10 @@ class WebSocketTransport:
                 user._leave()
                 user._reports.link_down(self._party, reason)
 
+    async def gone(self) -> None:
+        if not self._is_handed_over:
+            await self._connection.closed()
+
     async def shut(self) -> None:
         self._leave()
         if not self._is_handed_over:
@@ -351,6 +358,7 @@ class DialledTransport:
         self._gate = gate
         self._dialling: asyncio.Task[None] | None = None
         self._socket: WebSocketTransport | None = None
+        self._closed: WebSocketTransport | None = None  # the last one that this end has closed
 
     @property
     def version(self) -> str:
@@ -395,7 +403,11 @@ class DialledTransport:
             self._dialling = None
         elif self._socket is not None:
             self._socket.close(reason, code)
-            self._socket = None
+            self._socket, self._closed = None, self._socket
+
+    async def gone(self) -> None:
+        if self._closed is not None:
+            await self._closed.gone()
 
     async def shut(self) -> None:
         if self._dialling is not None:
@@ -550,6 +562,9 @@ class SoapTransport:
         """Do nothing: each POST opens its own connection."""
 
     def close(self, reason: str, code: int) -> None:
+        """Do nothing: no connection stays open between two Calls."""
+
+    async def gone(self) -> None:
         """Do nothing: no connection stays open between two Calls."""
 
     async def shut(self) -> None:

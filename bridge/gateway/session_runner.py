@@ -229,7 +229,7 @@ class SessionRunner:
         Args:
             left: Called when the links are closed.
         """
-        while self.session.in_progress():
+        while self.session.in_progress() or (self._successor is not None and self.session.holds_turn):
             await self._something()
         for party, transport in self.transports.items():
             if self.session.links[party].status is not Status.DOWN:

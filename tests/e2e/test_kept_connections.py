@@ -290,3 +290,26 @@ async def test_back_and_forth_in_quick_succession_no_connection_takes_the_place_
         assert (await all_.point.receive())[1] == "beat"
         stop = {"transactionId": 1, "timestamp": AT, "meterStop": 12680}
         await all_.exchange([2, "stop", "StopTransaction", stop], link, {})
+
+
+async def test_commands_of_three_sessions_come_one_after_the_other() -> None:
+    """The Session in the middle, which has nothing in progress, ends no turn that is not its own."""
+    async with raw() as all_:
+        await all_.link.send([2, "first", "ClearCache", {}])
+        cache = await all_.point.receive()
+        await all_.move()
+        await all_.new.connected()
+        await all_.move("main")
+        wanted = {"action": "Reset", "payload": {"type": "Soft"}}
+        operator = asyncio.ensure_future(all_.api("POST", f"{ONE}/calls", wanted))
+        await all_.point.send([2, "beat", "Heartbeat", {}])  # waits for the connection, which waits for the first Call
+        await asyncio.sleep(0.2)
+        await all_.point.send([3, cache[1], {"status": "Accepted"}])
+        assert await all_.link.receive() == [3, "first", {"status": "Accepted"}]
+        asked = await all_.point.receive()
+        assert asked[2] == "Reset"
+        await all_.point.send([3, asked[1], {"status": "Accepted"}])
+        assert (await operator).data["payload"] == {"status": "Accepted"}
+        link = await all_.main.connected()
+        assert (await link.serve())[2] == "Heartbeat"
+        assert (await all_.point.receive())[1] == "beat"

@@ -810,13 +810,13 @@ async def test_a_command_for_a_charge_point_of_another_central_system_is_refused
 
 
 async def test_every_message_has_the_headers_that_a_soap_central_system_needs() -> None:
-    """Rule 44: From names our ChargePointService, with which zeep finds the way back."""
+    """Rule 44: From names our ChargePointService and the Central System, with which zeep finds the way back."""
     async with leg("json", "soap") as scene:
         for action, payload in SAMPLES.items():
             await scene.charge_point.call(action, payload)
         assert isinstance(scene.central_system, SoapCentralSystem)
         host, port = scene.gateway.soap_address
-        assert scene.central_system.addresses == {"CP 1": f"http://{host}:{port}{CHARGE_POINT_SERVICE}"}
+        assert scene.central_system.addresses == {"CP 1": f"http://{host}:{port}{CHARGE_POINT_SERVICE}/main"}
         assert scene.violations() == []
 
 

@@ -270,6 +270,7 @@ class Gateway:
             self._clients, self._tasks, self._sessions.gate_of, self._pending.answer
         )
         self._sessions.counts.changed = self._look_again
+        self._sessions.counts.state_of = self._states.of
         self._ground = self._sources()
         self._observers.take_over(self._placements, self._sessions.policies)
         self._transactions = TransactionViews(self._store, self._sessions, self._clock)

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from bridge.admin.facts import MovedFact
 from bridge.admin.fleet_facts import Alarm, FaultFact
-from bridge.admin.health import Health
+from bridge.admin.health import CentralSystemHealth, Health
 from bridge.admin.moves import MoveSummary
 from bridge.core.state import State
 
@@ -70,11 +70,10 @@ def _bridge(health: Health) -> Iterator[Alarm]:
 def _central_systems(situation: Situation) -> Iterator[Alarm]:
     for name, system in situation.health.central_systems.items():
         if system.unreachable:
-            reason = situation.reasons.get(name)
             yield Alarm(
                 kind="central_system_away",
                 severity="bad",
-                text=f"The Central System {name} is away" + (f": {reason}" if reason else "."),
+                text=_away(name, system, situation.reasons.get(name)),
                 subject=name,
                 count=system.unreachable,
                 since=system.since,
@@ -82,6 +81,15 @@ def _central_systems(situation: Situation) -> Iterator[Alarm]:
         if system.misconfigured is not None:
             text = f"What {name} answers to POSTs is no answer of a Central System: {system.misconfigured}"
             yield Alarm(kind="central_system_misconfigured", severity="bad", text=text, subject=name)
+
+
+def _away(name: str, system: CentralSystemHealth, reason: str | None) -> str:
+    text = f"The Central System {name} is {'away for some Charge Points' if system.connected else 'away'}"
+    text += f": {reason}" if reason else "."
+    if system.down:
+        it_is = "1 Charge Point is" if system.down == 1 else f"{system.down} Charge Points are"
+        text += f"{'.' if reason else ''} {it_is} down because of it: JSON Charge Points are let in only with it."
+    return text
 
 
 def _certificates(health: Health) -> Iterator[Alarm]:
@@ -93,9 +101,9 @@ def _certificates(health: Health) -> Iterator[Alarm]:
 
 def _charge_points(situation: Situation) -> Iterator[Alarm]:
     states = situation.states
-    away = sum(system.unreachable for system in situation.health.central_systems.values())
+    systems = situation.health.central_systems.values()
     # The alarm about a Central System that is away counts its Charge Points already.
-    if states.get("no_central_system", 0) > away:
+    if states.get("no_central_system", 0) > sum(system.unreachable - system.down for system in systems):
         text = "Charge Points are heard of and have no Central System."
         count = states["no_central_system"]
         yield Alarm(kind="no_central_system", severity="bad", text=text, count=count)
@@ -103,8 +111,11 @@ def _charge_points(situation: Situation) -> Iterator[Alarm]:
         connectors = "1 connector reports" if fault.connectors == 1 else f"{fault.connectors} connectors report"
         text = f"{connectors} Faulted: {fault.error_code}"
         yield Alarm(kind="fault", severity="warning", text=text, subject=fault.error_code, count=fault.charge_points)
-    if states.get("down"):
-        yield Alarm(kind="down", severity="warning", text="Charge Points are down.", count=states["down"])
+    follow = sum(system.down for system in systems)
+    if states.get("down", 0) > follow:
+        others = " for another reason" if follow else ""
+        text, count = f"Charge Points are down{others}.", states["down"] - follow
+        yield Alarm(kind="down", severity="warning", text=text, count=count)
     if states.get("stale"):
         text = "Charge Points are stale: silent for longer than their heartbeat interval allows."
         yield Alarm(kind="stale", severity="warning", text=text, count=states["stale"])

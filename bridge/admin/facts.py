@@ -322,7 +322,8 @@ class CentralSystemFact(Fact, frozen=True, kw_only=True):
         charge_points: The number of known Charge Points that are with it, whether or not they are there.
         sessions: The number of these with a Session.
         connected: The number of open connections.
-        unreachable: The number of connections whose last attempt failed.
+        unreachable: The number of Charge Points for which the last attempt to connect failed.
+        down: The number of those that speak JSON, and are down because they are let in only with their Central System.
         degraded: A connection cannot be opened, or what answers is no Central System.
         since: When the longest present outage began; None without an outage, or if the begin was not observed.
         misconfigured: HTTP status and media type of the last response to a POST, if it was no answer of the service.
@@ -340,6 +341,7 @@ class CentralSystemFact(Fact, frozen=True, kw_only=True):
     sessions: int = 0
     connected: int = 0
     unreachable: int = 0
+    down: int = 0
     degraded: bool = False
     since: str | None = None
     misconfigured: str | None = None

@@ -198,6 +198,7 @@ class FleetStatus:
             sessions=ground.sessions.counts.sessions_of(name, tenant),
             connected=health.connected,
             unreachable=health.unreachable,
+            down=health.down,
             degraded=health.degraded,
             since=health.since,
             misconfigured=health.misconfigured,

@@ -71,6 +71,29 @@ def test_nothing_is_wrong() -> None:
             ("central_system_away", "bad", "The Central System main is away: connection refused", "main", 40),
         ),
         (
+            {"central_systems": {"main": CentralSystemHealth(connected=3, unreachable=40, since=SINCE)}},
+            {"reasons": {"main": "HTTP 502"}, "states": {"no_central_system": 40}},
+            (
+                "central_system_away",
+                "bad",
+                "The Central System main is away for some Charge Points: HTTP 502",
+                "main",
+                40,
+            ),
+        ),
+        (
+            {"central_systems": {"main": CentralSystemHealth(unreachable=40, down=15, since=SINCE)}},
+            {"reasons": {"main": "refused"}, "states": {"no_central_system": 25, "down": 15}},
+            (
+                "central_system_away",
+                "bad",
+                "The Central System main is away: refused. 15 Charge Points are down because of it: JSON Charge Points "
+                "are let in only with it.",
+                "main",
+                40,
+            ),
+        ),
+        (
             {"central_systems": {"main": CentralSystemHealth(misconfigured="200 text/html")}},
             {},
             (
@@ -138,3 +161,15 @@ def test_outages_come_first_and_their_charge_points_are_told_once() -> None:
     assert told[0].since == SINCE
     more = found(away, states={"no_central_system": 6})
     assert [(alarm.kind, alarm.count) for alarm in more] == [("central_system_away", 5), ("no_central_system", 6)]
+
+
+def test_charge_points_that_are_down_because_of_a_central_system_are_told_with_it() -> None:
+    away = {"central_systems": {"main": CentralSystemHealth(unreachable=5, down=2), "b": CentralSystemHealth()}}
+    assert [alarm.kind for alarm in found(away, states={"no_central_system": 3, "down": 2})] == ["central_system_away"]
+    told = found(away, states={"no_central_system": 4, "down": 6})
+    assert [(alarm.kind, alarm.count) for alarm in told] == [
+        ("central_system_away", 5),
+        ("no_central_system", 4),
+        ("down", 4),
+    ]
+    assert told[2].text == "Charge Points are down for another reason."

@@ -42,12 +42,19 @@ function stateOf(one) {
   return one.sessions ? { kind: "up", word: "Up" } : { kind: "none", word: "Not used" };
 }
 
+// JSON Charge Points are let in only with their Central System: those are down.
+function notReached({ unreachable, down }, link) {
+  if (!unreachable) return "0";
+  if (!down) return h("span", { class: "bad" }, link({ state: "no_central_system" }, unreachable));
+  return [h("span", { class: "bad" }, unreachable.toLocaleString("en")), h("small", { class: "block" }, link({ state: "down" }, down), " down")];
+}
+
 function cells(one) {
   const link = (filter, number) => (number ? h("a", { href: `#/charge-points?${new URLSearchParams({ central_system: one.name, ...filter })}` }, number.toLocaleString("en")) : "0");
   return [
     [h("strong", {}, one.name), h("br"), h("small", { class: "quiet" }, `${protocol(one.protocol)} · `, h("code", {}, one.url))],
     [badge(stateOf(one)), one.misconfigured ? h("small", { class: "quiet block" }, one.misconfigured) : null],
-    link({}, one.charge_points), one.connected.toLocaleString("en"), one.unreachable ? h("span", { class: "bad" }, link({ state: "no_central_system" }, one.unreachable)) : "0",
+    link({}, one.charge_points), one.connected.toLocaleString("en"), notReached(one, link),
     one.open_transactions.toLocaleString("en"), ms(one.p50_ms), ms(one.p99_ms), one.since ? time(one.since, true) : null,
     one.last_failure ? [one.last_failure, " ", h("span", { class: "quiet" }, time(one.last_failure_at, true))] : null,
   ];

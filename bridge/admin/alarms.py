@@ -42,6 +42,7 @@ def alarms(situation: Situation) -> list[Alarm]:
     found = [
         *_bridge(situation.health),
         *_central_systems(situation),
+        *_observers(situation.health),
         *_certificates(situation.health),
         *_charge_points(situation),
         *_moves(situation),
@@ -81,6 +82,22 @@ def _central_systems(situation: Situation) -> Iterator[Alarm]:
         if system.misconfigured is not None:
             text = f"What {name} answers to POSTs is no answer of a Central System: {system.misconfigured}"
             yield Alarm(kind="central_system_misconfigured", severity="bad", text=text, subject=name)
+
+
+def _observers(health: Health) -> Iterator[Alarm]:
+    for name, observer in health.observers.items():
+        if observer.trouble is None and not observer.halted:
+            continue
+        system = health.central_systems.get(name)
+        if system is not None and system.unreachable and not observer.halted:
+            continue  # the alarm about the Central System that is away says it
+        waiting = "1 message waits" if observer.waiting == 1 else f"{observer.waiting} messages wait"
+        text = f"The further Central System {name} does not get all messages, {waiting}"
+        if observer.halted:
+            points = "1 Charge Point" if observer.halted == 1 else f"{observer.halted} Charge Points"
+            text += f"; the queues of {points} are halted by a message of a transaction that it does not answer"
+        text += "." if observer.trouble is None else f": {observer.trouble}"
+        yield Alarm(kind="observer", severity="warning", text=text, subject=name, since=observer.oldest)
 
 
 def _away(name: str, system: CentralSystemHealth, reason: str | None) -> str:

@@ -327,6 +327,8 @@ class CentralSystemFact(Fact, frozen=True, kw_only=True):
         degraded: A connection cannot be opened, or what answers is no Central System.
         since: When the longest present outage began; None without an outage, or if the begin was not observed.
         misconfigured: HTTP status and media type of the last response to a POST, if it was no answer of the service.
+        observes: What it is in routes of which it is not the main Central System; empty if it is in none.
+        observer_trouble: Why messages wait for it as that, None without trouble.
         open_transactions: The number of open transactions that it named.
         last_failure: Why it was last not reached since the start of the bridge; None if it always was.
         last_failure_at: When that was.
@@ -345,6 +347,8 @@ class CentralSystemFact(Fact, frozen=True, kw_only=True):
     degraded: bool = False
     since: str | None = None
     misconfigured: str | None = None
+    observes: list[Literal["observer", "shadow"]] = []
+    observer_trouble: str | None = None
     open_transactions: int = 0
     last_failure: str | None = None
     last_failure_at: str | None = None

@@ -48,6 +48,7 @@ class Alarm(Fact, frozen=True, kw_only=True):
         "store",
         "listener",
         "receiver",
+        "observer",
         "draining",
         "certificate",
         "down",

@@ -125,14 +125,19 @@ class FleetStatus:
             central_systems=systems,
             draining=health.draining,
             events={name: receiver for name, receiver in health.events.items() if name in receivers},
+            observers=dict(self._observers(tenant)),
         )
 
     def central_systems(self, *, tenant: str) -> CentralSystems:
         """Return the Central Systems that a tenant may use, with the health of that tenant's connections."""
         systems, ground = systems_for(tenant, self._ground.settings()), self._ground
         health = ground.sessions.counts.central_systems(systems, ground.outages, tenant)
+        observers = {observer.central_system: observer for observer in self.observers(tenant=tenant).items}
         return CentralSystems(
-            items=[self._central_system(name, system, health[name], tenant) for name, system in systems.items()]
+            items=[
+                self._central_system(name, system, health[name], observers.get(name), tenant)
+                for name, system in systems.items()
+            ]
         )
 
     def observers(self, *, tenant: str) -> ObserverFacts:
@@ -186,7 +191,12 @@ class FleetStatus:
         )
 
     def _central_system(
-        self, name: str, system: CentralSystem, health: CentralSystemHealth, tenant: str
+        self,
+        name: str,
+        system: CentralSystem,
+        health: CentralSystemHealth,
+        observer: ObserverFact | None,
+        tenant: str,
     ) -> CentralSystemFact:
         ground, times = self._ground, self._history.of(tenant).answer_times(name)
         counts, failure = ground.fleet.of(tenant), ground.outages.failure(name, tenant)
@@ -202,6 +212,8 @@ class FleetStatus:
             degraded=health.degraded,
             since=health.since,
             misconfigured=health.misconfigured,
+            observes=[] if observer is None else observer.roles,
+            observer_trouble=None if observer is None else observer.trouble,
             open_transactions=counts.transactions[name],
             last_failure=None if failure is None else without_password(failure.reason),
             last_failure_at=None if failure is None else moment(failure.at),

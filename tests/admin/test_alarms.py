@@ -14,6 +14,7 @@ from bridge.admin.health import (
     CertificateHealth,
     Health,
     ListenerHealth,
+    ObserverCounts,
     ReceiverCounts,
     StoreHealth,
 )
@@ -36,8 +37,22 @@ def stopped() -> MoveSummary:
     return MoveSummary(id=7, state="stopped", **told)
 
 
+def observer(**changes: Any) -> ObserverCounts:
+    told: dict[str, Any] = {"waiting": 0, "octets": 0, "oldest": None, "halted": 0, "trouble": None, "lost": {}}
+    return ObserverCounts(**(told | changes))
+
+
 def test_nothing_is_wrong() -> None:
     assert found(states={"up": 300, "never_seen": 5}) == []
+    assert found({"observers": {"ems": observer(waiting=3)}}) == []
+
+
+def test_a_central_system_that_is_away_and_observes_too_is_told_once() -> None:
+    away = {
+        "central_systems": {"main": CentralSystemHealth(unreachable=1)},
+        "observers": {"main": observer(waiting=3, trouble="refused")},
+    }
+    assert [alarm.kind for alarm in found(away, states={"no_central_system": 1})] == ["central_system_away"]
 
 
 @pytest.mark.parametrize(
@@ -64,6 +79,29 @@ def test_nothing_is_wrong() -> None:
             },
             {},
             ("receiver", "bad", "Events are not delivered to crm, 12 events wait: HTTP 500", "crm", None),
+        ),
+        (
+            {"observers": {"ems": observer(waiting=1, trouble="cannot be reached")}},
+            {},
+            (
+                "observer",
+                "warning",
+                "The further Central System ems does not get all messages, 1 message waits: cannot be reached",
+                "ems",
+                None,
+            ),
+        ),
+        (
+            {"observers": {"main": observer(waiting=7, halted=2, trouble="no answer within 120 s")}},
+            {},
+            (
+                "observer",
+                "warning",
+                "The further Central System main does not get all messages, 7 messages wait; the queues of 2 Charge "
+                "Points are halted by a message of a transaction that it does not answer: no answer within 120 s",
+                "main",
+                None,
+            ),
         ),
         (
             {"central_systems": {"main": CentralSystemHealth(unreachable=40, since=SINCE)}},

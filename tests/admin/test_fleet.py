@@ -304,5 +304,14 @@ def test_an_observer_that_is_away_is_listed_with_what_waits_for_it() -> None:
                     while not (now := (await api.get("/observers"))["items"][0])["waiting"]:  # noqa: ASYNC110  the API tells nobody
                         await asyncio.sleep(0.01)
                 assert now["waiting"] == 1 and now["octets"] > 0 and now["oldest"] is not None
+                async with asyncio.timeout(AT_MOST):
+                    while not (await api.get("/observers"))["items"][0]["trouble"]:  # noqa: ASYNC110  nor that it is away
+                        await asyncio.sleep(0.01)
+                (alarm,) = (await api.get("/overview"))["alarms"]
+                assert (alarm["kind"], alarm["subject"], alarm["since"]) == ("observer", "ems", now["oldest"])
+                assert "1 message waits" in alarm["text"] and "cannot be reached" in alarm["text"]
+                systems = {system["name"]: system for system in (await api.get("/central-systems"))["items"]}
+                assert (systems["ems"]["observes"], systems["main"]["observes"]) == (["observer"], [])
+                assert "cannot be reached" in systems["ems"]["observer_trouble"]
 
     run(walk())

@@ -86,6 +86,7 @@ function pageOf({ kind, subject, text }) {
     case "down":
     case "stale":
     case "no_central_system": return chargePoints({ state: kind });
+    case "observer": return "#/observers";
     case "fault": return chargePoints({ faulted: "true" });
     case "move_stopped": return `#/moves/${encodeURIComponent(subject)}`;
     case "moved_nowhere": return "#/routes";

@@ -310,8 +310,8 @@ def test_an_observer_that_is_away_is_listed_with_what_waits_for_it() -> None:
                 (alarm,) = (await api.get("/overview"))["alarms"]
                 assert (alarm["kind"], alarm["subject"], alarm["since"]) == ("observer", "ems", now["oldest"])
                 assert "1 message waits" in alarm["text"] and "cannot be reached" in alarm["text"]
-                systems = {system["name"]: system for system in (await api.get("/central-systems"))["items"]}
-                assert (systems["ems"]["observes"], systems["main"]["observes"]) == (["observer"], [])
-                assert "cannot be reached" in systems["ems"]["observer_trouble"]
+                known = {system["name"]: system for system in (await api.get("/central-systems"))["items"]}
+                assert (known["ems"]["observes"], known["main"]["observes"]) == (["observer"], [])
+                assert "cannot be reached" in known["ems"]["observer_trouble"]
 
     run(walk())

@@ -25,6 +25,8 @@ class Situation(Struct, frozen=True, kw_only=True):
         moved: The Charge Points that operators moved.
         dropped: The number of fields of which something was dropped in the last hour.
         cautions: What is doubtful in the configuration.
+        complaints: Why the configuration file was not taken over when it was last read; empty if it was.
+        pending: The keys of the configuration that have changed since the start, and hold from the next one on.
     """
 
     health: Health
@@ -35,6 +37,8 @@ class Situation(Struct, frozen=True, kw_only=True):
     moved: Sequence[MovedFact] = ()
     dropped: int = 0
     cautions: Sequence[str] = ()
+    complaints: Sequence[str] = ()
+    pending: Sequence[str] = ()
 
 
 def alarms(situation: Situation) -> list[Alarm]:
@@ -47,6 +51,7 @@ def alarms(situation: Situation) -> list[Alarm]:
         *_charge_points(situation),
         *_moves(situation),
         *_content(situation),
+        *_configuration(situation),
     ]
     return sorted(found, key=lambda alarm: alarm.severity != "bad")
 
@@ -156,5 +161,16 @@ def _content(situation: Situation) -> Iterator[Alarm]:
     if situation.dropped:
         text = "Fields of messages lost content in the last hour."
         yield Alarm(kind="losses", severity="warning", text=text, count=situation.dropped)
+
+
+def _configuration(situation: Situation) -> Iterator[Alarm]:
+    if situation.complaints:
+        first, more = situation.complaints[0], len(situation.complaints) - 1
+        text = f"The configuration file was not taken over, and the former one holds: {first}"
+        text += f" ({more} more in the log)" if more else ""
+        yield Alarm(kind="configuration", severity="warning", text=text)
+    if situation.pending:
+        text = f"Changed in the configuration file, to hold from the next start on: {', '.join(situation.pending)}"
+        yield Alarm(kind="configuration", severity="warning", text=text)
     for caution in situation.cautions:
         yield Alarm(kind="caution", severity="warning", text=caution)

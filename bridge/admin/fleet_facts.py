@@ -33,7 +33,8 @@ class Alarm(Fact, frozen=True, kw_only=True):
     """Something that is wrong now.
 
     Attributes:
-        kind: What it is about. `caution` is about the configuration, as `ocpp-bridge check` says it.
+        kind: What it is about. `caution` is about the configuration, as `ocpp-bridge check` says it;
+            `configuration` about a file that is not what the bridge runs with.
         severity: `bad` is an outage; `warning` is not, or not yet.
         text: A sentence about it.
         subject: The name of the Central System, of the receiver or of the table of the configuration, the errorCode,
@@ -58,6 +59,7 @@ class Alarm(Fact, frozen=True, kw_only=True):
         "move_stopped",
         "moved_nowhere",
         "losses",
+        "configuration",
         "caution",
     ]
     severity: Literal["bad", "warning"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
+from msgspec import Struct
 
 from bridge.admin.alarms import Situation, alarms
 from bridge.admin.by_tenant import ByTenant
@@ -39,6 +40,18 @@ _LATELY = 3600.0
 _NOTHING_WAITS = ObserverCounts(waiting=0, octets=0, oldest=None, halted=0, trouble=None, lost={})
 
 
+class UnreadConfiguration(Struct, frozen=True, kw_only=True):
+    """What the configuration file says, and what the bridge does not run with.
+
+    Attributes:
+        complaints: Why the file was not taken over when it was last read; empty if it was.
+        pending: The keys that have changed since the start, and hold from the next one on.
+    """
+
+    complaints: tuple[str, ...] = ()
+    pending: tuple[str, ...] = ()
+
+
 class FleetStatus:
     """Implements `bridge.admin.fleet.FleetViews`.
 
@@ -50,6 +63,7 @@ class FleetStatus:
         losses: The losses of each tenant since the start.
         moves: The moves of several Charge Points.
         cautions: Returns what is doubtful in the configuration.
+        unread: Returns what of the configuration file does not hold.
         observers: Returns the state of the further Central Systems, by name; of a tenant, or None for all tenants.
     """
 
@@ -63,6 +77,7 @@ class FleetStatus:
         losses: ByTenant[LossCounts],
         moves: Moves,
         cautions: Callable[[], Sequence[str]],
+        unread: Callable[[], UnreadConfiguration],
         observers: Callable[[str | None], Mapping[str, ObserverCounts]],
     ) -> None:
         self._ground = ground
@@ -72,6 +87,7 @@ class FleetStatus:
         self._losses = losses
         self._moves = moves
         self._cautions = cautions
+        self._unread = unread
         self._observers = observers
         # For each tenant: the newest record of the audit when it was looked through, and the moves in it.
         self._moved: dict[str, tuple[int, list[Audited]]] = {}
@@ -94,6 +110,8 @@ class FleetStatus:
             moved=self._views.routes(tenant=tenant).moved,
             dropped=losses.dropped_since(ground.clock() - _LATELY),
             cautions=self._cautions() if whole else (),
+            complaints=self._unread().complaints if whole else (),
+            pending=self._unread().pending if whole else (),
         )
         return Overview(
             alarms=alarms(situation),

@@ -180,6 +180,29 @@ def test_a_central_system_that_is_away_and_observes_too_is_told_once() -> None:
             ),
         ),
         ({}, {"dropped": 4}, ("losses", "warning", "Fields of messages lost content in the last hour.", None, 4)),
+        (
+            {},
+            {"complaints": ["bridge.toml: soap.lisen: unknown key", "bridge.toml: x"]},
+            (
+                "configuration",
+                "warning",
+                "The configuration file was not taken over, and the former one holds: bridge.toml: soap.lisen: unknown "
+                "key (1 more in the log)",
+                None,
+                None,
+            ),
+        ),
+        (
+            {},
+            {"pending": ["gateway.call_timeout", "limits"]},
+            (
+                "configuration",
+                "warning",
+                "Changed in the configuration file, to hold from the next start on: gateway.call_timeout, limits",
+                None,
+                None,
+            ),
+        ),
         ({}, {"cautions": ["admin.token: short"]}, ("caution", "warning", "admin.token: short", None, None)),
     ],
 )

@@ -165,6 +165,16 @@ def test_what_is_doubtful_in_the_configuration_is_told_before_and_after_a_reload
                 (caution,) = (await api.get("/overview"))["alarms"]
                 assert caution["kind"] == "caution"
                 assert caution["text"].startswith("central_systems.old: whoever reaches the SOAP listener")
+                slow = msgspec.structs.replace(told.gateway, call_timeout=7)
+                await gateway.reload(msgspec.structs.replace(told, gateway=slow))
+                (pending,) = (await api.get("/overview"))["alarms"]
+                assert (pending["kind"], pending["severity"]) == ("configuration", "warning")
+                assert pending["text"].endswith("to hold from the next start on: gateway.call_timeout")
+                gateway.reload_refused(["bridge.toml: soap.lisen: unknown key"])
+                refused, _ = (await api.get("/overview"))["alarms"]
+                assert refused["text"].endswith("and the former one holds: bridge.toml: soap.lisen: unknown key")
+                await gateway.reload(told)
+                assert (await api.get("/overview"))["alarms"] == []
 
     run(walk())
 

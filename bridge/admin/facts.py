@@ -24,11 +24,17 @@ class Fact(Struct, frozen=True, kw_only=True):
 
 
 class About(Fact, frozen=True, kw_only=True):
-    """What runs here. `commit` is the commit that the program was built from; None if that is unknown."""
+    """What runs here, and what who asks may do.
+
+    Attributes:
+        commit: The commit that the program was built from; None if that is unknown.
+        role: "read" permits no changes.
+    """
 
     version: str
     commit: str | None
     python: str
+    role: Literal["read", "operate"]
 
 
 # Charge Points.

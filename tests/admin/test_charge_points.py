@@ -289,7 +289,8 @@ def test_what_runs_here() -> None:
     async def walk() -> None:
         async with running(settings("ws://127.0.0.1:1/")) as gateway, api_of(gateway) as api:
             about = await api.get("/about")
-            assert about == {"version": __version__, "commit": commit(), "python": platform.python_version()}
+            runs = {"version": __version__, "commit": commit(), "python": platform.python_version()}
+            assert about == runs | {"role": "operate"}
 
     run(walk())
 

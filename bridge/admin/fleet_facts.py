@@ -87,6 +87,7 @@ class LossFact(Fact, frozen=True, kw_only=True):
         field: The path in the message without indexes; "" for the message itself.
         reason: Why the value was dropped, altered or assumed.
         dropped: Something that the sender wrote did not arrive, and should have.
+        central_system: The Central System at the other end, which may be a further one; "" if none is known.
         count: How often that happened.
         at: When it happened last.
         identity: The Charge Point of the last time.
@@ -97,6 +98,7 @@ class LossFact(Fact, frozen=True, kw_only=True):
     field: str
     reason: str
     dropped: bool
+    central_system: str
     count: int
     at: str
     identity: str

@@ -254,6 +254,7 @@ def test_losses_are_filtered_and_the_filter_is_in_the_address() -> None:
                 page = somebody.page
                 await somebody.open("#/losses")
                 await expect(page.locator("tbody tr")).to_contain_text("meterValue.timestamp")
+                await expect(page.locator("tbody tr").get_by_role("cell", name="main", exact=True)).to_be_visible()
                 await page.get_by_label("Filter").fill("nothing of the kind")
                 await expect(page.get_by_text("No loss fits these filters.")).to_be_visible()
                 await page.get_by_label("Filter").fill("timestamp")

@@ -162,7 +162,7 @@ function faultsOf({ faults }) {
 function lossesOf({ losses }) {
   if (!losses.length) return null;
   const table = tableOf({ label: "Most frequent losses", columns: [{ name: "Field" }, { name: "What happens" }, { name: "Times", class: "number" }], cells: (loss) => [
-    fieldOf([loss.action, loss.field].filter(Boolean).join(".")), loss.reason, loss.count.toLocaleString("en")] });
+    fieldOf([loss.action, loss.field].filter(Boolean).join(".")), [loss.reason, loss.central_system ? h("small", { class: "quiet block" }, `with ${loss.central_system}`) : null], loss.count.toLocaleString("en")] });
   table.show(losses);
   return section([h("a", { href: "#/losses" }, "Most frequent losses"), h("span", { class: "quiet" }, " since the start")], table.element);
 }

@@ -190,6 +190,7 @@ def test_the_plots_go_on_minute_by_minute() -> None:
             await stage.greet()
             now[0] += 60
             await expect(page.locator(".plots canvas")).to_have_count(3)
+            await expect(page.get_by_text("in whole minutes; the numbers are of 00:00")).to_be_visible()
             calls = page.get_by_role("slider", name="Calls a minute")
             await expect(calls).to_have_attribute("aria-valuetext", "now: Calls 2, Errors 0")
             await page.locator(".plots summary").first.click()

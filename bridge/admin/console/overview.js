@@ -4,7 +4,7 @@ import { get } from "./api.js";
 import { fill, h, icon } from "./dom.js";
 import { followed } from "./followed.js";
 import { badge, fieldOf, section, ticking, time } from "./parts.js";
-import { plot } from "./plot.js";
+import { clockOf, plot } from "./plot.js";
 import { stream } from "./stream.js";
 import { tableOf } from "./table.js";
 import { many, MOVES, STATES } from "./words.js";
@@ -120,7 +120,8 @@ class Hour {
   constructor(signal) {
     this.signal = signal;
     this.place = h("div", { class: "plots" });
-    this.element = h("section", { "aria-labelledby": "hour-title" }, h("h2", { id: "hour-title", class: "heading2" }, "The last hour"), this.place);
+    this.until = h("small", { class: "quiet" });
+    this.element = h("section", { "aria-labelledby": "hour-title" }, h("h2", { id: "hour-title", class: "heading2" }, "The last hour ", this.until), this.place);
   }
 
   show(hour) {
@@ -129,6 +130,8 @@ class Hour {
     this.#shown = text;
     if (!hour.first) return void fill(this.place, h("p", { class: "card quiet" }, "The first minute since the start is not over yet."));
     const begin = Date.parse(hour.first) / 1000, times = hour.messages.map((_, at) => begin + 60 * at);
+    // The values beside the names are those of this minute, and not those of now.
+    fill(this.until, `in whole minutes; the numbers are of ${clockOf(times.at(-1))}`);
     const told = PLOTS.map(([, series]) => ({ times, series: series.map(([label, name, unit]) => ({ label, values: hour[name], unit })) }));
     if (this.#plots) return void this.#plots.forEach((each, at) => each.update(told[at]));
     const cards = PLOTS.map(() => h("div", { class: "card" }));

@@ -1,14 +1,17 @@
-"""Which tests are slow, and how much Hypothesis may try.
+"""Which tests are slow, how much Hypothesis may try, and what a test that hangs waits for.
 
 Its profiles: `dev` by default; `ci` where CI=true, the same examples in every run; `quick` with `-m "not slow"`, a few.
 """
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -62,6 +65,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if is_slow(item.path):
             item.add_marker(pytest.mark.slow)
+
+
+def _awaited(task: asyncio.Task[Any]) -> str:
+    """The name of `task` and the lines at which it waits, the innermost last."""
+    lines = [task.get_name()]
+    waiting: Any = task.get_coro()
+    while (frame := getattr(waiting, "cr_frame", None)) is not None:
+        lines.append(f"  {frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}")
+        waiting = waiting.cr_await
+    return "\n".join(lines)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show what each task waits for if a test took too long: the traceback has no more than the event loop."""
+    report = yield
+    if call.excinfo is not None and str(call.excinfo.value).startswith("Timeout (>"):
+        pending = [each for each in gc.get_objects() if isinstance(each, asyncio.Task) and not each.done()]
+        report.sections.append(("Tasks that wait", "\n".join(map(_awaited, pending))))
+    return report
 
 
 @pytest.fixture(autouse=True)

@@ -24,7 +24,7 @@ from bridge.config import Settings
 from bridge.core.state import STATES
 from tests.admin.test_metrics import labels_of, meter
 from tests.e2e.processes import Bridge
-from tests.e2e.stage import RawCentralSystem, envelope, post, run
+from tests.e2e.stage import RawCentralSystem, envelope, post
 from tests.lacking import lacking
 
 DEPLOY = Path(bridge.__file__).parents[1] / "deploy"
@@ -269,27 +269,23 @@ def user_of(pid: int) -> int:
     return Path(f"/proc/{pid}").stat().st_uid
 
 
-def test_it_serves_as_nobody_where_only_its_store_can_be_written(tmp_path: Path) -> None:
+async def test_it_serves_as_nobody_where_only_its_store_can_be_written(tmp_path: Path) -> None:
     store = tmp_path / "store"
     store.mkdir()
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(folder.stat().st_mode | 0o055)
-
-    async def walk() -> None:
-        async with RawCentralSystem() as central:
-            bridge = Bridge(tmp_path, {"main": {"url": central.url}}, store=f"sqlite:///{store}/bridge.db")
-            bridge.through = confined(store)
-            async with bridge:
-                if os.getuid() == 0 and "setpriv" in bridge.through:
-                    assert user_of(bridge.pid) == int(_NOBODY)
-                async with asyncio.TaskGroup() as group:
-                    asked = group.create_task(post(bridge, envelope()))
-                    await (await central.connected()).serve()
-                assert asked.result().status == 200
-                assert (await bridge.ready())[1]["store"] == {"trouble": None}
-                bridge.told(signal.SIGTERM)
-                assert await bridge.ended() == 0
-            assert (store / "bridge.db").stat().st_size > 0
-            assert not [line for line in bridge.lines if " ERROR " in line or "Traceback" in line]
-
-    run(walk())
+    async with RawCentralSystem() as central:
+        bridge = Bridge(tmp_path, {"main": {"url": central.url}}, store=f"sqlite:///{store}/bridge.db")
+        bridge.through = confined(store)
+        async with bridge:
+            if os.getuid() == 0 and "setpriv" in bridge.through:
+                assert user_of(bridge.pid) == int(_NOBODY)
+            async with asyncio.TaskGroup() as group:
+                asked = group.create_task(post(bridge, envelope()))
+                await (await central.connected()).serve()
+            assert asked.result().status == 200
+            assert (await bridge.ready())[1]["store"] == {"trouble": None}
+            bridge.told(signal.SIGTERM)
+            assert await bridge.ended() == 0
+        assert (store / "bridge.db").stat().st_size > 0
+        assert not [line for line in bridge.lines if " ERROR " in line or "Traceback" in line]

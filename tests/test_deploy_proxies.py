@@ -24,7 +24,7 @@ from bridge.config import TLS, ChargePoint, Route, Secret, Settings
 from bridge.lab.simulators.json_central_system import JsonCentralSystem
 from bridge.lab.simulators.wire import CallRefused
 from tests.authority import Authority
-from tests.e2e.stage import CP, answering, envelope, listening, run, running, settings
+from tests.e2e.stage import CP, answering, envelope, listening, running, settings
 from tests.e2e.test_proxies import Spoken, let_in, overtaken, request
 from tests.reverse_proxies import DEPLOY, PROGRAMS, Program, Site
 
@@ -188,19 +188,15 @@ async def guesses(site: Behind) -> None:
 
 
 @pytest.mark.parametrize("recipe", PROGRAMS)
-def test_behind_it_all_is_as_without_it(recipe: str, tmp_path: Path) -> None:
+async def test_behind_it_all_is_as_without_it(recipe: str, tmp_path: Path) -> None:
     program = PROGRAMS[recipe]
     program.check()
-
-    async def walk() -> None:
-        async with behind(program, tmp_path) as site:
-            await networks(site)
-            await certificates(site, program)
-            await callbacks(site)
-            await limits(site)
-            await guesses(site)
-
-    run(walk())
+    async with behind(program, tmp_path) as site:
+        await networks(site)
+        await certificates(site, program)
+        await callbacks(site)
+        await limits(site)
+        await guesses(site)
 
 
 def test_every_recipe_is_tried_or_says_that_it_is_not() -> None:

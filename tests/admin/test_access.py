@@ -15,7 +15,7 @@ from bridge.admin.problems import RequestRefused
 from bridge.config import Admin, AdminToken, Listen, Secret, SecretFile, Settings
 from bridge.lab.simulators.json_central_system import JsonCentralSystem
 from tests.admin.asked import api_of
-from tests.e2e.stage import json_charge_point, run, running, settings
+from tests.e2e.stage import json_charge_point, running, settings
 
 LOOPBACK, OTHER = "127.0.0.1", "192.0.2.7"
 API, PAGE = "/api/v1/charge-points", "/"
@@ -240,56 +240,45 @@ def guarded(token: str | None = None, host: str = "127.0.0.1", url: str = "ws://
     return msgspec.structs.replace(told, admin=Admin(listen=Listen(host, 0), token=secret))
 
 
-def test_with_a_token_in_the_configuration() -> None:
-    async def walk() -> None:
-        async with running(guarded("secret")) as gateway, api_of(gateway) as api:
-            for path in ("/charge-points", "/openapi.json", "/nothing", "//nothing"):
-                answer = await api("GET", path)
-                assert (answer.status, answer.data["status"]) == (401, 401)
-                assert answer.headers["Content-Type"] == "application/problem+json"
-                assert answer.headers["WWW-Authenticate"] == 'Bearer realm="ocpp-bridge"'
-            assert (await api("POST", "/charge-points/CP%201/disconnect")).status == 401
-            assert await api.get("/charge-points", headers={"Authorization": "Bearer secret"})
-            assert (await api("GET", "//healthz")).status == 200
-
-    run(walk())
+async def test_with_a_token_in_the_configuration() -> None:
+    async with running(guarded("secret")) as gateway, api_of(gateway) as api:
+        for path in ("/charge-points", "/openapi.json", "/nothing", "//nothing"):
+            answer = await api("GET", path)
+            assert (answer.status, answer.data["status"]) == (401, 401)
+            assert answer.headers["Content-Type"] == "application/problem+json"
+            assert answer.headers["WWW-Authenticate"] == 'Bearer realm="ocpp-bridge"'
+        assert (await api("POST", "/charge-points/CP%201/disconnect")).status == 401
+        assert await api.get("/charge-points", headers={"Authorization": "Bearer secret"})
+        assert (await api("GET", "//healthz")).status == 200
 
 
-def test_without_one_the_bridge_makes_its_own() -> None:
+async def test_without_one_the_bridge_makes_its_own() -> None:
     """From loopback, and from what looks to the listener as if it came from elsewhere, all the same."""
-
-    async def walk() -> None:
-        async with running(guarded()) as gateway, api_of(gateway) as api:
-            assert await api.get("/charge-points")
-            assert gateway.admin_token is not None and len(gateway.admin_token) >= 40
-            for headers in ({"Authorization": ""}, {"Authorization": "Bearer wrong"}):
-                for method, path in (("GET", "/charge-points"), ("POST", "/charge-points/CP%201/disconnect")):
-                    answer = await api(method, path, headers=headers)
-                    assert answer.status == 401 and "ocpp-bridge token" in answer.data["detail"]
-                for path in ("//", "//healthz", "//readyz", "//metrics"):
-                    assert (await api("GET", path, headers=headers)).status == 200
-
-    run(walk())
+    async with running(guarded()) as gateway, api_of(gateway) as api:
+        assert await api.get("/charge-points")
+        assert gateway.admin_token is not None and len(gateway.admin_token) >= 40
+        for headers in ({"Authorization": ""}, {"Authorization": "Bearer wrong"}):
+            for method, path in (("GET", "/charge-points"), ("POST", "/charge-points/CP%201/disconnect")):
+                answer = await api(method, path, headers=headers)
+                assert answer.status == 401 and "ocpp-bridge token" in answer.data["detail"]
+            for path in ("//", "//healthz", "//readyz", "//metrics"):
+                assert (await api("GET", path, headers=headers)).status == 200
 
 
-def test_people_have_their_own() -> None:
+async def test_people_have_their_own() -> None:
     """The audit names them, and who may only read is told so."""
     roles: dict[str, Literal["read", "operate"]] = {"alice": "operate", "wall": "read"}
     tokens = tuple(AdminToken(name=name, file=SecretFile(name.encode()), role=role) for name, role in roles.items())
-
-    async def walk() -> None:
-        async with JsonCentralSystem() as central:
-            told = guarded(url=central.url)
-            told = msgspec.structs.replace(told, admin=msgspec.structs.replace(told.admin, tokens=tokens))
-            async with running(told) as gateway, api_of(gateway) as api, json_charge_point(gateway):
-                for name, status in (("alice", 204), ("wall", 403)):
-                    answer = await api("POST", "/charge-points/CP%201/disconnect", headers=bearer(name))
-                    assert answer.status == status
-                assert answer.data["detail"] == "the token of wall may read, and not change anything"
-                (audited,) = (await api.get("/audit", headers=bearer("wall")))["items"]
-                assert (audited["who"], audited["what"]) == ("127.0.0.1 (alice)", "disconnect")
-
-    run(walk())
+    async with JsonCentralSystem() as central:
+        told = guarded(url=central.url)
+        told = msgspec.structs.replace(told, admin=msgspec.structs.replace(told.admin, tokens=tokens))
+        async with running(told) as gateway, api_of(gateway) as api, json_charge_point(gateway):
+            for name, status in (("alice", 204), ("wall", 403)):
+                answer = await api("POST", "/charge-points/CP%201/disconnect", headers=bearer(name))
+                assert answer.status == status
+            assert answer.data["detail"] == "the token of wall may read, and not change anything"
+            (audited,) = (await api.get("/audit", headers=bearer("wall")))["items"]
+            assert (audited["who"], audited["what"]) == ("127.0.0.1 (alice)", "disconnect")
 
 
 @pytest.mark.parametrize(
@@ -319,46 +308,37 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-def test_a_name_that_was_made_to_lead_here_over_http() -> None:
-    async def walk() -> None:
-        async with running(guarded()) as gateway, api_of(gateway) as api:
-            for path in ("//metrics", "//readyz", "/charge-points"):
-                headers = {"Host": "evil.example:8081", "Authorization": ""}
-                assert (await api("GET", path, headers=headers)).status == 403
-            assert (await api("GET", "//healthz", headers=headers)).status == 200
-
-    run(walk())
+async def test_a_name_that_was_made_to_lead_here_over_http() -> None:
+    async with running(guarded()) as gateway, api_of(gateway) as api:
+        for path in ("//metrics", "//readyz", "/charge-points"):
+            headers = {"Host": "evil.example:8081", "Authorization": ""}
+            assert (await api("GET", path, headers=headers)).status == 403
+        assert (await api("GET", "//healthz", headers=headers)).status == 200
 
 
-def test_a_page_of_another_origin_over_http() -> None:
-    async def walk() -> None:
-        async with running(guarded()) as gateway, api_of(gateway) as api:
-            foreign = {"Origin": "https://evil.example"}
-            for method, path in (
-                ("GET", "/charge-points"),
-                ("POST", "/charge-points/CP%201/disconnect"),
-                ("GET", "//"),
-            ):
-                answer = await api(method, path, headers=foreign)
-                assert (answer.status, answer.data["title"]) == (403, "Forbidden")
-            assert await api.get("/charge-points", headers={"Origin": api.base})
-
-    run(walk())
+async def test_a_page_of_another_origin_over_http() -> None:
+    async with running(guarded()) as gateway, api_of(gateway) as api:
+        foreign = {"Origin": "https://evil.example"}
+        for method, path in (
+            ("GET", "/charge-points"),
+            ("POST", "/charge-points/CP%201/disconnect"),
+            ("GET", "//"),
+        ):
+            answer = await api(method, path, headers=foreign)
+            assert (answer.status, answer.data["title"]) == (403, "Forbidden")
+        assert await api.get("/charge-points", headers={"Origin": api.base})
 
 
-def test_every_answer_says_what_a_browser_may_do_with_it() -> None:
-    async def walk() -> None:
-        async with running(guarded()) as gateway, api_of(gateway) as api:
-            for path in ("//", "/charge-points", "/nothing", "//healthz"):
-                headers = (await api("GET", path)).headers
-                policy = headers["Content-Security-Policy"]
-                assert "frame-ancestors 'none'" in policy and "unsafe" not in policy
-                assert headers["X-Content-Type-Options"] == "nosniff"
-                assert headers["Referrer-Policy"] == "no-referrer"
-                assert "Access-Control-Allow-Origin" not in headers
-            assert (await api("GET", "/charge-points")).headers["Cache-Control"] == "no-store"
-
-    run(walk())
+async def test_every_answer_says_what_a_browser_may_do_with_it() -> None:
+    async with running(guarded()) as gateway, api_of(gateway) as api:
+        for path in ("//", "/charge-points", "/nothing", "//healthz"):
+            headers = (await api("GET", path)).headers
+            policy = headers["Content-Security-Policy"]
+            assert "frame-ancestors 'none'" in policy and "unsafe" not in policy
+            assert headers["X-Content-Type-Options"] == "nosniff"
+            assert headers["Referrer-Policy"] == "no-referrer"
+            assert "Access-Control-Allow-Origin" not in headers
+        assert (await api("GET", "/charge-points")).headers["Cache-Control"] == "no-store"
 
 
 def test_the_host_in_the_request_target_counts_instead_of_the_header() -> None:

@@ -13,7 +13,7 @@ from bridge.admin.forms import DANGEROUS, forms
 from bridge.ocpp.actions import ACTIONS, Party
 from bridge.ocpp.messages import Request
 from tests.admin.asked import api_of
-from tests.e2e.stage import COMMANDS, run, running, settings
+from tests.e2e.stage import COMMANDS, running, settings
 from tests.ocpp.strategies import calls
 
 _number = msgspec.json.Encoder(decimal_format="number").encode
@@ -57,9 +57,6 @@ def test_a_form_in_a_browser_knows_no_python() -> None:
     assert expiry == {"type": "string", "format": "date-time"}
 
 
-def test_they_are_served() -> None:
-    async def walk() -> None:
-        async with running(settings("ws://127.0.0.1:1/")) as gateway, api_of(gateway) as api:
-            assert (await api.get("/actions")).keys() == ACTIONS.keys()
-
-    run(walk())
+async def test_they_are_served() -> None:
+    async with running(settings("ws://127.0.0.1:1/")) as gateway, api_of(gateway) as api:
+        assert (await api.get("/actions")).keys() == ACTIONS.keys()

@@ -40,7 +40,7 @@ from bridge.watching.facts import (
     ShadowAnswered,
 )
 from tests.e2e import stage
-from tests.e2e.stage import AT, RawCentralSystem, envelope, post, run, running
+from tests.e2e.stage import AT, RawCentralSystem, envelope, post, running
 
 CHARGE_POINT, CENTRAL_SYSTEM = Party.CHARGE_POINT, Party.CENTRAL_SYSTEM
 
@@ -396,24 +396,21 @@ async def scrape(gateway: Gateway, method: str = "GET", **headers: str) -> tuple
         return response.status, response.headers["Content-Type"], await response.text()
 
 
-def test_prometheus_reads_it() -> None:
-    async def walk() -> None:
-        async with RawCentralSystem() as central, running(stage.settings(central.url)) as gateway:
-            waits = asyncio.ensure_future(post(gateway, envelope(identity="RDAM 123")))
-            await (await central.connected()).serve()
-            assert (await waits).status == 200
-            assert (await post(gateway, b"<x/>")).status == 400
-            status, content_type, text = await scrape(gateway)
-            assert (status, content_type) == (200, "text/plain; version=0.0.4; charset=utf-8")
-            called = labels(from_="charge_point", transport="soap", action="Heartbeat", outcome="result")
-            assert samples(text, "calls_total") == {called: 1}
-            assert samples(text, "central_system_links") == {labels(central_system="main", state="connected"): 1}
-            assert samples(text, "refused_total") == {labels(reason="malformed"): 1}
-            assert "RDAM" not in text
-            accept = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"
-            status, content_type, text = await scrape(gateway, Accept=accept)
-            assert (status, content_type) == (200, "application/openmetrics-text; version=1.0.0; charset=utf-8")
-            assert text.endswith("# EOF\n") and list(openmetrics_families(text))  # type: ignore[no-untyped-call]
-            assert await scrape(gateway, "HEAD") == (200, "text/plain; version=0.0.4; charset=utf-8", "")
-
-    run(walk())
+async def test_prometheus_reads_it() -> None:
+    async with RawCentralSystem() as central, running(stage.settings(central.url)) as gateway:
+        waits = asyncio.ensure_future(post(gateway, envelope(identity="RDAM 123")))
+        await (await central.connected()).serve()
+        assert (await waits).status == 200
+        assert (await post(gateway, b"<x/>")).status == 400
+        status, content_type, text = await scrape(gateway)
+        assert (status, content_type) == (200, "text/plain; version=0.0.4; charset=utf-8")
+        called = labels(from_="charge_point", transport="soap", action="Heartbeat", outcome="result")
+        assert samples(text, "calls_total") == {called: 1}
+        assert samples(text, "central_system_links") == {labels(central_system="main", state="connected"): 1}
+        assert samples(text, "refused_total") == {labels(reason="malformed"): 1}
+        assert "RDAM" not in text
+        accept = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"
+        status, content_type, text = await scrape(gateway, Accept=accept)
+        assert (status, content_type) == (200, "application/openmetrics-text; version=1.0.0; charset=utf-8")
+        assert text.endswith("# EOF\n") and list(openmetrics_families(text))  # type: ignore[no-untyped-call]
+        assert await scrape(gateway, "HEAD") == (200, "text/plain; version=0.0.4; charset=utf-8", "")

@@ -29,7 +29,7 @@ from bridge.admin.server import AdminContext, endpoints
 from bridge.lab.simulators.json_central_system import JsonCentralSystem
 from tests.admin.asked import api_of
 from tests.e2e import stage
-from tests.e2e.stage import Backstage, charge_point, json_charge_point, run, running
+from tests.e2e.stage import Backstage, charge_point, json_charge_point, running
 
 SOAP, JSON = "CP 1", "JS/1"
 EVENTS = "/api/v1/events"
@@ -148,9 +148,6 @@ def test_the_document_is_openapi() -> None:
         Draft202012Validator.check_schema(record)
 
 
-def test_it_is_served_as_it_is() -> None:
-    async def walk() -> None:
-        async with running(stage.settings("ws://127.0.0.1:1/")) as gateway, api_of(gateway) as api:
-            assert await api.get("/openapi.json") == msgspec.json.decode(msgspec.json.encode(DOCUMENT))
-
-    run(walk())
+async def test_it_is_served_as_it_is() -> None:
+    async with running(stage.settings("ws://127.0.0.1:1/")) as gateway, api_of(gateway) as api:
+        assert await api.get("/openapi.json") == msgspec.json.decode(msgspec.json.encode(DOCUMENT))

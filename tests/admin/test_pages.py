@@ -12,7 +12,6 @@ from aiohttp.test_utils import make_mocked_request
 
 import bridge
 from bridge.admin.pages import Pages
-from tests.e2e.stage import run
 
 
 @pytest.fixture
@@ -34,44 +33,38 @@ async def asked(pages: Pages, name: str | None = None, **headers: str) -> web.Re
     return answer
 
 
-def test_the_page_and_its_parts(pages: Pages) -> None:
-    async def walk() -> None:
-        page = await asked(pages)
-        assert (page.status, page.body, page.headers["Content-Type"]) == (
-            200,
-            "<title>é</title>".encode(),
-            "text/html; charset=utf-8",
-        )
-        assert (await asked(pages, "views/list.js")).headers["Content-Type"] == "text/javascript; charset=utf-8"
-
-    run(walk())
+async def test_the_page_and_its_parts(pages: Pages) -> None:
+    page = await asked(pages)
+    assert (page.status, page.body, page.headers["Content-Type"]) == (
+        200,
+        "<title>é</title>".encode(),
+        "text/html; charset=utf-8",
+    )
+    assert (await asked(pages, "views/list.js")).headers["Content-Type"] == "text/javascript; charset=utf-8"
 
 
-def test_what_a_browser_has_is_not_sent_again(pages: Pages) -> None:
-    async def walk() -> None:
-        tag = (await asked(pages)).headers["ETag"]
-        assert (await asked(pages, If_None_Match=tag)).status == 304
-        assert (await asked(pages, If_None_Match=f'"x", {tag}')).status == 304
-        assert (await asked(pages, If_None_Match='"x"')).status == 200
-
-    run(walk())
+async def test_what_a_browser_has_is_not_sent_again(pages: Pages) -> None:
+    tag = (await asked(pages)).headers["ETag"]
+    assert (await asked(pages, If_None_Match=tag)).status == 304
+    assert (await asked(pages, If_None_Match=f'"x", {tag}')).status == 304
+    assert (await asked(pages, If_None_Match='"x"')).status == 200
 
 
 @pytest.mark.parametrize("name", ["__init__.py", "../secret.js", "/etc/passwd", "views", "gone.js"])
-def test_nothing_else_is_served(pages: Pages, name: str) -> None:
+async def test_nothing_else_is_served(pages: Pages, name: str) -> None:
     with pytest.raises(web.HTTPNotFound):
-        run(asked(pages, name))
+        await asked(pages, name)
 
 
-def test_the_page_asks_for_its_modules_at_once(pages: Pages, tmp_path: Path) -> None:
+async def test_the_page_asks_for_its_modules_at_once(pages: Pages, tmp_path: Path) -> None:
     folder = tmp_path / "console"
     own = '<script src="/console/theme.js"></script>'
     (folder / "index.html").write_text(f"<head>{own}\n<!-- modules -->\n</head>")
     for name in ("dom.js", "parts.js", "theme.js"):
         (folder / name).write_text("export {};")
     links = [f'<link rel="modulepreload" href="/console/{name}.js">' for name in ("dom", "parts")]
-    before = run(asked(pages)).headers["ETag"]
-    page = run(asked(Pages(folder)))
+    before = (await asked(pages)).headers["ETag"]
+    page = await asked(Pages(folder))
     assert page.body == "\n".join([f"<head>{own}", *links, "</head>"]).encode()
     assert page.headers["ETag"] != before
 

@@ -23,7 +23,7 @@ from bridge.oidc.attempts import SignInAttempt
 from bridge.oidc.outcome import Identified
 from tests.admin.asked import Events
 from tests.authority import Authority
-from tests.e2e.stage import json_charge_point, logged, run
+from tests.e2e.stage import json_charge_point, logged
 from tests.oidc.provider import (
     ANN,
     BEN,
@@ -50,7 +50,7 @@ def every_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(provider, "_FAILURE_KEPT", 0.0)
 
 
-def test_an_operator_signs_in_commands_and_signs_out() -> None:
+async def test_an_operator_signs_in_commands_and_signs_out() -> None:
     async def at_the_console(ann: Visitor) -> None:
         assert await ann.status() == 401
         offer = (await ann.get("/login/options")).data["offer"]
@@ -71,7 +71,7 @@ def test_an_operator_signs_in_commands_and_signs_out() -> None:
         assert await ann.status() == 401
         assert (await ann.get("/api/v1/session")).status == 401
 
-    async def walk() -> None:
+    with logged() as lines:
         async with (
             JsonCentralSystem() as central,
             Provider(ANN) as at,
@@ -79,100 +79,82 @@ def test_an_operator_signs_in_commands_and_signs_out() -> None:
             json_charge_point(gateway),
         ):
             await at_the_console(ann)
-
-    with logged() as lines:
-        run(walk())
     assert [line for line in lines if "signed in" in line and "ann@example.com" in line and "operate" in line]
     assert [line for line in lines if "signed out" in line and "ann@example.com" in line]
 
 
-def test_who_may_only_read_changes_nothing_and_may_sign_out() -> None:
-    async def walk() -> None:
-        async with Provider(BEN) as at, visited(told(at)) as (_, ben):
-            assert (await ben.sign_in()).location == "/#/"
-            assert await ben.status() == 200
-            csrf = await ben.csrf()
-            answer = await ben.ask("POST", DISCONNECT, X_CSRF_Token=csrf)
-            assert (answer.status, answer.data["detail"]) == (403, "ben@example.com may read, and not change anything")
-            assert (await ben.ask("DELETE", "/api/v1/session", X_CSRF_Token=csrf)).status == 204
-            assert await ben.status() == 401
-
-    run(walk())
+async def test_who_may_only_read_changes_nothing_and_may_sign_out() -> None:
+    async with Provider(BEN) as at, visited(told(at)) as (_, ben):
+        assert (await ben.sign_in()).location == "/#/"
+        assert await ben.status() == 200
+        csrf = await ben.csrf()
+        answer = await ben.ask("POST", DISCONNECT, X_CSRF_Token=csrf)
+        assert (answer.status, answer.data["detail"]) == (403, "ben@example.com may read, and not change anything")
+        assert (await ben.ask("DELETE", "/api/v1/session", X_CSRF_Token=csrf)).status == 204
+        assert await ben.status() == 401
 
 
-def test_who_has_no_role_is_told_so() -> None:
-    async def walk() -> None:
+async def test_who_has_no_role_is_told_so() -> None:
+    with logged() as lines:
         async with Provider(EVE) as at, visited(told(at)) as (_, eve):
             page = await eve.sign_in()
             assert (page.status, page.signs_in()) == (403, False)
             assert "You have no role here: no value of the claim" in page.text
             assert await eve.status() == 401
-
-    with logged() as lines:
-        run(walk())
     assert [line for line in lines if "sign-in refused" in line and "eve@example.com: 1 values give no role" in line]
 
 
-def test_a_token_has_no_session_and_goes_before_a_cookie() -> None:
-    async def walk() -> None:
-        async with Provider() as at, visited(told(at)) as (_, ann):
-            token = {"Authorization": f"Bearer {TOKEN}"}
-            for method in ("GET", "DELETE"):
-                assert (await ann.ask(method, "/api/v1/session", **token)).status == 404
+async def test_a_token_has_no_session_and_goes_before_a_cookie() -> None:
+    async with Provider() as at, visited(told(at)) as (_, ann):
+        token = {"Authorization": f"Bearer {TOKEN}"}
+        for method in ("GET", "DELETE"):
+            assert (await ann.ask(method, "/api/v1/session", **token)).status == 404
+        await ann.sign_in()
+        assert (await ann.get("/api/v1/charge-points", Authorization="Bearer wrong")).status == 401
+        # With a token, no header is needed.
+        assert (await ann.ask("POST", DISCONNECT, **token)).status == 404
+
+
+async def test_without_the_table_nobody_can_sign_in() -> None:
+    async with Provider() as at:
+        settings = told(at)
+        without = msgspec.structs.replace(settings, admin=msgspec.structs.replace(settings.admin, oidc=None))
+        async with visited(without) as (gateway, ann):
+            assert (await ann.get("/login/options")).data == {"offer": None}
+            for path in ("start", "callback?code=1&state=2"):
+                assert (await ann.get(f"/login/{path}")).status == 404
+            await gateway.reload(settings)
             await ann.sign_in()
-            assert (await ann.get("/api/v1/charge-points", Authorization="Bearer wrong")).status == 401
-            # With a token, no header is needed.
-            assert (await ann.ask("POST", DISCONNECT, **token)).status == 404
-
-    run(walk())
-
-
-def test_without_the_table_nobody_can_sign_in() -> None:
-    async def walk() -> None:
-        async with Provider() as at:
-            settings = told(at)
-            without = msgspec.structs.replace(settings, admin=msgspec.structs.replace(settings.admin, oidc=None))
-            async with visited(without) as (gateway, ann):
-                assert (await ann.get("/login/options")).data == {"offer": None}
-                for path in ("start", "callback?code=1&state=2"):
-                    assert (await ann.get(f"/login/{path}")).status == 404
-                await gateway.reload(settings)
-                await ann.sign_in()
-                assert await ann.status() == 200
-
-    run(walk())
+            assert await ann.status() == 200
 
 
 # Cookies, and what other pages and servers can do with them.
 
 
-def test_a_change_with_a_cookie_needs_the_header() -> None:
-    async def walk() -> None:
-        async with Provider() as at, visited(told(at)) as (_, ann):
-            await ann.sign_in()
-            wrongs: tuple[dict[str, str], ...] = (
-                {},
-                {"X_CSRF_Token": ""},
-                {"X_CSRF_Token": "x" * 43},
-                {"X_CSRF_Token": "\u00e9"},
-                {"X_CSRF_Token": next(iter(ann.cookies.values()))},
-            )
-            changes = (("POST", DISCONNECT), ("DELETE", "/api/v1/session"), ("PUT", "/api/v1/charge-points/CP%201"))
-            for method, path in changes:
-                for wrong in wrongs:
-                    answer = await ann.ask(method, path, **wrong)
-                    assert (answer.status, "X-CSRF-Token" in answer.data["detail"]) == (403, True)
-            other = ann.another()
-            await other.sign_in()
-            answer = await ann.ask("POST", DISCONNECT, X_CSRF_Token=await other.csrf())
-            assert answer.status == 403
-            right = {"X_CSRF_Token": await ann.csrf()}
-            assert (await ann.ask("POST", DISCONNECT, **right)).status == 404
-            assert (await ann.ask("POST", DISCONNECT, Origin=ann.base, **right)).status == 404
-            assert (await ann.ask("POST", DISCONNECT, Origin="https://evil.example", **right)).status == 403
-            assert (await ann.get("/api/v1/session", Origin="https://evil.example")).status == 403
-
-    run(walk())
+async def test_a_change_with_a_cookie_needs_the_header() -> None:
+    async with Provider() as at, visited(told(at)) as (_, ann):
+        await ann.sign_in()
+        wrongs: tuple[dict[str, str], ...] = (
+            {},
+            {"X_CSRF_Token": ""},
+            {"X_CSRF_Token": "x" * 43},
+            {"X_CSRF_Token": "\u00e9"},
+            {"X_CSRF_Token": next(iter(ann.cookies.values()))},
+        )
+        changes = (("POST", DISCONNECT), ("DELETE", "/api/v1/session"), ("PUT", "/api/v1/charge-points/CP%201"))
+        for method, path in changes:
+            for wrong in wrongs:
+                answer = await ann.ask(method, path, **wrong)
+                assert (answer.status, "X-CSRF-Token" in answer.data["detail"]) == (403, True)
+        other = ann.another()
+        await other.sign_in()
+        answer = await ann.ask("POST", DISCONNECT, X_CSRF_Token=await other.csrf())
+        assert answer.status == 403
+        right = {"X_CSRF_Token": await ann.csrf()}
+        assert (await ann.ask("POST", DISCONNECT, **right)).status == 404
+        assert (await ann.ask("POST", DISCONNECT, Origin=ann.base, **right)).status == 404
+        assert (await ann.ask("POST", DISCONNECT, Origin="https://evil.example", **right)).status == 403
+        assert (await ann.get("/api/v1/session", Origin="https://evil.example")).status == 403
 
 
 @pytest.mark.parametrize(
@@ -183,82 +165,65 @@ def test_a_change_with_a_cookie_needs_the_header() -> None:
         ("http://localhost:8081", "ocpp-bridge-session-8081", "ocpp-bridge-sign-in-8081", False),
     ],
 )
-def test_the_attributes_of_the_cookies(public_url: str, session: str, attempt: str, secure: bool) -> None:
+async def test_the_attributes_of_the_cookies(public_url: str, session: str, attempt: str, secure: bool) -> None:
     """Through a proxy, for the bridge, whose own address is another."""
-
-    async def walk() -> None:
-        async with Provider() as at, visited(told(at, public_url=public_url)) as (_, ann):
-            host = public_url.partition("//")[2]
-            start = await ann.get("/login/start", Host=host)
-            assert (
-                f"redirect_uri={public_url.replace(':', '%3A').replace('/', '%2F')}%2Flogin%2Fcallback"
-                in start.location
-            )
-            back = (await ann.get(start.location)).location.removeprefix(public_url)
-            page = await ann.get(back, Host=host)
-            for response, kind, name in ((start, "sign-in", attempt), (page, "session", session)):
-                cookie = response.cookie(kind)
-                assert (cookie.key, cookie["path"], cookie["domain"], cookie["samesite"]) == (name, "/", "", "Lax")
-                assert (cookie["httponly"], bool(cookie["secure"])) == (True, secure)
-            # The browser's own page is at the public address, whatever the proxy makes of the Host.
-            right = {"X_CSRF_Token": await ann.csrf(), "Origin": public_url}
-            assert (await ann.ask("POST", DISCONNECT, **right)).status == 404
-            assert (await ann.get("/readyz", Host=host)).status == 200
-
-    run(walk())
+    async with Provider() as at, visited(told(at, public_url=public_url)) as (_, ann):
+        host = public_url.partition("//")[2]
+        start = await ann.get("/login/start", Host=host)
+        assert f"redirect_uri={public_url.replace(':', '%3A').replace('/', '%2F')}%2Flogin%2Fcallback" in start.location
+        back = (await ann.get(start.location)).location.removeprefix(public_url)
+        page = await ann.get(back, Host=host)
+        for response, kind, name in ((start, "sign-in", attempt), (page, "session", session)):
+            cookie = response.cookie(kind)
+            assert (cookie.key, cookie["path"], cookie["domain"], cookie["samesite"]) == (name, "/", "", "Lax")
+            assert (cookie["httponly"], bool(cookie["secure"])) == (True, secure)
+        # The browser's own page is at the public address, whatever the proxy makes of the Host.
+        right = {"X_CSRF_Token": await ann.csrf(), "Origin": public_url}
+        assert (await ann.ask("POST", DISCONNECT, **right)).status == 404
+        assert (await ann.get("/readyz", Host=host)).status == 200
 
 
-def test_the_host_of_a_request_decides_nothing() -> None:
-    async def walk() -> None:
-        async with Provider() as at, visited(told(at)) as (_, ann):
-            start = await ann.get("/login/start", Host="evil.example", X_Forwarded_Host="evil.example")
-            assert "evil" not in start.location
-            assert "evil" not in (await ann.get("/login/options", Host="evil.example")).text
-
-    run(walk())
+async def test_the_host_of_a_request_decides_nothing() -> None:
+    async with Provider() as at, visited(told(at)) as (_, ann):
+        start = await ann.get("/login/start", Host="evil.example", X_Forwarded_Host="evil.example")
+        assert "evil" not in start.location
+        assert "evil" not in (await ann.get("/login/options", Host="evil.example")).text
 
 
-def test_a_session_is_never_one_that_somebody_else_chose() -> None:
+async def test_a_session_is_never_one_that_somebody_else_chose() -> None:
     """Fixation, and cookies that another server of the same host sets beside ours."""
-
-    async def walk() -> None:
-        async with Provider() as at, visited(told(at)) as (_, ann):
-            eve = ann.another()
-            await eve.sign_in()
-            ((name, planted),) = eve.cookies.items()
-            ann.cookies[name] = planted
-            await ann.sign_in()
-            assert ann.cookies[name] != planted
-            # The planted one was in Ann's browser: whoever knows it has nothing any more.
-            assert await eve.status() == 401
-            mine = ann.cookies[name]
-            for line in (f"{name}={mine}; {name}={planted}", f"{name}=x; {name}={mine}", f"{name}=", f"{name}"):
-                assert (await ann.get("/api/v1/charge-points", Cookie=line)).status == 401
-            other_port = re.sub(r"\d+$", "1", name)
-            assert (await ann.get("/api/v1/charge-points", Cookie=f"{other_port}={mine}")).status == 401
-            assert (await ann.get("/api/v1/charge-points", Cookie=f"a=b; {name}={mine};c")).status == 200
-
-    run(walk())
+    async with Provider() as at, visited(told(at)) as (_, ann):
+        eve = ann.another()
+        await eve.sign_in()
+        ((name, planted),) = eve.cookies.items()
+        ann.cookies[name] = planted
+        await ann.sign_in()
+        assert ann.cookies[name] != planted
+        # The planted one was in Ann's browser: whoever knows it has nothing any more.
+        assert await eve.status() == 401
+        mine = ann.cookies[name]
+        for line in (f"{name}={mine}; {name}={planted}", f"{name}=x; {name}={mine}", f"{name}=", f"{name}"):
+            assert (await ann.get("/api/v1/charge-points", Cookie=line)).status == 401
+        other_port = re.sub(r"\d+$", "1", name)
+        assert (await ann.get("/api/v1/charge-points", Cookie=f"{other_port}={mine}")).status == 401
+        assert (await ann.get("/api/v1/charge-points", Cookie=f"a=b; {name}={mine};c")).status == 200
 
 
-def test_no_page_is_kept_framed_or_run() -> None:
-    async def walk() -> None:
-        async with Provider() as at, visited(told(at)) as (_, ann):
-            start = await ann.get("/login/start")
-            refused = await ann.get("/login/callback?state=1&code=%3Cscript%3E&error=%3Cscript%3E")
-            done = await ann.sign_in()
-            session = await ann.get("/api/v1/session")
-            for page in (start, refused, done, session, await ann.get("/login/options")):
-                assert page.headers["Cache-Control"] == "no-store"
-                assert page.headers["X-Frame-Options"] == "DENY"
-                assert "frame-ancestors 'none'" in page.headers["Content-Security-Policy"]
-                assert page.headers["Referrer-Policy"] == "no-referrer"
-            assert "<script" not in refused.text
-            for path in ("start", "callback", "options"):
-                assert (await ann.ask("HEAD", f"/login/{path}")).status == 405
-                assert (await ann.ask("POST", f"/login/{path}")).status == 405
-
-    run(walk())
+async def test_no_page_is_kept_framed_or_run() -> None:
+    async with Provider() as at, visited(told(at)) as (_, ann):
+        start = await ann.get("/login/start")
+        refused = await ann.get("/login/callback?state=1&code=%3Cscript%3E&error=%3Cscript%3E")
+        done = await ann.sign_in()
+        session = await ann.get("/api/v1/session")
+        for page in (start, refused, done, session, await ann.get("/login/options")):
+            assert page.headers["Cache-Control"] == "no-store"
+            assert page.headers["X-Frame-Options"] == "DENY"
+            assert "frame-ancestors 'none'" in page.headers["Content-Security-Policy"]
+            assert page.headers["Referrer-Policy"] == "no-referrer"
+        assert "<script" not in refused.text
+        for path in ("start", "callback", "options"):
+            assert (await ann.ask("HEAD", f"/login/{path}")).status == 405
+            assert (await ann.ask("POST", f"/login/{path}")).status == 405
 
 
 # Where the browser is sent in the end.
@@ -270,27 +235,21 @@ BACKS = (
 )
 
 
-def test_it_is_sent_to_no_page_but_the_console(every_line: None) -> None:
-    async def walk() -> None:
+async def test_it_is_sent_to_no_page_but_the_console(every_line: None) -> None:
+    with logged() as lines:
         async with Provider() as at, visited(told(at)) as (_, ann):
             for back in BACKS:
                 page = await ann.get("/login/start?" + urlencode({"next": back}))
                 assert (back, page.status, "Location" in page.headers) == (back, 400, False)
                 assert "The address to return to is no page of the console." in page.text
-
-    with logged() as lines:
-        run(walk())
     told_of = [line for line in lines if "sign-in refused" in line and "the address to return to" in line]
     assert len(told_of) == len(BACKS)
 
 
-def test_it_is_sent_to_the_page_where_it_came_from() -> None:
-    async def walk() -> None:
-        async with Provider() as at, visited(told(at)) as (_, ann):
-            page = await ann.sign_in("?next=%23%2Fcharge-points%2FCP%25201%3Fa%3D%2F%2Fevil.example")
-            assert page.location == "/#/charge-points/CP%201?a=//evil.example"
-
-    run(walk())
+async def test_it_is_sent_to_the_page_where_it_came_from() -> None:
+    async with Provider() as at, visited(told(at)) as (_, ann):
+        page = await ann.sign_in("?next=%23%2Fcharge-points%2FCP%25201%3Fa%3D%2F%2Fevil.example")
+        assert page.location == "/#/charge-points/CP%201?a=//evil.example"
 
 
 # Answers of the provider that are not for this browser, or not for the first time.
@@ -306,8 +265,8 @@ def refused(page: Page, reason: str, status: int = 403) -> None:
     assert reason[1:] in page.text and page.headers["Content-Type"] == "text/html; charset=utf-8"
 
 
-def test_an_answer_is_good_once_and_in_one_browser() -> None:
-    async def walk() -> None:
+async def test_an_answer_is_good_once_and_in_one_browser() -> None:
+    with logged() as lines:
         async with Provider() as at, visited(told(at)) as (_, ann):
             eve, back = ann.another(), await ann.begun()
             # Login CSRF: Eve's answer in Ann's browser, and Ann's in Eve's.
@@ -325,34 +284,24 @@ def test_an_answer_is_good_once_and_in_one_browser() -> None:
             refused(await ann.get(back), USED)
             ann.cookies |= kept
             refused(await ann.get(re.sub("code=[^&]*", "code=other", back)), USED)
-
-    with logged() as lines:
-        run(walk())
     for reason in (NO_ATTEMPT, OTHER_STATE, USED):
         assert [line for line in lines if "sign-in refused" in line and reason in line]
 
 
-def test_the_cookie_of_a_sign_in_cannot_be_made() -> None:
-    async def walk() -> None:
-        async with Provider() as at, visited(told(at)) as (_, ann):
-            back = await ann.begun()
-            ((name, value),) = ann.cookies.items()
-            text, _, seal = value.partition(".")
-            for forged in (f"{text}A.{seal}", f"{text}.{seal[:-1]}", text, f".{seal}", "", "x" * 5000, "\u00e9.\u00e9"):
-                ann.cookies = {name: forged}
-                refused(await ann.get(back), NO_ATTEMPT)
-
-    run(walk())
+async def test_the_cookie_of_a_sign_in_cannot_be_made() -> None:
+    async with Provider() as at, visited(told(at)) as (_, ann):
+        back = await ann.begun()
+        ((name, value),) = ann.cookies.items()
+        text, _, seal = value.partition(".")
+        for forged in (f"{text}A.{seal}", f"{text}.{seal[:-1]}", text, f".{seal}", "", "x" * 5000, "\u00e9.\u00e9"):
+            ann.cookies = {name: forged}
+            refused(await ann.get(back), NO_ATTEMPT)
 
 
-def test_a_sign_in_that_took_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_sign_in_that_took_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attempts, "LASTS", -1.0)
-
-    async def walk() -> None:
-        async with Provider() as at, visited(told(at)) as (_, ann):
-            refused(await ann.sign_in(), "the sign-in took more than ten minutes")
-
-    run(walk())
+    async with Provider() as at, visited(told(at)) as (_, ann):
+        refused(await ann.sign_in(), "the sign-in took more than ten minutes")
 
 
 ANSWERS: tuple[tuple[dict[str, str], str, int], ...] = (
@@ -365,8 +314,8 @@ ANSWERS: tuple[tuple[dict[str, str], str, int], ...] = (
 )
 
 
-def test_an_answer_that_is_not_good(every_line: None) -> None:
-    async def walk() -> None:
+async def test_an_answer_that_is_not_good(every_line: None) -> None:
+    with logged() as lines:
         async with Provider() as at, visited(told(at)) as (_, ann):
             for redirect, reason, status in ANSWERS:
                 at.lies.redirect = redirect
@@ -379,9 +328,6 @@ def test_an_answer_that_is_not_good(every_line: None) -> None:
                 assert (await ann.sign_in()).signs_in()
                 at.lies.redirect = {"iss": ""}
                 refused(await ann.sign_in(), "the answer is from another provider (iss)")
-
-    with logged() as lines:
-        run(walk())
     assert len([line for line in lines if "sign-in refused" in line]) == len(ANSWERS) + 1
     assert all(line.isprintable() for line in lines)
 
@@ -448,8 +394,8 @@ TOKENS: tuple[tuple[Lie, str], ...] = (
 )
 
 
-def test_an_id_token_that_is_not_good(every_line: None) -> None:
-    assert_refused(TOKENS, 403)
+async def test_an_id_token_that_is_not_good(every_line: None) -> None:
+    await assert_refused(TOKENS, 403)
 
 
 DOCUMENTS: tuple[tuple[Lie, str], ...] = (
@@ -466,8 +412,8 @@ DOCUMENTS: tuple[tuple[Lie, str], ...] = (
 )
 
 
-def test_a_discovery_document_that_is_not_good(every_line: None) -> None:
-    assert_refused(DOCUMENTS, 502, begins=False)
+async def test_a_discovery_document_that_is_not_good(every_line: None) -> None:
+    await assert_refused(DOCUMENTS, 502, begins=False)
 
 
 WEAK = msgspec.json.encode({"keys": [{"kty": "RSA", "kid": "first", "n": "AQAB", "e": "AQAB"}]})
@@ -489,15 +435,14 @@ OTHERS: tuple[tuple[Lie, str], ...] = (
 )
 
 
-def test_other_answers_that_are_not_good(every_line: None) -> None:
-    assert_refused(OTHERS, 502)
+async def test_other_answers_that_are_not_good(every_line: None) -> None:
+    await assert_refused(OTHERS, 502)
 
 
-def assert_refused(lies: tuple[tuple[Lie, str], ...], status: int, *, begins: bool = True) -> None:
+async def assert_refused(lies: tuple[tuple[Lie, str], ...], status: int, *, begins: bool = True) -> None:
     """Each has a clear page and a line that names the reason; no line has a secret. Then the truth is accepted."""
     secrets: list[str] = [SECRET]
-
-    async def walk() -> None:
+    with logged() as lines:
         async with Provider() as at, visited(told(at)) as (_, ann):
             for lie, reason in lies:
                 lie(at)
@@ -511,25 +456,18 @@ def assert_refused(lies: tuple[tuple[Lie, str], ...], status: int, *, begins: bo
             at.lies = Lies()
             assert (await ann.sign_in()).signs_in()
             secrets.extend(ann.cookies.values())
-
-    with logged() as lines:
-        run(walk())
     told_of = [line for line in lines if "sign-in refused" in line]
     assert [reason for (_, reason), line in zip(lies, told_of, strict=True) if reason not in line] == []
     assert [line for line in lines for secret in secrets if secret in line] == []
 
 
-def test_a_flood_of_refusals_is_told_in_sums(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_flood_of_refusals_is_told_in_sums(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signing_in, "_SECONDS", 3600.0)
-
-    async def walk() -> None:
+    with logged() as lines:
         async with Provider() as at, visited(told(at)) as (gateway, eve):
             for _ in range(40):
                 assert (await eve.get("/login/callback?state=1&code=2")).status == 403
             cast(Any, gateway)._sign_in._unsaid.tell()  # as it does by itself in an hour
-
-    with logged() as lines:
-        run(walk())
     assert len([line for line in lines if "sign-in refused" in line]) == 10
     (rest,) = [line for line in lines if "more sign-ins refused" in line]
     assert NO_ATTEMPT in rest and rest.endswith("times=30")
@@ -538,29 +476,25 @@ def test_a_flood_of_refusals_is_told_in_sums(monkeypatch: pytest.MonkeyPatch) ->
 # A provider that is gone.
 
 
-def test_without_the_provider_tokens_work_and_the_login_page_says_what_is_wrong(
+async def test_without_the_provider_tokens_work_and_the_login_page_says_what_is_wrong(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(provider, "_FAILURE_KEPT", 0.0)
-
-    async def walk() -> None:
-        async with Provider() as at, visited(told(at)) as (_, ann):
-            ready = (await ann.get("/readyz")).data
-            await at.stop()
-            offer = (await ann.get("/login/options")).data["offer"]
-            assert offer["trouble"] == "the provider cannot be reached"
-            page = await ann.get("/login/start")
-            assert page.status == 502 and "The provider cannot be reached." in page.text
-            assert (await ann.get("/api/v1/charge-points", Authorization=f"Bearer {TOKEN}")).status == 200
-            told_now = (await ann.get("/readyz")).data
-            assert (told_now["status"], told_now.keys()) == ("ready", ready.keys())
-            await at.start(at.port)
-            assert (await ann.get("/login/options")).data["offer"]["trouble"] == ""
-            await ann.sign_in()
-            await at.stop()
-            assert await ann.status() == 200  # who has signed in stays so
-
-    run(walk())
+    async with Provider() as at, visited(told(at)) as (_, ann):
+        ready = (await ann.get("/readyz")).data
+        await at.stop()
+        offer = (await ann.get("/login/options")).data["offer"]
+        assert offer["trouble"] == "the provider cannot be reached"
+        page = await ann.get("/login/start")
+        assert page.status == 502 and "The provider cannot be reached." in page.text
+        assert (await ann.get("/api/v1/charge-points", Authorization=f"Bearer {TOKEN}")).status == 200
+        told_now = (await ann.get("/readyz")).data
+        assert (told_now["status"], told_now.keys()) == ("ready", ready.keys())
+        await at.start(at.port)
+        assert (await ann.get("/login/options")).data["offer"]["trouble"] == ""
+        await ann.sign_in()
+        await at.stop()
+        assert await ann.status() == 200  # who has signed in stays so
 
 
 async def says_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -569,67 +503,51 @@ async def says_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
     writer.close()
 
 
-def test_a_provider_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_provider_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(provider, "_DEADLINE", 0.3)
-
-    async def walk() -> None:
-        async with Provider() as at:
-            silent = await asyncio.start_server(says_nothing, "127.0.0.1", 0)
-            at.issuer = f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}"
-            async with silent, visited(told(at)) as (_, ann):
-                page = await ann.get("/login/start")
-                assert page.status == 502 and "does not answer within 0.3 s" in page.text
-
-    run(walk())
+    async with Provider() as at:
+        silent = await asyncio.start_server(says_nothing, "127.0.0.1", 0)
+        at.issuer = f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}"
+        async with silent, visited(told(at)) as (_, ann):
+            page = await ann.get("/login/start")
+            assert page.status == 502 and "does not answer within 0.3 s" in page.text
 
 
-def test_no_crowd_waits_for_the_provider(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_crowd_waits_for_the_provider(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(provider, "_MOST_WAITING", 0)
-
-    async def walk() -> None:
-        async with Provider() as at, visited(told(at)) as (_, ann):
-            refused(await ann.sign_in(), "too many people sign in at once: try again", 503)
-
-    run(walk())
+    async with Provider() as at, visited(told(at)) as (_, ann):
+        refused(await ann.sign_in(), "too many people sign in at once: try again", 503)
 
 
-def test_a_failure_is_kept_for_a_while_so_that_strangers_do_not_hammer_the_provider() -> None:
-    async def walk() -> None:
-        async with Provider() as at, visited(told(at)) as (_, ann):
-            at.lies.status = {"/.well-known/openid-configuration": 503}
-            pages = await asyncio.gather(*(ann.get("/login/start") for _ in range(20)))
-            assert {page.status for page in pages} == {502}
-            assert at.seen["/.well-known/openid-configuration"] < 20
-
-    run(walk())
+async def test_a_failure_is_kept_for_a_while_so_that_strangers_do_not_hammer_the_provider() -> None:
+    async with Provider() as at, visited(told(at)) as (_, ann):
+        at.lies.status = {"/.well-known/openid-configuration": 503}
+        pages = await asyncio.gather(*(ann.get("/login/start") for _ in range(20)))
+        assert {page.status for page in pages} == {502}
+        assert at.seen["/.well-known/openid-configuration"] < 20
 
 
-def test_new_keys_are_fetched_once_a_minute_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_new_keys_are_fetched_once_a_minute_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(provider, "_BETWEEN_KEYS", 3600.0)
-
-    async def walk() -> None:
-        async with Provider() as at, visited(told(at)) as (_, ann):
-            assert (await ann.sign_in()).signs_in()
-            assert (await ann.sign_in()).signs_in()
-            assert at.seen == {"/.well-known/openid-configuration": 1, "/authorize": 2, "/token": 2, "/keys": 1}
-            at.key = rsa("second")
-            refused(await ann.sign_in(), "keys lack the key of the ID token")
-            assert at.seen["/keys"] == 1
-            monkeypatch.setattr(provider, "_BETWEEN_KEYS", 0.0)  # a minute later
-            assert (await ann.sign_in()).signs_in()
-            assert at.seen["/keys"] == 2
-
-    run(walk())
+    async with Provider() as at, visited(told(at)) as (_, ann):
+        assert (await ann.sign_in()).signs_in()
+        assert (await ann.sign_in()).signs_in()
+        assert at.seen == {"/.well-known/openid-configuration": 1, "/authorize": 2, "/token": 2, "/keys": 1}
+        at.key = rsa("second")
+        refused(await ann.sign_in(), "keys lack the key of the ID token")
+        assert at.seen["/keys"] == 1
+        monkeypatch.setattr(provider, "_BETWEEN_KEYS", 0.0)  # a minute later
+        assert (await ann.sign_in()).signs_in()
+        assert at.seen["/keys"] == 2
 
 
 @pytest.mark.parametrize("alg", ["ES256", "PS384", "RS512"])
-def test_a_provider_with_tls_of_an_authority_of_its_own(tmp_path: Path, alg: str) -> None:
+async def test_a_provider_with_tls_of_an_authority_of_its_own(tmp_path: Path, alg: str) -> None:
     authority = Authority(tmp_path)
     issued = authority.issue("provider", "localhost")
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(issued["certificate"], issued["key"])
-
-    async def walk() -> None:
+    with logged() as lines:
         at = Provider()
         at.alg = alg
         at.lies.claims = {"at_hash": None}
@@ -645,14 +563,11 @@ def test_a_provider_with_tls_of_an_authority_of_its_own(tmp_path: Path, alg: str
                 assert page.status == 502 and "cannot be reached" in page.text
         finally:
             await at.stop()
-
-    with logged() as lines:
-        run(walk())
     assert [line for line in lines if "sign-in refused" in line and "certificate" in line]
 
 
-def test_other_ways_to_show_the_secret() -> None:
-    async def walk() -> None:
+async def test_other_ways_to_show_the_secret() -> None:
+    with logged() as lines:
         async with Provider(secret=None) as at, visited(told(at)) as (_, ann):
             assert (await ann.sign_in()).signs_in()
         async with Provider() as at:
@@ -662,35 +577,29 @@ def test_other_ways_to_show_the_secret() -> None:
             async with visited(told(at, client_secret=Secret(b"another"))) as (_, ann):
                 page = await ann.sign_in()
                 assert page.status == 502 and "HTTP 401 to the code" in page.text
-
-    with logged() as lines:
-        run(walk())
     assert [line for line in lines if "sign-in refused" in line and "invalid_client" in line]
 
 
 # A configuration that changes, and sessions that end.
 
 
-def test_another_secret_holds_at_once_and_ends_no_session() -> None:
-    async def walk() -> None:
-        async with Provider() as at:
-            settings = told(at)
-            async with visited(settings) as (gateway, ann):
-                await ann.sign_in()
-                ben, back = ann.another(), ""
-                back = await ben.begun()
-                at.secret = "the next secret"
-                await gateway.reload(changed(settings, client_secret=Secret(b"the next secret")))
-                assert await ann.status() == 200
-                refused(await ben.get(back), NO_ATTEMPT)
-                assert (await ben.sign_in()).signs_in()
-                await gateway.reload(changed(settings, client_secret=Secret(b"the next secret"), operate=("staff",)))
-                assert await ann.status() == 401
-
-    run(walk())
+async def test_another_secret_holds_at_once_and_ends_no_session() -> None:
+    async with Provider() as at:
+        settings = told(at)
+        async with visited(settings) as (gateway, ann):
+            await ann.sign_in()
+            ben, back = ann.another(), ""
+            back = await ben.begun()
+            at.secret = "the next secret"
+            await gateway.reload(changed(settings, client_secret=Secret(b"the next secret")))
+            assert await ann.status() == 200
+            refused(await ben.get(back), NO_ATTEMPT)
+            assert (await ben.sign_in()).signs_in()
+            await gateway.reload(changed(settings, client_secret=Secret(b"the next secret"), operate=("staff",)))
+            assert await ann.status() == 401
 
 
-def test_the_files_of_the_configuration_are_read_again(tmp_path: Path) -> None:
+async def test_the_files_of_the_configuration_are_read_again(tmp_path: Path) -> None:
     """The secret, and the authority of the provider's certificate."""
     old, new = Authority(tmp_path, "old"), Authority(tmp_path, "new")
     secret, ca = tmp_path / "secret", tmp_path / "ca.pem"
@@ -704,16 +613,15 @@ def test_the_files_of_the_configuration_are_read_again(tmp_path: Path) -> None:
         tls.load_cert_chain(issued["certificate"], issued["key"])
         return tls
 
-    async def walk() -> None:
-        at = Provider()
-        await at.start(tls=presenting(old))
-        secret.write_text(SECRET)
-        trusted(old)
-        known = told(at, tls=ClientTLS(ca=str(ca)))
-        assert known.admin.oidc is not None
-        file = tmp_path / "bridge.toml"
-        file.write_text(
-            f"""
+    at = Provider()
+    await at.start(tls=presenting(old))
+    secret.write_text(SECRET)
+    trusted(old)
+    known = told(at, tls=ClientTLS(ca=str(ca)))
+    assert known.admin.oidc is not None
+    file = tmp_path / "bridge.toml"
+    file.write_text(
+        f"""
             [admin.oidc]
             issuer = "{at.issuer}"
             client_id = "{CLIENT_ID}"
@@ -724,49 +632,44 @@ def test_the_files_of_the_configuration_are_read_again(tmp_path: Path) -> None:
             [admin.oidc.tls]
             ca = "{ca}"
             """
-        )
+    )
 
-        def read() -> Settings:
-            return changed(known, **msgspec.structs.asdict(cast(Oidc, load(file, {}).admin.oidc)))
+    def read() -> Settings:
+        return changed(known, **msgspec.structs.asdict(cast(Oidc, load(file, {}).admin.oidc)))
 
-        trusts = ssl.create_default_context(cafile=old.file)
-        trusts.load_verify_locations(new.file)
-        async with visited(read(), trusts) as (gateway, ann):
-            assert (await ann.sign_in()).signs_in()
-            await at.stop()
-            at.secret = "the next secret"
-            await at.start(at.port, presenting(new))
-            ben = ann.another()
-            assert (await ben.get("/login/start")).status == 303  # the document is known
-            refused(await ben.sign_in(), "the provider cannot be reached", 502)
-            secret.write_text("the next secret")
-            trusted(new)
-            await gateway.reload(read())
-            assert (await ben.sign_in()).signs_in()
-            assert await ann.status() == 200
+    trusts = ssl.create_default_context(cafile=old.file)
+    trusts.load_verify_locations(new.file)
+    async with visited(read(), trusts) as (gateway, ann):
+        assert (await ann.sign_in()).signs_in()
         await at.stop()
+        at.secret = "the next secret"
+        await at.start(at.port, presenting(new))
+        ben = ann.another()
+        assert (await ben.get("/login/start")).status == 303  # the document is known
+        refused(await ben.sign_in(), "the provider cannot be reached", 502)
+        secret.write_text("the next secret")
+        trusted(new)
+        await gateway.reload(read())
+        assert (await ben.sign_in()).signs_in()
+        assert await ann.status() == 200
+    await at.stop()
 
-    run(walk())
 
+async def test_a_configuration_that_changes_while_somebody_signs_in() -> None:
+    async with Provider() as at:
+        settings = told(at)
+        async with visited(settings) as (gateway, ann):
+            back = await ann.begun()
+            sign_in = cast(Any, gateway)._sign_in
+            asks = sign_in.terms.provider.identify
 
-def test_a_configuration_that_changes_while_somebody_signs_in() -> None:
-    async def walk() -> None:
-        async with Provider() as at:
-            settings = told(at)
-            async with visited(settings) as (gateway, ann):
-                back = await ann.begun()
-                sign_in = cast(Any, gateway)._sign_in
-                asks = sign_in.terms.provider.identify
+            async def late(*asked: Any) -> Any:
+                operator = await asks(*asked)
+                await gateway.reload(changed(settings, operate=("nobody",)))
+                return operator
 
-                async def late(*asked: Any) -> Any:
-                    operator = await asks(*asked)
-                    await gateway.reload(changed(settings, operate=("nobody",)))
-                    return operator
-
-                sign_in.terms.provider.identify = late
-                refused(await ann.get(back), "the configuration has changed during the sign-in")
-
-    run(walk())
+            sign_in.terms.provider.identify = late
+            refused(await ann.get(back), "the configuration has changed during the sign-in")
 
 
 async def ends(events: Events) -> None:
@@ -777,26 +680,23 @@ async def ends(events: Events) -> None:
 
 
 @pytest.mark.parametrize("way", ["signed out", "another configuration", "expired"])
-def test_a_live_stream_ends_with_its_session(way: str) -> None:
-    async def walk() -> None:
-        async with Provider() as at:
-            settings = told(at)
-            async with visited(settings) as (gateway, ann):
-                await ann.sign_in()
-                csrf = await ann.csrf()
-                async with ann.events() as events:
-                    if way == "signed out":
-                        await ann.ask("DELETE", "/api/v1/session", X_CSRF_Token=csrf)
-                    elif way == "another configuration":
-                        await gateway.reload(changed(settings, session_hours=1.0))
-                    else:
-                        sign_in = cast(Any, gateway)._sign_in
-                        sign_in._sessions._clock = lambda: time.monotonic() + 3601
-                        sign_in._forget_ended()
-                    await ends(events)
-                assert await ann.status() == 401
-
-    run(walk())
+async def test_a_live_stream_ends_with_its_session(way: str) -> None:
+    async with Provider() as at:
+        settings = told(at)
+        async with visited(settings) as (gateway, ann):
+            await ann.sign_in()
+            csrf = await ann.csrf()
+            async with ann.events() as events:
+                if way == "signed out":
+                    await ann.ask("DELETE", "/api/v1/session", X_CSRF_Token=csrf)
+                elif way == "another configuration":
+                    await gateway.reload(changed(settings, session_hours=1.0))
+                else:
+                    sign_in = cast(Any, gateway)._sign_in
+                    sign_in._sessions._clock = lambda: time.monotonic() + 3601
+                    sign_in._forget_ended()
+                await ends(events)
+            assert await ann.status() == 401
 
 
 class Nobody:
@@ -813,19 +713,16 @@ class Nobody:
     async def close(self) -> None: ...
 
 
-def test_a_session_that_nobody_asks_with_ends_by_itself() -> None:
-    async def walk() -> None:
-        ended = asyncio.Event()
-        sign_in = SignIn(ended.set)
-        terms = SignInTerms(
-            provider=Nobody(), label="", public_url="http://localhost", lasts=60, idle=0.05, source=1, binding=1
-        )
-        await sign_in.take_over(terms)
-        ended.clear()
-        key = cast(Any, sign_in)._sessions.begin("1", "ann", "read")
-        cast(Any, sign_in)._watch()
-        await ended.wait()
-        assert sign_in.session_of([f"ocpp-bridge-session={key}"]) is None
-        await sign_in.close()
-
-    run(walk())
+async def test_a_session_that_nobody_asks_with_ends_by_itself() -> None:
+    ended = asyncio.Event()
+    sign_in = SignIn(ended.set)
+    terms = SignInTerms(
+        provider=Nobody(), label="", public_url="http://localhost", lasts=60, idle=0.05, source=1, binding=1
+    )
+    await sign_in.take_over(terms)
+    ended.clear()
+    key = cast(Any, sign_in)._sessions.begin("1", "ann", "read")
+    cast(Any, sign_in)._watch()
+    await ended.wait()
+    assert sign_in.session_of([f"ocpp-bridge-session={key}"]) is None
+    await sign_in.close()

@@ -22,6 +22,7 @@ from tests.attacks.siege_ledger import (
 from tests.e2e.stage import run
 
 
+@pytest.mark.timeout(6000)
 @pytest.mark.parametrize("seed", [2, 8])
 def test_a_short_siege(seed: int, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """The two break everything between them. `python -m tests.attacks.siege --seed N --events 4 --minutes 0` is one."""

@@ -17,6 +17,7 @@ def measurable() -> None:
         lacking(why)
 
 
+@pytest.mark.timeout(6000)
 def test_memory_and_files_stay_what_they_were(request: pytest.FixtureRequest, tmp_path: Path) -> None:
     soaked = run(soak(tmp_path), within=5000)
     plugins = request.config.pluginmanager

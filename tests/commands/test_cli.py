@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 import os
@@ -387,7 +386,7 @@ def test_a_websocket_that_is_not_to_be_had_is_one_sentence(tmp_path: Path) -> No
     assert result.stderr.count("\n") == 1
 
 
-def test_a_simulated_charge_point_connects_again() -> None:
+async def test_a_simulated_charge_point_connects_again() -> None:
     from bridge.commands import simulate
 
     known = {"A"}
@@ -398,16 +397,13 @@ def test_a_simulated_charge_point_connects_again() -> None:
         if line.startswith("no connection"):
             known.add("A")
 
-    async def run() -> None:
-        central = JsonCentralSystem(known=known)
-        async with central, JsonChargePoint(url=central.url, identity="A") as charge_point:
-            link = await central.wait_for("A")
-            known.clear()
-            await link.websocket.close(1013, "try again later")
-            await simulate.stay_connected(charge_point, say, pause=0)
-            await charge_point.call("Heartbeat", {})
-
-    asyncio.run(run())
+    central = JsonCentralSystem(known=known)
+    async with central, JsonChargePoint(url=central.url, identity="A") as charge_point:
+        link = await central.wait_for("A")
+        known.clear()
+        await link.websocket.close(1013, "try again later")
+        await simulate.stay_connected(charge_point, say, pause=0)
+        await charge_point.call("Heartbeat", {})
     assert said == [
         "the connection ended: 1013 try again later",
         "no connection: the handshake was refused: HTTP 404, no such Charge Point here",

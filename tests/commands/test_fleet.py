@@ -28,7 +28,6 @@ from tests.e2e.stage import (
     address_of,
     charge_point,
     json_charge_point,
-    run,
     running,
     settings,
     websocket_of,
@@ -46,66 +45,57 @@ def test_the_identities_of_a_fleet_are_in_order() -> None:
 
 
 @pytest.mark.parametrize("make", [charge_point, json_charge_point])
-def test_a_fleet_does_what_one_does(make: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    async def walk() -> None:
-        async with JsonCentralSystem() as central, running(settings(central.url)) as gateway, api_of(gateway) as api:
-            fleet = SimulatedFleet([make(gateway, name) for name in identities("F", 12)], BOOT, stay=False)
-            assert await fleet.run() == 0
-            assert capsys.readouterr().out.endswith(" 12 of 12 up, Calls: 24 answered, 0 refused, 0 unanswered\n"), (
-                "no line for each message"
-            )
-            assert (await api.get("/charge-points"))["total"] == 12
-            heard = [(identity, action) for identity, action, _ in central.received]
-            assert sorted(heard) == sorted(
-                (name, action) for name in identities("F", 12) for action in ("BootNotification", "Heartbeat")
-            )
-
-    run(walk())
+async def test_a_fleet_does_what_one_does(make: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    async with JsonCentralSystem() as central, running(settings(central.url)) as gateway, api_of(gateway) as api:
+        fleet = SimulatedFleet([make(gateway, name) for name in identities("F", 12)], BOOT, stay=False)
+        assert await fleet.run() == 0
+        assert capsys.readouterr().out.endswith(" 12 of 12 up, Calls: 24 answered, 0 refused, 0 unanswered\n"), (
+            "no line for each message"
+        )
+        assert (await api.get("/charge-points"))["total"] == 12
+        heard = [(identity, action) for identity, action, _ in central.received]
+        assert sorted(heard) == sorted(
+            (name, action) for name in identities("F", 12) for action in ("BootNotification", "Heartbeat")
+        )
 
 
-def test_what_goes_wrong_is_counted_and_told() -> None:
+async def test_what_goes_wrong_is_counted_and_told() -> None:
     def refused(_: object) -> dict[str, object]:
         raise CallRefused("InternalError", "not\nnow")
 
-    async def walk() -> None:
-        async with JsonCentralSystem() as central, running(settings(central.url)) as gateway:
-            central.behaviour["Heartbeat"] = refused
-            fleet = SimulatedFleet([charge_point(gateway, name) for name in identities("F", 3)], BOOT, stay=False)
-            assert await fleet.run() == 1
-            counts = fleet.counts
-            assert (len(counts.up), counts.answered, counts.refused, counts.unanswered) == (3, 3, 3, 0)
-            assert "Heartbeat was refused" in counts.line() and "\n" not in counts.line()
-        nobody = SimulatedFleet([json_charge_point(gateway, "F-1")], BOOT, stay=False)
-        assert await nobody.run() == 1
-        assert nobody.counts.line().startswith("0 of 1 up, Calls: 0 answered, 0 refused, 0 unanswered; last: F-1: ")
-
-    run(walk())
+    async with JsonCentralSystem() as central, running(settings(central.url)) as gateway:
+        central.behaviour["Heartbeat"] = refused
+        fleet = SimulatedFleet([charge_point(gateway, name) for name in identities("F", 3)], BOOT, stay=False)
+        assert await fleet.run() == 1
+        counts = fleet.counts
+        assert (len(counts.up), counts.answered, counts.refused, counts.unanswered) == (3, 3, 3, 0)
+        assert "Heartbeat was refused" in counts.line() and "\n" not in counts.line()
+    nobody = SimulatedFleet([json_charge_point(gateway, "F-1")], BOOT, stay=False)
+    assert await nobody.run() == 1
+    assert nobody.counts.line().startswith("0 of 1 up, Calls: 0 answered, 0 refused, 0 unanswered; last: F-1: ")
 
 
-def test_one_that_stays_comes_back_and_is_ended_from_outside() -> None:
-    async def walk() -> None:
-        async with JsonCentralSystem() as central:
-            gateway = Gateway(told := settings(central.url, websocket={"listen": Listen("127.0.0.1", free_port())}))
-            fleet = SimulatedFleet(
-                [JsonChargePoint(url=f"ws://{told.websocket[0].listen}/ocpp", identity="F-1")],
-                BOOT,
-                stay=True,
-                pause=0.01,
-            )
-            work = asyncio.ensure_future(fleet.run())
-            await until(lambda: fleet.counts.trouble != "")  # it tries before anybody listens
-            await gateway.start()
+async def test_one_that_stays_comes_back_and_is_ended_from_outside() -> None:
+    async with JsonCentralSystem() as central:
+        gateway = Gateway(told := settings(central.url, websocket={"listen": Listen("127.0.0.1", free_port())}))
+        fleet = SimulatedFleet(
+            [JsonChargePoint(url=f"ws://{told.websocket[0].listen}/ocpp", identity="F-1")],
+            BOOT,
+            stay=True,
+            pause=0.01,
+        )
+        work = asyncio.ensure_future(fleet.run())
+        await until(lambda: fleet.counts.trouble != "")  # it tries before anybody listens
+        await gateway.start()
+        await central.wait_for("F-1")
+        await until(lambda: fleet.counts.answered >= 2)
+        await gateway.close()
+        async with running(told):
             await central.wait_for("F-1")
-            await until(lambda: fleet.counts.answered >= 2)
-            await gateway.close()
-            async with running(told):
-                await central.wait_for("F-1")
-                await until(lambda: "F-1" in fleet.counts.up)  # it sends a Heartbeat at once
-                work.cancel()
-                with pytest.raises(asyncio.CancelledError):
-                    await work
-
-    run(walk())
+            await until(lambda: "F-1" in fleet.counts.up)  # it sends a Heartbeat at once
+            work.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await work
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -117,21 +107,18 @@ async def until(holds: Callable[[], bool]) -> None:
     pytest.fail("it did not come to that")
 
 
-def test_on_a_terminal_one_line_tells_of_all() -> None:
-    async def walk() -> None:
-        async with JsonCentralSystem() as central, running(settings(central.url)) as gateway:
-            ours, theirs = os.openpty()
-            with os.fdopen(theirs, "w") as terminal:
-                members = [charge_point(gateway, name) for name in identities("F", 2)]
-                assert await SimulatedFleet(members, BOOT, stay=False, out=terminal).run() == 0
-                told = b""
-                while not told.endswith(b"\n"):  # a terminal gives what was written in any pieces
-                    told += os.read(ours, 65536)
-            os.close(ours)
-            assert told.startswith(b"\r") and told.count(b"\n") == 1
-            assert told.endswith(b"2 of 2 up, Calls: 4 answered, 0 refused, 0 unanswered\x1b[K\r\n")
-
-    run(walk())
+async def test_on_a_terminal_one_line_tells_of_all() -> None:
+    async with JsonCentralSystem() as central, running(settings(central.url)) as gateway:
+        ours, theirs = os.openpty()
+        with os.fdopen(theirs, "w") as terminal:
+            members = [charge_point(gateway, name) for name in identities("F", 2)]
+            assert await SimulatedFleet(members, BOOT, stay=False, out=terminal).run() == 0
+            told = b""
+            while not told.endswith(b"\n"):  # a terminal gives what was written in any pieces
+                told += os.read(ours, 65536)
+        os.close(ours)
+        assert told.startswith(b"\r") and told.count(b"\n") == 1
+        assert told.endswith(b"2 of 2 up, Calls: 4 answered, 0 refused, 0 unanswered\x1b[K\r\n")
 
 
 def test_text_of_others_cannot_control_the_terminal() -> None:
@@ -170,31 +157,29 @@ async def simulated(gateway: Gateway, folder: Path, protocol: str, *options: str
 
 
 @pytest.mark.parametrize("protocol", ["ocpp1.6s", "ocpp1.6j"])
-def test_it_shows_a_password_or_a_certificate_over_tls(protocol: str, authority: Authority, tmp_path: Path) -> None:
+async def test_it_shows_a_password_or_a_certificate_over_tls(
+    protocol: str, authority: Authority, tmp_path: Path
+) -> None:
     password = tmp_path / "password"
     password.write_text("open sesame\n")
     files = authority.issue("charge-point", common_name="C")
     both = tmp_path / "both.pem"
     both.write_text(Path(files["certificate"]).read_text() + Path(files["key"]).read_text())
     trusts = ("--ca", authority.file)
-
-    async def walk() -> None:
-        async with JsonCentralSystem() as central, running(secured(central.url, authority)) as gateway:
-            known = ("--password-file", str(password))
-            fleet = await simulated(gateway, tmp_path, protocol, *trusts, *known, "--identity", "P", "--count", "2")
-            assert (fleet.returncode, fleet.stderr) == (0, "")
-            assert " 2 of 2 up, Calls: 4 answered" in fleet.stdout
-            named = await simulated(gateway, tmp_path, protocol, *trusts, "--certificate", str(both), "--identity", "C")
-            assert (named.returncode, named.stderr) == (0, ""), named.stdout
-            stranger = await simulated(gateway, tmp_path, protocol, *trusts, "--identity", "P-1")
-            assert stranger.returncode == 1
-            unknown = await simulated(gateway, tmp_path, protocol, *known, "--identity", "P-1")
-            assert unknown.returncode == 1
-            assert "Traceback" not in stranger.stderr + unknown.stderr
-            async with api_of(gateway) as api:
-                assert await accepted(api) == {"P-1", "P-2", "C"}
-
-    run(walk())
+    async with JsonCentralSystem() as central, running(secured(central.url, authority)) as gateway:
+        known = ("--password-file", str(password))
+        fleet = await simulated(gateway, tmp_path, protocol, *trusts, *known, "--identity", "P", "--count", "2")
+        assert (fleet.returncode, fleet.stderr) == (0, "")
+        assert " 2 of 2 up, Calls: 4 answered" in fleet.stdout
+        named = await simulated(gateway, tmp_path, protocol, *trusts, "--certificate", str(both), "--identity", "C")
+        assert (named.returncode, named.stderr) == (0, ""), named.stdout
+        stranger = await simulated(gateway, tmp_path, protocol, *trusts, "--identity", "P-1")
+        assert stranger.returncode == 1
+        unknown = await simulated(gateway, tmp_path, protocol, *known, "--identity", "P-1")
+        assert unknown.returncode == 1
+        assert "Traceback" not in stranger.stderr + unknown.stderr
+        async with api_of(gateway) as api:
+            assert await accepted(api) == {"P-1", "P-2", "C"}
 
 
 async def accepted(api: Api) -> set[str]:

@@ -13,7 +13,7 @@ import pytest
 
 from bridge.commands.notify import Notifier
 from tests.e2e.processes import Bridge
-from tests.e2e.stage import AT_MOST, run
+from tests.e2e.stage import AT_MOST
 
 
 @pytest.fixture
@@ -55,8 +55,8 @@ def test_where_nobody_listens_nothing_fails(tmp_path: Path) -> None:
     Notifier({"NOTIFY_SOCKET": str(tmp_path / ("x" * 200))}).ready()
 
 
-def test_a_watchdog_hears_of_every_turn(systemd: socket.socket) -> None:
-    async def walk() -> None:
+async def test_a_watchdog_hears_of_every_turn(systemd: socket.socket) -> None:
+    with systemd:
         loop = asyncio.get_running_loop()
         Notifier({"NOTIFY_SOCKET": systemd.getsockname()}).watch(loop)
         Notifier({"NOTIFY_SOCKET": systemd.getsockname(), "WATCHDOG_USEC": "often"}).watch(loop)
@@ -64,12 +64,9 @@ def test_a_watchdog_hears_of_every_turn(systemd: socket.socket) -> None:
         for _ in range(3):
             assert await asyncio.to_thread(heard, systemd) == "WATCHDOG=1"
 
+
+async def test_serve_says_when_it_is_ready_reads_again_and_goes(tmp_path: Path, systemd: socket.socket) -> None:
     with systemd:
-        run(walk())
-
-
-def test_serve_says_when_it_is_ready_reads_again_and_goes(tmp_path: Path, systemd: socket.socket) -> None:
-    async def walk() -> None:
         bridge = Bridge(tmp_path, {"main": {"url": "ws://127.0.0.1:1/"}})
         bridge.environment = {"NOTIFY_SOCKET": systemd.getsockname()}
         async with bridge:
@@ -85,6 +82,3 @@ def test_serve_says_when_it_is_ready_reads_again_and_goes(tmp_path: Path, system
             bridge.told(signal.SIGTERM)
             assert (await asyncio.to_thread(heard, systemd)).startswith("STOPPING=1")
             assert await bridge.ended() == 0
-
-    with systemd:
-        run(walk())

@@ -11,7 +11,6 @@ import pytest
 from bridge.app import Gateway
 from bridge.commands.cli import main
 from tests.admin.test_readiness import charge, compared, differ
-from tests.e2e.stage import run
 
 
 async def said(gateway: Gateway, folder: Path, *arguments: str) -> int:
@@ -23,46 +22,38 @@ async def said(gateway: Gateway, folder: Path, *arguments: str) -> int:
     return await asyncio.to_thread(main, ["readiness", *arguments, *where])
 
 
-def test_not_ready_and_why_then_ready(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    async def walk() -> None:
-        async with compared("CP 1", "CP 2") as (gateway, _):
-            charge(gateway, "CP 1", 1, 2, 3)
-            differ(gateway, "CP 2")
-            assert await said(gateway, tmp_path, "new") == 1
-            lines = capsys.readouterr().out.splitlines()
-            assert lines[0] == (
-                "new: not ready: 1 of 2 Charge Points are not ready "
-                "(1 of 2 Charge Points are ready, after 3 sessions each; 3 sessions in 1 day)"
-            )
-            tables = "\n".join(lines[1:]).split("\n\n")
-            actions, examples, charge_points = ([row.split() for row in each.strip().splitlines()] for each in tables)
-            assert actions[0] == ["ACTION", "COMPARED", "DIFFER", "FIELDS"]
-            assert actions[1][:3] == ["Authorize", "1", "1"]
-            assert examples[1][:5] == ["Authorize", "idTagInfo.status", "'Accepted'", "'Invalid'", "CP"]
-            assert [row[2] for row in charge_points[1:]] == ["yes", "no"]
-            assert " ".join(charge_points[2]).endswith(
-                "since Authorize idTagInfo.status was 'Accepted' and here 'Invalid'"
-            )
-            assert await said(gateway, tmp_path, "new", "--ready") == 1
-            assert "CP 2 " not in capsys.readouterr().out.partition("WHY NOT")[2]
-            assert await said(gateway, tmp_path, "new", "cp 1") == 0
-            assert capsys.readouterr().out.startswith("new: ready (1 of 1 Charge Points are ready")
-            assert await said(gateway, tmp_path, "new", "--not-ready", "--json") == 1
-            told = json.loads(capsys.readouterr().out)
-            assert [each["identity"] for each in told["items"]] == ["CP 2"] and told["next"] is None
-
-    run(walk())
+async def test_not_ready_and_why_then_ready(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async with compared("CP 1", "CP 2") as (gateway, _):
+        charge(gateway, "CP 1", 1, 2, 3)
+        differ(gateway, "CP 2")
+        assert await said(gateway, tmp_path, "new") == 1
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0] == (
+            "new: not ready: 1 of 2 Charge Points are not ready "
+            "(1 of 2 Charge Points are ready, after 3 sessions each; 3 sessions in 1 day)"
+        )
+        tables = "\n".join(lines[1:]).split("\n\n")
+        actions, examples, charge_points = ([row.split() for row in each.strip().splitlines()] for each in tables)
+        assert actions[0] == ["ACTION", "COMPARED", "DIFFER", "FIELDS"]
+        assert actions[1][:3] == ["Authorize", "1", "1"]
+        assert examples[1][:5] == ["Authorize", "idTagInfo.status", "'Accepted'", "'Invalid'", "CP"]
+        assert [row[2] for row in charge_points[1:]] == ["yes", "no"]
+        assert " ".join(charge_points[2]).endswith("since Authorize idTagInfo.status was 'Accepted' and here 'Invalid'")
+        assert await said(gateway, tmp_path, "new", "--ready") == 1
+        assert "CP 2 " not in capsys.readouterr().out.partition("WHY NOT")[2]
+        assert await said(gateway, tmp_path, "new", "cp 1") == 0
+        assert capsys.readouterr().out.startswith("new: ready (1 of 1 Charge Points are ready")
+        assert await said(gateway, tmp_path, "new", "--not-ready", "--json") == 1
+        told = json.loads(capsys.readouterr().out)
+        assert [each["identity"] for each in told["items"]] == ["CP 2"] and told["next"] is None
 
 
-def test_nobody_is_not_ready(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    async def walk() -> None:
-        async with compared() as (gateway, _):
-            assert await said(gateway, tmp_path, "new") == 1
-            told = capsys.readouterr()
-            assert told.out.startswith("new: not ready: no Charge Point whose Calls it gets was heard of")
-            assert told.err == "no Charge Point to list\n"
-
-    run(walk())
+async def test_nobody_is_not_ready(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async with compared() as (gateway, _):
+        assert await said(gateway, tmp_path, "new") == 1
+        told = capsys.readouterr()
+        assert told.out.startswith("new: not ready: no Charge Point whose Calls it gets was heard of")
+        assert told.err == "no Charge Point to list\n"
 
 
 @pytest.mark.parametrize(
@@ -74,13 +65,10 @@ def test_nobody_is_not_ready(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         (("new", "--ready", "--not-ready"), 2, "not allowed with argument"),
     ],
 )
-def test_what_cannot_be(
+async def test_what_cannot_be(
     arguments: tuple[str, ...], code: int, text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async def walk() -> None:
-        async with compared() as (gateway, _):
-            assert await said(gateway, tmp_path, *arguments) == code
-            told = capsys.readouterr().err
-            assert text in told and "Traceback" not in told and told.count("\n") == 1
-
-    run(walk())
+    async with compared() as (gateway, _):
+        assert await said(gateway, tmp_path, *arguments) == code
+        told = capsys.readouterr().err
+        assert text in told and "Traceback" not in told and told.count("\n") == 1

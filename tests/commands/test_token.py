@@ -16,7 +16,6 @@ import pytest
 
 from bridge.commands.cli import main
 from tests.e2e.processes import Bridge
-from tests.e2e.stage import run
 
 NOBODY = "ws://127.0.0.1:1/ocpp"
 
@@ -63,30 +62,26 @@ async def status(bridge: Bridge, token: str) -> int:
         return response.status
 
 
-def test_the_bridge_makes_it_once_and_reads_it_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_the_bridge_makes_it_once_and_reads_it_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The command line finds it by itself; a token that is changed holds from SIGHUP on, and a blank one changes
     nothing."""
-
-    async def walk() -> None:
-        file, config = tmp_path / "admin-token", str(tmp_path / "bridge.toml")
-        async with Bridge(tmp_path, {"main": {"url": NOBODY}}) as bridge:
-            assert stat.S_IMODE(file.stat().st_mode) == 0o600
-            first = file.read_text().strip()
-            assert (await status(bridge, first), await status(bridge, "")) == (200, 401)
-            assert await asyncio.to_thread(main, ["sessions", "--config", config]) == 0
-            await bridge.restart()
-            assert await status(bridge, first) == 200
-            file.write_text("another token\n")
-            await bridge.reload()
-            assert (await status(bridge, first), await status(bridge, "another token")) == (401, 200)
-            assert await asyncio.to_thread(main, ["sessions", "--config", config]) == 0
-            file.write_text("")
-            bridge.told(signal.SIGHUP)
-            await bridge.says("configuration not taken over", "is blank")
-            assert await status(bridge, "another token") == 200
-            assert not [line for line in bridge.lines if first in line or "another token" in line]
-
-    run(walk())
+    file, config = tmp_path / "admin-token", str(tmp_path / "bridge.toml")
+    async with Bridge(tmp_path, {"main": {"url": NOBODY}}) as bridge:
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        first = file.read_text().strip()
+        assert (await status(bridge, first), await status(bridge, "")) == (200, 401)
+        assert await asyncio.to_thread(main, ["sessions", "--config", config]) == 0
+        await bridge.restart()
+        assert await status(bridge, first) == 200
+        file.write_text("another token\n")
+        await bridge.reload()
+        assert (await status(bridge, first), await status(bridge, "another token")) == (401, 200)
+        assert await asyncio.to_thread(main, ["sessions", "--config", config]) == 0
+        file.write_text("")
+        bridge.told(signal.SIGHUP)
+        await bridge.says("configuration not taken over", "is blank")
+        assert await status(bridge, "another token") == 200
+        assert not [line for line in bridge.lines if first in line or "another token" in line]
     capsys.readouterr()
 
 

@@ -18,7 +18,7 @@ from bridge.config import AdminToken, CentralSystem, Secret, SecretFile
 from bridge.lab.simulators.wire import CallRefused
 from tests.console.browser import AT_MOST, DESK, PHONE, Console, console
 from tests.console.stage import BOOT, IDENTITY, Stage, staged
-from tests.e2e.stage import SAMPLES, charge_point, run
+from tests.e2e.stage import SAMPLES, charge_point
 
 try:
     import resource
@@ -26,7 +26,6 @@ except ImportError:  # not on Windows, which has no such limit
     resource = None  # type: ignore[assignment]
 
 MANY = 2000
-WITHIN = 120
 # Two ends of a WebSocket for each Charge Point, in one process.
 _FILES = MANY * 3
 expect.set_options(timeout=AT_MOST)
@@ -72,19 +71,7 @@ def enough_files() -> None:
 
 
 @pytest.mark.usefixtures("enough_files")
-def test_from_two_thousand_charge_points_to_one_answer() -> None:
-    async def walk() -> None:
-        async with staged() as stage:
-            await stage.heartbeats(f"EVLINK-{number:04}" for number in range(MANY - 1))
-            await stage.greet()
-            async with console(stage.browser, stage.base, stage.token) as somebody:
-                await all_are_counted(somebody)
-                await the_last_one_is_reached(somebody)
-                await one_is_found_and_opened(somebody)
-                await a_message_arrives_live(stage, somebody)
-                await it_is_shown_in_three_parts(somebody)
-                await a_command_is_answered(stage, somebody)
-
+async def test_from_two_thousand_charge_points_to_one_answer() -> None:
     async def all_are_counted(somebody: Console) -> None:
         await somebody.open(PAGES["charge-points"])
         await expect(somebody.page.locator(".count.all b")).to_have_text("2,000")
@@ -140,56 +127,59 @@ def test_from_two_thousand_charge_points_to_one_answer() -> None:
         assert ("TriggerMessage", {"requestedMessage": "Heartbeat"}) in stage.charge_point.received
         await somebody.shown("command-answered")
 
-    run(walk(), WITHIN)
+    async with staged() as stage:
+        await stage.heartbeats(f"EVLINK-{number:04}" for number in range(MANY - 1))
+        await stage.greet()
+        async with console(stage.browser, stage.base, stage.token) as somebody:
+            await all_are_counted(somebody)
+            await the_last_one_is_reached(somebody)
+            await one_is_found_and_opened(somebody)
+            await a_message_arrives_live(stage, somebody)
+            await it_is_shown_in_three_parts(somebody)
+            await a_command_is_answered(stage, somebody)
 
 
-def test_the_stream_is_lost_and_regained() -> None:
-    async def walk() -> None:
-        async with staged(token=Secret(b"night shift")) as stage:
-            await stage.greet()
-            async with console(stage.browser, stage.base, b"night shift") as somebody:
+async def test_the_stream_is_lost_and_regained() -> None:
+    async with staged(token=Secret(b"night shift")) as stage:
+        await stage.greet()
+        async with console(stage.browser, stage.base, b"night shift") as somebody:
+            page = somebody.page
+            await somebody.open(PAGES["charge-point"])
+            await expect(page.locator("#stream")).to_have_text("Live")
+            await stage.gateway.close()
+            await expect(page.locator("#stream")).to_have_text("Stream lost, trying again")
+            await expect(page.locator("#notice")).to_contain_text("may be old")
+            await somebody.shown("stream-lost")
+            again = Gateway(stage.told)
+            await again.start()
+            try:
+                with contextlib.suppress(Error):  # the console tries by itself, too, and may be first
+                    await page.get_by_role("button", name="Try now").click(timeout=5_000)
+                await expect(page.locator("#stream")).to_have_text("Stream regained")
+                await expect(page.locator("#notice")).to_be_hidden()
+                await stage.charge_point.call("Authorize", SAMPLES["Authorize"])
+                await expect(rows(page, "Authorize")).to_have_count(1)
+                await expect(page.locator("#stream")).to_have_text("Live")
+            finally:
+                await again.close()
+
+
+async def test_who_may_only_read_is_told_so_and_sees_no_button_that_changes_anything() -> None:
+    tokens = (AdminToken(name="desk", file=SecretFile(b"a token that may only read")),)
+    async with staged(tokens=tokens) as stage:
+        await stage.greet()
+        for token, may in ((b"a token that may only read", False), (stage.token, True)):
+            async with console(stage.browser, stage.base, token) as somebody:
                 page = somebody.page
                 await somebody.open(PAGES["charge-point"])
-                await expect(page.locator("#stream")).to_have_text("Live")
-                await stage.gateway.close()
-                await expect(page.locator("#stream")).to_have_text("Stream lost, trying again")
-                await expect(page.locator("#notice")).to_contain_text("may be old")
-                await somebody.shown("stream-lost")
-                again = Gateway(stage.told)
-                await again.start()
-                try:
-                    with contextlib.suppress(Error):  # the console tries by itself, too, and may be first
-                        await page.get_by_role("button", name="Try now").click(timeout=5_000)
-                    await expect(page.locator("#stream")).to_have_text("Stream regained")
-                    await expect(page.locator("#notice")).to_be_hidden()
-                    await stage.charge_point.call("Authorize", SAMPLES["Authorize"])
-                    await expect(rows(page, "Authorize")).to_have_count(1)
-                    await expect(page.locator("#stream")).to_have_text("Live")
-                finally:
-                    await again.close()
-
-    run(walk(), WITHIN)
-
-
-def test_who_may_only_read_is_told_so_and_sees_no_button_that_changes_anything() -> None:
-    async def walk() -> None:
-        tokens = (AdminToken(name="desk", file=SecretFile(b"a token that may only read")),)
-        async with staged(tokens=tokens) as stage:
-            await stage.greet()
-            for token, may in ((b"a token that may only read", False), (stage.token, True)):
-                async with console(stage.browser, stage.base, token) as somebody:
-                    page = somebody.page
-                    await somebody.open(PAGES["charge-point"])
-                    await expect(page.get_by_text("Read only")).to_be_visible(visible=not may)
-                    await expect(page.get_by_role("link", name="Send a command")).to_have_count(int(may))
-                    await expect(page.get_by_role("button", name="Disconnect…")).to_have_count(int(may))
-                    await somebody.open("#/charge-points")
-                    await page.get_by_role("button", name="Select all").click()
-                    await expect(page.get_by_text("1 selected")).to_be_visible()
-                    await expect(page.get_by_role("link", name="Move…")).to_have_count(int(may))
-                    assert await somebody.violations() == []
-
-    run(walk(), WITHIN)
+                await expect(page.get_by_text("Read only")).to_be_visible(visible=not may)
+                await expect(page.get_by_role("link", name="Send a command")).to_have_count(int(may))
+                await expect(page.get_by_role("button", name="Disconnect…")).to_have_count(int(may))
+                await somebody.open("#/charge-points")
+                await page.get_by_role("button", name="Select all").click()
+                await expect(page.get_by_text("1 selected")).to_be_visible()
+                await expect(page.get_by_role("link", name="Move…")).to_have_count(int(may))
+                assert await somebody.violations() == []
 
 
 # For everybody
@@ -197,25 +187,7 @@ def test_who_may_only_read_is_told_so_and_sees_no_button_that_changes_anything()
 
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_each_page_is_accessible_and_fits(size: tuple[int, int], dark: bool) -> None:
-    async def walk() -> None:
-        name = f"{'dark' if dark else 'light'}-{size[0]}"
-        async with staged() as stage:
-            await stage.greet()
-            stage.central_system.behaviour["DataTransfer"] = refusing
-            with pytest.raises(CallRefused):
-                await stage.charge_point.call("DataTransfer", SAMPLES["DataTransfer"])
-            await stage.charge_point.call("MeterValues", SAMPLES["MeterValues"])
-            async with console(stage.browser, stage.base, stage.token, size=size, dark=dark) as somebody:
-                for page, hash_ in PAGES.items():
-                    await somebody.open(hash_)
-                    await seen(somebody, page, f"{page}-{name}")
-                await newest(stage, somebody, "DataTransfer")
-                await expect(somebody.page.locator(".why").first).to_contain_text("The Central System refused it")
-                await seen(somebody, "message", f"message-{name}")
-                await somebody.page.keyboard.press("?")
-                await seen(somebody, "help", f"help-{name}")
-
+async def test_each_page_is_accessible_and_fits(size: tuple[int, int], dark: bool) -> None:
     async def seen(somebody: Console, page: str, name: str) -> None:
         settled = {
             "charge-points": rows(somebody.page),
@@ -236,143 +208,141 @@ def test_each_page_is_accessible_and_fits(size: tuple[int, int], dark: bool) -> 
         assert (page, await somebody.width()) == (page, size[0])
         await somebody.shown(name)
 
-    run(walk(), WITHIN)
+    name = f"{'dark' if dark else 'light'}-{size[0]}"
+    async with staged() as stage:
+        await stage.greet()
+        stage.central_system.behaviour["DataTransfer"] = refusing
+        with pytest.raises(CallRefused):
+            await stage.charge_point.call("DataTransfer", SAMPLES["DataTransfer"])
+        await stage.charge_point.call("MeterValues", SAMPLES["MeterValues"])
+        async with console(stage.browser, stage.base, stage.token, size=size, dark=dark) as somebody:
+            for page, hash_ in PAGES.items():
+                await somebody.open(hash_)
+                await seen(somebody, page, f"{page}-{name}")
+            await newest(stage, somebody, "DataTransfer")
+            await expect(somebody.page.locator(".why").first).to_contain_text("The Central System refused it")
+            await seen(somebody, "message", f"message-{name}")
+            await somebody.page.keyboard.press("?")
+            await seen(somebody, "help", f"help-{name}")
 
 
 def refusing(_: object) -> dict[str, object]:
     raise CallRefused("NotSupported", "no data, thank you")
 
 
-def test_the_keyboard_is_enough() -> None:
-    async def walk() -> None:
-        async with staged() as stage:
-            await stage.heartbeats(["AA 1", "AA 2", "AA 3"])
-            await stage.greet()
-            async with console(stage.browser, stage.base, stage.token) as somebody:
-                page, key = somebody.page, somebody.page.keyboard.press
-                await somebody.open(PAGES["charge-points"])
-                await expect(rows(page)).to_have_count(4)
-                await key("Tab")
-                await expect(page.locator(".skip")).to_be_focused()
-                await key("Enter")
-                await expect(page.locator("main")).to_be_focused()
-                await key("?")
-                await expect(page.get_by_role("dialog")).to_be_visible()
-                await key("Escape")
-                await expect(page.get_by_role("dialog")).to_be_hidden()
-                await key("/")
-                await expect(page.get_by_label("Search")).to_be_focused()
-                await page.keyboard.type("aa")
-                await expect(rows(page)).to_have_count(3)
-                await key("Escape")
-                for step in "jjk":
-                    await key(step)
-                await expect(page.locator("[aria-selected=true]")).to_contain_text("AA 1")
-                await key("ArrowDown")
-                await key("Enter")
-                await expect(page.get_by_role("heading", level=1)).to_have_text("AA 2")
-                await expect(rows(page, "Heartbeat")).to_have_count(1)
-                await key("j")
-                await key("Enter")
-                await expect(page.get_by_role("heading", level=1)).to_have_text("Heartbeat")
-                await key("r")
-                await expect(page.locator("pre.raw").first).to_contain_text("<c:heartbeatRequest/>")
-                await key("Escape")
-                await expect(page.get_by_role("heading", level=1)).to_have_text("AA 2")
-                await key("c")
-                await expect(page.get_by_role("heading", level=1)).to_have_text("Send a command")
-                await key("g")
-                await key("a")
-                await expect(page.get_by_role("heading", level=1)).to_have_text("Addresses")
-                await key("t")
-                await expect(page.locator("html")).to_have_attribute("data-theme", "light")
-                await key("t")
-                await page.reload()
-                await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
-
-    run(walk(), WITHIN)
+async def test_the_keyboard_is_enough() -> None:
+    async with staged() as stage:
+        await stage.heartbeats(["AA 1", "AA 2", "AA 3"])
+        await stage.greet()
+        async with console(stage.browser, stage.base, stage.token) as somebody:
+            page, key = somebody.page, somebody.page.keyboard.press
+            await somebody.open(PAGES["charge-points"])
+            await expect(rows(page)).to_have_count(4)
+            await key("Tab")
+            await expect(page.locator(".skip")).to_be_focused()
+            await key("Enter")
+            await expect(page.locator("main")).to_be_focused()
+            await key("?")
+            await expect(page.get_by_role("dialog")).to_be_visible()
+            await key("Escape")
+            await expect(page.get_by_role("dialog")).to_be_hidden()
+            await key("/")
+            await expect(page.get_by_label("Search")).to_be_focused()
+            await page.keyboard.type("aa")
+            await expect(rows(page)).to_have_count(3)
+            await key("Escape")
+            for step in "jjk":
+                await key(step)
+            await expect(page.locator("[aria-selected=true]")).to_contain_text("AA 1")
+            await key("ArrowDown")
+            await key("Enter")
+            await expect(page.get_by_role("heading", level=1)).to_have_text("AA 2")
+            await expect(rows(page, "Heartbeat")).to_have_count(1)
+            await key("j")
+            await key("Enter")
+            await expect(page.get_by_role("heading", level=1)).to_have_text("Heartbeat")
+            await key("r")
+            await expect(page.locator("pre.raw").first).to_contain_text("<c:heartbeatRequest/>")
+            await key("Escape")
+            await expect(page.get_by_role("heading", level=1)).to_have_text("AA 2")
+            await key("c")
+            await expect(page.get_by_role("heading", level=1)).to_have_text("Send a command")
+            await key("g")
+            await key("a")
+            await expect(page.get_by_role("heading", level=1)).to_have_text("Addresses")
+            await key("t")
+            await expect(page.locator("html")).to_have_attribute("data-theme", "light")
+            await key("t")
+            await page.reload()
+            await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
 
 
-def test_without_a_token_it_asks_for_it_and_goes_where_one_wanted() -> None:
-    async def walk() -> None:
-        async with staged(token=Secret(b"night shift")) as stage:
-            await stage.greet()
-            async with console(stage.browser, stage.base) as somebody:
-                page = somebody.page
-                await somebody.open(PAGES["charge-point"])
-                await page.get_by_label("Admin token").fill("day shift")
-                await page.keyboard.press("Enter")
-                await expect(page.get_by_text("That is not the token.")).to_be_visible()
-                await page.get_by_label("Admin token").fill("night shift")
-                await page.keyboard.press("Enter")
-                await expect(page.get_by_role("heading", level=1)).to_have_text(IDENTITY)
-                await expect(page.locator("#stream")).to_have_text("Live")
-                await page.reload()
-                await expect(page.locator("#stream")).to_have_text("Live")
-                assert await page.evaluate("JSON.stringify([localStorage, document.cookie])") == '[{},""]'
-                await page.get_by_role("button", name="Log out").click()
-                await expect(page.get_by_label("Admin token")).to_be_visible()
-                await expect(page.get_by_role("button", name="Log out")).to_be_hidden()
-                assert await page.evaluate("sessionStorage.length") == 0
-                await page.reload()
-                await somebody.open(PAGES["charge-point"])
-                await expect(page.get_by_label("Admin token")).to_be_visible()
-            async with console(stage.browser, stage.base) as another:
-                await another.open()
-                await expect(another.page.get_by_label("Admin token")).to_be_visible()
-
-    run(walk(), WITHIN)
+async def test_without_a_token_it_asks_for_it_and_goes_where_one_wanted() -> None:
+    async with staged(token=Secret(b"night shift")) as stage:
+        await stage.greet()
+        async with console(stage.browser, stage.base) as somebody:
+            page = somebody.page
+            await somebody.open(PAGES["charge-point"])
+            await page.get_by_label("Admin token").fill("day shift")
+            await page.keyboard.press("Enter")
+            await expect(page.get_by_text("That is not the token.")).to_be_visible()
+            await page.get_by_label("Admin token").fill("night shift")
+            await page.keyboard.press("Enter")
+            await expect(page.get_by_role("heading", level=1)).to_have_text(IDENTITY)
+            await expect(page.locator("#stream")).to_have_text("Live")
+            await page.reload()
+            await expect(page.locator("#stream")).to_have_text("Live")
+            assert await page.evaluate("JSON.stringify([localStorage, document.cookie])") == '[{},""]'
+            await page.get_by_role("button", name="Log out").click()
+            await expect(page.get_by_label("Admin token")).to_be_visible()
+            await expect(page.get_by_role("button", name="Log out")).to_be_hidden()
+            assert await page.evaluate("sessionStorage.length") == 0
+            await page.reload()
+            await somebody.open(PAGES["charge-point"])
+            await expect(page.get_by_label("Admin token")).to_be_visible()
+        async with console(stage.browser, stage.base) as another:
+            await another.open()
+            await expect(another.page.get_by_label("Admin token")).to_be_visible()
 
 
-def test_the_address_that_the_bridge_prints_is_one_click() -> None:
+async def test_the_address_that_the_bridge_prints_is_one_click() -> None:
     """The token leaves the address and the history at once, also where the console is open already."""
-
-    async def walk() -> None:
-        async with staged() as stage:
-            await stage.greet()
-            async with console(stage.browser, stage.base) as somebody:
-                page = somebody.page
-                await page.goto(stage.gateway.console_url)
-                await expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
-                assert page.url == f"{stage.base}/#/"
-                await page.get_by_role("button", name="Log out").click()
-                await expect(page.get_by_label("Admin token")).to_be_visible()
-                await page.evaluate(f"location.hash = {'#' + stage.gateway.console_url.partition('#')[2]!r}")
-                await expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
-                assert page.url == f"{stage.base}/#/"
-                await page.evaluate("location.hash = '#token=wrong%'")
-                await expect(page.get_by_label("Admin token")).to_be_visible()
-
-    run(walk(), WITHIN)
+    async with staged() as stage:
+        await stage.greet()
+        async with console(stage.browser, stage.base) as somebody:
+            page = somebody.page
+            await page.goto(stage.gateway.console_url)
+            await expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+            assert page.url == f"{stage.base}/#/"
+            await page.get_by_role("button", name="Log out").click()
+            await expect(page.get_by_label("Admin token")).to_be_visible()
+            await page.evaluate(f"location.hash = {'#' + stage.gateway.console_url.partition('#')[2]!r}")
+            await expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+            assert page.url == f"{stage.base}/#/"
+            await page.evaluate("location.hash = '#token=wrong%'")
+            await expect(page.get_by_label("Admin token")).to_be_visible()
 
 
-def test_an_address_that_is_broken_says_so() -> None:
-    async def walk() -> None:
-        async with staged() as stage, console(stage.browser, stage.base, stage.token) as somebody:
-            for address in ("#/charge-points/RDAM%2", "#/messages/%", "#/charge-points/%FF/command"):
-                await somebody.open(address)
-                await expect(somebody.page.get_by_role("heading", level=1)).to_have_text("This address is broken")
-                await somebody.open(PAGES["addresses"])
-
-    run(walk(), WITHIN)
+async def test_an_address_that_is_broken_says_so() -> None:
+    async with staged() as stage, console(stage.browser, stage.base, stage.token) as somebody:
+        for address in ("#/charge-points/RDAM%2", "#/messages/%", "#/charge-points/%FF/command"):
+            await somebody.open(address)
+            await expect(somebody.page.get_by_role("heading", level=1)).to_have_text("This address is broken")
+            await somebody.open(PAGES["addresses"])
 
 
-def test_an_identity_with_braces_is_reached_as_any_other() -> None:
+async def test_an_identity_with_braces_is_reached_as_any_other() -> None:
     """Through the API, by its page, with a command."""
     identity = "{NL}*{x"
-
-    async def walk() -> None:
-        async with staged() as stage, charge_point(stage.gateway, identity) as point:
-            await point.call("BootNotification", BOOT)
-            await stage.central_system.wait_for(identity)
-            async with console(stage.browser, stage.base, stage.token) as somebody:
-                page = somebody.page
-                await somebody.open(PAGES["charge-points"])
-                await rows(page, identity).get_by_role("link").click()
-                await expect(page.get_by_role("heading", level=1)).to_have_text(identity)
-                await expect(rows(page, "BootNotification")).to_be_visible()
-
-    run(walk(), WITHIN)
+    async with staged() as stage, charge_point(stage.gateway, identity) as point:
+        await point.call("BootNotification", BOOT)
+        await stage.central_system.wait_for(identity)
+        async with console(stage.browser, stage.base, stage.token) as somebody:
+            page = somebody.page
+            await somebody.open(PAGES["charge-points"])
+            await rows(page, identity).get_by_role("link").click()
+            await expect(page.get_by_role("heading", level=1)).to_have_text(identity)
+            await expect(rows(page, "BootNotification")).to_be_visible()
 
 
 # Steering
@@ -391,212 +361,181 @@ window.fetch = async (...asked) => {
 """
 
 
-def test_who_leaves_before_a_page_is_complete_gets_where_he_goes() -> None:
-    async def walk() -> None:
-        async with staged() as stage:
-            await stage.greet()
-            async with console(stage.browser, stage.base, stage.token) as somebody:
-                await somebody.page.add_init_script(_LEAVES)
-                await somebody.open(PAGES["command"].rpartition("/command")[0] + "/command")
-                await expect(somebody.page.get_by_role("heading", level=1)).to_have_text("Addresses")
-
-    run(walk(), WITHIN)
+async def test_who_leaves_before_a_page_is_complete_gets_where_he_goes() -> None:
+    async with staged() as stage:
+        await stage.greet()
+        async with console(stage.browser, stage.base, stage.token) as somebody:
+            await somebody.page.add_init_script(_LEAVES)
+            await somebody.open(PAGES["command"].rpartition("/command")[0] + "/command")
+            await expect(somebody.page.get_by_role("heading", level=1)).to_have_text("Addresses")
 
 
-def test_a_command_is_checked_before_it_is_sent() -> None:
-    async def walk() -> None:
-        async with staged() as stage:
-            await stage.greet()
-            async with console(stage.browser, stage.base, stage.token) as somebody:
-                page, send = somebody.page, somebody.page.get_by_role("button", name="Send", exact=True)
-                await somebody.open(PAGES["command"])
-                await page.get_by_label("connectorId").fill("one")
-                await send.click()
-                await expect(page.get_by_label("connectorId")).to_have_attribute("aria-invalid", "true")
-                await expect(page.get_by_text("must be a whole number")).to_be_visible()
-                await expect(page.get_by_text("is required").first).to_be_visible()
-                await page.get_by_label("Action", exact=True).select_option("SendLocalList")
-                await page.get_by_label("listVersion").fill("7")
-                await page.get_by_label("updateType").select_option("Full")
-                await page.get_by_role("button", name="Add localAuthorizationList").click()
-                await page.get_by_role("button", name="Add to localAuthorizationList").click()
-                await page.get_by_label("idTag").fill("DRIVER-1")
-                await page.get_by_role("button", name="Edit as JSON").click()
-                area = page.get_by_label("Payload as JSON")
-                wanted = {"listVersion": 7, "updateType": "Full", "localAuthorizationList": [{"idTag": "DRIVER-1"}]}
-                assert json.loads(await area.input_value()) == wanted
-                await area.fill('{"listVersion": 7, "updateType": "Half"')
-                await send.click()
-                await expect(page.get_by_text("This is no JSON")).to_be_visible()
-                await area.fill('{"listVersion": 7, "updateType": "Half"}')
-                await send.click()
-                await expect(page.get_by_text("updateType must be one of Differential, Full")).to_be_visible()
-                assert stage.charge_point.received == []
-                await area.fill(json.dumps(wanted))
-                await page.get_by_role("button", name="Edit as a form").click()
-                await expect(page.get_by_label("idTag")).to_have_value("DRIVER-1")
-                await send.click()
-                await expect(page.locator(".answer")).to_contain_text('"status"')
-                assert stage.charge_point.received == [("SendLocalList", wanted)]
-
-    run(walk(), WITHIN)
+async def test_a_command_is_checked_before_it_is_sent() -> None:
+    async with staged() as stage:
+        await stage.greet()
+        async with console(stage.browser, stage.base, stage.token) as somebody:
+            page, send = somebody.page, somebody.page.get_by_role("button", name="Send", exact=True)
+            await somebody.open(PAGES["command"])
+            await page.get_by_label("connectorId").fill("one")
+            await send.click()
+            await expect(page.get_by_label("connectorId")).to_have_attribute("aria-invalid", "true")
+            await expect(page.get_by_text("must be a whole number")).to_be_visible()
+            await expect(page.get_by_text("is required").first).to_be_visible()
+            await page.get_by_label("Action", exact=True).select_option("SendLocalList")
+            await page.get_by_label("listVersion").fill("7")
+            await page.get_by_label("updateType").select_option("Full")
+            await page.get_by_role("button", name="Add localAuthorizationList").click()
+            await page.get_by_role("button", name="Add to localAuthorizationList").click()
+            await page.get_by_label("idTag").fill("DRIVER-1")
+            await page.get_by_role("button", name="Edit as JSON").click()
+            area = page.get_by_label("Payload as JSON")
+            wanted = {"listVersion": 7, "updateType": "Full", "localAuthorizationList": [{"idTag": "DRIVER-1"}]}
+            assert json.loads(await area.input_value()) == wanted
+            await area.fill('{"listVersion": 7, "updateType": "Half"')
+            await send.click()
+            await expect(page.get_by_text("This is no JSON")).to_be_visible()
+            await area.fill('{"listVersion": 7, "updateType": "Half"}')
+            await send.click()
+            await expect(page.get_by_text("updateType must be one of Differential, Full")).to_be_visible()
+            assert stage.charge_point.received == []
+            await area.fill(json.dumps(wanted))
+            await page.get_by_role("button", name="Edit as a form").click()
+            await expect(page.get_by_label("idTag")).to_have_value("DRIVER-1")
+            await send.click()
+            await expect(page.locator(".answer")).to_contain_text('"status"')
+            assert stage.charge_point.received == [("SendLocalList", wanted)]
 
 
-def test_it_asks_before_a_reset() -> None:
-    async def walk() -> None:
-        async with staged() as stage:
-            await stage.greet()
-            async with console(stage.browser, stage.base, stage.token) as somebody:
-                page, send = somebody.page, somebody.page.get_by_role("button", name="Send", exact=True)
-                await somebody.open(PAGES["command"].replace("SetChargingProfile", "Reset"))
-                await page.get_by_label("type").select_option("Hard")
-                await send.click()
-                await expect(page.get_by_role("dialog")).to_contain_text("The Charge Point restarts.")
-                await somebody.shown("asks-before-reset")
-                assert await somebody.violations() == []
-                await page.keyboard.press("Escape")
-                await expect(page.get_by_role("dialog")).to_have_count(0)
-                assert stage.charge_point.received == []
-                await send.click()
-                await page.get_by_role("button", name="Send Reset").click()
-                await expect(page.locator(".answer")).to_contain_text('"Accepted"')
-                assert stage.charge_point.received == [("Reset", {"type": "Hard"})]
-
-    run(walk(), WITHIN)
+async def test_it_asks_before_a_reset() -> None:
+    async with staged() as stage:
+        await stage.greet()
+        async with console(stage.browser, stage.base, stage.token) as somebody:
+            page, send = somebody.page, somebody.page.get_by_role("button", name="Send", exact=True)
+            await somebody.open(PAGES["command"].replace("SetChargingProfile", "Reset"))
+            await page.get_by_label("type").select_option("Hard")
+            await send.click()
+            await expect(page.get_by_role("dialog")).to_contain_text("The Charge Point restarts.")
+            await somebody.shown("asks-before-reset")
+            assert await somebody.violations() == []
+            await page.keyboard.press("Escape")
+            await expect(page.get_by_role("dialog")).to_have_count(0)
+            assert stage.charge_point.received == []
+            await send.click()
+            await page.get_by_role("button", name="Send Reset").click()
+            await expect(page.locator(".answer")).to_contain_text('"Accepted"')
+            assert stage.charge_point.received == [("Reset", {"type": "Hard"})]
 
 
-def test_a_charge_point_is_moved_and_disconnected() -> None:
-    async def walk() -> None:
-        async with staged() as stage:
-            await stage.greet()
-            async with console(stage.browser, stage.base, stage.token) as somebody:
-                page = somebody.page
-                await somebody.open(PAGES["charge-point"])
-                await page.get_by_role("button", name="Move…").click()
-                await expect(page.get_by_role("dialog")).to_contain_text("It is with main now.")
-                await page.get_by_role("button", name="Move", exact=True).click()
-                await expect(page.locator(".node").last).to_contain_text("other")
-                await stage.charge_point.call("Heartbeat", {})
-                await stage.other.wait_for(IDENTITY)
-                await expect(page.locator(".wire.up")).to_have_count(2)
-                await page.get_by_role("button", name="Disconnect…").click()
-                await page.get_by_role("button", name="Disconnect", exact=True).click()
-                await expect(page.locator("#said")).to_have_text(f"{IDENTITY} was disconnected")
-                await somebody.open(PAGES["audit"])
-                await expect(rows(page)).to_have_count(2)
-                assert await somebody.violations() == []
-                await somebody.shown("audit")
-
-    run(walk(), WITHIN)
+async def test_a_charge_point_is_moved_and_disconnected() -> None:
+    async with staged() as stage:
+        await stage.greet()
+        async with console(stage.browser, stage.base, stage.token) as somebody:
+            page = somebody.page
+            await somebody.open(PAGES["charge-point"])
+            await page.get_by_role("button", name="Move…").click()
+            await expect(page.get_by_role("dialog")).to_contain_text("It is with main now.")
+            await page.get_by_role("button", name="Move", exact=True).click()
+            await expect(page.locator(".node").last).to_contain_text("other")
+            await stage.charge_point.call("Heartbeat", {})
+            await stage.other.wait_for(IDENTITY)
+            await expect(page.locator(".wire.up")).to_have_count(2)
+            await page.get_by_role("button", name="Disconnect…").click()
+            await page.get_by_role("button", name="Disconnect", exact=True).click()
+            await expect(page.locator("#said")).to_have_text(f"{IDENTITY} was disconnected")
+            await somebody.open(PAGES["audit"])
+            await expect(rows(page)).to_have_count(2)
+            assert await somebody.violations() == []
+            await somebody.shown("audit")
 
 
-def test_a_move_that_is_refused_says_why() -> None:
-    async def walk() -> None:
-        async with staged() as stage:
-            await stage.greet()
-            old = CentralSystem(url="http://127.0.0.1:1/", protocol="ocpp1.2s")
-            await stage.gateway.reload(replace(stage.told, central_systems=stage.told.central_systems | {"old": old}))
-            async with console(stage.browser, stage.base, stage.token) as somebody:
-                page = somebody.page
-                await somebody.open(PAGES["charge-point"])
-                await page.get_by_role("button", name="Move…").click()
-                await page.get_by_label("To").select_option("old")
-                await page.get_by_role("button", name="Move", exact=True).click()
-                await expect(page.locator("main")).to_contain_text("serves no Charge Point that speaks OCPP 1.6")
-
-    run(walk(), WITHIN)
+async def test_a_move_that_is_refused_says_why() -> None:
+    async with staged() as stage:
+        await stage.greet()
+        old = CentralSystem(url="http://127.0.0.1:1/", protocol="ocpp1.2s")
+        await stage.gateway.reload(replace(stage.told, central_systems=stage.told.central_systems | {"old": old}))
+        async with console(stage.browser, stage.base, stage.token) as somebody:
+            page = somebody.page
+            await somebody.open(PAGES["charge-point"])
+            await page.get_by_role("button", name="Move…").click()
+            await page.get_by_label("To").select_option("old")
+            await page.get_by_role("button", name="Move", exact=True).click()
+            await expect(page.locator("main")).to_contain_text("serves no Charge Point that speaks OCPP 1.6")
 
 
 # What is shown
 
 
-def test_what_a_charge_point_says_is_text_and_nothing_else() -> None:
+async def test_what_a_charge_point_says_is_text_and_nothing_else() -> None:
     hostile = "<img src=x onerror=alert(1)><script>alert(2)</script>"
-
-    async def walk() -> None:
-        async with staged() as stage:
-            await stage.heartbeats([hostile])
-            await stage.greet()
-            await stage.charge_point.call("DataTransfer", {"vendorId": "<b>", "data": hostile})
-            async with console(stage.browser, stage.base, stage.token) as somebody:
-                await somebody.open(PAGES["charge-points"])
-                await expect(rows(somebody.page, hostile)).to_be_visible()
-                await rows(somebody.page, hostile).click()
-                await expect(somebody.page.get_by_role("heading", level=1)).to_have_text(hostile)
-                await newest(stage, somebody, "DataTransfer")
-                await expect(somebody.page.locator(".panel pre").nth(1)).to_contain_text(hostile)
-                assert await somebody.page.locator("main :is(img, script, b)").count() == 0
-
-    run(walk(), WITHIN)
+    async with staged() as stage:
+        await stage.heartbeats([hostile])
+        await stage.greet()
+        await stage.charge_point.call("DataTransfer", {"vendorId": "<b>", "data": hostile})
+        async with console(stage.browser, stage.base, stage.token) as somebody:
+            await somebody.open(PAGES["charge-points"])
+            await expect(rows(somebody.page, hostile)).to_be_visible()
+            await rows(somebody.page, hostile).click()
+            await expect(somebody.page.get_by_role("heading", level=1)).to_have_text(hostile)
+            await newest(stage, somebody, "DataTransfer")
+            await expect(somebody.page.locator(".panel pre").nth(1)).to_contain_text(hostile)
+            assert await somebody.page.locator("main :is(img, script, b)").count() == 0
 
 
-def test_what_was_turned_away_says_why() -> None:
-    async def walk() -> None:
-        async with staged() as stage, console(stage.browser, stage.base, stage.token) as somebody:
-            await somebody.open("#/messages")
-            await expect(somebody.page.locator("#stream")).to_have_text("Live")
-            assert await stage.says("RDAM 2", "<c:teatimeRequest/>") == 500
-            await expect(rows(somebody.page, "RDAM 2")).to_contain_text("refused")
-            await rows(somebody.page, "RDAM 2").click()
-            await expect(somebody.page.locator(".why")).to_be_visible()
-            await expect(somebody.page.locator(".panel pre").first).to_contain_text("teatimeRequest")
-            await somebody.shown("turned-away")
-
-    run(walk(), WITHIN)
+async def test_what_was_turned_away_says_why() -> None:
+    async with staged() as stage, console(stage.browser, stage.base, stage.token) as somebody:
+        await somebody.open("#/messages")
+        await expect(somebody.page.locator("#stream")).to_have_text("Live")
+        assert await stage.says("RDAM 2", "<c:teatimeRequest/>") == 500
+        await expect(rows(somebody.page, "RDAM 2")).to_contain_text("refused")
+        await rows(somebody.page, "RDAM 2").click()
+        await expect(somebody.page.locator(".why")).to_be_visible()
+        await expect(somebody.page.locator(".panel pre").first).to_contain_text("teatimeRequest")
+        await somebody.shown("turned-away")
 
 
-def test_losses_and_differences_are_marked() -> None:
-    async def walk() -> None:
-        async with staged() as stage:
-            await stage.greet()
-            reading = {"timestamp": "2026-01-02T04:04:05+01:00", "sampledValue": [{"value": "1"}]}
-            await stage.charge_point.call("MeterValues", {"connectorId": 1, "meterValue": [reading]})
-            async with console(stage.browser, stage.base, stage.token) as somebody:
-                await newest(stage, somebody, "MeterValues")
-                table = somebody.page.locator(".differences")
-                await expect(table).to_contain_text("meterValue.timestamp")
-                await expect(table).to_contain_text("2026-01-02T03:04:05Z")
-                await expect(somebody.page.locator("pre .mark.changed")).to_have_count(3)
-
-    run(walk(), WITHIN)
+async def test_losses_and_differences_are_marked() -> None:
+    async with staged() as stage:
+        await stage.greet()
+        reading = {"timestamp": "2026-01-02T04:04:05+01:00", "sampledValue": [{"value": "1"}]}
+        await stage.charge_point.call("MeterValues", {"connectorId": 1, "meterValue": [reading]})
+        async with console(stage.browser, stage.base, stage.token) as somebody:
+            await newest(stage, somebody, "MeterValues")
+            table = somebody.page.locator(".differences")
+            await expect(table).to_contain_text("meterValue.timestamp")
+            await expect(table).to_contain_text("2026-01-02T03:04:05Z")
+            await expect(somebody.page.locator("pre .mark.changed")).to_have_count(3)
 
 
-def test_messages_wait_while_paused_and_are_filtered() -> None:
-    async def walk() -> None:
-        async with staged() as stage:
-            await stage.greet()
-            async with console(stage.browser, stage.base, stage.token) as somebody:
-                page = somebody.page
-                await somebody.open(PAGES["charge-point"])
-                await expect(rows(page)).to_have_count(2)
-                await expect(page.locator("#stream")).to_have_text("Live")
-                await page.get_by_role("button", name="Pause").click()
-                await stage.charge_point.call("Heartbeat", {})
-                await expect(page.get_by_role("button", name="Resume (1 new one)")).to_be_visible()
-                await expect(rows(page)).to_have_count(2)
-                await page.get_by_role("button", name="Resume").click()
-                await expect(rows(page)).to_have_count(3)
-                await page.get_by_label("Action", exact=True).fill("BootNotification")
-                await expect(rows(page)).to_have_count(1)
-                await page.get_by_label("Outcome").select_option("error")
-                await expect(page.get_by_text("No message fits these filters.")).to_be_visible()
-
-    run(walk(), WITHIN)
+async def test_messages_wait_while_paused_and_are_filtered() -> None:
+    async with staged() as stage:
+        await stage.greet()
+        async with console(stage.browser, stage.base, stage.token) as somebody:
+            page = somebody.page
+            await somebody.open(PAGES["charge-point"])
+            await expect(rows(page)).to_have_count(2)
+            await expect(page.locator("#stream")).to_have_text("Live")
+            await page.get_by_role("button", name="Pause").click()
+            await stage.charge_point.call("Heartbeat", {})
+            await expect(page.get_by_role("button", name="Resume (1 new one)")).to_be_visible()
+            await expect(rows(page)).to_have_count(2)
+            await page.get_by_role("button", name="Resume").click()
+            await expect(rows(page)).to_have_count(3)
+            await page.get_by_label("Action", exact=True).fill("BootNotification")
+            await expect(rows(page)).to_have_count(1)
+            await page.get_by_label("Outcome").select_option("error")
+            await expect(page.get_by_text("No message fits these filters.")).to_be_visible()
 
 
-def test_addresses_are_copied_as_they_are_typed() -> None:
-    async def walk() -> None:
-        async with staged() as stage:
-            allowed = ["clipboard-read", "clipboard-write"]
-            async with console(stage.browser, stage.base, stage.token, permissions=allowed) as somebody:
-                page = somebody.page
-                await somebody.open("#/addresses")
-                await page.get_by_label("Identity of the Charge Point").fill("A/B 1")
-                host, port = stage.gateway.websocket_address
-                address = f"ws://{host}:{port}/ocpp/A%2FB%201"
-                copy = page.get_by_role("button", name=f"Copy address {address}", exact=True)
-                await copy.click()
-                await expect(copy).to_have_text("Copied")
-                assert await page.evaluate("navigator.clipboard.readText()") == address
-
-    run(walk(), WITHIN)
+async def test_addresses_are_copied_as_they_are_typed() -> None:
+    async with staged() as stage:
+        allowed = ["clipboard-read", "clipboard-write"]
+        async with console(stage.browser, stage.base, stage.token, permissions=allowed) as somebody:
+            page = somebody.page
+            await somebody.open("#/addresses")
+            await page.get_by_label("Identity of the Charge Point").fill("A/B 1")
+            host, port = stage.gateway.websocket_address
+            address = f"ws://{host}:{port}/ocpp/A%2FB%201"
+            copy = page.get_by_role("button", name=f"Copy address {address}", exact=True)
+            await copy.click()
+            await expect(copy).to_have_text("Copied")
+            assert await page.evaluate("navigator.clipboard.readText()") == address

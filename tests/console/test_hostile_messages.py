@@ -13,7 +13,7 @@ from playwright.async_api import CDPSession, Page, Route, expect
 
 from tests.console.browser import AT_MOST, console
 from tests.console.stage import staged
-from tests.e2e.stage import AT, run
+from tests.e2e.stage import AT
 
 expect.set_options(timeout=AT_MOST)
 LARGE = 250_000
@@ -108,52 +108,41 @@ async def opened(page: Page, base: str, shown: dict[str, Any]) -> float:
     return took
 
 
-def test_no_message_holds_up_the_page() -> None:
-    async def walk() -> None:
-        async with staged() as stage, console(stage.browser, stage.base, stage.token) as somebody:
-            page = somebody.page
-            empty = statistics.median([await opened(page, stage.base, message("[]", "[]")) for _ in range(3)])
-            assert empty > 0
-            slow = {}
-            for name, text in TEXTS.items():
-                # On both sides, and with nothing that is the same.
-                took = await opened(page, stage.base, message(text, text[:-1] + " "))
-                if took > _TIMES * empty:
-                    slow[name] = took / empty
-            assert slow == {}
-
-    run(walk(), 240)
+async def test_no_message_holds_up_the_page() -> None:
+    async with staged() as stage, console(stage.browser, stage.base, stage.token) as somebody:
+        page = somebody.page
+        empty = statistics.median([await opened(page, stage.base, message("[]", "[]")) for _ in range(3)])
+        assert empty > 0
+        slow = {}
+        for name, text in TEXTS.items():
+            # On both sides, and with nothing that is the same.
+            took = await opened(page, stage.base, message(text, text[:-1] + " "))
+            if took > _TIMES * empty:
+                slow[name] = took / empty
+        assert slow == {}
 
 
-def test_many_losses_and_differences_are_bounded() -> None:
+async def test_many_losses_and_differences_are_bounded() -> None:
     """As many as a bridge wrote that did not count them."""
     values = [{"timestamp": f"2026-01-01T00:00:{number % 60:02}Z", "value": str(number)} for number in range(1500)]
     received = json.dumps([2, "1", "DataTransfer", {"v": values}])
     sent = received.replace("Z", "+")
     losses = [{"message": "", "path": f"v[{number}].timestamp", "reason": "x"} for number in range(14_000)]
     losses += [{"message": "", "path": "v.timestamp", "reason": f"{number % 3}"} for number in range(14_000)]
-
-    async def walk() -> None:
-        async with staged() as stage, console(stage.browser, stage.base, stage.token) as somebody:
-            page = somebody.page
-            empty = statistics.median([await opened(page, stage.base, message("[]", "[]")) for _ in range(3)])
-            assert await opened(page, stage.base, message(received, sent, losses)) <= _TIMES * empty
-            assert await page.locator("table.differences tbody tr").count() == 100
-            await expect(page.locator("table.differences caption")).to_contain_text("of which the first 100 are shown")
-
-    run(walk(), 120)
+    async with staged() as stage, console(stage.browser, stage.base, stage.token) as somebody:
+        page = somebody.page
+        empty = statistics.median([await opened(page, stage.base, message("[]", "[]")) for _ in range(3)])
+        assert await opened(page, stage.base, message(received, sent, losses)) <= _TIMES * empty
+        assert await page.locator("table.differences tbody tr").count() == 100
+        await expect(page.locator("table.differences caption")).to_contain_text("of which the first 100 are shown")
 
 
-def test_what_is_too_large_is_shown_from_its_beginning_and_not_called_the_same() -> None:
+async def test_what_is_too_large_is_shown_from_its_beginning_and_not_called_the_same() -> None:
     text = json.dumps([2, "1", "DataTransfer", {"data": "x" * LARGE}])
-
-    async def walk() -> None:
-        async with staged() as stage, console(stage.browser, stage.base, stage.token) as somebody:
-            page = somebody.page
-            await opened(page, stage.base, message(text, text))
-            await expect(page.get_by_text("Too large to compare value by value.")).to_be_visible()
-            raw = page.locator("pre.raw").first
-            assert len(await raw.inner_text()) == 100_000
-            await expect(page.get_by_text("The first 100,000 of").first).to_be_visible()
-
-    run(walk(), 60)
+    async with staged() as stage, console(stage.browser, stage.base, stage.token) as somebody:
+        page = somebody.page
+        await opened(page, stage.base, message(text, text))
+        await expect(page.get_by_text("Too large to compare value by value.")).to_be_visible()
+        raw = page.locator("pre.raw").first
+        assert len(await raw.inner_text()) == 100_000
+        await expect(page.get_by_text("The first 100,000 of").first).to_be_visible()

@@ -13,9 +13,8 @@ from tests.console.browser import AT_MOST, DESK, Console, console
 from tests.console.stage import IDENTITY, Stage, staged
 from tests.console.test_console import rows
 from tests.console.whole_fleet import AWAY, CHARGING, FAULTED, MANY, METER_VALUES, enough_files, introduce, lose
-from tests.e2e.stage import SAMPLES, run
+from tests.e2e.stage import SAMPLES
 
-WITHIN = 400
 HANDY = (390, 844)
 expect.set_options(timeout=AT_MOST)
 
@@ -53,25 +52,9 @@ def alarms(page: Page) -> Any:
 # With three thousand Charge Points
 
 
-def test_three_thousand_charge_points_at_a_glance() -> None:
+async def test_three_thousand_charge_points_at_a_glance() -> None:
     enough_files()
     now = [1_767_312_000.0]
-
-    async def walk() -> None:
-        async with staged(lambda: now[0]) as stage, api_of(stage.gateway) as api:
-            await introduce(stage)
-            await lose(stage)
-            moved = await api("PUT", f"/charge-points/{IDENTITY.replace(' ', '%20')}/route", {"central_system": "main"})
-            assert moved.status == 200
-            now[0] += 120
-            await first_paint(stage)
-            for size in (DESK, HANDY):
-                for dark in (False, True):
-                    async with console(stage.browser, stage.base, stage.token, size=size, dark=dark) as somebody:
-                        await each_page_is_accessible_and_fits(somebody, size, dark)
-            async with console(stage.browser, stage.base, stage.token) as somebody:
-                await it_says_what_is_wrong(somebody)
-                await the_keyboard_leads_to_it(somebody)
 
     async def each_page_is_accessible_and_fits(somebody: Console, size: tuple[int, int], dark: bool) -> None:
         for name, hash_ in PAGES.items():
@@ -115,7 +98,20 @@ def test_three_thousand_charge_points_at_a_glance() -> None:
             await key(letter)
             await expect(page.get_by_role("heading", level=1)).to_have_text(heading)
 
-    run(walk(), WITHIN)
+    async with staged(lambda: now[0]) as stage, api_of(stage.gateway) as api:
+        await introduce(stage)
+        await lose(stage)
+        moved = await api("PUT", f"/charge-points/{IDENTITY.replace(' ', '%20')}/route", {"central_system": "main"})
+        assert moved.status == 200
+        now[0] += 120
+        await first_paint(stage)
+        for size in (DESK, HANDY):
+            for dark in (False, True):
+                async with console(stage.browser, stage.base, stage.token, size=size, dark=dark) as somebody:
+                    await each_page_is_accessible_and_fits(somebody, size, dark)
+        async with console(stage.browser, stage.base, stage.token) as somebody:
+            await it_says_what_is_wrong(somebody)
+            await the_keyboard_leads_to_it(somebody)
 
 
 # The milliseconds from the request of a page until what is looked for has been painted.
@@ -152,177 +148,155 @@ async def first_paint(stage: Stage) -> None:
 # What changes
 
 
-def test_nothing_is_wrong_and_then_something_is() -> None:
-    async def walk() -> None:
-        async with staged() as stage, console(stage.browser, stage.base, stage.token) as somebody:
-            page = somebody.page
-            await somebody.open()
-            await expect(page.locator("#alarms-title")).to_have_text("Nothing is wrong")
-            await expect(page.locator(".calm")).to_contain_text("No Charge Point has come yet.")
-            assert await somebody.violations() == []
-            await stage.greet()
-            await expect(page.locator(".calm")).to_contain_text("1 Charge Point known, all up.")
-            faulted = SAMPLES["StatusNotification"] | {"status": "Faulted", "errorCode": "OtherError"}
-            await stage.charge_point.call("StatusNotification", faulted)
-            await expect(page.locator("#alarms-title")).to_have_text("1 thing is wrong")
-            await expect(alarms(page)).to_contain_text("1 connector reports Faulted: OtherError")
-            await alarms(page).get_by_role("link").focus()
-            await stage.charge_point.call("StartTransaction", SAMPLES["StartTransaction"])
-            await expect(page.locator(".tile.transactions b")).to_have_text("1")
-            await expect(alarms(page).get_by_role("link")).to_be_focused()
-            await stage.charge_point.call("StatusNotification", SAMPLES["StatusNotification"])
-            await expect(page.locator("#alarms-title")).to_have_text("Nothing is wrong")
-
-    run(walk(), WITHIN)
+async def test_nothing_is_wrong_and_then_something_is() -> None:
+    async with staged() as stage, console(stage.browser, stage.base, stage.token) as somebody:
+        page = somebody.page
+        await somebody.open()
+        await expect(page.locator("#alarms-title")).to_have_text("Nothing is wrong")
+        await expect(page.locator(".calm")).to_contain_text("No Charge Point has come yet.")
+        assert await somebody.violations() == []
+        await stage.greet()
+        await expect(page.locator(".calm")).to_contain_text("1 Charge Point known, all up.")
+        faulted = SAMPLES["StatusNotification"] | {"status": "Faulted", "errorCode": "OtherError"}
+        await stage.charge_point.call("StatusNotification", faulted)
+        await expect(page.locator("#alarms-title")).to_have_text("1 thing is wrong")
+        await expect(alarms(page)).to_contain_text("1 connector reports Faulted: OtherError")
+        await alarms(page).get_by_role("link").focus()
+        await stage.charge_point.call("StartTransaction", SAMPLES["StartTransaction"])
+        await expect(page.locator(".tile.transactions b")).to_have_text("1")
+        await expect(alarms(page).get_by_role("link")).to_be_focused()
+        await stage.charge_point.call("StatusNotification", SAMPLES["StatusNotification"])
+        await expect(page.locator("#alarms-title")).to_have_text("Nothing is wrong")
 
 
-def test_the_plots_go_on_minute_by_minute() -> None:
+async def test_the_plots_go_on_minute_by_minute() -> None:
     now = [1_767_312_000.0]
+    async with (
+        staged(lambda: now[0]) as stage,
+        console(stage.browser, stage.base, stage.token, timezone_id="UTC") as somebody,
+    ):
+        page = somebody.page
+        await somebody.open()
+        await expect(page.get_by_text("The first minute since the start is not over yet.")).to_be_visible()
+        await stage.greet()
+        now[0] += 60
+        await expect(page.locator(".plots canvas")).to_have_count(3)
+        await expect(page.get_by_text("in whole minutes; the numbers are of 00:00")).to_be_visible()
+        calls = page.get_by_role("slider", name="Calls a minute")
+        await expect(calls).to_have_attribute("aria-valuetext", "now: Calls 2, Errors 0")
+        await page.locator(".plots summary").first.click()
+        await expect(page.locator(".plots tbody tr")).to_have_text(["00:0020"])
+        now[0] += 60
+        await expect(page.locator(".plots tbody tr")).to_have_text(["00:0100", "00:0020"])
+        await expect(page.locator(".plots details").first).to_have_attribute("open", "")
 
-    async def walk() -> None:
-        async with (
-            staged(lambda: now[0]) as stage,
-            console(stage.browser, stage.base, stage.token, timezone_id="UTC") as somebody,
-        ):
+
+async def test_when_the_bridge_is_gone_it_says_so_and_comes_back() -> None:
+    async with staged() as stage:
+        await stage.greet()
+        async with console(stage.browser, stage.base, stage.token) as somebody:
             page = somebody.page
             await somebody.open()
-            await expect(page.get_by_text("The first minute since the start is not over yet.")).to_be_visible()
-            await stage.greet()
-            now[0] += 60
-            await expect(page.locator(".plots canvas")).to_have_count(3)
-            await expect(page.get_by_text("in whole minutes; the numbers are of 00:00")).to_be_visible()
-            calls = page.get_by_role("slider", name="Calls a minute")
-            await expect(calls).to_have_attribute("aria-valuetext", "now: Calls 2, Errors 0")
-            await page.locator(".plots summary").first.click()
-            await expect(page.locator(".plots tbody tr")).to_have_text(["00:0020"])
-            now[0] += 60
-            await expect(page.locator(".plots tbody tr")).to_have_text(["00:0100", "00:0020"])
-            await expect(page.locator(".plots details").first).to_have_attribute("open", "")
-
-    run(walk(), WITHIN)
-
-
-def test_when_the_bridge_is_gone_it_says_so_and_comes_back() -> None:
-    async def walk() -> None:
-        async with staged() as stage:
-            await stage.greet()
-            async with console(stage.browser, stage.base, stage.token) as somebody:
-                page = somebody.page
-                await somebody.open()
-                await expect(page.locator(".calm")).to_be_visible()
-                await page.route("**/api/v1/overview", lambda route: route.abort())
-                await expect(page.get_by_role("alert")).to_contain_text("The bridge does not answer")
-                await page.unroute("**/api/v1/overview")
-                await page.get_by_role("button", name="Try again").click()
-                await expect(page.locator(".calm")).to_be_visible()
-
-    run(walk(), WITHIN)
+            await expect(page.locator(".calm")).to_be_visible()
+            await page.route("**/api/v1/overview", lambda route: route.abort())
+            await expect(page.get_by_role("alert")).to_contain_text("The bridge does not answer")
+            await page.unroute("**/api/v1/overview")
+            await page.get_by_role("button", name="Try again").click()
+            await expect(page.locator(".calm")).to_be_visible()
 
 
 # The other pages
 
 
-def test_central_systems_are_sorted_by_their_headers() -> None:
-    async def walk() -> None:
-        async with staged() as stage:
-            await stage.greet()
-            async with console(stage.browser, stage.base, stage.token) as somebody:
-                page = somebody.page
-                await somebody.open("#/central-systems")
-                first = page.locator("tbody tr").first
-                await expect(first).to_contain_text("main")
-                await page.get_by_role("button", name="Name").click()
-                header = page.get_by_role("columnheader", name="Name")
-                await expect(header).to_have_attribute("aria-sort", "ascending")
-                await page.get_by_role("button", name="Name").click()
-                await expect(header).to_have_attribute("aria-sort", "descending")
-                await expect(page.get_by_role("button", name="Name")).to_be_focused()
-                await expect(first).to_contain_text("other")
-                await page.get_by_role("button", name="Charge Points").click()
-                await expect(header).to_have_attribute("aria-sort", "none")
-                await first.get_by_role("link").or_(page.locator("tbody tr").last.get_by_role("link")).click()
-                await expect(page).to_have_url(re.compile("#/charge-points.central_system=main"))
-
-    run(walk(), WITHIN)
+async def test_central_systems_are_sorted_by_their_headers() -> None:
+    async with staged() as stage:
+        await stage.greet()
+        async with console(stage.browser, stage.base, stage.token) as somebody:
+            page = somebody.page
+            await somebody.open("#/central-systems")
+            first = page.locator("tbody tr").first
+            await expect(first).to_contain_text("main")
+            await page.get_by_role("button", name="Name").click()
+            header = page.get_by_role("columnheader", name="Name")
+            await expect(header).to_have_attribute("aria-sort", "ascending")
+            await page.get_by_role("button", name="Name").click()
+            await expect(header).to_have_attribute("aria-sort", "descending")
+            await expect(page.get_by_role("button", name="Name")).to_be_focused()
+            await expect(first).to_contain_text("other")
+            await page.get_by_role("button", name="Charge Points").click()
+            await expect(header).to_have_attribute("aria-sort", "none")
+            await first.get_by_role("link").or_(page.locator("tbody tr").last.get_by_role("link")).click()
+            await expect(page).to_have_url(re.compile("#/charge-points.central_system=main"))
 
 
-def test_losses_are_filtered_and_the_filter_is_in_the_address() -> None:
-    async def walk() -> None:
-        async with staged() as stage:
-            await stage.greet()
-            assert await stage.says(IDENTITY, METER_VALUES, "MeterValues") == HTTPStatus.OK
-            async with console(stage.browser, stage.base, stage.token) as somebody:
-                page = somebody.page
-                await somebody.open("#/losses")
-                await expect(page.locator("tbody tr")).to_contain_text("meterValue.timestamp")
-                await expect(page.locator("tbody tr").get_by_role("cell", name="main", exact=True)).to_be_visible()
-                await page.get_by_label("Filter").fill("nothing of the kind")
-                await expect(page.get_by_text("No loss fits these filters.")).to_be_visible()
-                await page.get_by_label("Filter").fill("timestamp")
-                await expect(page.locator("tbody tr")).to_have_count(1)
-                assert page.url.endswith("#/losses?text=timestamp")
-                await page.get_by_label("Show").select_option("true")
-                await expect(page.get_by_text("No loss fits these filters.")).to_be_visible()
-                await somebody.open("#/losses?text=timestamp")
-                await page.reload()
-                await page.get_by_role("link", name=IDENTITY).click()
-                await expect(page.get_by_role("heading", level=1)).to_have_text(IDENTITY)
-
-    run(walk(), WITHIN)
+async def test_losses_are_filtered_and_the_filter_is_in_the_address() -> None:
+    async with staged() as stage:
+        await stage.greet()
+        assert await stage.says(IDENTITY, METER_VALUES, "MeterValues") == HTTPStatus.OK
+        async with console(stage.browser, stage.base, stage.token) as somebody:
+            page = somebody.page
+            await somebody.open("#/losses")
+            await expect(page.locator("tbody tr")).to_contain_text("meterValue.timestamp")
+            await expect(page.locator("tbody tr").get_by_role("cell", name="main", exact=True)).to_be_visible()
+            await page.get_by_label("Filter").fill("nothing of the kind")
+            await expect(page.get_by_text("No loss fits these filters.")).to_be_visible()
+            await page.get_by_label("Filter").fill("timestamp")
+            await expect(page.locator("tbody tr")).to_have_count(1)
+            assert page.url.endswith("#/losses?text=timestamp")
+            await page.get_by_label("Show").select_option("true")
+            await expect(page.get_by_text("No loss fits these filters.")).to_be_visible()
+            await somebody.open("#/losses?text=timestamp")
+            await page.reload()
+            await page.get_by_role("link", name=IDENTITY).click()
+            await expect(page.get_by_role("heading", level=1)).to_have_text(IDENTITY)
 
 
-def test_the_audit_is_paged_and_filtered() -> None:
-    async def walk() -> None:
-        async with staged() as stage, api_of(stage.gateway) as api:
-            await stage.greet()
-            path = f"/charge-points/{IDENTITY.replace(' ', '%20')}"
-            for _ in range(260):
-                assert (await api("POST", f"{path}/disconnect")).status == 204
-            assert (await api("PUT", f"{path}/route", {"central_system": "other", "when": "now"})).status == 200
-            async with console(stage.browser, stage.base, stage.token) as somebody:
-                page = somebody.page
-                await somebody.open("#/audit")
-                await expect(rows(page).first).to_contain_text("move")
-                assert await rows(page).count() < 60
-                grid = page.get_by_role("grid")
-                await grid.focus()
-                await grid.press("End")
-                await expect(grid).to_have_attribute("aria-rowcount", "262")
-                await page.get_by_label("What").fill("mov")
-                await expect(rows(page)).to_have_count(1)
-                assert page.url.endswith("#/audit?what=mov")
-                await page.get_by_label("Who").fill("nobody of this name")
-                await expect(page.get_by_text("No entry fits these filters.")).to_be_visible()
-                await page.get_by_label("Who").fill("")
-                await somebody.open("#/audit?what=mov&since=yesterday")
-                await expect(page.get_by_label("Since")).to_have_value("")
-                await page.get_by_label("Since").fill("2020-01-01")
-                await expect(rows(page)).to_have_count(1)
-                await rows(page).click()
-                await expect(page.get_by_role("heading", level=1)).to_have_text(IDENTITY)
-
-    run(walk(), WITHIN)
+async def test_the_audit_is_paged_and_filtered() -> None:
+    async with staged() as stage, api_of(stage.gateway) as api:
+        await stage.greet()
+        path = f"/charge-points/{IDENTITY.replace(' ', '%20')}"
+        for _ in range(260):
+            assert (await api("POST", f"{path}/disconnect")).status == 204
+        assert (await api("PUT", f"{path}/route", {"central_system": "other", "when": "now"})).status == 200
+        async with console(stage.browser, stage.base, stage.token) as somebody:
+            page = somebody.page
+            await somebody.open("#/audit")
+            await expect(rows(page).first).to_contain_text("move")
+            assert await rows(page).count() < 60
+            grid = page.get_by_role("grid")
+            await grid.focus()
+            await grid.press("End")
+            await expect(grid).to_have_attribute("aria-rowcount", "262")
+            await page.get_by_label("What").fill("mov")
+            await expect(rows(page)).to_have_count(1)
+            assert page.url.endswith("#/audit?what=mov")
+            await page.get_by_label("Who").fill("nobody of this name")
+            await expect(page.get_by_text("No entry fits these filters.")).to_be_visible()
+            await page.get_by_label("Who").fill("")
+            await somebody.open("#/audit?what=mov&since=yesterday")
+            await expect(page.get_by_label("Since")).to_have_value("")
+            await page.get_by_label("Since").fill("2020-01-01")
+            await expect(rows(page)).to_have_count(1)
+            await rows(page).click()
+            await expect(page.get_by_role("heading", level=1)).to_have_text(IDENTITY)
 
 
-def test_on_a_phone_the_pages_are_behind_a_button() -> None:
-    async def walk() -> None:
-        async with staged() as stage:
-            await stage.greet()
-            async with console(stage.browser, stage.base, stage.token, size=HANDY) as somebody:
-                page = somebody.page
-                await somebody.open()
-                menu = page.get_by_role("button", name="Pages")
-                await expect(page.get_by_role("navigation")).to_be_hidden()
-                await menu.click()
-                await expect(menu).to_have_attribute("aria-expanded", "true")
-                assert await somebody.violations() == []
-                await expect(page.get_by_role("link", name="Overview", exact=True).last).to_be_focused()
-                await page.keyboard.press("Escape")
-                await expect(page.get_by_role("navigation")).to_be_hidden()
-                await expect(menu).to_be_focused()
-                await page.keyboard.press("Enter")
-                await page.get_by_role("link", name="Routes").click()
-                await expect(page.get_by_role("heading", level=1)).to_have_text("Routes")
-                await expect(page.get_by_role("navigation")).to_be_hidden()
-
-    run(walk(), WITHIN)
+async def test_on_a_phone_the_pages_are_behind_a_button() -> None:
+    async with staged() as stage:
+        await stage.greet()
+        async with console(stage.browser, stage.base, stage.token, size=HANDY) as somebody:
+            page = somebody.page
+            await somebody.open()
+            menu = page.get_by_role("button", name="Pages")
+            await expect(page.get_by_role("navigation")).to_be_hidden()
+            await menu.click()
+            await expect(menu).to_have_attribute("aria-expanded", "true")
+            assert await somebody.violations() == []
+            await expect(page.get_by_role("link", name="Overview", exact=True).last).to_be_focused()
+            await page.keyboard.press("Escape")
+            await expect(page.get_by_role("navigation")).to_be_hidden()
+            await expect(menu).to_be_focused()
+            await page.keyboard.press("Enter")
+            await page.get_by_role("link", name="Routes").click()
+            await expect(page.get_by_role("heading", level=1)).to_have_text("Routes")
+            await expect(page.get_by_role("navigation")).to_be_hidden()

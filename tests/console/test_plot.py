@@ -13,9 +13,7 @@ from playwright.async_api import Page, expect
 from bridge.admin.pages import Pages
 from bridge.admin.server import CSP
 from tests.console.browser import AT_MOST, Console, console, started
-from tests.e2e.stage import run
 
-WITHIN = 120
 expect.set_options(timeout=AT_MOST)
 _BLANK = """<!doctype html><html lang="en"><head><title>A plot</title><meta charset="utf-8">
 <link rel="stylesheet" href="/console/base.css"><link rel="stylesheet" href="/console/uplot/uPlot.min.css">
@@ -74,84 +72,72 @@ async def inks(page: Page) -> set[str]:
     return set(await page.evaluate(INK))
 
 
-def test_it_is_drawn_and_its_numbers_are_text() -> None:
-    async def walk() -> None:
-        async with blank() as somebody:
-            page = somebody.page
-            await expect(page.locator("canvas")).to_be_visible()
-            await expect(page.locator(".legend")).to_have_text("Messages9Errors–")
-            lines = page.get_by_role("slider", name="Calls a minute, minute by minute")
-            await expect(lines).to_have_attribute("aria-valuetext", "now: Messages 9, Errors –")
-            await page.get_by_text("As a table").click()
-            rows = page.get_by_role("table").locator("tbody tr")
-            await expect(rows).to_have_count(10)
-            await expect(rows.first).to_have_text("00:099–")
-            await expect(rows.last).to_have_text("00:0001")
-            await page.evaluate("again(40)")
-            await expect(rows).to_have_count(11)
-            await expect(page.locator(".legend")).to_contain_text("Messages40")
-            assert await somebody.violations() == []
-            await page.evaluate("leave()")
-            await expect(page.locator("canvas")).to_have_count(0)
-
-    run(walk(), WITHIN)
+async def test_it_is_drawn_and_its_numbers_are_text() -> None:
+    async with blank() as somebody:
+        page = somebody.page
+        await expect(page.locator("canvas")).to_be_visible()
+        await expect(page.locator(".legend")).to_have_text("Messages9Errors–")
+        lines = page.get_by_role("slider", name="Calls a minute, minute by minute")
+        await expect(lines).to_have_attribute("aria-valuetext", "now: Messages 9, Errors –")
+        await page.get_by_text("As a table").click()
+        rows = page.get_by_role("table").locator("tbody tr")
+        await expect(rows).to_have_count(10)
+        await expect(rows.first).to_have_text("00:099–")
+        await expect(rows.last).to_have_text("00:0001")
+        await page.evaluate("again(40)")
+        await expect(rows).to_have_count(11)
+        await expect(page.locator(".legend")).to_contain_text("Messages40")
+        assert await somebody.violations() == []
+        await page.evaluate("leave()")
+        await expect(page.locator("canvas")).to_have_count(0)
 
 
-def test_the_arrow_keys_go_from_minute_to_minute() -> None:
-    async def walk() -> None:
-        async with blank() as somebody:
-            page = somebody.page
-            await expect(page.locator("canvas")).to_be_visible()
-            lines = page.get_by_role("slider")
-            await lines.focus()
-            for keys, text in (
-                (["ArrowLeft"], "00:08: Messages 8, Errors 0"),
-                (["ArrowLeft", "ArrowLeft"], "00:06: Messages 6, Errors 1"),
-                (["Home"], "00:00: Messages 0, Errors 1"),
-                (["ArrowLeft"], "00:00: Messages 0, Errors 1"),
-                (["PageUp"], "00:09: Messages 9, Errors –"),
-                (["Escape"], "now: Messages 9, Errors –"),
-            ):
-                for key in keys:
-                    await page.keyboard.press(key)
-                await expect(lines).to_have_attribute("aria-valuetext", text)
-            await page.keyboard.press("Home")
-            await expect(page.locator(".when")).to_have_text("00:00")
-            await expect(page.locator(".u-cursor-x")).to_be_visible()
-
-    run(walk(), WITHIN)
+async def test_the_arrow_keys_go_from_minute_to_minute() -> None:
+    async with blank() as somebody:
+        page = somebody.page
+        await expect(page.locator("canvas")).to_be_visible()
+        lines = page.get_by_role("slider")
+        await lines.focus()
+        for keys, text in (
+            (["ArrowLeft"], "00:08: Messages 8, Errors 0"),
+            (["ArrowLeft", "ArrowLeft"], "00:06: Messages 6, Errors 1"),
+            (["Home"], "00:00: Messages 0, Errors 1"),
+            (["ArrowLeft"], "00:00: Messages 0, Errors 1"),
+            (["PageUp"], "00:09: Messages 9, Errors –"),
+            (["Escape"], "now: Messages 9, Errors –"),
+        ):
+            for key in keys:
+                await page.keyboard.press(key)
+            await expect(lines).to_have_attribute("aria-valuetext", text)
+        await page.keyboard.press("Home")
+        await expect(page.locator(".when")).to_have_text("00:00")
+        await expect(page.locator(".u-cursor-x")).to_be_visible()
 
 
-def test_it_follows_the_theme_and_the_window() -> None:
-    async def walk() -> None:
-        async with blank() as somebody:
-            page = somebody.page
-            await expect(page.locator("canvas")).to_be_visible()
-            light, dark = "10,102,111", "99,198,208"  # --accent
-            assert light in await inks(page)
-            await page.evaluate("document.documentElement.dataset.theme = 'dark'")
-            await somebody.sees(f"({INK})().includes('{dark}')")
-            assert light not in await inks(page)
-            await page.evaluate("delete document.documentElement.dataset.theme")
-            await somebody.sees(f"({INK})().includes('{light}')")
-            await page.emulate_media(color_scheme="dark")
-            await somebody.sees(f"({INK})().includes('{dark}')")
-            await page.set_viewport_size({"width": 390, "height": 700})
-            await expect(page.locator(".u-wrap")).to_have_attribute("style", re.compile("width: 366px"))
-            assert await somebody.width() == 390
-
-    run(walk(), WITHIN)
+async def test_it_follows_the_theme_and_the_window() -> None:
+    async with blank() as somebody:
+        page = somebody.page
+        await expect(page.locator("canvas")).to_be_visible()
+        light, dark = "10,102,111", "99,198,208"  # --accent
+        assert light in await inks(page)
+        await page.evaluate("document.documentElement.dataset.theme = 'dark'")
+        await somebody.sees(f"({INK})().includes('{dark}')")
+        assert light not in await inks(page)
+        await page.evaluate("delete document.documentElement.dataset.theme")
+        await somebody.sees(f"({INK})().includes('{light}')")
+        await page.emulate_media(color_scheme="dark")
+        await somebody.sees(f"({INK})().includes('{dark}')")
+        await page.set_viewport_size({"width": 390, "height": 700})
+        await expect(page.locator(".u-wrap")).to_have_attribute("style", re.compile("width: 366px"))
+        assert await somebody.width() == 390
 
 
-def test_without_the_library_the_numbers_are_there() -> None:
-    async def walk() -> None:
-        async with blank("**/uPlot.esm.js") as somebody:
-            page = somebody.page
-            await page.get_by_text("As a table").click()
-            await expect(page.get_by_role("table").locator("tbody tr")).to_have_count(10)
-            await page.get_by_role("slider").focus()
-            await page.keyboard.press("Home")
-            await expect(page.locator(".legend")).to_have_text("Messages0Errors1")
-            await expect(page.locator("canvas")).to_have_count(0)
-
-    run(walk(), WITHIN)
+async def test_without_the_library_the_numbers_are_there() -> None:
+    async with blank("**/uPlot.esm.js") as somebody:
+        page = somebody.page
+        await page.get_by_text("As a table").click()
+        await expect(page.get_by_role("table").locator("tbody tr")).to_have_count(10)
+        await page.get_by_role("slider").focus()
+        await page.keyboard.press("Home")
+        await expect(page.locator(".legend")).to_have_text("Messages0Errors1")
+        await expect(page.locator("canvas")).to_have_count(0)

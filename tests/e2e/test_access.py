@@ -32,7 +32,6 @@ from tests.e2e.stage import (
     post,
     reachable,
     receiver,
-    run,
     running,
     sender,
     settings,
@@ -126,32 +125,26 @@ WAYS: dict[str, tuple[str, dict[str, Any], str, dict[str, str], int]] = {
 
 
 @pytest.mark.parametrize(("asks", "own", "before", "shown", "status"), WAYS.values(), ids=WAYS)
-def test_each_way_in(asks: str, own: dict[str, Any], before: str, shown: dict[str, str], status: int) -> None:
-    async def walk() -> None:
-        async with guarded(asks, **own) as gateway:
-            with logged() as lines:
-                assert await over_json(gateway, f"{before}/CP%201".lstrip("/"), **shown) == status
-                refused = [line for line in lines if "handshake refused" in line]
-                assert len(refused) == (status != 101)
-                assert status == 101 or nobody(gateway)
-        async with guarded(asks, **own) as gateway:
-            with logged() as lines:
-                for path in (before, f"{before}/CP%201"):
-                    assert await over_soap(gateway, path, **shown) == (503 if status == 101 else status)
-                assert status == 101 or nobody(gateway)
-                assert not any(TOKEN[:12] in line or "raw" in line for line in lines)
-
-    run(walk())
+async def test_each_way_in(asks: str, own: dict[str, Any], before: str, shown: dict[str, str], status: int) -> None:
+    async with guarded(asks, **own) as gateway:
+        with logged() as lines:
+            assert await over_json(gateway, f"{before}/CP%201".lstrip("/"), **shown) == status
+            refused = [line for line in lines if "handshake refused" in line]
+            assert len(refused) == (status != 101)
+            assert status == 101 or nobody(gateway)
+    async with guarded(asks, **own) as gateway:
+        with logged() as lines:
+            for path in (before, f"{before}/CP%201"):
+                assert await over_soap(gateway, path, **shown) == (503 if status == 101 else status)
+            assert status == 101 or nobody(gateway)
+            assert not any(TOKEN[:12] in line or "raw" in line for line in lines)
 
 
-def test_a_network_of_the_route_is_that_of_all_who_have_none_of_their_own() -> None:
-    async def walk() -> None:
-        async with guarded("network", route={"networks": (ip_network("127.0.0.3/32"),)}) as gateway:
-            assert await over_json(gateway, peer=HERE) == 101
-            assert await over_json(gateway, peer=ELSEWHERE) == 403
-            assert await over_soap(gateway, peer=ELSEWHERE) == 403
-
-    run(walk())
+async def test_a_network_of_the_route_is_that_of_all_who_have_none_of_their_own() -> None:
+    async with guarded("network", route={"networks": (ip_network("127.0.0.3/32"),)}) as gateway:
+        assert await over_json(gateway, peer=HERE) == 101
+        assert await over_json(gateway, peer=ELSEWHERE) == 403
+        assert await over_soap(gateway, peer=ELSEWHERE) == 403
 
 
 @pytest.mark.parametrize(
@@ -165,31 +158,25 @@ def test_a_network_of_the_route_is_that_of_all_who_have_none_of_their_own() -> N
         ("/cp%201", "CP 1", basic("CP 1", PASSWORD), 503),
     ],
 )
-def test_names_that_disagree(path: str, identity: str, headers: dict[str, str], status: int) -> None:
-    async def walk() -> None:
-        async with guarded(password=Secret(PASSWORD)) as gateway:
-            assert await over_soap(gateway, path, identity=identity, **headers) == status
-            assert status == 503 or nobody(gateway)
-
-    run(walk())
+async def test_names_that_disagree(path: str, identity: str, headers: dict[str, str], status: int) -> None:
+    async with guarded(password=Secret(PASSWORD)) as gateway:
+        assert await over_soap(gateway, path, identity=identity, **headers) == status
+        assert status == 503 or nobody(gateway)
 
 
-def test_a_token_that_stands_where_it_does_not_belong_is_told_nobody() -> None:
-    async def walk() -> None:
-        async with guarded("none", token=Secret(TOKEN.encode())) as gateway:
-            with logged() as lines:
-                assert await over_json(gateway, TOKEN) == 404
-                assert await over_json(gateway, f"{TOKEN[:-1]}x") == 404
-                assert await over_json(gateway, f"{TOKEN}/CP%201") == 404
-                assert await over_json(gateway, f"x/{TOKEN}/CP%201") == 404
-                assert await over_soap(gateway, f"/{TOKEN}", identity=None) == 404
-                assert (await post(gateway, b"", path=f"/{TOKEN}")).status == 404
-                assert (await post(gateway, b"", path=f"{PATH}/{TOKEN}", method="PUT")).status == 405
-                assert (await post(gateway, envelope(), path=f"{PATH}/1.5/{TOKEN}")).status == 403
-            assert lines
-            assert not any(TOKEN[:12] in line for line in lines)
-
-    run(walk())
+async def test_a_token_that_stands_where_it_does_not_belong_is_told_nobody() -> None:
+    async with guarded("none", token=Secret(TOKEN.encode())) as gateway:
+        with logged() as lines:
+            assert await over_json(gateway, TOKEN) == 404
+            assert await over_json(gateway, f"{TOKEN[:-1]}x") == 404
+            assert await over_json(gateway, f"{TOKEN}/CP%201") == 404
+            assert await over_json(gateway, f"x/{TOKEN}/CP%201") == 404
+            assert await over_soap(gateway, f"/{TOKEN}", identity=None) == 404
+            assert (await post(gateway, b"", path=f"/{TOKEN}")).status == 404
+            assert (await post(gateway, b"", path=f"{PATH}/{TOKEN}", method="PUT")).status == 405
+            assert (await post(gateway, envelope(), path=f"{PATH}/1.5/{TOKEN}")).status == 403
+        assert lines
+        assert not any(TOKEN[:12] in line for line in lines)
 
 
 @asynccontextmanager
@@ -209,65 +196,49 @@ async def guessed(gateway: Gateway, identity: str = "CP 1") -> AsyncIterator[Non
     assert {status for status in outcomes if isinstance(status, int)} == {401, 429}
 
 
-def test_who_is_right_is_let_in_however_many_were_wrong_before() -> None:
-    async def walk() -> None:
-        async with guarded(password=Secret(HASHED)) as gateway:
-            for number in range(7):
-                assert await over_json(gateway, peer=ELSEWHERE, **basic("CP 1", b"%d" % number)) == 401
-            assert await over_json(gateway, peer=ELSEWHERE, **basic("CP 1", PASSWORD)) == 101
-
-    run(walk())
+async def test_who_is_right_is_let_in_however_many_were_wrong_before() -> None:
+    async with guarded(password=Secret(HASHED)) as gateway:
+        for number in range(7):
+            assert await over_json(gateway, peer=ELSEWHERE, **basic("CP 1", b"%d" % number)) == 401
+        assert await over_json(gateway, peer=ELSEWHERE, **basic("CP 1", PASSWORD)) == 101
 
 
 @pytest.mark.parametrize("password", [HASHED, PASSWORD], ids=["a hash", "in clear"])
-def test_who_never_guessed_wrong_goes_before_those_who_do(password: bytes) -> None:
-    async def walk() -> None:
-        async with guarded(password=Secret(password)) as gateway, guessed(gateway):
-            assert await over_json(gateway, peer=HERE, **basic("CP 1", PASSWORD)) == 101
-            assert await over_soap(gateway, peer=HERE, **basic("CP 1", PASSWORD)) == 503
-
-    run(walk())
+async def test_who_never_guessed_wrong_goes_before_those_who_do(password: bytes) -> None:
+    async with guarded(password=Secret(password)) as gateway, guessed(gateway):
+        assert await over_json(gateway, peer=HERE, **basic("CP 1", PASSWORD)) == 101
+        assert await over_soap(gateway, peer=HERE, **basic("CP 1", PASSWORD)) == 503
 
 
-def test_guesses_for_one_keep_out_nobody_else_behind_the_same_address() -> None:
-    async def walk() -> None:
-        async with guarded(password=Secret(HASHED)) as gateway, guessed(gateway):
-            for number in range(30):
-                assert await over_soap(gateway, identity="CP 2", peer=ELSEWHERE, **basic("CP 2", b"two")) == 503, number
-
-    run(walk())
+async def test_guesses_for_one_keep_out_nobody_else_behind_the_same_address() -> None:
+    async with guarded(password=Secret(HASHED)) as gateway, guessed(gateway):
+        for number in range(30):
+            assert await over_soap(gateway, identity="CP 2", peer=ELSEWHERE, **basic("CP 2", b"two")) == 503, number
 
 
 @pytest.mark.parametrize("password", [HASHED, PASSWORD], ids=["a hash", "in clear"])
-def test_what_was_right_before_does_not_wait_though_the_queue_is_full(password: bytes) -> None:
-    async def walk() -> None:
-        async with guarded(password=Secret(password)) as gateway:
+async def test_what_was_right_before_does_not_wait_though_the_queue_is_full(password: bytes) -> None:
+    async with guarded(password=Secret(password)) as gateway:
+        assert await over_soap(gateway, peer=ELSEWHERE, **basic("CP 1", PASSWORD)) == 503
+        async with guessed(gateway):
             assert await over_soap(gateway, peer=ELSEWHERE, **basic("CP 1", PASSWORD)) == 503
-            async with guessed(gateway):
-                assert await over_soap(gateway, peer=ELSEWHERE, **basic("CP 1", PASSWORD)) == 503
-
-    run(walk())
 
 
 @pytest.mark.parametrize("password", [HASHED, PASSWORD], ids=["a hash", "in clear"])
-def test_what_was_right_before_a_restart_does_not_wait_after_it(password: bytes, tmp_path: Path) -> None:
+async def test_what_was_right_before_a_restart_does_not_wait_after_it(password: bytes, tmp_path: Path) -> None:
     kept = Store(url=f"sqlite:///{tmp_path}/store.db")
     points = {"CP 1": ChargePoint(password=Secret(password))}
-
-    async def walk() -> None:
-        async with RawCentralSystem() as central:
-            told = settings(central.url, gateway={"call_timeout": 0.2}, charge_points=points)
-            told = msgspec.structs.replace(told, store=kept)
-            async with running(told) as gateway:
-                assert await over_soap(gateway, peer=ELSEWHERE, **basic("CP 1", PASSWORD)) == 503
-            async with running(told) as gateway, guessed(gateway):
-                assert await over_soap(gateway, peer=ELSEWHERE, **basic("CP 1", PASSWORD)) == 503
-        assert PASSWORD not in (tmp_path / "store.db").read_bytes()
-
-    run(walk())
+    async with RawCentralSystem() as central:
+        told = settings(central.url, gateway={"call_timeout": 0.2}, charge_points=points)
+        told = msgspec.structs.replace(told, store=kept)
+        async with running(told) as gateway:
+            assert await over_soap(gateway, peer=ELSEWHERE, **basic("CP 1", PASSWORD)) == 503
+        async with running(told) as gateway, guessed(gateway):
+            assert await over_soap(gateway, peer=ELSEWHERE, **basic("CP 1", PASSWORD)) == 503
+    assert PASSWORD not in (tmp_path / "store.db").read_bytes()
 
 
-def test_many_guesses_at_once_are_hashed_no_more_often_than_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_many_guesses_at_once_are_hashed_no_more_often_than_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     hashed: list[bytes] = []
     matches = passwords.matches
 
@@ -276,20 +247,16 @@ def test_many_guesses_at_once_are_hashed_no_more_often_than_one_by_one(monkeypat
         return matches(expected, shown)
 
     monkeypatch.setattr("bridge.gateway.gatekeeper.matches", counting)
-
-    async def walk() -> None:
-        async with guarded(password=Secret(HASHED)) as gateway:
-            guesses = [over_soap(gateway, peer=ELSEWHERE, **basic("CP 1", b"%d" % n)) for n in range(40)]
-            statuses = await asyncio.gather(*guesses)
-            assert set(statuses) == {401, 429}
-            assert len(hashed) <= 15  # five, and one a second for ten that wait
-            # And what was right once is not hashed again.
-            hashed.clear()
-            for _ in range(5):
-                assert await over_soap(gateway, peer=HERE, **basic("CP 1", PASSWORD)) == 503
-            assert hashed == [PASSWORD]
-
-    run(walk())
+    async with guarded(password=Secret(HASHED)) as gateway:
+        guesses = [over_soap(gateway, peer=ELSEWHERE, **basic("CP 1", b"%d" % n)) for n in range(40)]
+        statuses = await asyncio.gather(*guesses)
+        assert set(statuses) == {401, 429}
+        assert len(hashed) <= 15  # five, and one a second for ten that wait
+        # And what was right once is not hashed again.
+        hashed.clear()
+        for _ in range(5):
+            assert await over_soap(gateway, peer=HERE, **basic("CP 1", PASSWORD)) == 503
+        assert hashed == [PASSWORD]
 
 
 LOOKS: dict[str, tuple[str, int]] = {
@@ -305,41 +272,32 @@ LOOKS: dict[str, tuple[str, int]] = {
 
 
 @pytest.mark.parametrize(("segment", "status"), LOOKS.values(), ids=LOOKS)
-def test_odd_identities(segment: str, status: int) -> None:
-    async def walk() -> None:
-        async with guarded(password=Secret(PASSWORD)) as gateway:
-            assert await over_json(gateway, segment) == status
-
-    run(walk())
+async def test_odd_identities(segment: str, status: int) -> None:
+    async with guarded(password=Secret(PASSWORD)) as gateway:
+        assert await over_json(gateway, segment) == status
 
 
-def test_another_normal_form_is_the_same_charge_point() -> None:
-    async def walk() -> None:
-        own = {"Zu\u0308rich": ChargePoint(password=Secret(PASSWORD))}
-        async with RawCentralSystem() as central:
-            told = settings(central.url, route={"charge_point": "Z\u00fcrich*"}, charge_points=own)
-            async with running(told) as gateway:
-                for segment in ("Z%C3%BCrich", "Zu%CC%88rich", "zU%CC%88RICH"):
-                    assert await over_json(gateway, segment) == 401
-                    assert await over_json(gateway, segment, **basic("Z\u00fcrich", PASSWORD)) == 101
-                assert len(gateway._sessions) == 1
-
-    run(walk())
+async def test_another_normal_form_is_the_same_charge_point() -> None:
+    own = {"Zu\u0308rich": ChargePoint(password=Secret(PASSWORD))}
+    async with RawCentralSystem() as central:
+        told = settings(central.url, route={"charge_point": "Z\u00fcrich*"}, charge_points=own)
+        async with running(told) as gateway:
+            for segment in ("Z%C3%BCrich", "Zu%CC%88rich", "zU%CC%88RICH"):
+                assert await over_json(gateway, segment) == 401
+                assert await over_json(gateway, segment, **basic("Z\u00fcrich", PASSWORD)) == 101
+            assert len(gateway._sessions) == 1
 
 
-def test_a_strict_route_wants_the_user_letter_for_letter() -> None:
-    async def walk() -> None:
-        async with guarded(route={"tolerance": "strict"}, password=Secret(PASSWORD)) as gateway:
-            assert await over_json(gateway, **basic("cp 1", PASSWORD)) == 401
-            assert await over_json(gateway, **basic("CP 1", PASSWORD)) == 101
-
-    run(walk())
+async def test_a_strict_route_wants_the_user_letter_for_letter() -> None:
+    async with guarded(route={"tolerance": "strict"}, password=Secret(PASSWORD)) as gateway:
+        assert await over_json(gateway, **basic("cp 1", PASSWORD)) == 401
+        assert await over_json(gateway, **basic("CP 1", PASSWORD)) == 101
 
 
 # Certificates.
 
 
-def test_a_certificate_is_that_of_one_charge_point(tmp_path: Path) -> None:
+async def test_a_certificate_is_that_of_one_charge_point(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     mine = authority.client(authority.issue("mine", "CP-1.example", common_name="CP 1"))
     theirs = authority.client(authority.issue("theirs", "CP-2.example", common_name="CP 2"))
@@ -356,34 +314,29 @@ def test_a_certificate_is_that_of_one_charge_point(tmp_path: Path) -> None:
         except InvalidStatus as error:
             return error.response.status_code
 
-    async def walk() -> None:
-        tls = TLS(**authority.issue("gateway", "127.0.0.1"), client_ca=authority.file, client_certificate="asked")
-        points = {"CP 1": ChargePoint(), "CP 3": ChargePoint(certificate_name="fleet.example")}
-        anywhere = {"listen": Listen("127.0.0.1", 0), "tls": tls}
-        async with RawCentralSystem() as central:
-            told = settings(
-                central.url, websocket=anywhere, route={"authentication": "certificate"}, charge_points=points
-            )
-            async with running(told) as gateway:
-                assert await status(gateway, "CP%201", mine) == 101
-                assert await status(gateway, "cp%201", mine) == 101
-                assert await status(gateway, "CP%201", theirs) == 403
-                assert await status(gateway, "CP%201", none) == 403
-                assert await status(gateway, "CP%203", fleet) == 101
-                assert await status(gateway, "CP%203", mine) == 403
-            basically = {"CP 1": ChargePoint(password=Secret(PASSWORD))}
-            told = settings(central.url, websocket=anywhere, charge_points=basically)
-            async with running(told) as gateway:
-                # Where Basic is asked no certificate is needed, but that of somebody else harms.
-                assert await status(gateway, "CP%201", none, **basic("CP 1", PASSWORD)) == 101
-                assert await status(gateway, "CP%201", mine, **basic("CP 1", PASSWORD)) == 101
-                assert await status(gateway, "CP%201", mine) == 401
-                assert await status(gateway, "CP%201", theirs, **basic("CP 1", PASSWORD)) == 403
-
-    run(walk())
+    tls = TLS(**authority.issue("gateway", "127.0.0.1"), client_ca=authority.file, client_certificate="asked")
+    points = {"CP 1": ChargePoint(), "CP 3": ChargePoint(certificate_name="fleet.example")}
+    anywhere = {"listen": Listen("127.0.0.1", 0), "tls": tls}
+    async with RawCentralSystem() as central:
+        told = settings(central.url, websocket=anywhere, route={"authentication": "certificate"}, charge_points=points)
+        async with running(told) as gateway:
+            assert await status(gateway, "CP%201", mine) == 101
+            assert await status(gateway, "cp%201", mine) == 101
+            assert await status(gateway, "CP%201", theirs) == 403
+            assert await status(gateway, "CP%201", none) == 403
+            assert await status(gateway, "CP%203", fleet) == 101
+            assert await status(gateway, "CP%203", mine) == 403
+        basically = {"CP 1": ChargePoint(password=Secret(PASSWORD))}
+        told = settings(central.url, websocket=anywhere, charge_points=basically)
+        async with running(told) as gateway:
+            # Where Basic is asked no certificate is needed, but that of somebody else harms.
+            assert await status(gateway, "CP%201", none, **basic("CP 1", PASSWORD)) == 101
+            assert await status(gateway, "CP%201", mine, **basic("CP 1", PASSWORD)) == 101
+            assert await status(gateway, "CP%201", mine) == 401
+            assert await status(gateway, "CP%201", theirs, **basic("CP 1", PASSWORD)) == 403
 
 
-def test_over_soap_likewise(tmp_path: Path) -> None:
+async def test_over_soap_likewise(tmp_path: Path) -> None:
     authority, stranger = Authority(tmp_path), Authority(tmp_path, "other")
     mine = authority.client(authority.issue("mine", "CP-1.example", common_name="CP 1"))
     theirs = authority.client(authority.issue("theirs", "CP-2.example", common_name="CP 2"))
@@ -398,32 +351,29 @@ def test_over_soap_likewise(tmp_path: Path) -> None:
             response = await http.post(url, data=envelope(), ssl=client, headers=said)
             return response.status
 
-    async def walk() -> None:
-        tls = TLS(**authority.issue("gateway", "127.0.0.1"), client_ca=authority.file, client_certificate="asked")
-        listener = {"listen": Listen("127.0.0.1", 0), "tls": tls}
-        async with RawCentralSystem() as central:
-            tables: dict[str, Any] = {"soap": listener, "gateway": {"call_timeout": 0.2}}
-            told = settings(central.url, route={"authentication": "certificate"}, **tables)
-            async with running(told) as gateway:
-                assert await status(gateway, theirs) == 403
-                assert await status(gateway, none) == 403
-                assert await status(gateway, none, **basic("CP 1", PASSWORD)) == 403
-                with pytest.raises(aiohttp.ClientError):  # of an authority that nobody trusts here
-                    await status(gateway, forged)
-                assert nobody(gateway)
-                # Let in: the Central System does not answer here.
-                assert [await status(gateway, mine), await status(gateway, mine, "/CP%201")] == [503, 503]
-                assert await status(gateway, mine, "/CP%202") == 403
-            basically = {"CP 1": ChargePoint(password=Secret(PASSWORD))}
-            async with running(settings(central.url, charge_points=basically, **tables)) as gateway:
-                # Where Basic is asked no certificate is needed, but that of somebody else harms.
-                assert await status(gateway, theirs, **basic("CP 1", PASSWORD)) == 403
-                assert await status(gateway, mine) == 401
-                assert nobody(gateway)
-                assert await status(gateway, none, **basic("CP 1", PASSWORD)) == 503
-                assert await status(gateway, mine, **basic("CP 1", PASSWORD)) == 503
-
-    run(walk())
+    tls = TLS(**authority.issue("gateway", "127.0.0.1"), client_ca=authority.file, client_certificate="asked")
+    listener = {"listen": Listen("127.0.0.1", 0), "tls": tls}
+    async with RawCentralSystem() as central:
+        tables: dict[str, Any] = {"soap": listener, "gateway": {"call_timeout": 0.2}}
+        told = settings(central.url, route={"authentication": "certificate"}, **tables)
+        async with running(told) as gateway:
+            assert await status(gateway, theirs) == 403
+            assert await status(gateway, none) == 403
+            assert await status(gateway, none, **basic("CP 1", PASSWORD)) == 403
+            with pytest.raises(aiohttp.ClientError):  # of an authority that nobody trusts here
+                await status(gateway, forged)
+            assert nobody(gateway)
+            # Let in: the Central System does not answer here.
+            assert [await status(gateway, mine), await status(gateway, mine, "/CP%201")] == [503, 503]
+            assert await status(gateway, mine, "/CP%202") == 403
+        basically = {"CP 1": ChargePoint(password=Secret(PASSWORD))}
+        async with running(settings(central.url, charge_points=basically, **tables)) as gateway:
+            # Where Basic is asked no certificate is needed, but that of somebody else harms.
+            assert await status(gateway, theirs, **basic("CP 1", PASSWORD)) == 403
+            assert await status(gateway, mine) == 401
+            assert nobody(gateway)
+            assert await status(gateway, none, **basic("CP 1", PASSWORD)) == 503
+            assert await status(gateway, mine, **basic("CP 1", PASSWORD)) == 503
 
 
 # Commands of a SOAP Central System.
@@ -447,30 +397,24 @@ def test_over_soap_likewise(tmp_path: Path) -> None:
     ],
     ids=["open", "its network", "another network", "its password", "a wrong one", "none", "both are needed"],
 )
-def test_commands_are_taken_from_the_central_system(
+async def test_commands_are_taken_from_the_central_system(
     keys: dict[str, Any], headers: dict[str, str], peer: str, status: int
 ) -> None:
-    async def walk() -> None:
-        async with soap_central_system() as central:
-            told = settings(central.url, soap=reachable(), central_system={"protocol": "ocpp1.6s"} | keys)
-            async with running(told) as gateway:
-                body = envelope(f'<clearCacheRequest xmlns="{CP}"/>', identity=None)
-                path = "/services/ChargePointService/CP%201"
-                answer = await post(gateway, body, path=path, headers=headers, peer=peer)
-                assert answer.status == status
-
-    run(walk())
+    async with soap_central_system() as central:
+        told = settings(central.url, soap=reachable(), central_system={"protocol": "ocpp1.6s"} | keys)
+        async with running(told) as gateway:
+            body = envelope(f'<clearCacheRequest xmlns="{CP}"/>', identity=None)
+            path = "/services/ChargePointService/CP%201"
+            answer = await post(gateway, body, path=path, headers=headers, peer=peer)
+            assert answer.status == status
 
 
-def test_a_gateway_that_is_open_says_so() -> None:
-    async def walk() -> None:
-        async with soap_central_system() as central:
-            with logged() as lines:
-                async with running(settings(central.url, central_system={"protocol": "ocpp1.6s"})):
-                    pass
-            assert any("caution" in line and "whoever reaches the SOAP listener" in line for line in lines)
-
-    run(walk())
+async def test_a_gateway_that_is_open_says_so() -> None:
+    async with soap_central_system() as central:
+        with logged() as lines:
+            async with running(settings(central.url, central_system={"protocol": "ocpp1.6s"})):
+                pass
+        assert any("caution" in line and "whoever reaches the SOAP listener" in line for line in lines)
 
 
 def test_salts_differ() -> None:

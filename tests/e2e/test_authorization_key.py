@@ -25,7 +25,6 @@ from tests.e2e.stage import (
     logged,
     post,
     reachable,
-    run,
     running,
     settings,
     soap_central_system,
@@ -82,20 +81,17 @@ def warnings(lines: list[str]) -> list[str]:
     return [line for line in lines if "AuthorizationKey" in line]
 
 
-def test_the_operator_is_told_what_is_stale() -> None:
-    async def walk() -> None:
-        async with RawCentralSystem() as central, running(told(central.url, manage=False)) as gateway:
-            with logged() as lines:
-                await change(gateway, central, {"status": "Accepted"})
-            near, far = warnings(lines)
-            assert 'charge_points."CP 1".password' in near.replace("\\", "")
-            assert 'charge_points."CP 1".central_system_password' in far.replace("\\", "")
-            assert not any(KEY.hex() in line for line in lines)
-            # Nothing changes by itself.
-            assert [await status(gateway, KEY), await status(gateway, OLD)] == [401, 101]
-            assert shown_to(central) == FAR
-
-    run(walk())
+async def test_the_operator_is_told_what_is_stale() -> None:
+    async with RawCentralSystem() as central, running(told(central.url, manage=False)) as gateway:
+        with logged() as lines:
+            await change(gateway, central, {"status": "Accepted"})
+        near, far = warnings(lines)
+        assert 'charge_points."CP 1".password' in near.replace("\\", "")
+        assert 'charge_points."CP 1".central_system_password' in far.replace("\\", "")
+        assert not any(KEY.hex() in line for line in lines)
+        # Nothing changes by itself.
+        assert [await status(gateway, KEY), await status(gateway, OLD)] == [401, 101]
+        assert shown_to(central) == FAR
 
 
 @pytest.mark.parametrize(
@@ -106,81 +102,65 @@ def test_the_operator_is_told_what_is_stale() -> None:
         ({"status": "Accepted"}, "HeartbeatInterval"),
     ],
 )
-def test_nobody_is_told_where_nothing_changed(answer: dict[str, str], key: str) -> None:
-    async def walk() -> None:
-        async with RawCentralSystem() as central, running(told(central.url)) as gateway:
-            with logged() as lines:
-                await change(gateway, central, answer, key)
-            assert warnings(lines) == []
-            assert [await status(gateway, KEY), await status(gateway, OLD)] == [401, 101]
-
-    run(walk())
+async def test_nobody_is_told_where_nothing_changed(answer: dict[str, str], key: str) -> None:
+    async with RawCentralSystem() as central, running(told(central.url)) as gateway:
+        with logged() as lines:
+            await change(gateway, central, answer, key)
+        assert warnings(lines) == []
+        assert [await status(gateway, KEY), await status(gateway, OLD)] == [401, 101]
 
 
-def test_passwords_that_are_only_passed_on_are_not_ours() -> None:
-    async def walk() -> None:
-        async with RawCentralSystem() as central, running(told(central.url, own={})) as gateway:
-            with logged() as lines:
-                await change(gateway, central, {"status": "Accepted"})
-            assert warnings(lines) == []
-            assert [await status(gateway, KEY), shown_to(central)] == [101, KEY]
-
-    run(walk())
+async def test_passwords_that_are_only_passed_on_are_not_ours() -> None:
+    async with RawCentralSystem() as central, running(told(central.url, own={})) as gateway:
+        with logged() as lines:
+            await change(gateway, central, {"status": "Accepted"})
+        assert warnings(lines) == []
+        assert [await status(gateway, KEY), shown_to(central)] == [101, KEY]
 
 
 @pytest.mark.parametrize("reading", [KEY, KEY.hex().encode()], ids=["octets", "text"])
-def test_a_new_key_takes_the_place_of_both_passwords_for_good(tmp_path: Path, reading: bytes) -> None:
+async def test_a_new_key_takes_the_place_of_both_passwords_for_good(tmp_path: Path, reading: bytes) -> None:
     store = f"sqlite:///{tmp_path}/a.db"
-
-    async def walk() -> None:
-        async with RawCentralSystem() as central:
-            async with running(told(central.url, store)) as gateway:
-                with logged() as lines:
-                    await change(gateway, central, {"status": "Accepted"})
-                assert len(warnings(lines)) == 2
-                assert [await status(gateway, OLD), await status(gateway, reading)] == [401, 101]
-                assert shown_to(central) == KEY
-            async with running(told(central.url, store)) as gateway:
-                assert [await status(gateway, OLD), await status(gateway, reading)] == [401, 101]
-                assert shown_to(central) == KEY
-                # It has shown which reading it has: the other will do no more.
-                other = {KEY: KEY.hex().encode(), KEY.hex().encode(): KEY}[reading]
-                assert await status(gateway, other) == 401
-            assert (tmp_path / "a.db").stat().st_mode & 0o077 == 0
-            # An operator who says something else is right.
-            newer = {"password": Secret(b"newer"), "central_system_password": Secret(b"farther")}
-            async with running(told(central.url, store, own=newer)) as gateway:
-                assert [await status(gateway, reading), await status(gateway, b"newer")] == [401, 101]
-                assert shown_to(central) == b"farther"
-
-    run(walk())
+    async with RawCentralSystem() as central:
+        async with running(told(central.url, store)) as gateway:
+            with logged() as lines:
+                await change(gateway, central, {"status": "Accepted"})
+            assert len(warnings(lines)) == 2
+            assert [await status(gateway, OLD), await status(gateway, reading)] == [401, 101]
+            assert shown_to(central) == KEY
+        async with running(told(central.url, store)) as gateway:
+            assert [await status(gateway, OLD), await status(gateway, reading)] == [401, 101]
+            assert shown_to(central) == KEY
+            # It has shown which reading it has: the other will do no more.
+            other = {KEY: KEY.hex().encode(), KEY.hex().encode(): KEY}[reading]
+            assert await status(gateway, other) == 401
+        assert (tmp_path / "a.db").stat().st_mode & 0o077 == 0
+        # An operator who says something else is right.
+        newer = {"password": Secret(b"newer"), "central_system_password": Secret(b"farther")}
+        async with running(told(central.url, store, own=newer)) as gateway:
+            assert [await status(gateway, reading), await status(gateway, b"newer")] == [401, 101]
+            assert shown_to(central) == b"farther"
 
 
-def test_until_the_charge_point_has_started_again_the_old_key_serves() -> None:
-    async def walk() -> None:
-        async with RawCentralSystem() as central, running(told(central.url)) as gateway:
-            await change(gateway, central, {"status": "RebootRequired"})
-            assert [await status(gateway, OLD), await status(gateway, KEY)] == [101, 101]
-            assert await status(gateway, OLD) == 401
-
-    run(walk())
+async def test_until_the_charge_point_has_started_again_the_old_key_serves() -> None:
+    async with RawCentralSystem() as central, running(told(central.url)) as gateway:
+        await change(gateway, central, {"status": "RebootRequired"})
+        assert [await status(gateway, OLD), await status(gateway, KEY)] == [101, 101]
+        assert await status(gateway, OLD) == 401
 
 
-def test_a_central_system_that_takes_the_text_for_the_key_gets_that() -> None:
-    async def walk() -> None:
-        async with RawCentralSystem() as central, running(told(central.url)) as gateway:
-            await change(gateway, central, {"status": "Accepted"})
-            central.refuse = HTTPStatus.UNAUTHORIZED
-            assert await status(gateway, KEY) == 401
-            central.refuse = None
-            assert await status(gateway, KEY) == 101
-            assert shown_to(central) == KEY.hex().encode()
-
-    run(walk())
+async def test_a_central_system_that_takes_the_text_for_the_key_gets_that() -> None:
+    async with RawCentralSystem() as central, running(told(central.url)) as gateway:
+        await change(gateway, central, {"status": "Accepted"})
+        central.refuse = HTTPStatus.UNAUTHORIZED
+        assert await status(gateway, KEY) == 401
+        central.refuse = None
+        assert await status(gateway, KEY) == 101
+        assert shown_to(central) == KEY.hex().encode()
 
 
 @pytest.mark.parametrize("manage", [True, False])
-def test_a_soap_charge_point_of_a_json_central_system_has_one_too(manage: bool) -> None:
+async def test_a_soap_charge_point_of_a_json_central_system_has_one_too(manage: bool) -> None:
     """A translated leg: what it shows us over HTTP, and what we show in its name."""
 
     async def beat(gateway: Gateway, password: bytes, source: str | None = None) -> int:
@@ -188,73 +168,62 @@ def test_a_soap_charge_point_of_a_json_central_system_has_one_too(manage: bool) 
         return (await post(gateway, envelope(source=source), headers=shown)).status
 
     accepted = f'<changeConfigurationResponse xmlns="{CP}"><status>Accepted</status></changeConfigurationResponse>'
-
-    async def walk() -> None:
-        async with (
-            RawCentralSystem() as central,
-            listening(answering(accepted)) as point,
-            running(told(central.url, manage=manage, central_system=QUICK)) as gateway,
-        ):
-            async with asyncio.TaskGroup() as group:
-                asked = group.create_task(beat(gateway, OLD, point.url))
-                link = await central.connected()
-                await link.serve()
-            assert asked.result() == 200
-            with logged() as lines:
-                setting = {"key": "AuthorizationKey", "value": KEY.hex()}
-                assert await link.ask([2, "1", "ChangeConfiguration", setting]) == [3, "1", {"status": "Accepted"}]
-            assert len(warnings(lines)) == 2
-            wrong, right = (OLD, KEY) if manage else (KEY, OLD)
-            assert await beat(gateway, wrong) == 401
-            await link.websocket.close()
-            async with asyncio.TaskGroup() as group:
-                again = group.create_task(beat(gateway, right))
-                await (await central.connected()).serve()
-            assert again.result() == 200
-            assert shown_to(central) == (KEY if manage else FAR)
-
-    run(walk())
+    async with (
+        RawCentralSystem() as central,
+        listening(answering(accepted)) as point,
+        running(told(central.url, manage=manage, central_system=QUICK)) as gateway,
+    ):
+        async with asyncio.TaskGroup() as group:
+            asked = group.create_task(beat(gateway, OLD, point.url))
+            link = await central.connected()
+            await link.serve()
+        assert asked.result() == 200
+        with logged() as lines:
+            setting = {"key": "AuthorizationKey", "value": KEY.hex()}
+            assert await link.ask([2, "1", "ChangeConfiguration", setting]) == [3, "1", {"status": "Accepted"}]
+        assert len(warnings(lines)) == 2
+        wrong, right = (OLD, KEY) if manage else (KEY, OLD)
+        assert await beat(gateway, wrong) == 401
+        await link.websocket.close()
+        async with asyncio.TaskGroup() as group:
+            again = group.create_task(beat(gateway, right))
+            await (await central.connected()).serve()
+        assert again.result() == 200
+        assert shown_to(central) == (KEY if manage else FAR)
 
 
-def test_a_newer_password_wins_after_a_reload_too() -> None:
+async def test_a_newer_password_wins_after_a_reload_too() -> None:
     newer = {"password": Secret(b"newer"), "central_system_password": Secret(b"farther")}
-
-    async def walk() -> None:
-        async with RawCentralSystem() as central, running(told(central.url)) as gateway:
-            await change(gateway, central, {"status": "Accepted"})
-            # Nothing new in it: the key still holds.
-            await gateway.reload(told(central.url))
-            assert [await status(gateway, OLD), await status(gateway, KEY)] == [401, 101]
-            assert shown_to(central) == KEY
-            with logged() as lines:
-                await gateway.reload(told(central.url, own=newer))
-                assert [await status(gateway, KEY), await status(gateway, b"newer")] == [401, 101]
-            assert shown_to(central) == b"farther"
-            assert sum("the configuration has a newer password" in line for line in lines) == 2
-            # Nor does it come back with the old configuration.
-            await gateway.reload(told(central.url))
-            assert [await status(gateway, KEY), await status(gateway, OLD)] == [401, 101]
-
-    run(walk())
+    async with RawCentralSystem() as central, running(told(central.url)) as gateway:
+        await change(gateway, central, {"status": "Accepted"})
+        # Nothing new in it: the key still holds.
+        await gateway.reload(told(central.url))
+        assert [await status(gateway, OLD), await status(gateway, KEY)] == [401, 101]
+        assert shown_to(central) == KEY
+        with logged() as lines:
+            await gateway.reload(told(central.url, own=newer))
+            assert [await status(gateway, KEY), await status(gateway, b"newer")] == [401, 101]
+        assert shown_to(central) == b"farther"
+        assert sum("the configuration has a newer password" in line for line in lines) == 2
+        # Nor does it come back with the old configuration.
+        await gateway.reload(told(central.url))
+        assert [await status(gateway, KEY), await status(gateway, OLD)] == [401, 101]
 
 
-def test_a_soap_central_system_changes_what_the_charge_point_shows() -> None:
-    async def walk() -> None:
-        async with soap_central_system() as central:
-            found = told(
-                central.url,
-                own={"password": Secret(OLD)},
-                soap=reachable(),
-                central_system={"protocol": "ocpp1.6s"},
-            )
-            async with running(found) as gateway:
-                async with dialled(gateway, headers=basic(OLD)) as point:
-                    await point.ask([2, "1", "Heartbeat", {}])
-                    async with asyncio.TaskGroup() as group:
-                        payload = {"key": "AuthorizationKey", "value": "a text"}
-                        group.create_task(central.call("CP 1", "ChangeConfiguration", payload))
-                        call = await point.receive()
-                        await point.send([3, call[1], {"status": "Accepted"}])
-                assert [await status(gateway, OLD), await status(gateway, b"a text")] == [401, 101]
-
-    run(walk())
+async def test_a_soap_central_system_changes_what_the_charge_point_shows() -> None:
+    async with soap_central_system() as central:
+        found = told(
+            central.url,
+            own={"password": Secret(OLD)},
+            soap=reachable(),
+            central_system={"protocol": "ocpp1.6s"},
+        )
+        async with running(found) as gateway:
+            async with dialled(gateway, headers=basic(OLD)) as point:
+                await point.ask([2, "1", "Heartbeat", {}])
+                async with asyncio.TaskGroup() as group:
+                    payload = {"key": "AuthorizationKey", "value": "a text"}
+                    group.create_task(central.call("CP 1", "ChangeConfiguration", payload))
+                    call = await point.receive()
+                    await point.send([3, call[1], {"status": "Accepted"}])
+            assert [await status(gateway, OLD), await status(gateway, b"a text")] == [401, 101]

@@ -36,7 +36,6 @@ from tests.e2e.stage import (
     dialled,
     logged,
     reachable,
-    run,
     running,
     settings,
     wire,
@@ -235,31 +234,28 @@ def test_what_xml_cannot_carry_is_refused_by_the_bridge_that_would_write_it(
     backstage.run(walk())
 
 
-def test_a_transaction_id_beyond_32_bits_comes_back_under_its_alias() -> None:
-    async def walk() -> None:
-        async with back_to_back() as ends:
-            point, central = Party.CHARGE_POINT, Party.CENTRAL_SYSTEM
-            started = {"idTagInfo": {"status": "Accepted"}, "transactionId": WIDE}
-            _, answer = await through(ends, point, ["StartTransaction", SAMPLES["StartTransaction"]], [3, started])
-            alias = answer[1]["transactionId"]
-            assert 0 < alias < 2**31
+async def test_a_transaction_id_beyond_32_bits_comes_back_under_its_alias() -> None:
+    async with back_to_back() as ends:
+        point, central = Party.CHARGE_POINT, Party.CENTRAL_SYSTEM
+        started = {"idTagInfo": {"status": "Accepted"}, "transactionId": WIDE}
+        _, answer = await through(ends, point, ["StartTransaction", SAMPLES["StartTransaction"]], [3, started])
+        alias = answer[1]["transactionId"]
+        assert 0 < alias < 2**31
 
-            async def asked(party: Party, action: str, payload: Payload, answer: Payload) -> Payload:
-                call, _ = await through(ends, party, [action, payload], [3, answer])
-                assert call[0] == action
-                found: Payload = call[1]
-                return found
+        async def asked(party: Party, action: str, payload: Payload, answer: Payload) -> Payload:
+            call, _ = await through(ends, party, [action, payload], [3, answer])
+            assert call[0] == action
+            found: Payload = call[1]
+            return found
 
-            values = SAMPLES["MeterValues"] | {"transactionId": alias}
-            assert await asked(point, "MeterValues", values, {}) == values | {"transactionId": WIDE}
-            profile = COMMANDS["SetChargingProfile"]["csChargingProfiles"]
-            set_ = {"connectorId": 1, "csChargingProfiles": profile | {"transactionId": WIDE}}
-            received = await asked(central, "SetChargingProfile", set_, {"status": "Accepted"})
-            assert received["csChargingProfiles"]["transactionId"] == alias
-            remote = {"transactionId": WIDE}
-            accepted = {"status": "Accepted"}
-            assert await asked(central, "RemoteStopTransaction", remote, accepted) == {"transactionId": alias}
-            stop = {"transactionId": alias, "timestamp": AT, "meterStop": 1}
-            assert await asked(point, "StopTransaction", stop, {}) == stop | {"transactionId": WIDE}
-
-    run(walk())
+        values = SAMPLES["MeterValues"] | {"transactionId": alias}
+        assert await asked(point, "MeterValues", values, {}) == values | {"transactionId": WIDE}
+        profile = COMMANDS["SetChargingProfile"]["csChargingProfiles"]
+        set_ = {"connectorId": 1, "csChargingProfiles": profile | {"transactionId": WIDE}}
+        received = await asked(central, "SetChargingProfile", set_, {"status": "Accepted"})
+        assert received["csChargingProfiles"]["transactionId"] == alias
+        remote = {"transactionId": WIDE}
+        accepted = {"status": "Accepted"}
+        assert await asked(central, "RemoteStopTransaction", remote, accepted) == {"transactionId": alias}
+        stop = {"transactionId": alias, "timestamp": AT, "meterStop": 1}
+        assert await asked(point, "StopTransaction", stop, {}) == stop | {"transactionId": WIDE}

@@ -25,7 +25,6 @@ from tests.e2e.stage import (
     SAMPLES,
     SOAP11,
     SOAP12,
-    Answer,
     Connection,
     RawCentralSystem,
     answering,
@@ -36,7 +35,6 @@ from tests.e2e.stage import (
     logged,
     post,
     receiver,
-    run,
     running,
     sender,
     settings,
@@ -246,16 +244,12 @@ async def serves(gateway: Gateway) -> bool:
 
 
 @pytest.mark.parametrize("row", POSTS.values(), ids=POSTS)
-def test_a_bad_request_gets_its_fault(row: Post) -> None:
-    async def walk() -> tuple[Answer, list[str]]:
-        async with guarded() as (gateway, central):
-            with logged() as lines:
-                answer = await post(gateway, row.body, headers=row.headers)
-            assert await serves(gateway)
-            assert [action for _, action, _ in central.received] == ["Heartbeat"]
-        return answer, lines
-
-    answer, lines = run(walk())
+async def test_a_bad_request_gets_its_fault(row: Post) -> None:
+    async with guarded() as (gateway, central):
+        with logged() as lines:
+            answer = await post(gateway, row.body, headers=row.headers)
+        assert await serves(gateway)
+        assert [action for _, action, _ in central.received] == ["Heartbeat"]
     assert (answer.status, answer.fault) == (row.status, row.fault)
     assert answer.headers["Content-Type"].startswith("application/soap+xml")
     [line] = lines
@@ -265,78 +259,62 @@ def test_a_bad_request_gets_its_fault(row: Post) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "raw deflate"])
-def test_a_compressed_request_is_read(encoding: str) -> None:
+async def test_a_compressed_request_is_read(encoding: str) -> None:
     raw = zlib.compressobj(wbits=-15)
     body = {
         "gzip": gzip.compress(authorize("a")),
         "deflate": zlib.compress(authorize("a")),
         "raw deflate": raw.compress(authorize("a")) + raw.flush(),
     }[encoding]
-
-    async def walk() -> None:
-        async with guarded() as (gateway, central):
-            headers = {"Content-Encoding": encoding.removeprefix("raw "), "Accept-Encoding": "gzip"}
-            answer = await post(gateway, body, headers=headers)
-            assert answer.status == 200
-            assert answer.headers["Content-Encoding"] == "gzip"
-            assert b"authorizeResponse" in gzip.decompress(answer.body)
-            assert central.received == [("CP 1", "Authorize", {"idTag": "a"})]
-
-    run(walk())
+    async with guarded() as (gateway, central):
+        headers = {"Content-Encoding": encoding.removeprefix("raw "), "Accept-Encoding": "gzip"}
+        answer = await post(gateway, body, headers=headers)
+        assert answer.status == 200
+        assert answer.headers["Content-Encoding"] == "gzip"
+        assert b"authorizeResponse" in gzip.decompress(answer.body)
+        assert central.received == [("CP 1", "Authorize", {"idTag": "a"})]
 
 
-def test_an_external_entity_is_not_fetched() -> None:
-    async def walk() -> None:
-        async with guarded() as (gateway, _), listening(answering(b"secret")) as elsewhere:
-            for kind in (f'<!ENTITY e SYSTEM "{elsewhere.url}">', f'<!ENTITY % e SYSTEM "{elsewhere.url}">%e;'):
-                answer = await post(gateway, f"<!DOCTYPE x [{kind}]>".encode() + authorize("&e;"))
-                assert answer.fault == sender("ProtocolError")
-            assert (await post(gateway, f'<!DOCTYPE x SYSTEM "{elsewhere.url}">'.encode() + envelope())).status == 400
-            assert await serves(gateway)
-            assert elsewhere.received == []
-
-    run(walk())
+async def test_an_external_entity_is_not_fetched() -> None:
+    async with guarded() as (gateway, _), listening(answering(b"secret")) as elsewhere:
+        for kind in (f'<!ENTITY e SYSTEM "{elsewhere.url}">', f'<!ENTITY % e SYSTEM "{elsewhere.url}">%e;'):
+            answer = await post(gateway, f"<!DOCTYPE x [{kind}]>".encode() + authorize("&e;"))
+            assert answer.fault == sender("ProtocolError")
+        assert (await post(gateway, f'<!DOCTYPE x SYSTEM "{elsewhere.url}">'.encode() + envelope())).status == 400
+        assert await serves(gateway)
+        assert elsewhere.received == []
 
 
-def test_a_body_that_does_not_come_is_not_waited_for() -> None:
-    async def walk() -> None:
-        async with guarded(limits={"body_timeout": 1}) as (gateway, _):
-            with logged() as lines:
-                answer = await post(gateway, envelope()[:-9], headers={"Content-Length": "999"})
-            assert (answer.status, answer.fault) == (400, sender("ProtocolError"))
-            assert await serves(gateway)
-        [line] = [line for line in lines if "refused" in line]
-        assert "did not arrive within 1 s" in line
-
-    run(walk())
+async def test_a_body_that_does_not_come_is_not_waited_for() -> None:
+    async with guarded(limits={"body_timeout": 1}) as (gateway, _):
+        with logged() as lines:
+            answer = await post(gateway, envelope()[:-9], headers={"Content-Length": "999"})
+        assert (answer.status, answer.fault) == (400, sender("ProtocolError"))
+        assert await serves(gateway)
+    [line] = [line for line in lines if "refused" in line]
+    assert "did not arrive within 1 s" in line
 
 
-def test_a_sender_that_hangs_up_in_the_middle_hurts_nobody() -> None:
-    async def walk() -> None:
-        async with guarded() as (gateway, central):
-            reader, writer = await asyncio.open_connection(*gateway.soap_address)
-            writer.write(b"POST /services/CentralSystemService HTTP/1.1\r\nHost: x\r\nContent-Length: 999\r\n\r\n<s:En")
-            writer.close()
-            with contextlib.suppress(ConnectionError):
-                await writer.wait_closed()
-            await reader.read()
-            assert await serves(gateway)
-            assert len(central.received) == 1
-
-    run(walk())
-
-
-def test_what_is_no_http_is_refused() -> None:
-    async def walk() -> None:
-        async with guarded() as (gateway, _):
-            reader, writer = await asyncio.open_connection(*gateway.soap_address)
-            writer.write(b"\x16\x03\x01\x02\x00\x01\x00 hello\r\n\r\n")
-            assert b" 400 " in (await reader.read()).split(b"\r\n")[0]
-            writer.close()
+async def test_a_sender_that_hangs_up_in_the_middle_hurts_nobody() -> None:
+    async with guarded() as (gateway, central):
+        reader, writer = await asyncio.open_connection(*gateway.soap_address)
+        writer.write(b"POST /services/CentralSystemService HTTP/1.1\r\nHost: x\r\nContent-Length: 999\r\n\r\n<s:En")
+        writer.close()
+        with contextlib.suppress(ConnectionError):
             await writer.wait_closed()
-            assert await serves(gateway)
+        await reader.read()
+        assert await serves(gateway)
+        assert len(central.received) == 1
 
-    run(walk())
+
+async def test_what_is_no_http_is_refused() -> None:
+    async with guarded() as (gateway, _):
+        reader, writer = await asyncio.open_connection(*gateway.soap_address)
+        writer.write(b"\x16\x03\x01\x02\x00\x01\x00 hello\r\n\r\n")
+        assert b" 400 " in (await reader.read()).split(b"\r\n")[0]
+        writer.close()
+        await writer.wait_closed()
+        assert await serves(gateway)
 
 
 DOORS: dict[str, tuple[str, str, dict[str, str | None], int, str]] = {
@@ -356,43 +334,37 @@ DOORS: dict[str, tuple[str, str, dict[str, str | None], int, str]] = {
 
 
 @pytest.mark.parametrize(("method", "path", "headers", "status", "header"), DOORS.values(), ids=DOORS)
-def test_the_wrong_door_says_which_is_the_right_one(
+async def test_the_wrong_door_says_which_is_the_right_one(
     method: str, path: str, headers: dict[str, str], status: int, header: str
 ) -> None:
-    async def walk() -> None:
-        port = free_port()
-        tables = {
-            "soap": {"public_url": "http://bridge.example:8080/"},
-            "websocket": {"listen": Listen("0.0.0.0", port), "path": "/json"},
-        }
-        async with guarded(**tables) as (gateway, central):
-            with logged() as lines:
-                answer = await post(gateway, envelope(), method=method, path=path, headers=headers)
-            assert answer.status == status
-            assert "POST http://bridge.example:8080/services/CentralSystemService\n" in answer.text
-            assert "POST http://bridge.example:8080/services/ChargePointService\n" in answer.text
-            assert f"ws://bridge.example:{port}/json/{{identity}}\n" in answer.text
-            assert not header or header in answer.headers
-            assert central.received == []
-            assert await serves(gateway)
-        [line] = lines
-        assert [words for words in ("wrong door", "peer=127.0.0.1", method, str(status)) if words not in line] == []
-
-    run(walk())
+    port = free_port()
+    tables = {
+        "soap": {"public_url": "http://bridge.example:8080/"},
+        "websocket": {"listen": Listen("0.0.0.0", port), "path": "/json"},
+    }
+    async with guarded(**tables) as (gateway, central):
+        with logged() as lines:
+            answer = await post(gateway, envelope(), method=method, path=path, headers=headers)
+        assert answer.status == status
+        assert "POST http://bridge.example:8080/services/CentralSystemService\n" in answer.text
+        assert "POST http://bridge.example:8080/services/ChargePointService\n" in answer.text
+        assert f"ws://bridge.example:{port}/json/{{identity}}\n" in answer.text
+        assert not header or header in answer.headers
+        assert central.received == []
+        assert await serves(gateway)
+    [line] = lines
+    assert [words for words in ("wrong door", "peer=127.0.0.1", method, str(status)) if words not in line] == []
 
 
-def test_soap_11_is_read_and_answered_in_kind() -> None:
-    async def walk() -> None:
-        async with guarded() as (gateway, _):
-            headers = {"Content-Type": "text/xml", "SOAPAction": '"/Heartbeat"'}
-            answer = await post(gateway, envelope(soap=SOAP11), headers=headers)
-            assert (answer.status, answer.fault) == (200, None)
-            assert answer.headers["Content-Type"].startswith("text/xml")
-            assert SOAP11.encode() in answer.body
-            refused = await post(gateway, envelope("<a/>", soap=SOAP11), headers=headers)
-            assert (refused.status, refused.fault) == (500, (f"{{{SOAP11}}}Server.NotSupported", ""))
-
-    run(walk())
+async def test_soap_11_is_read_and_answered_in_kind() -> None:
+    async with guarded() as (gateway, _):
+        headers = {"Content-Type": "text/xml", "SOAPAction": '"/Heartbeat"'}
+        answer = await post(gateway, envelope(soap=SOAP11), headers=headers)
+        assert (answer.status, answer.fault) == (200, None)
+        assert answer.headers["Content-Type"].startswith("text/xml")
+        assert SOAP11.encode() in answer.body
+        refused = await post(gateway, envelope("<a/>", soap=SOAP11), headers=headers)
+        assert (refused.status, refused.fault) == (500, (f"{{{SOAP11}}}Server.NotSupported", ""))
 
 
 # From the Central System.
@@ -515,31 +487,28 @@ FRAMES = {
 
 
 @pytest.mark.parametrize("row", FRAMES.values(), ids=FRAMES)
-def test_a_bad_frame_gets_its_call_error(row: Frame) -> None:
-    async def walk() -> None:
-        async with (
-            RawCentralSystem() as central,
-            running(settings(central.url)) as gateway,
-            charge_point(gateway) as point,
-        ):
-            link = await linked(central, point.call("Heartbeat", {}))
-            with logged() as lines:
-                await link.send(row.frame)
-                if row.error is not None:
-                    answer = await link.receive()
-                    assert (answer[0], answer[1], answer[2]) == (4, *row.error)
-                    assert answer[3]
-                    assert answer[4] == {}
-                # Nothing else came, and it serves on.
-                assert await link.ask([2, "next", "Reset", {"type": "Soft"}]) == [3, "next", {"status": "Accepted"}]
-            assert point.received == [("Reset", {"type": "Soft"})]
-            assert point.violations == []
-        first, *_ = lines
-        who = ('identity="CP 1"', "central_system")
-        code = () if row.error is None else (row.error[1],)
-        assert [words for words in (*who, *code, *row.log) if words not in first] == []
-
-    run(walk())
+async def test_a_bad_frame_gets_its_call_error(row: Frame) -> None:
+    async with (
+        RawCentralSystem() as central,
+        running(settings(central.url)) as gateway,
+        charge_point(gateway) as point,
+    ):
+        link = await linked(central, point.call("Heartbeat", {}))
+        with logged() as lines:
+            await link.send(row.frame)
+            if row.error is not None:
+                answer = await link.receive()
+                assert (answer[0], answer[1], answer[2]) == (4, *row.error)
+                assert answer[3]
+                assert answer[4] == {}
+            # Nothing else came, and it serves on.
+            assert await link.ask([2, "next", "Reset", {"type": "Soft"}]) == [3, "next", {"status": "Accepted"}]
+        assert point.received == [("Reset", {"type": "Soft"})]
+        assert point.violations == []
+    first, *_ = lines
+    who = ('identity="CP 1"', "central_system")
+    code = () if row.error is None else (row.error[1],)
+    assert [words for words in (*who, *code, *row.log) if words not in first] == []
 
 
 async def linked(central: RawCentralSystem, first: Any) -> Connection:
@@ -552,34 +521,31 @@ async def linked(central: RawCentralSystem, first: Any) -> Connection:
     return link
 
 
-def test_a_second_call_with_an_id_in_progress_is_refused_and_the_first_goes_on() -> None:
-    async def walk() -> None:
-        go = asyncio.Event()
+async def test_a_second_call_with_an_id_in_progress_is_refused_and_the_first_goes_on() -> None:
+    go = asyncio.Event()
 
-        async def hold(*_: Any) -> None:
-            await go.wait()
+    async def hold(*_: Any) -> None:
+        await go.wait()
 
-        async with (
-            RawCentralSystem() as central,
-            running(settings(central.url)) as gateway,
-            charge_point(gateway) as point,
-        ):
-            point.on_command = hold
-            link = await linked(central, point.call("Heartbeat", {}))
-            with logged() as lines:
-                await link.send([2, "twin", "Reset", {"type": "Soft"}])
-                refused = await link.ask([2, "twin", "ClearCache", {}])
-                assert refused[:3] == [4, "twin", "ProtocolError"]
-                assert "in progress" in refused[3]
-                go.set()
-                assert await link.receive() == [3, "twin", {"status": "Accepted"}]
-            assert [action for action, _ in point.received] == ["Reset"]
-            # Once answered it names no Call any more (rule 13: a retry may reuse it).
-            assert await link.ask([2, "twin", "ClearCache", {}]) == [3, "twin", {"status": "Accepted"}]
-        [second, _first] = lines
-        assert [words for words in ('identity="CP 1"', "ClearCache", "id=twin", "refused") if words not in second] == []
-
-    run(walk())
+    async with (
+        RawCentralSystem() as central,
+        running(settings(central.url)) as gateway,
+        charge_point(gateway) as point,
+    ):
+        point.on_command = hold
+        link = await linked(central, point.call("Heartbeat", {}))
+        with logged() as lines:
+            await link.send([2, "twin", "Reset", {"type": "Soft"}])
+            refused = await link.ask([2, "twin", "ClearCache", {}])
+            assert refused[:3] == [4, "twin", "ProtocolError"]
+            assert "in progress" in refused[3]
+            go.set()
+            assert await link.receive() == [3, "twin", {"status": "Accepted"}]
+        assert [action for action, _ in point.received] == ["Reset"]
+        # Once answered it names no Call any more (rule 13: a retry may reuse it).
+        assert await link.ask([2, "twin", "ClearCache", {}]) == [3, "twin", {"status": "Accepted"}]
+    [second, _first] = lines
+    assert [words for words in ('identity="CP 1"', "ClearCache", "id=twin", "refused") if words not in second] == []
 
 
 @pytest.mark.parametrize(
@@ -595,32 +561,29 @@ def test_a_second_call_with_an_id_in_progress_is_refused_and_the_first_goes_on()
         ([4, "*", None, None, None], "GenericError"),
     ],
 )
-def test_an_answer_that_is_none_is_an_internal_error_to_the_charge_point(answer: list[Any], words: str) -> None:
-    async def walk() -> None:
-        async with RawCentralSystem() as central, running(settings(central.url)) as gateway:
-            with logged() as lines:
-                async with asyncio.TaskGroup() as group:
-                    asked = group.create_task(post(gateway, envelope()))
-                    link = await central.connected()
-                    heartbeat = await link.receive()
-                    await link.send(json.dumps(answer).replace("*", heartbeat[1]))
-                told = asked.result()
-            # An answer that cannot be read is no verdict on the message: the Charge Point keeps it.
-            status, outcome = (500, "error") if answer[0] == 4 else (503, "unanswered")
-            assert (told.status, told.fault) == (status, receiver("InternalError"))
-            assert words in told.reason
-            [line] = [line for line in lines if "outcome" in line]
-            wanted = ('identity="CP 1"', "Heartbeat", f"hop_id={heartbeat[1]}", f"outcome={outcome}", words)
-            assert [words for words in wanted if words not in line] == []
-            # An answer is never answered (rule 18): what comes next is the next Call.
+async def test_an_answer_that_is_none_is_an_internal_error_to_the_charge_point(answer: list[Any], words: str) -> None:
+    async with RawCentralSystem() as central, running(settings(central.url)) as gateway:
+        with logged() as lines:
             async with asyncio.TaskGroup() as group:
-                group.create_task(post(gateway, envelope()))
-                assert (await link.serve())[2] == "Heartbeat"
+                asked = group.create_task(post(gateway, envelope()))
+                link = await central.connected()
+                heartbeat = await link.receive()
+                await link.send(json.dumps(answer).replace("*", heartbeat[1]))
+            told = asked.result()
+        # An answer that cannot be read is no verdict on the message: the Charge Point keeps it.
+        status, outcome = (500, "error") if answer[0] == 4 else (503, "unanswered")
+        assert (told.status, told.fault) == (status, receiver("InternalError"))
+        assert words in told.reason
+        [line] = [line for line in lines if "outcome" in line]
+        wanted = ('identity="CP 1"', "Heartbeat", f"hop_id={heartbeat[1]}", f"outcome={outcome}", words)
+        assert [words for words in wanted if words not in line] == []
+        # An answer is never answered (rule 18): what comes next is the next Call.
+        async with asyncio.TaskGroup() as group:
+            group.create_task(post(gateway, envelope()))
+            assert (await link.serve())[2] == "Heartbeat"
 
-    run(walk())
 
-
-def test_the_code_of_a_call_error_comes_through() -> None:
+async def test_the_code_of_a_call_error_comes_through() -> None:
     table = {
         "SecurityError": (400, sender("SecurityError")),
         "FormationViolation": (400, sender("ProtocolError")),
@@ -636,55 +599,44 @@ def test_the_code_of_a_call_error_comes_through() -> None:
         "GenericError": (500, receiver("InternalError")),
         "Vendor\x00Error": (500, receiver("InternalError")),
     }
-
-    async def walk() -> dict[str, Any]:
-        told: dict[str, Any] = {}
-        async with RawCentralSystem() as central, running(settings(central.url)) as gateway:
-            link = await linked(central, post(gateway, envelope()))
-            for code in table:
-                async with asyncio.TaskGroup() as group:
-                    asked = group.create_task(post(gateway, envelope()))
-                    await link.send([4, (await link.receive())[1], code, "why <&>\x01", {"a": [1.5]}])
-                told[code] = (asked.result().status, asked.result().fault)
-                assert "why <&>\N{REPLACEMENT CHARACTER}" in asked.result().reason
-        return told
-
-    assert run(walk()) == table
-
-
-def test_a_stream_of_bad_frames_does_not_hold_up_the_good_ones() -> None:
-    async def walk() -> None:
-        async with RawCentralSystem() as central, running(settings(central.url)) as gateway:
-            link = await linked(central, post(gateway, envelope()))
-            for _ in range(200):
-                await link.send("junk")
+    told: dict[str, Any] = {}
+    async with RawCentralSystem() as central, running(settings(central.url)) as gateway:
+        link = await linked(central, post(gateway, envelope()))
+        for code in table:
             async with asyncio.TaskGroup() as group:
                 asked = group.create_task(post(gateway, envelope()))
-                for _ in range(200):
-                    assert (await link.receive())[:3] == [4, "-1", "FormationViolation"]
-                await link.serve()
-            assert asked.result().status == 200
-
-    run(walk())
+                await link.send([4, (await link.receive())[1], code, "why <&>\x01", {"a": [1.5]}])
+            told[code] = (asked.result().status, asked.result().fault)
+            assert "why <&>\N{REPLACEMENT CHARACTER}" in asked.result().reason
+    assert told == table
 
 
-def test_a_good_call_among_all_that() -> None:
+async def test_a_stream_of_bad_frames_does_not_hold_up_the_good_ones() -> None:
+    async with RawCentralSystem() as central, running(settings(central.url)) as gateway:
+        link = await linked(central, post(gateway, envelope()))
+        for _ in range(200):
+            await link.send("junk")
+        async with asyncio.TaskGroup() as group:
+            asked = group.create_task(post(gateway, envelope()))
+            for _ in range(200):
+                assert (await link.receive())[:3] == [4, "-1", "FormationViolation"]
+            await link.serve()
+        assert asked.result().status == 200
+
+
+async def test_a_good_call_among_all_that() -> None:
     """The helper itself: a command in its usual form is served."""
-
-    async def walk() -> None:
-        async with (
-            RawCentralSystem() as central,
-            running(settings(central.url)) as gateway,
-            charge_point(gateway) as point,
-        ):
-            link = await linked(central, point.call("Heartbeat", {}))
-            clear = command("ClearCache", None)  # type: ignore[arg-type]
-            assert await link.ask(clear) == [3, clear[1], {"status": "Accepted"}]
-            # An unknown field is dropped, with a line about it; the Call is served.
-            with logged() as lines:
-                extra = command("Reset", {"type": "hard ", "why": "x"})
-                assert await link.ask(extra) == [3, extra[1], {"status": "Accepted"}]
-            assert point.received == [("ClearCache", {}), ("Reset", {"type": "Hard"})]
-            assert any("loss" in line and "ResetRequest.why" in line for line in lines)
-
-    run(walk())
+    async with (
+        RawCentralSystem() as central,
+        running(settings(central.url)) as gateway,
+        charge_point(gateway) as point,
+    ):
+        link = await linked(central, point.call("Heartbeat", {}))
+        clear = command("ClearCache", None)  # type: ignore[arg-type]
+        assert await link.ask(clear) == [3, clear[1], {"status": "Accepted"}]
+        # An unknown field is dropped, with a line about it; the Call is served.
+        with logged() as lines:
+            extra = command("Reset", {"type": "hard ", "why": "x"})
+            assert await link.ask(extra) == [3, extra[1], {"status": "Accepted"}]
+        assert point.received == [("ClearCache", {}), ("Reset", {"type": "Hard"})]
+        assert any("loss" in line and "ResetRequest.why" in line for line in lines)

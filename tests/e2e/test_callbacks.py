@@ -24,7 +24,6 @@ from tests.e2e.stage import (
     listening,
     logged,
     post,
-    run,
     running,
     settings,
 )
@@ -54,7 +53,7 @@ def kept(folder: Path) -> str | None:
         store.close()
 
 
-def test_a_guess_gives_way_to_a_newer_guess_and_nothing_else_does(tmp_path: Path) -> None:
+async def test_a_guess_gives_way_to_a_newer_guess_and_nothing_else_does(tmp_path: Path) -> None:
     """A Charge Point that gets its address by DHCP, and says nothing of it."""
 
     async def walk(*said: tuple[str, str]) -> None:
@@ -72,37 +71,34 @@ def test_a_guess_gives_way_to_a_newer_guess_and_nothing_else_does(tmp_path: Path
         ([(learnt, "127.0.0.3"), (ANONYMOUS, "127.0.0.2")], learnt),
         ([(ANONYMOUS, "127.0.0.2")], learnt),
     ):
-        run(walk(*said))
+        await walk(*said)
         assert kept(tmp_path) == known
 
 
-def test_an_address_is_used_only_where_the_operator_still_admits_it(tmp_path: Path) -> None:
-    async def walk() -> None:
-        def limits(*networks: str) -> Settings:
-            admitted = {"callback_networks": tuple(map(ip_network, networks))}
-            return persistence(settings(central.url, soap=admitted, gateway={"call_timeout": 1}), tmp_path)
+async def test_an_address_is_used_only_where_the_operator_still_admits_it(tmp_path: Path) -> None:
+    def limits(*networks: str) -> Settings:
+        admitted = {"callback_networks": tuple(map(ip_network, networks))}
+        return persistence(settings(central.url, soap=admitted, gateway={"call_timeout": 1}), tmp_path)
 
-        async with RawCentralSystem() as central, listening(answering(RESET), host="127.0.0.3") as point:
-            async with running(limits("127.0.0.0/8")) as gateway:
-                _, link, _ = await opened(central, gateway, envelope(source=point.url), BEAT)
-                assert await link.ask(SOFT) == [3, "id", {"status": "Accepted"}]
-                await gateway.reload(limits("127.0.0.4/32"))
-                assert (await link.ask(SOFT))[:3] == [4, "id", "InternalError"]
-                await gateway.reload(limits("127.0.0.0/8"))
-                # It is not wider again before the Charge Point says it again.
-                assert (await link.ask(SOFT))[:3] == [4, "id", "InternalError"]
-                await through(link, gateway, envelope(source=point.url), BEAT)
-                assert await link.ask(SOFT) == [3, "id", {"status": "Accepted"}]
-            for networks, reached in (("127.0.0.0/8", True), ("127.0.0.4/32", False)):
-                async with running(limits(networks)) as gateway:
-                    _, link, _ = await opened(central, gateway, envelope(), BEAT)
-                    assert ((await link.ask(SOFT))[0] == 3) is reached
-            assert len(point.received) == 3
-
-    run(walk())
+    async with RawCentralSystem() as central, listening(answering(RESET), host="127.0.0.3") as point:
+        async with running(limits("127.0.0.0/8")) as gateway:
+            _, link, _ = await opened(central, gateway, envelope(source=point.url), BEAT)
+            assert await link.ask(SOFT) == [3, "id", {"status": "Accepted"}]
+            await gateway.reload(limits("127.0.0.4/32"))
+            assert (await link.ask(SOFT))[:3] == [4, "id", "InternalError"]
+            await gateway.reload(limits("127.0.0.0/8"))
+            # It is not wider again before the Charge Point says it again.
+            assert (await link.ask(SOFT))[:3] == [4, "id", "InternalError"]
+            await through(link, gateway, envelope(source=point.url), BEAT)
+            assert await link.ask(SOFT) == [3, "id", {"status": "Accepted"}]
+        for networks, reached in (("127.0.0.0/8", True), ("127.0.0.4/32", False)):
+            async with running(limits(networks)) as gateway:
+                _, link, _ = await opened(central, gateway, envelope(), BEAT)
+                assert ((await link.ask(SOFT))[0] == 3) is reached
+        assert len(point.received) == 3
 
 
-def test_a_stored_address_that_cannot_be_read_stops_nobody(tmp_path: Path) -> None:
+async def test_a_stored_address_that_cannot_be_read_stops_nobody(tmp_path: Path) -> None:
     record = ChargePointRecord(
         identity="CP 1",
         last_seen=time.time(),
@@ -115,8 +111,7 @@ def test_a_stored_address_that_cannot_be_read_stops_nobody(tmp_path: Path) -> No
     store.open()
     store.put(record)
     store.close()
-
-    async def walk() -> None:
+    with logged() as lines:
         async with (
             RawCentralSystem() as central,
             listening(answering(RESET)) as point,
@@ -124,9 +119,6 @@ def test_a_stored_address_that_cannot_be_read_stops_nobody(tmp_path: Path) -> No
         ):
             _, link, _ = await opened(central, gateway, envelope(source=point.url), BEAT)
             assert await link.ask(SOFT) == [3, "id", {"status": "Accepted"}]
-
-    with logged() as lines:
-        run(walk())
     assert sum("a stored callback address cannot be read" in line for line in lines) == 1
 
 
@@ -138,54 +130,47 @@ def of_1_2(source: str | None = None) -> bytes:
     return envelope(HEARTBEAT_1_2, source=source).replace(b"urn://Ocpp/Cs/2015/10/", b"urn://Ocpp/Cs/2010/08/")
 
 
-def test_what_the_version_lacks_is_answered_though_there_is_no_callback_address() -> None:
-    async def walk() -> None:
-        async with (
-            RawCentralSystem() as central,
-            running(settings(central.url, gateway=PATIENT)) as gateway,
-            listening(answering(RESET.replace(CP, "urn://Ocpp/Cp/2010/08/"))) as point,
-        ):
-            _, link, _ = await opened(central, gateway, of_1_2(), BEAT)
-            await link.send([2, "waits", "Reset", {"type": "Soft"}])
-            answer = await link.ask([2, "id", "GetConfiguration", LACKED])
-            assert answer == [3, "id", {"unknownKey": LACKED["key"]}]
-            assert (await link.ask([2, "id 2", "GetLog", {"logType": "DiagnosticsLog"}]))[:3] == [
-                4,
-                "id 2",
-                "NotSupported",
-            ]
-            async with asyncio.TaskGroup() as group:
-                group.create_task(post(gateway, of_1_2(point.url)))
-                await link.serve(BEAT)
-            assert await link.receive() == [3, "waits", {"status": "Accepted"}]
-
-    run(walk())
+async def test_what_the_version_lacks_is_answered_though_there_is_no_callback_address() -> None:
+    async with (
+        RawCentralSystem() as central,
+        running(settings(central.url, gateway=PATIENT)) as gateway,
+        listening(answering(RESET.replace(CP, "urn://Ocpp/Cp/2010/08/"))) as point,
+    ):
+        _, link, _ = await opened(central, gateway, of_1_2(), BEAT)
+        await link.send([2, "waits", "Reset", {"type": "Soft"}])
+        answer = await link.ask([2, "id", "GetConfiguration", LACKED])
+        assert answer == [3, "id", {"unknownKey": LACKED["key"]}]
+        assert (await link.ask([2, "id 2", "GetLog", {"logType": "DiagnosticsLog"}]))[:3] == [
+            4,
+            "id 2",
+            "NotSupported",
+        ]
+        async with asyncio.TaskGroup() as group:
+            group.create_task(post(gateway, of_1_2(point.url)))
+            await link.serve(BEAT)
+        assert await link.receive() == [3, "waits", {"status": "Accepted"}]
 
 
-def test_loopback_is_called_back_only_through_a_listener_that_is_on_loopback() -> None:
+async def test_loopback_is_called_back_only_through_a_listener_that_is_on_loopback() -> None:
     """Through any other, who comes from there may be a proxy's stranger. The operator can say otherwise."""
-
-    async def walk() -> None:
-        async with RawCentralSystem() as central, listening(answering(RESET)) as point:
-            for soap, reached in (
-                ({"listen": Listen("0.0.0.0", 0)}, False),
-                (
-                    {"listen": Listen("127.0.0.1", 0), "proxies": (ip_network("127.0.0.1"),), "proxy": "forwarded"},
-                    False,
-                ),
-                ({"listen": Listen("0.0.0.0", 0), "callback_networks": (ip_network("127.0.0.0/8"),)}, True),
-                ({"listen": Listen("127.0.0.1", 0)}, True),
-            ):
-                async with running(settings(central.url, soap=soap, gateway={"call_timeout": 1})) as gateway:
-                    _, link, _ = await opened(central, gateway, envelope(source=point.url), BEAT)
-                    assert ((await link.ask(SOFT))[0] == 3) is reached
-            assert len(point.received) == 2
-
-    run(walk())
+    async with RawCentralSystem() as central, listening(answering(RESET)) as point:
+        for soap, reached in (
+            ({"listen": Listen("0.0.0.0", 0)}, False),
+            (
+                {"listen": Listen("127.0.0.1", 0), "proxies": (ip_network("127.0.0.1"),), "proxy": "forwarded"},
+                False,
+            ),
+            ({"listen": Listen("0.0.0.0", 0), "callback_networks": (ip_network("127.0.0.0/8"),)}, True),
+            ({"listen": Listen("127.0.0.1", 0)}, True),
+        ):
+            async with running(settings(central.url, soap=soap, gateway={"call_timeout": 1})) as gateway:
+                _, link, _ = await opened(central, gateway, envelope(source=point.url), BEAT)
+                assert ((await link.ask(SOFT))[0] == 3) is reached
+        assert len(point.received) == 2
 
 
-def test_an_address_that_changes_is_a_line_in_the_log_and_in_the_audit() -> None:
-    async def walk() -> None:
+async def test_an_address_that_changes_is_a_line_in_the_log_and_in_the_audit() -> None:
+    with logged() as lines:
         async with RawCentralSystem() as central, running(settings(central.url)) as gateway:
             _, link, _ = await opened(central, gateway, envelope(source="http://127.0.0.1:8082/"), BEAT)
             for source, peer in (("http://127.0.0.3:1/", "127.0.0.3"), ("http://127.0.0.3:2/", "127.0.0.3")) * 20:
@@ -199,39 +184,32 @@ def test_an_address_that_changes_is_a_line_in_the_log_and_in_the_audit() -> None
             assert (audited.identity, audited.what, audited.detail) == ("CP 1", "callback changed", detail)
             assert audited.who == "Charge Point at 127.0.0.3"
 
-    with logged() as lines:
-        run(walk())
 
-
-def test_where_the_public_name_leads_nobody_is_called_back(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_where_the_public_name_leads_nobody_is_called_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """Behind an address of its own, which a load balancer has: by that name, by the address, by another name."""
     stand_for(monkeypatch, "gateway.example", "127.0.0.5")
     stand_for(monkeypatch, "other.example", "127.0.0.5")
-
-    async def walk() -> None:
-        async with RawCentralSystem() as central, listening(answering(RESET), host="127.0.0.5") as balancer:
-            port = urlsplit(balancer.url).port
-            soap = {
-                "listen": Listen("127.0.0.1", 0),
-                "public_url": f"http://gateway.example:{port}",
-                "callback_networks": (ip_network("127.0.0.0/8"),),
-            }
-            async with running(settings(central.url, soap=soap, gateway={"call_timeout": 1})) as gateway:
-                for number, host in enumerate(("gateway.example", "127.0.0.5", "[::ffff:127.0.0.5]", "other.example")):
-                    body = envelope(identity=f"CP {number}", source=f"http://{host}:{port}/")
-                    _, link, _ = await opened(central, gateway, body, BEAT)
-                    assert (await link.ask(SOFT))[:3] == [4, "id", "InternalError"]
-                assert balancer.received == []
-                # Another port there is none of ours.
-                async with listening(answering(RESET), host="127.0.0.5") as point:
-                    body = envelope(identity="CP 9", source=point.url)
-                    _, link, _ = await opened(central, gateway, body, BEAT)
-                    assert await link.ask(SOFT) == [3, "id", {"status": "Accepted"}]
-                # A name may lead elsewhere by and by; one that nobody knows any more leads where it did.
-                monkeypatch.undo()
-                await gateway._listeners.look_up()
-                body = envelope(identity="CP 5", source=balancer.url)
+    async with RawCentralSystem() as central, listening(answering(RESET), host="127.0.0.5") as balancer:
+        port = urlsplit(balancer.url).port
+        soap = {
+            "listen": Listen("127.0.0.1", 0),
+            "public_url": f"http://gateway.example:{port}",
+            "callback_networks": (ip_network("127.0.0.0/8"),),
+        }
+        async with running(settings(central.url, soap=soap, gateway={"call_timeout": 1})) as gateway:
+            for number, host in enumerate(("gateway.example", "127.0.0.5", "[::ffff:127.0.0.5]", "other.example")):
+                body = envelope(identity=f"CP {number}", source=f"http://{host}:{port}/")
                 _, link, _ = await opened(central, gateway, body, BEAT)
                 assert (await link.ask(SOFT))[:3] == [4, "id", "InternalError"]
-
-    run(walk())
+            assert balancer.received == []
+            # Another port there is none of ours.
+            async with listening(answering(RESET), host="127.0.0.5") as point:
+                body = envelope(identity="CP 9", source=point.url)
+                _, link, _ = await opened(central, gateway, body, BEAT)
+                assert await link.ask(SOFT) == [3, "id", {"status": "Accepted"}]
+            # A name may lead elsewhere by and by; one that nobody knows any more leads where it did.
+            monkeypatch.undo()
+            await gateway._listeners.look_up()
+            body = envelope(identity="CP 5", source=balancer.url)
+            _, link, _ = await opened(central, gateway, body, BEAT)
+            assert (await link.ask(SOFT))[:3] == [4, "id", "InternalError"]

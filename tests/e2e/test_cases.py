@@ -29,7 +29,6 @@ from tests.e2e.stage import (
     envelope,
     logged,
     post,
-    run,
     running,
     settings,
     soap_central_system,
@@ -110,18 +109,18 @@ def told(lines: list[str]) -> set[LossReason]:
 
 @needs_cases
 @pytest.mark.parametrize("case", FROM_SOAP)
-def test_what_a_soap_charge_point_sends_arrives(case: str) -> None:
+async def test_what_a_soap_charge_point_sends_arrives(case: str) -> None:
     expected, reasons = FROM_SOAP[case]
     with logged() as lines:
-        answer, received = run(posted(octets(case)))
+        answer, received = await posted(octets(case))
     assert (answer.status, answer.fault, received) == (200, None, [expected])
     assert told(lines) == reasons
 
 
 @needs_cases
 @pytest.mark.parametrize("case", [case for case, (_, reasons) in FROM_SOAP.items() if reasons])
-def test_a_strict_route_refuses_it_of_a_soap_charge_point(case: str) -> None:
-    answer, received = run(posted(octets(case), route=STRICT))
+async def test_a_strict_route_refuses_it_of_a_soap_charge_point(case: str) -> None:
+    answer, received = await posted(octets(case), route=STRICT)
     assert (answer.status, received) == (400, [])
     assert answer.fault is not None and answer.fault[1].endswith("}ProtocolError")
     fields = {
@@ -137,16 +136,16 @@ def test_a_strict_route_refuses_it_of_a_soap_charge_point(case: str) -> None:
     assert fields[case] in answer.text
 
 
-def test_quirk_51_an_id_tag_that_is_too_long() -> None:
+async def test_quirk_51_an_id_tag_that_is_too_long() -> None:
     stopped = stop(idTag="t" * 21)
-    assert run(called(json.dumps([2, "m1", "StopTransaction", stopped]).encode()))[1] == [stop()]
-    answer, received = run(called(json.dumps([2, "m1", "Authorize", {"idTag": "t" * 21}]).encode()))
+    assert (await called(json.dumps([2, "m1", "StopTransaction", stopped]).encode()))[1] == [stop()]
+    answer, received = await called(json.dumps([2, "m1", "Authorize", {"idTag": "t" * 21}]).encode())
     assert (answer[:3], received) == ([4, "m1", "PropertyConstraintViolation"], [])
 
 
 @needs_cases
-def test_a_field_that_must_be_there_is_named() -> None:
-    answer, received = run(posted(octets("016")))
+async def test_a_field_that_must_be_there_is_named() -> None:
+    answer, received = await posted(octets("016"))
     assert (answer.status, received) == (400, [])
     assert "chargePointVendor: required, and missing" in answer.text
 
@@ -233,18 +232,18 @@ async def called(frame: bytes, **tables: Any) -> tuple[list[Any], list[Payload]]
 
 @needs_cases
 @pytest.mark.parametrize("case", FROM_JSON)
-def test_what_a_json_charge_point_sends_arrives(case: str) -> None:
+async def test_what_a_json_charge_point_sends_arrives(case: str) -> None:
     expected, reasons = FROM_JSON[case]
     with logged() as lines:
-        answer, received = run(called(octets(case)))
+        answer, received = await called(octets(case))
     assert (answer[:2], received) == ([3, "m1"], [expected])
     assert told(lines) == reasons
 
 
 @needs_cases
 @pytest.mark.parametrize("case", FROM_JSON)
-def test_a_strict_route_refuses_it_of_a_json_charge_point(case: str) -> None:
-    answer, received = run(called(octets(case), route=STRICT))
+async def test_a_strict_route_refuses_it_of_a_json_charge_point(case: str) -> None:
+    answer, received = await called(octets(case), route=STRICT)
     assert (answer[:2], received) == ([4, "m1"], [])
     fields = {"031": "sampledValue", "034": "reason", "038": "unit", "040": "idTag", "042": "connectorId"}
     wanted = fields.get(case, "value" if case == "043" else "connectorId" if case == "044" else "timestamp")
@@ -252,26 +251,22 @@ def test_a_strict_route_refuses_it_of_a_json_charge_point(case: str) -> None:
 
 
 @needs_cases
-def test_a_meter_values_without_a_value_is_answered_here() -> None:
+async def test_a_meter_values_without_a_value_is_answered_here() -> None:
     with logged() as lines:
-        assert run(called(octets("032"))) == ([3, "m1", {}], [])
+        assert await called(octets("032")) == ([3, "m1", {}], [])
     assert LossReason.NO_READINGS in told(lines)
 
 
 @needs_cases
-def test_a_meter_values_without_a_value_is_a_link_failure_while_the_central_system_is_away() -> None:
+async def test_a_meter_values_without_a_value_is_a_link_failure_while_the_central_system_is_away() -> None:
     """The Charge Point keeps it, as it does any other."""
-
-    async def walk() -> None:
-        async with soap_central_system() as central:
-            url = central.url
-        async with running(settings(url, central_system=SOAP)) as gateway:
-            async with dialled(gateway) as point:
-                await point.send(octets("032").decode())
-                assert (await point.ended())[0] == 1013
-            assert (await post(gateway, envelope(EMPTY))).status == 503
-
-    run(walk())
+    async with soap_central_system() as central:
+        url = central.url
+    async with running(settings(url, central_system=SOAP)) as gateway:
+        async with dialled(gateway) as point:
+            await point.send(octets("032").decode())
+            assert (await point.ended())[0] == 1013
+        assert (await post(gateway, envelope(EMPTY))).status == 503
 
 
 EMPTY = f'<meterValuesRequest xmlns="{CS}"><connectorId>1</connectorId></meterValuesRequest>'
@@ -310,15 +305,13 @@ def texts(answer: Answer) -> dict[str, str | None]:
         ("060", f'<heartbeatRequest xmlns="{CS}"/>', {"currentTime": "2021-06-13T12:16:34.207573Z"}),
     ],
 )
-def test_a_good_answer_of_a_json_central_system_stays_one(case: str, body: str, content: Mapping[str, str]) -> None:
+async def test_a_good_answer_of_a_json_central_system_stays_one(
+    case: str, body: str, content: Mapping[str, str]
+) -> None:
     frame = json.loads(octets(case).decode().splitlines()[-1].replace("@ID@", "1"))
-
-    async def walk() -> None:
-        async with RawCentralSystem() as central, running(settings(central.url)) as gateway:
-            answer, _ = await asked(gateway, central, None, body, frame[2])
-            assert (answer.status, answer.fault, texts(answer)) == (200, None, content)
-
-    run(walk())
+    async with RawCentralSystem() as central, running(settings(central.url)) as gateway:
+        answer, _ = await asked(gateway, central, None, body, frame[2])
+        assert (answer.status, answer.fault, texts(answer)) == (200, None, content)
 
 
 @pytest.mark.parametrize("info", [{}, None, [], "", " ", {"status": ""}, {"status": " "}, {"parentIdTag": ""}])
@@ -326,47 +319,39 @@ def test_a_good_answer_of_a_json_central_system_stays_one(case: str, body: str, 
     ("driver", "said", "status"),
     [("tag", "Accepted", "Accepted"), ("TAG", "Blocked", "Blocked"), ("other", "Accepted", "Invalid")],
 )
-def test_quirk_50_a_start_without_a_status_has_that_of_the_last_authorize(
+async def test_quirk_50_a_start_without_a_status_has_that_of_the_last_authorize(
     info: Any, driver: str, said: str, status: str
 ) -> None:
     authorize = f'<authorizeRequest xmlns="{CS}"><idTag>{driver}</idTag></authorizeRequest>'
-
-    async def walk() -> None:
-        async with RawCentralSystem() as central, running(settings(central.url)) as gateway:
-            _, link = await asked(gateway, central, None, authorize, {"idTagInfo": {"status": said}})
-            answer, _ = await asked(gateway, central, link, START, {"transactionId": 5, "idTagInfo": info})
-            assert texts(answer) == {"transactionId": "5", "status": status}
-
-    run(walk())
+    async with RawCentralSystem() as central, running(settings(central.url)) as gateway:
+        _, link = await asked(gateway, central, None, authorize, {"idTagInfo": {"status": said}})
+        answer, _ = await asked(gateway, central, link, START, {"transactionId": 5, "idTagInfo": info})
+        assert texts(answer) == {"transactionId": "5", "status": status}
 
 
 @needs_cases
-def test_a_sloppy_configuration_reaches_a_soap_central_system() -> None:
+async def test_a_sloppy_configuration_reaches_a_soap_central_system() -> None:
     frame = octets("051").decode().splitlines()[-1]
-
-    async def walk() -> None:
-        async with (
-            soap_central_system() as central,
-            running(settings(central.url, central_system=SOAP)) as gateway,
-            dialled(gateway) as point,
-        ):
-            async with asyncio.TaskGroup() as group:
-                request = f'<getConfigurationRequest xmlns="{CP}"/>'
-                reply = group.create_task(post(gateway, envelope(request), path="/services/ChargePointService"))
-                call = await point.receive()
-                await point.send(frame.replace("@ID@", call[1]))
-            answer = reply.result()
-            assert (answer.status, answer.fault) == (200, None)
-            keys = [[leaf.text for leaf in key] for key in answer.content]
-            assert keys == [
-                ["AuthorizeRemoteTxRequests", "true", "false"],
-                ["ChargeProfileMaxStackLevel", "true", "5"],
-            ]
-
-    run(walk())
+    async with (
+        soap_central_system() as central,
+        running(settings(central.url, central_system=SOAP)) as gateway,
+        dialled(gateway) as point,
+    ):
+        async with asyncio.TaskGroup() as group:
+            request = f'<getConfigurationRequest xmlns="{CP}"/>'
+            reply = group.create_task(post(gateway, envelope(request), path="/services/ChargePointService"))
+            call = await point.receive()
+            await point.send(frame.replace("@ID@", call[1]))
+        answer = reply.result()
+        assert (answer.status, answer.fault) == (200, None)
+        keys = [[leaf.text for leaf in key] for key in answer.content]
+        assert keys == [
+            ["AuthorizeRemoteTxRequests", "true", "false"],
+            ["ChargeProfileMaxStackLevel", "true", "5"],
+        ]
 
 
-def test_a_long_transaction_fits_into_the_defaults() -> None:
+async def test_a_long_transaction_fits_into_the_defaults() -> None:
     group = (
         f"<transactionData><timestamp>{AT}</timestamp><sampledValue><value>1</value><context>Sample.Periodic</context>"
     )
@@ -375,19 +360,19 @@ def test_a_long_transaction_fits_into_the_defaults() -> None:
     stopped = f"<transactionId>1</transactionId><timestamp>{AT}</timestamp><meterStop>1</meterStop>{group * 1500}"
     body = envelope(f'<stopTransactionRequest xmlns="{CS}">{stopped}</stopTransactionRequest>')
     assert len(body) > 2**18  # what was the limit once
-    answer, received = run(posted(body))
+    answer, received = await posted(body)
     assert answer.fault is None and len(received[0]["transactionData"]) == 1500
     # What is larger than a JSON frame may be is too large here, too.
-    answer, received = run(posted(body.replace(b"</transactionId>", b"</transactionId>" + b" " * 2**20)))
+    answer, received = await posted(body.replace(b"</transactionId>", b"</transactionId>" + b" " * 2**20))
     assert (answer.status, received) == (413, []) and answer.fault is not None
 
 
 # --- The kinds, as `docs/quirks.md` numbers them ---
 
 
-def arrives(action: str, payload: Payload, **tables: Any) -> Payload:
+async def arrives(action: str, payload: Payload, **tables: Any) -> Payload:
     """The payload that a SOAP Central System is told of a JSON Charge Point's message."""
-    answer, received = run(called(json.dumps([2, "m1", action, payload]).encode(), **tables))
+    answer, received = await called(json.dumps([2, "m1", action, payload]).encode(), **tables)
     assert answer == [3, "m1", answer[2]]
     (payload,) = received
     return payload
@@ -397,32 +382,28 @@ def sample(**parts: Any) -> Payload:
     return {"connectorId": 1, "meterValue": [{"timestamp": AT, "sampledValue": [{"value": "1"}, parts]}]}
 
 
-def test_quirk_44_times_in_other_forms() -> None:
-    told = arrives("StatusNotification", status(timestamp="2026-11-29T08:15+01:00[Europe/Paris]"))
+async def test_quirk_44_times_in_other_forms() -> None:
+    told = await arrives("StatusNotification", status(timestamp="2026-11-29T08:15+01:00[Europe/Paris]"))
     assert told["timestamp"] == "2026-11-29T07:15:00Z"
 
 
 @pytest.mark.parametrize("policy", ["drop", "pass", "refuse"])
 @pytest.mark.parametrize("name", ["measurand", "unit", "phase", "location", "format"])
-def test_quirk_45_words_that_nobody_knows(name: str, policy: str) -> None:
+async def test_quirk_45_words_that_nobody_knows(name: str, policy: str) -> None:
     body = (
         f'<meterValuesRequest xmlns="{CS}"><connectorId>1</connectorId><meterValue><timestamp>{AT}</timestamp>'
         f"<sampledValue><value>1</value></sampledValue><sampledValue><value>7018</value><{name}>Furlong</{name}>"
         "</sampledValue></meterValue></meterValuesRequest>"
     )
-
-    async def walk() -> tuple[Answer, list[Payload]]:
-        async with RawCentralSystem() as central:
-            told = settings(central.url, route={"unknown_values": policy})
-            async with running(told) as gateway, asyncio.TaskGroup() as group:
-                reply = group.create_task(post(gateway, envelope(body)))
-                received = []
-                if policy != "refuse":
-                    link = await central.connected()
-                    received.append((await link.serve({}))[3])
-                return await reply, received
-
-    answer, received = run(walk())
+    async with RawCentralSystem() as central:
+        told = settings(central.url, route={"unknown_values": policy})
+        async with running(told) as gateway, asyncio.TaskGroup() as group:
+            reply = group.create_task(post(gateway, envelope(body)))
+            received = []
+            if policy != "refuse":
+                link = await central.connected()
+                received.append((await link.serve({}))[3])
+            answer = await reply
     if policy == "refuse":
         assert (answer.status, received) == (400, []) and f"sampledValue[1].{name}" in answer.text
         return
@@ -432,38 +413,38 @@ def test_quirk_45_words_that_nobody_knows(name: str, policy: str) -> None:
 
 
 @pytest.mark.parametrize("policy", ["drop", "pass"])
-def test_quirk_45_towards_soap_no_unknown_word_is_passed_on(policy: str) -> None:
-    told = arrives("MeterValues", sample(value="7018", unit="Furlong"), route={"unknown_values": policy})
+async def test_quirk_45_towards_soap_no_unknown_word_is_passed_on(policy: str) -> None:
+    told = await arrives("MeterValues", sample(value="7018", unit="Furlong"), route={"unknown_values": policy})
     assert told["meterValue"][0]["sampledValue"] == [{"value": "1"}]
 
 
-def test_quirk_45_an_error_that_nobody_knows_is_another_error() -> None:
-    told = arrives("StatusNotification", status(errorCode="Mode4Error"))
+async def test_quirk_45_an_error_that_nobody_knows_is_another_error() -> None:
+    told = await arrives("StatusNotification", status(errorCode="Mode4Error"))
     assert (told["errorCode"], told["vendorErrorCode"]) == ("OtherError", "Mode4Error")
-    told = arrives("StatusNotification", status(errorCode="Mode4Error", vendorErrorCode="E7"))
+    told = await arrives("StatusNotification", status(errorCode="Mode4Error", vendorErrorCode="E7"))
     assert (told["errorCode"], told["vendorErrorCode"]) == ("OtherError", "E7")
-    told = arrives("StatusNotification", status(errorCode=42))
+    told = await arrives("StatusNotification", status(errorCode=42))
     assert (told["errorCode"], told["vendorErrorCode"]) == ("OtherError", "42")
-    answer, received = run(called(json.dumps([2, "m1", "StatusNotification", status(status="Busy")]).encode()))
+    answer, received = await called(json.dumps([2, "m1", "StatusNotification", status(status="Busy")]).encode())
     assert (answer[:3], received) == ([4, "m1", "PropertyConstraintViolation"], []) and "status" in answer[3]
 
 
-def test_quirk_45_a_signed_value_is_never_dropped() -> None:
+async def test_quirk_45_a_signed_value_is_never_dropped() -> None:
     signed = {"value": "AB", "format": "SignedData", "measurand": "X", "unit": "Y", "context": "Z", "location": "Q"}
-    (_, left) = arrives("MeterValues", sample(**signed))["meterValue"][0]["sampledValue"]
+    (_, left) = (await arrives("MeterValues", sample(**signed)))["meterValue"][0]["sampledValue"]
     assert left == {"value": "AB", "format": "SignedData"}
 
 
-def test_quirk_46_values_of_another_type() -> None:
+async def test_quirk_46_values_of_another_type() -> None:
     start = {"connectorId": "1", "idTag": 4711, "timestamp": AT, "meterStart": 7018.9, "reservationId": 2**31}
-    assert arrives("StartTransaction", start) == {
+    assert await arrives("StartTransaction", start) == {
         "connectorId": 1,
         "idTag": "4711",
         "timestamp": AT,
         "meterStart": 7018,
     }
     one = {"connectorId": 1, "meterValue": {"timestamp": AT, "sampledValue": {"value": 1}}}
-    assert arrives("MeterValues", one)["meterValue"] == [{"timestamp": AT, "sampledValue": [{"value": "1"}]}]
+    assert (await arrives("MeterValues", one))["meterValue"] == [{"timestamp": AT, "sampledValue": [{"value": "1"}]}]
 
 
 @pytest.mark.parametrize(
@@ -478,13 +459,13 @@ def test_quirk_46_values_of_another_type() -> None:
     ],
 )
 @pytest.mark.parametrize("version", ["2012/06", "2015/10"])
-def test_quirk_47_a_qualifier_is_read_wherever_it_stands(version: str, value: str) -> None:
+async def test_quirk_47_a_qualifier_is_read_wherever_it_stands(version: str, value: str) -> None:
     group = f"<values><timestamp>{AT}</timestamp>{value}</values>"
     if version == "2015/10":
         group = group.replace("values>", "meterValue>")
     space = f"urn://Ocpp/Cs/{version}/"
     body = f'<meterValuesRequest xmlns="{space}"><connectorId>1</connectorId>{group}</meterValuesRequest>'
-    answer, received = run(posted(envelope(body)))
+    answer, received = await posted(envelope(body))
     assert answer.fault is None
     assert received[0]["meterValue"] == [
         {
@@ -497,9 +478,11 @@ def test_quirk_47_a_qualifier_is_read_wherever_it_stands(version: str, value: st
 @pytest.mark.parametrize(
     "more", [{"unti": "W"}, {"multiplier": 3}, {"unitOfMeasure": {"unit": "kWh", "multiplier": 0}}]
 )
-def test_quirk_47_what_may_say_what_a_value_is_takes_it_along(more: Payload) -> None:
-    assert arrives("MeterValues", sample(value="7018", **more))["meterValue"][0]["sampledValue"] == [{"value": "1"}]
-    kept = arrives("MeterValues", sample(value="7018", unit="W", note="x"))["meterValue"][0]["sampledValue"]
+async def test_quirk_47_what_may_say_what_a_value_is_takes_it_along(more: Payload) -> None:
+    assert (await arrives("MeterValues", sample(value="7018", **more)))["meterValue"][0]["sampledValue"] == [
+        {"value": "1"}
+    ]
+    kept = (await arrives("MeterValues", sample(value="7018", unit="W", note="x")))["meterValue"][0]["sampledValue"]
     assert kept == [{"value": "1"}, {"value": "7018", "unit": "W"}]
 
 
@@ -513,21 +496,21 @@ def test_quirk_47_what_may_say_what_a_value_is_takes_it_along(more: Payload) -> 
         {"transactionData": [{"values": [{"timestamp": AT, "sampledValue": [{"value": "1", "unit": "kWh"}]}]}]},
     ],
 )
-def test_quirk_48_meter_values_as_another_version_writes_them(values: Payload) -> None:
-    told = arrives("MeterValues", {"connectorId": 1, **values})
+async def test_quirk_48_meter_values_as_another_version_writes_them(values: Payload) -> None:
+    told = await arrives("MeterValues", {"connectorId": 1, **values})
     assert told["meterValue"] == [{"timestamp": AT, "sampledValue": [{"value": "1", "unit": "kWh"}]}]
 
 
 @pytest.mark.parametrize("more", [{"multiplier": 3}, {"unit": "Furlong"}, {"scale": "10"}])
-def test_quirk_48_what_stands_beside_all_values_goes_for_each(more: Payload) -> None:
+async def test_quirk_48_what_stands_beside_all_values_goes_for_each(more: Payload) -> None:
     """Without it each would be a number of Wh."""
     values = {"connectorId": 1, **more, "meterValue": [{"timestamp": AT, "sampledValue": [{"value": "1"}]}]}
-    assert run(called(json.dumps([2, "m1", "MeterValues", values]).encode())) == ([3, "m1", {}], [])
+    assert await called(json.dumps([2, "m1", "MeterValues", values]).encode()) == ([3, "m1", {}], [])
 
 
 @pytest.mark.parametrize("values", [{"readings": [{"at": AT, "kWh": 1}]}, {"meterValue": [{"time": AT, "kWh": 1}]}])
-def test_quirk_48_what_nobody_understands_is_refused(values: Payload) -> None:
-    answer, received = run(called(json.dumps([2, "m1", "MeterValues", {"connectorId": 1, **values}]).encode()))
+async def test_quirk_48_what_nobody_understands_is_refused(values: Payload) -> None:
+    answer, received = await called(json.dumps([2, "m1", "MeterValues", {"connectorId": 1, **values}]).encode())
     assert (answer[:2], received) == ([4, "m1"], []) and "meterValue" in answer[3]
 
 
@@ -542,8 +525,8 @@ def test_quirk_48_what_nobody_understands_is_refused(values: Payload) -> None:
         {"meterValue": [{"timestamp": AT, "sampledValue": [{"value": ["1"], "unit": "kWh"}]}]},
     ],
 )
-def test_quirk_48_one_group_in_the_message_itself(values: Payload) -> None:
-    told = arrives("MeterValues", {"connectorId": 1, **values})
+async def test_quirk_48_one_group_in_the_message_itself(values: Payload) -> None:
+    told = await arrives("MeterValues", {"connectorId": 1, **values})
     assert told["meterValue"] == [{"timestamp": AT, "sampledValue": [{"value": "1", "unit": "kWh"}]}]
 
 
@@ -556,8 +539,8 @@ STRANGE: tuple[Payload, ...] = (
 
 
 @pytest.mark.parametrize("values", STRANGE)
-def test_quirk_48_a_value_that_nobody_understands_is_refused(values: Payload) -> None:
-    answer, received = run(called(json.dumps([2, "m1", "MeterValues", {"connectorId": 1, **values}]).encode()))
+async def test_quirk_48_a_value_that_nobody_understands_is_refused(values: Payload) -> None:
+    answer, received = await called(json.dumps([2, "m1", "MeterValues", {"connectorId": 1, **values}]).encode())
     assert (answer[:2], received) == ([4, "m1"], []) and "meterValue" in answer[3]
 
 
@@ -570,48 +553,45 @@ def test_quirk_48_a_value_that_nobody_understands_is_refused(values: Payload) ->
         "<value>1</value>",
     ],
 )
-def test_quirk_48_nor_is_one_made_of_unknown_elements(version: str, inside: str) -> None:
+async def test_quirk_48_nor_is_one_made_of_unknown_elements(version: str, inside: str) -> None:
     """The same in every version: none arrives as the markup that it was written in."""
     body = f'<meterValuesRequest xmlns="urn://Ocpp/Cs/{version}/"><connectorId>1</connectorId>{inside.format(at=AT)}'
-    answer, received = run(posted(envelope(f"{body}</meterValuesRequest>")))
+    answer, received = await posted(envelope(f"{body}</meterValuesRequest>"))
     assert (answer.status, received) == (400, []) and "meterValue" in answer.text
 
 
 @pytest.mark.parametrize("version", ["2010/08", "2012/06", "2015/10"])
-def test_quirk_48_one_group_in_the_message_itself_in_soap(version: str) -> None:
+async def test_quirk_48_one_group_in_the_message_itself_in_soap(version: str) -> None:
     group = f"<timestamp>{AT}</timestamp><sampledValue><value>7018</value><unit>W</unit></sampledValue><value>5</value>"
     body = f'<meterValuesRequest xmlns="urn://Ocpp/Cs/{version}/"><connectorId>1</connectorId>{group}'
-    answer, received = run(posted(envelope(f"{body}</meterValuesRequest>")))
+    answer, received = await posted(envelope(f"{body}</meterValuesRequest>"))
     assert answer.fault is None
     samples = [{"value": "7018", "unit": "W"}, {"value": "5"}]
     assert received[0]["meterValue"] == [{"timestamp": AT, "sampledValue": samples}]
 
 
-def test_quirk_45_a_signed_value_may_be_xml_and_its_format_a_list_of_one() -> None:
+async def test_quirk_45_a_signed_value_may_be_xml_and_its_format_a_list_of_one() -> None:
     signed = "<sampledValue><value><ocmf>1</ocmf></value><format>SignedData</format></sampledValue>"
     group = f"<meterValue><timestamp>{AT}</timestamp>{signed}</meterValue>"
     body = f'<meterValuesRequest xmlns="{CS}"><connectorId>1</connectorId>{group}</meterValuesRequest>'
-    _, received = run(posted(envelope(body)))
+    _, received = await posted(envelope(body))
     (left,) = received[0]["meterValue"][0]["sampledValue"]
     assert left == {"value": f'<ocmf xmlns="{CS}">1</ocmf>', "format": "SignedData"}
-    (_, left) = arrives("MeterValues", sample(value="AB", format=["SignedData"], unit="Y"))["meterValue"][0][
+    (_, left) = (await arrives("MeterValues", sample(value="AB", format=["SignedData"], unit="Y")))["meterValue"][0][
         "sampledValue"
     ]
     assert left == {"value": "AB", "format": "SignedData"}
 
 
-def test_quirk_49_a_soap_charge_point_is_answered_here_too_while_its_central_system_is_there() -> None:
-    async def walk() -> None:
-        async with JsonCentralSystem() as central, running(settings(central.url)) as gateway:
-            with logged() as lines:
-                answer = await post(gateway, envelope(EMPTY))
-            assert (answer.status, answer.fault, central.received) == (200, None, [])
-            assert LossReason.NO_READINGS in told(lines)
-            url = central.url
-        async with running(settings(url)) as gateway:
-            assert (await post(gateway, envelope(EMPTY))).status == 503
-
-    run(walk())
+async def test_quirk_49_a_soap_charge_point_is_answered_here_too_while_its_central_system_is_there() -> None:
+    async with JsonCentralSystem() as central, running(settings(central.url)) as gateway:
+        with logged() as lines:
+            answer = await post(gateway, envelope(EMPTY))
+        assert (answer.status, answer.fault, central.received) == (200, None, [])
+        assert LossReason.NO_READINGS in told(lines)
+        url = central.url
+    async with running(settings(url)) as gateway:
+        assert (await post(gateway, envelope(EMPTY))).status == 503
 
 
 # --- Every file has its test ---

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from bridge.gateway.public_addresses import CENTRAL_SYSTEM_SERVICE
 from bridge.lab.simulators.json_central_system import JsonCentralSystem
 from bridge.lab.simulators.json_charge_point import JsonChargePoint
@@ -12,8 +10,8 @@ from bridge.ocpps.wsdl import default_folder
 from tests.e2e.stage import running, settings
 
 
-def test_it_is_served_in_the_new_way_and_the_old_connection_is_closed() -> None:
-    asyncio.run(_there_and_back())
+async def test_it_is_served_in_the_new_way_and_the_old_connection_is_closed() -> None:
+    await _there_and_back()
 
 
 async def _there_and_back() -> None:

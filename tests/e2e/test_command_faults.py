@@ -11,7 +11,7 @@ import pytest
 
 from bridge.config import Secret
 from tests.e2e.raw_peer import RawPeer, answering_well
-from tests.e2e.stage import CP, CS, Answer, answering, dialled, envelope, fault, listening, post, reachable, run
+from tests.e2e.stage import CP, CS, Answer, answering, dialled, envelope, fault, listening, post, reachable
 from tests.e2e.test_delivery import bridged
 from tests.e2e.test_json_server import CHARGE_POINT_SERVICE
 from tests.e2e.test_one_answer import MALFORMED
@@ -39,82 +39,63 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("body", REFUSED.values(), ids=REFUSED)
-def test_a_fault_of_the_sender_has_500(body: bytes) -> None:
-    async def walk() -> None:
-        async with RawPeer(answering_well()) as peer, bridged(peer) as gateway, dialled(gateway):
-            answer = await commanded(gateway, body)
-            assert answer.fault is not None
-            assert answer.status == 500, answer.fault
-
-    run(walk())
+async def test_a_fault_of_the_sender_has_500(body: bytes) -> None:
+    async with RawPeer(answering_well()) as peer, bridged(peer) as gateway, dialled(gateway):
+        answer = await commanded(gateway, body)
+        assert answer.fault is not None
+        assert answer.status == 500, answer.fault
 
 
-def test_a_charge_point_that_cannot_be_reached() -> None:
-    async def walk() -> None:
-        async with RawPeer(answering_well()) as peer, bridged(peer, gateway={"call_timeout": 1}) as gateway:
-            assert (await post(gateway, envelope())).status == 200
-            answer = await commanded(gateway, command())
-            assert answer.fault is not None
-            assert answer.status == 500
-            assert answer.reason
-
-    run(walk())
+async def test_a_charge_point_that_cannot_be_reached() -> None:
+    async with RawPeer(answering_well()) as peer, bridged(peer, gateway={"call_timeout": 1}) as gateway:
+        assert (await post(gateway, envelope())).status == 200
+        answer = await commanded(gateway, command())
+        assert answer.fault is not None
+        assert answer.status == 500
+        assert answer.reason
 
 
 @pytest.mark.parametrize("code", ["NotSupported", "FormationViolation", "SecurityError", "InternalError"])
-def test_what_a_json_charge_point_refuses(code: str) -> None:
-    async def walk() -> None:
-        async with RawPeer(answering_well()) as peer, bridged(peer) as gateway, dialled(gateway) as point:
-            async with asyncio.TaskGroup() as group:
-                asked = group.create_task(commanded(gateway, command()))
-                passed = await point.receive()
-                await point.send([4, passed[1], code, "not today", {}])
-            answer = asked.result()
-            assert answer.fault is not None
-            assert (answer.status, "not today" in answer.reason) == (500, True)
-
-    run(walk())
+async def test_what_a_json_charge_point_refuses(code: str) -> None:
+    async with RawPeer(answering_well()) as peer, bridged(peer) as gateway, dialled(gateway) as point:
+        async with asyncio.TaskGroup() as group:
+            asked = group.create_task(commanded(gateway, command()))
+            passed = await point.receive()
+            await point.send([4, passed[1], code, "not today", {}])
+        answer = asked.result()
+        assert answer.fault is not None
+        assert (answer.status, "not today" in answer.reason) == (500, True)
 
 
 @pytest.mark.parametrize("frame", MALFORMED.values(), ids=MALFORMED)
-def test_a_malformed_answer_of_a_json_charge_point(frame: str) -> None:
+async def test_a_malformed_answer_of_a_json_charge_point(frame: str) -> None:
     """It ends the command at once. call_timeout is longer than the test may take."""
-
-    async def walk() -> None:
-        slow = {"call_timeout": 600}
-        async with RawPeer(answering_well()) as peer, bridged(peer, gateway=slow) as gateway, dialled(gateway) as point:
-            async with asyncio.TaskGroup() as group:
-                asked = group.create_task(commanded(gateway, command()))
-                await point.send(frame.replace("ID", (await point.receive())[1]))
-            answer = asked.result()
-            assert (answer.status, "malformed answer" in answer.reason) == (500, True)
-
-    run(walk())
+    slow = {"call_timeout": 600}
+    async with RawPeer(answering_well()) as peer, bridged(peer, gateway=slow) as gateway, dialled(gateway) as point:
+        async with asyncio.TaskGroup() as group:
+            asked = group.create_task(commanded(gateway, command()))
+            await point.send(frame.replace("ID", (await point.receive())[1]))
+        answer = asked.result()
+        assert (answer.status, "malformed answer" in answer.reason) == (500, True)
 
 
 @pytest.mark.parametrize("side", ["Sender", "Receiver"])
-def test_what_a_soap_charge_point_refuses(side: str) -> None:
-    async def walk() -> None:
-        refusing = answering(fault("SecurityError", "not today", side=side), status=400)
-        async with RawPeer(answering_well()) as peer, bridged(peer) as gateway, listening(refusing) as point:
-            assert (await post(gateway, envelope(source=point.url))).status == 200
-            answer = await commanded(gateway, command())
-            assert answer.fault is not None
-            assert (answer.status, "not today" in answer.reason) == (500, True)
-
-    run(walk())
+async def test_what_a_soap_charge_point_refuses(side: str) -> None:
+    refusing = answering(fault("SecurityError", "not today", side=side), status=400)
+    async with RawPeer(answering_well()) as peer, bridged(peer) as gateway, listening(refusing) as point:
+        assert (await post(gateway, envelope(source=point.url))).status == 200
+        answer = await commanded(gateway, command())
+        assert answer.fault is not None
+        assert (answer.status, "not today" in answer.reason) == (500, True)
 
 
-def test_the_central_system_service_keeps_its_statuses() -> None:
-    async def walk() -> None:
-        async with RawPeer(answering_well()) as peer, bridged(peer) as gateway:
-            assert (await post(gateway, envelope(f'<authorizeRequest xmlns="{CS}"/>'))).status == 400
-            assert (await post(gateway, envelope(f'<danceRequest xmlns="{CS}"/>'))).status == 500
-            await peer.down()
-            assert (await post(gateway, envelope())).status == 503
-            await peer.up()
-
-    run(walk())
+async def test_the_central_system_service_keeps_its_statuses() -> None:
+    async with RawPeer(answering_well()) as peer, bridged(peer) as gateway:
+        assert (await post(gateway, envelope(f'<authorizeRequest xmlns="{CS}"/>'))).status == 400
+        assert (await post(gateway, envelope(f'<danceRequest xmlns="{CS}"/>'))).status == 500
+        await peer.down()
+        assert (await post(gateway, envelope())).status == 503
+        await peer.up()
 
 
 def _basic(password: str) -> dict[str, str | None]:
@@ -131,48 +112,38 @@ UNREAD: dict[str, tuple[int, dict[str, Any], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize(("status", "tables", "posted"), UNREAD.values(), ids=UNREAD)
-def test_what_is_refused_before_it_is_read_keeps_its_status(
+async def test_what_is_refused_before_it_is_read_keeps_its_status(
     status: int, tables: dict[str, Any], posted: dict[str, Any]
 ) -> None:
-    async def walk() -> None:
-        what = {"body": command(), "path": CHARGE_POINT_SERVICE} | posted
-        async with RawPeer(answering_well()) as peer, bridged(peer, **tables) as gateway, dialled(gateway):
-            assert (await post(gateway, what.pop("body"), **what)).status == status
-
-    run(walk())
+    what = {"body": command(), "path": CHARGE_POINT_SERVICE} | posted
+    async with RawPeer(answering_well()) as peer, bridged(peer, **tables) as gateway, dialled(gateway):
+        assert (await post(gateway, what.pop("body"), **what)).status == status
 
 
-def test_too_many_guesses_at_once_have_401_and_429() -> None:
-    async def walk() -> None:
-        system = {"password": Secret(b"right")}
-        async with RawPeer(answering_well()) as peer, bridged(peer, central_system=system) as gateway:
-            answers = await asyncio.gather(
-                *(
-                    post(gateway, command(), path=CHARGE_POINT_SERVICE, headers=_basic(f"wrong {number}"))
-                    for number in range(40)
-                )
+async def test_too_many_guesses_at_once_have_401_and_429() -> None:
+    system = {"password": Secret(b"right")}
+    async with RawPeer(answering_well()) as peer, bridged(peer, central_system=system) as gateway:
+        answers = await asyncio.gather(
+            *(
+                post(gateway, command(), path=CHARGE_POINT_SERVICE, headers=_basic(f"wrong {number}"))
+                for number in range(40)
             )
-            assert {answer.status for answer in answers} == {401, 429}
+        )
+        assert {answer.status for answer in answers} == {401, 429}
 
-    run(walk())
 
-
-def test_what_is_refused_unread_keeps_its_status() -> None:
+async def test_what_is_refused_unread_keeps_its_status() -> None:
     """The bridge is busy with another command."""
-
-    async def walk() -> None:
-        one = {"max_in_flight": 1}
-        async with (
-            RawPeer(answering_well()) as peer,
-            bridged(peer, gateway=one) as gateway,
-            dialled(gateway) as point,
-            asyncio.TaskGroup() as group,
-        ):
-            first = group.create_task(commanded(gateway, command()))
-            passed = await point.receive()
-            refused = await commanded(gateway, command())
-            assert (refused.status, refused.headers["Retry-After"].isdecimal()) == (503, True)
-            await point.send([3, passed[1], {"status": "Accepted"}])
-            assert (await first).status == 200
-
-    run(walk())
+    one = {"max_in_flight": 1}
+    async with (
+        RawPeer(answering_well()) as peer,
+        bridged(peer, gateway=one) as gateway,
+        dialled(gateway) as point,
+        asyncio.TaskGroup() as group,
+    ):
+        first = group.create_task(commanded(gateway, command()))
+        passed = await point.receive()
+        refused = await commanded(gateway, command())
+        assert (refused.status, refused.headers["Retry-After"].isdecimal()) == (503, True)
+        await point.send([3, passed[1], {"status": "Accepted"}])
+        assert (await first).status == 200

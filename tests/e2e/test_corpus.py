@@ -26,7 +26,6 @@ from tests.e2e.stage import (
     envelope,
     listening,
     post,
-    run,
     running,
     settings,
 )
@@ -97,15 +96,15 @@ async def posted(data: bytes) -> tuple[Answer, JsonCentralSystem]:
 
 
 @pytest.mark.parametrize(("file", "valid"), _files("", ""))
-def test_every_envelope_is_answered_by_an_envelope(file: Path, valid: bool) -> None:
-    answer, central = run(posted(file.read_bytes()))
+async def test_every_envelope_is_answered_by_an_envelope(file: Path, valid: bool) -> None:
+    answer, central = await posted(file.read_bytes())
     assert (answer.status == 200) == (answer.fault is None)
     assert central.violations == []
 
 
 @pytest.mark.parametrize(("file", "valid"), _files("1.6", "cp2cs-req"))
-def test_a_request_that_the_official_types_accept_reaches_the_central_system(file: Path, valid: bool) -> None:
-    answer, central = run(posted(file.read_bytes()))
+async def test_a_request_that_the_official_types_accept_reaches_the_central_system(file: Path, valid: bool) -> None:
+    answer, central = await posted(file.read_bytes())
     if not valid:
         assert answer.status == 200 or answer.fault is not None
         return
@@ -136,12 +135,12 @@ async def served(data: bytes, action: str) -> tuple[Payload | CallRefused, RawCh
 
 
 @pytest.mark.parametrize(("file", "valid"), _files("", "-resp"))
-def test_a_response_reaches_the_central_system_as_a_result_or_an_error(file: Path, valid: bool) -> None:
+async def test_a_response_reaches_the_central_system_as_a_result_or_an_error(file: Path, valid: bool) -> None:
     body = body_of(file.read_bytes())
     name = etree.QName(body).localname.removesuffix("Response")
     action = name[0].upper() + name[1:]
     asked = action if action in COMMANDS else "Reset"
-    result, point = run(served(file.read_bytes(), asked))
+    result, point = await served(file.read_bytes(), asked)
     assert len(point.received) == 1
     ours = "2015" in (etree.QName(body).namespace or "")
     if isinstance(result, CallRefused):

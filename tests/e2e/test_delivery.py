@@ -35,7 +35,6 @@ from tests.e2e.stage import (
     post,
     reachable,
     receiver,
-    run,
     running,
     settings,
 )
@@ -264,27 +263,24 @@ def _holds_its_message_id(peer: RawPeer, action: str) -> None:
 
 @pytest.mark.parametrize("protocol", CENTRAL_SYSTEMS)
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
-def test_what_a_soap_charge_point_gets(row: Row, protocol: str) -> None:
-    async def walk() -> None:
-        async with RawPeer(answering_well(protocol)) as peer, bridged(peer, protocol) as gateway:
-            for action in row.of:
-                body = request(action, f"CP {action}")
-                peer.respond = _first(row, action, protocol)
-                answer = await post(gateway, body)
-                if row.kind is Kind.DELIVERED:
-                    assert (answer.status, answer.fault) == (200, None), action
-                elif row.kind is Kind.REFUSED:
-                    assert answer.status in (400, 500), action
-                    assert answer.fault is not None, action
-                else:
-                    assert link_failed(answer), (action, answer.status, answer.body)
-                    # "A SOAP Charge Point's party is tried at its next Call."
-                    again = await post(gateway, body)
-                    assert (again.status, again.fault) == (200, None), (action, again.body)
-                    assert len(peer.of(action)) == 2
-                    _holds_its_message_id(peer, action)
-
-    run(walk())
+async def test_what_a_soap_charge_point_gets(row: Row, protocol: str) -> None:
+    async with RawPeer(answering_well(protocol)) as peer, bridged(peer, protocol) as gateway:
+        for action in row.of:
+            body = request(action, f"CP {action}")
+            peer.respond = _first(row, action, protocol)
+            answer = await post(gateway, body)
+            if row.kind is Kind.DELIVERED:
+                assert (answer.status, answer.fault) == (200, None), action
+            elif row.kind is Kind.REFUSED:
+                assert answer.status in (400, 500), action
+                assert answer.fault is not None, action
+            else:
+                assert link_failed(answer), (action, answer.status, answer.body)
+                # "A SOAP Charge Point's party is tried at its next Call."
+                again = await post(gateway, body)
+                assert (again.status, again.fault) == (200, None), (action, again.body)
+                assert len(peer.of(action)) == 2
+                _holds_its_message_id(peer, action)
 
 
 # A JSON Charge Point.
@@ -320,26 +316,23 @@ async def _this_call_failed(connection: Connection, action: str) -> None:
 
 @pytest.mark.parametrize("protocol", CENTRAL_SYSTEMS)
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
-def test_what_a_json_charge_point_gets(row: Row, protocol: str) -> None:
-    async def walk() -> None:
-        async with RawPeer(answering_well(protocol)) as peer, bridged(peer, protocol) as gateway:
-            for action in row.of:
-                peer.respond = _first(row, action, protocol)
-                async with dialled(gateway, f"CP%20{action}") as connection:
-                    await connection.send(call(action))
-                    if row.kind is Kind.DELIVERED:
-                        assert (await connection.receive())[:2] == [3, f"{action} 1"]
-                    elif row.kind is Kind.REFUSED:
-                        assert (await connection.receive())[:3] == [4, f"{action} 1", "InternalError"]
-                    elif row.kind is Kind.UNREACHABLE:
-                        await _closed_and_back(connection, gateway, action)
-                    else:
-                        await _this_call_failed(connection, action)
-                if row.kind in (Kind.UNREACHABLE, Kind.THIS_CALL):
-                    assert len(peer.of(action)) == 2
-                    _holds_its_message_id(peer, action)
-
-    run(walk())
+async def test_what_a_json_charge_point_gets(row: Row, protocol: str) -> None:
+    async with RawPeer(answering_well(protocol)) as peer, bridged(peer, protocol) as gateway:
+        for action in row.of:
+            peer.respond = _first(row, action, protocol)
+            async with dialled(gateway, f"CP%20{action}") as connection:
+                await connection.send(call(action))
+                if row.kind is Kind.DELIVERED:
+                    assert (await connection.receive())[:2] == [3, f"{action} 1"]
+                elif row.kind is Kind.REFUSED:
+                    assert (await connection.receive())[:3] == [4, f"{action} 1", "InternalError"]
+                elif row.kind is Kind.UNREACHABLE:
+                    await _closed_and_back(connection, gateway, action)
+                else:
+                    await _this_call_failed(connection, action)
+            if row.kind in (Kind.UNREACHABLE, Kind.THIS_CALL):
+                assert len(peer.of(action)) == 2
+                _holds_its_message_id(peer, action)
 
 
 # Nobody listens.
@@ -347,67 +340,56 @@ def test_what_a_json_charge_point_gets(row: Row, protocol: str) -> None:
 
 @pytest.mark.parametrize("protocol", CENTRAL_SYSTEMS)
 @pytest.mark.parametrize("action", ACTIONS)
-def test_a_refused_connection(action: str, protocol: str) -> None:
-    async def walk() -> None:
-        slow = {"reconnect_min": 600, "reconnect_max": 600}
-        async with RawPeer(answering_well(protocol)) as peer, bridged(peer, protocol, central_system=slow) as gateway:
-            async with dialled(gateway) as connection:
-                assert (await connection.ask([2, "before", "DataTransfer", {"vendorId": "v"}]))[0] == 3
-                await peer.down()
-                assert link_failed(await post(gateway, request(action, "CP S")))
-                await connection.send(call(action))
-                assert (await connection.ended())[0] == 1013
+async def test_a_refused_connection(action: str, protocol: str) -> None:
+    slow = {"reconnect_min": 600, "reconnect_max": 600}
+    async with RawPeer(answering_well(protocol)) as peer, bridged(peer, protocol, central_system=slow) as gateway:
+        async with dialled(gateway) as connection:
+            assert (await connection.ask([2, "before", "DataTransfer", {"vendorId": "v"}]))[0] == 3
+            await peer.down()
+            assert link_failed(await post(gateway, request(action, "CP S")))
+            await connection.send(call(action))
+            assert (await connection.ended())[0] == 1013
+        with pytest.raises(InvalidStatus) as refused:
+            async with dialled(gateway):
+                raise AssertionError("it was let in before the back-off was over")
+        assert refused.value.response.status_code == 503
+        await peer.up()
+        assert (await post(gateway, request(action, "CP S"))).status == 200
+        assert len(peer.of(action)) == 1
+
+
+async def test_unreachable_is_kept_for_the_charge_point_that_saw_it() -> None:
+    """The back-off is long here, so that it is certainly not over: the one is refused, the other is let in."""
+    slow = {"reconnect_min": 600, "reconnect_max": 600}
+    async with RawPeer(answering_well()) as peer, bridged(peer, central_system=slow) as gateway:
+        peer.respond = _first(_AWAY["502 Bad Gateway, HTML"], "StartTransaction", "ocpp1.6s")
+        async with dialled(gateway, "CP%20A") as connection, dialled(gateway, "CP%20B") as other:
+            await connection.send(call("StartTransaction"))
+            assert (await connection.ended())[0] == 1013
             with pytest.raises(InvalidStatus) as refused:
-                async with dialled(gateway):
+                async with dialled(gateway, "CP%20A"):
                     raise AssertionError("it was let in before the back-off was over")
             assert refused.value.response.status_code == 503
-            await peer.up()
-            assert (await post(gateway, request(action, "CP S"))).status == 200
-            assert len(peer.of(action)) == 1
-
-    run(walk())
+            assert (await other.ask(call("StartTransaction")))[0] == 3
+        async with dialled(gateway, "CP%20C") as third:
+            assert (await third.ask(call("Heartbeat")))[0] == 3
 
 
-def test_unreachable_is_kept_for_the_charge_point_that_saw_it() -> None:
-    """The back-off is long here, so that it is certainly not over: the one is refused, the other is let in."""
-
-    async def walk() -> None:
-        slow = {"reconnect_min": 600, "reconnect_max": 600}
-        async with RawPeer(answering_well()) as peer, bridged(peer, central_system=slow) as gateway:
-            peer.respond = _first(_AWAY["502 Bad Gateway, HTML"], "StartTransaction", "ocpp1.6s")
-            async with dialled(gateway, "CP%20A") as connection, dialled(gateway, "CP%20B") as other:
+async def test_the_first_post_after_the_back_off_decides() -> None:
+    """It fails: the Charge Point is disconnected and refused again. How long, tests/core/test_session.py says."""
+    system = {"reconnect_min": 2, "reconnect_max": 4}
+    away = _AWAY["502 Bad Gateway, HTML"]
+    raw = RawPeer(lambda asked: away.reply(asked, "ocpp1.6s"))
+    async with raw as peer, bridged(peer, central_system=system) as gateway:
+        for number in (1, 2):
+            async with dialled(gateway) as connection:
                 await connection.send(call("StartTransaction"))
                 assert (await connection.ended())[0] == 1013
-                with pytest.raises(InvalidStatus) as refused:
-                    async with dialled(gateway, "CP%20A"):
-                        raise AssertionError("it was let in before the back-off was over")
-                assert refused.value.response.status_code == 503
-                assert (await other.ask(call("StartTransaction")))[0] == 3
-            async with dialled(gateway, "CP%20C") as third:
-                assert (await third.ask(call("Heartbeat")))[0] == 3
-
-    run(walk())
-
-
-def test_the_first_post_after_the_back_off_decides() -> None:
-    """It fails: the Charge Point is disconnected and refused again. How long, tests/core/test_session.py says."""
-
-    async def walk() -> None:
-        system = {"reconnect_min": 2, "reconnect_max": 4}
-        away = _AWAY["502 Bad Gateway, HTML"]
-        raw = RawPeer(lambda asked: away.reply(asked, "ocpp1.6s"))
-        async with raw as peer, bridged(peer, central_system=system) as gateway:
-            for number in (1, 2):
-                async with dialled(gateway) as connection:
-                    await connection.send(call("StartTransaction"))
-                    assert (await connection.ended())[0] == 1013
-                assert len(peer.requests) == number
-                await _refused_and_let_in(gateway)
-            peer.respond = answering_well()
-            async with dialled(gateway) as connection:
-                assert (await connection.ask(call("StartTransaction")))[0] == 3
-
-    run(walk())
+            assert len(peer.requests) == number
+            await _refused_and_let_in(gateway)
+        peer.respond = answering_well()
+        async with dialled(gateway) as connection:
+            assert (await connection.ask(call("StartTransaction")))[0] == 3
 
 
 async def _refused_and_let_in(gateway: Gateway) -> None:
@@ -430,17 +412,14 @@ async def _refused_and_let_in(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("status", ["408 Request Timeout", "425 Too Early", "429 Too Many Requests"])
-def test_retry_after_is_kept_to(status: str) -> None:
-    async def walk() -> None:
-        row = Row(kind=Kind.THIS_CALL, reply=_plain(status, Retry_After="1"))
-        async with RawPeer(_first(row, "StartTransaction", "ocpp1.6s")) as peer, bridged(peer) as gateway:
-            assert link_failed(await post(gateway, request("StartTransaction")))
-            assert (await delivered(gateway, request("StartTransaction"))).status == 200
-            first, second = peer.of("StartTransaction")
-            assert second.at - first.at >= 1
-            assert first.message_id == second.message_id
-
-    run(walk())
+async def test_retry_after_is_kept_to(status: str) -> None:
+    row = Row(kind=Kind.THIS_CALL, reply=_plain(status, Retry_After="1"))
+    async with RawPeer(_first(row, "StartTransaction", "ocpp1.6s")) as peer, bridged(peer) as gateway:
+        assert link_failed(await post(gateway, request("StartTransaction")))
+        assert (await delivered(gateway, request("StartTransaction"))).status == 200
+        first, second = peer.of("StartTransaction")
+        assert second.at - first.at >= 1
+        assert first.message_id == second.message_id
 
 
 # Who is told.
@@ -455,45 +434,38 @@ def test_retry_after_is_kept_to(status: str) -> None:
     ],
     ids=["404", "502", "429"],
 )
-def test_status_and_first_line_are_in_the_log_once_a_minute(row: Row, failure: str) -> None:
-    async def walk() -> None:
-        async with RawPeer(lambda asked: row.reply(asked, "ocpp1.6s")) as peer, bridged(peer) as gateway:
-            with logged() as lines:
-                for _ in range(3):
-                    assert link_failed(await post(gateway, request("Heartbeat")))
-            [said] = [line for line in lines if " link failure " in line]
-            wanted = ("central_system=main", f"failure={failure}", "HTTP 4" if failure != "unreachable" else "HTTP 502")
-            assert [words for words in (*wanted, "<!DOCTYPE html>") if words not in said] == []
-
-    run(walk())
+async def test_status_and_first_line_are_in_the_log_once_a_minute(row: Row, failure: str) -> None:
+    async with RawPeer(lambda asked: row.reply(asked, "ocpp1.6s")) as peer, bridged(peer) as gateway:
+        with logged() as lines:
+            for _ in range(3):
+                assert link_failed(await post(gateway, request("Heartbeat")))
+        [said] = [line for line in lines if " link failure " in line]
+        wanted = ("central_system=main", f"failure={failure}", "HTTP 4" if failure != "unreachable" else "HTTP 502")
+        assert [words for words in (*wanted, "<!DOCTYPE html>") if words not in said] == []
 
 
 @pytest.mark.parametrize("protocol", CENTRAL_SYSTEMS)
-def test_a_misconfigured_central_system_is_named_until_it_answers(protocol: str) -> None:
+async def test_a_misconfigured_central_system_is_named_until_it_answers(protocol: str) -> None:
     """`/readyz` says what came, and is degraded; the metric is 1. Both end with the next right answer."""
+    page = _plain("404 Not Found", _HTML)
+    async with (
+        RawPeer(lambda asked: page(asked, protocol)) as peer,
+        bridged(peer, protocol) as gateway,
+        api_of(gateway) as admin,
+    ):
+        assert link_failed(await post(gateway, request("Heartbeat")))
+        health = await admin.get("//readyz")
+        told = health["central_systems"]["main"]
+        assert (health["status"], told["degraded"]) == ("degraded", True)
+        assert told["misconfigured"] == "HTTP 404, text/html"
+        assert _MISCONFIGURED % 1 in (await admin.get("//metrics")).splitlines()
 
-    async def walk() -> None:
-        page = _plain("404 Not Found", _HTML)
-        async with (
-            RawPeer(lambda asked: page(asked, protocol)) as peer,
-            bridged(peer, protocol) as gateway,
-            api_of(gateway) as admin,
-        ):
-            assert link_failed(await post(gateway, request("Heartbeat")))
-            health = await admin.get("//readyz")
-            told = health["central_systems"]["main"]
-            assert (health["status"], told["degraded"]) == ("degraded", True)
-            assert told["misconfigured"] == "HTTP 404, text/html"
-            assert _MISCONFIGURED % 1 in (await admin.get("//metrics")).splitlines()
-
-            peer.respond = answering_well(protocol)
-            assert (await post(gateway, request("Heartbeat"))).status == 200
-            health = await admin.get("//readyz")
-            told = health["central_systems"]["main"]
-            assert (health["status"], told["degraded"], "misconfigured" in told) == ("ready", False, False)
-            assert _MISCONFIGURED % 0 in (await admin.get("//metrics")).splitlines()
-
-    run(walk())
+        peer.respond = answering_well(protocol)
+        assert (await post(gateway, request("Heartbeat"))).status == 200
+        health = await admin.get("//readyz")
+        told = health["central_systems"]["main"]
+        assert (health["status"], told["degraded"], "misconfigured" in told) == ("ready", False, False)
+        assert _MISCONFIGURED % 0 in (await admin.get("//metrics")).splitlines()
 
 
 # Two bridges in a row.
@@ -511,22 +483,18 @@ async def two_bridges(far: RawPeer, near: str) -> AsyncIterator[tuple[Gateway, G
 
 
 @pytest.mark.parametrize("action", ACTIONS)
-def test_two_bridges_in_a_row_give_what_one_gives(action: str) -> None:
+async def test_two_bridges_in_a_row_give_what_one_gives(action: str) -> None:
     """The 503 that the second bridge sends is a link failure to the first."""
-
-    async def walk() -> None:
-        async with RawPeer(answering_well()) as far, two_bridges(far, "soap") as (first, _):
-            assert (await post(first, request(action))).status == 200
-            async with dialled(first, "CP%20J") as connection:
-                assert (await connection.ask(call("Heartbeat")))[0] == 3
-                await far.down()
-                assert link_failed(await post(first, request(action, "CP 2")))
-                await connection.send(call(action))
-                assert (await connection.ended())[0] == 1013
-            await far.up()
-            assert (await delivered(first, request(action, "CP 2"))).status == 200
-
-    run(walk())
+    async with RawPeer(answering_well()) as far, two_bridges(far, "soap") as (first, _):
+        assert (await post(first, request(action))).status == 200
+        async with dialled(first, "CP%20J") as connection:
+            assert (await connection.ask(call("Heartbeat")))[0] == 3
+            await far.down()
+            assert link_failed(await post(first, request(action, "CP 2")))
+            await connection.send(call(action))
+            assert (await connection.ended())[0] == 1013
+        await far.up()
+        assert (await delivered(first, request(action, "CP 2"))).status == 200
 
 
 @pytest.mark.parametrize(
@@ -538,31 +506,23 @@ def test_two_bridges_in_a_row_give_what_one_gives(action: str) -> None:
     ],
     ids=["no route", "a password", "networks"],
 )
-def test_the_refusals_of_a_second_bridge_are_link_failures(refusing: dict[str, Any]) -> None:
+async def test_the_refusals_of_a_second_bridge_are_link_failures(refusing: dict[str, Any]) -> None:
     """Whom it does not let in is a matter of its configuration, and no verdict on a message."""
-
-    async def walk() -> None:
-        async with RawPeer(answering_well()) as far, bridged(far, route=refusing) as second:
-            host, port = second.soap_address
-            url = f"http://{host}:{port}/services/CentralSystemService"
-            system = {"protocol": "ocpp1.6s"} | QUICK
-            async with running(settings(url, soap=reachable(), central_system=system)) as first:
-                assert link_failed(await post(first, request("StartTransaction")))
-                async with dialled(first) as connection:
-                    await connection.send(call("StartTransaction"))
-                    assert (await connection.ask([2, "x", "DataTransfer", {"vendorId": "v"}]))[:2] == [4, "x"]
-            assert far.requests == []
-
-    run(walk())
-
-
-def test_a_port_where_nobody_ever_listened() -> None:
-
-    async def walk() -> None:
+    async with RawPeer(answering_well()) as far, bridged(far, route=refusing) as second:
+        host, port = second.soap_address
+        url = f"http://{host}:{port}/services/CentralSystemService"
         system = {"protocol": "ocpp1.6s"} | QUICK
-        url = f"http://127.0.0.1:{free_port()}/"
-        async with running(settings(url, soap=reachable(), central_system=system)) as gateway:
-            for action in ACTIONS:
-                assert link_failed(await post(gateway, request(action)))
+        async with running(settings(url, soap=reachable(), central_system=system)) as first:
+            assert link_failed(await post(first, request("StartTransaction")))
+            async with dialled(first) as connection:
+                await connection.send(call("StartTransaction"))
+                assert (await connection.ask([2, "x", "DataTransfer", {"vendorId": "v"}]))[:2] == [4, "x"]
+        assert far.requests == []
 
-    run(walk())
+
+async def test_a_port_where_nobody_ever_listened() -> None:
+    system = {"protocol": "ocpp1.6s"} | QUICK
+    url = f"http://127.0.0.1:{free_port()}/"
+    async with running(settings(url, soap=reachable(), central_system=system)) as gateway:
+        for action in ACTIONS:
+            assert link_failed(await post(gateway, request(action)))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bridge.lab.simulators.json_central_system import JsonCentralSystem
 from tests.e2e.processes import Bridge
-from tests.e2e.stage import PATH, envelope, run
+from tests.e2e.stage import PATH, envelope
 
 FEW = 250
 LIMITED = ("sh", "-c", f'ulimit -n {FEW}; exec "$@"', "sh")
@@ -47,54 +47,42 @@ async def kept_heartbeat(reader: asyncio.StreamReader, writer: asyncio.StreamWri
     return int(response.split()[1])
 
 
-def test_who_invents_identities_leaves_descriptors_for_all_others(tmp_path: Path) -> None:
-    async def walk() -> None:
-        async with limited(tmp_path) as bridge:
-            assert await heartbeat(bridge, "honest") == 200
-            reader, writer = await asyncio.open_connection(*bridge.soap_address)
-            statuses = [await kept_heartbeat(reader, writer, f"invented {number}") for number in range(FEW)]
-            assert 503 in statuses
-            assert await heartbeat(bridge, "honest") == 200
-            assert (await bridge.asked("/readyz"))[0] == 200
+async def test_who_invents_identities_leaves_descriptors_for_all_others(tmp_path: Path) -> None:
+    async with limited(tmp_path) as bridge:
+        assert await heartbeat(bridge, "honest") == 200
+        reader, writer = await asyncio.open_connection(*bridge.soap_address)
+        statuses = [await kept_heartbeat(reader, writer, f"invented {number}") for number in range(FEW)]
+        assert 503 in statuses
+        assert await heartbeat(bridge, "honest") == 200
+        assert (await bridge.asked("/readyz"))[0] == 200
+        writer.close()
+        assert await heartbeat(bridge, "honest") == 200
+        assert not [line for line in bridge.lines if "Traceback" in line or "Errno 24" in line]
+
+
+async def test_accepting_pauses_when_descriptors_are_gone_and_resumes(tmp_path: Path) -> None:
+    async with limited(tmp_path) as bridge:
+        assert await heartbeat(bridge, "honest") == 200
+        idle = [await asyncio.open_connection(*bridge.soap_address) for _ in range(FEW)]
+        await bridge.says("no file descriptor is left")
+        assert (await bridge.asked("/readyz"))[0] == 200
+        for _, writer in idle:
             writer.close()
-            assert await heartbeat(bridge, "honest") == 200
-            assert not [line for line in bridge.lines if "Traceback" in line or "Errno 24" in line]
-
-    run(walk(), within=60)
-
-
-def test_accepting_pauses_when_descriptors_are_gone_and_resumes(tmp_path: Path) -> None:
-    async def walk() -> None:
-        async with limited(tmp_path) as bridge:
-            assert await heartbeat(bridge, "honest") == 200
-            idle = [await asyncio.open_connection(*bridge.soap_address) for _ in range(FEW)]
-            await bridge.says("no file descriptor is left")
-            assert (await bridge.asked("/readyz"))[0] == 200
-            for _, writer in idle:
-                writer.close()
-                with contextlib.suppress(ConnectionError):
-                    await writer.wait_closed()
-            assert await asyncio.wait_for(heartbeat(bridge, "honest"), 10) == 200
-            assert len([line for line in bridge.lines if "no file descriptor" in line]) == 1
-            assert not [line for line in bridge.lines if "Traceback" in line or "Errno 24" in line]
-
-    run(walk(), within=60)
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+        assert await asyncio.wait_for(heartbeat(bridge, "honest"), 10) == 200
+        assert len([line for line in bridge.lines if "no file descriptor" in line]) == 1
+        assert not [line for line in bridge.lines if "Traceback" in line or "Errno 24" in line]
 
 
-def test_the_soft_limit_is_raised_to_the_hard_one(tmp_path: Path) -> None:
-    async def walk() -> None:
-        async with JsonCentralSystem() as central:
-            bridge = Bridge(tmp_path, {"main": {"url": central.url}})
-            bridge.through = ("sh", "-c", f'ulimit -S -n {FEW} && ulimit -H -n {2 * FEW} && exec "$@"', "sh")
-            async with bridge:
-                assert resource.prlimit(bridge.pid, resource.RLIMIT_NOFILE) == (2 * FEW, 2 * FEW)
-
-    run(walk(), within=60)
+async def test_the_soft_limit_is_raised_to_the_hard_one(tmp_path: Path) -> None:
+    async with JsonCentralSystem() as central:
+        bridge = Bridge(tmp_path, {"main": {"url": central.url}})
+        bridge.through = ("sh", "-c", f'ulimit -S -n {FEW} && ulimit -H -n {2 * FEW} && exec "$@"', "sh")
+        async with bridge:
+            assert resource.prlimit(bridge.pid, resource.RLIMIT_NOFILE) == (2 * FEW, 2 * FEW)
 
 
-def test_a_start_says_that_descriptors_do_not_suffice_for_its_listeners(tmp_path: Path) -> None:
-    async def walk() -> None:
-        async with limited(tmp_path) as bridge:
-            assert "RLIMIT_NOFILE" in "".join(bridge.lines) or await bridge.says("limits.connections", "RLIMIT_NOFILE")
-
-    run(walk(), within=60)
+async def test_a_start_says_that_descriptors_do_not_suffice_for_its_listeners(tmp_path: Path) -> None:
+    async with limited(tmp_path) as bridge:
+        assert "RLIMIT_NOFILE" in "".join(bridge.lines) or await bridge.says("limits.connections", "RLIMIT_NOFILE")

@@ -33,7 +33,6 @@ from tests.e2e.stage import (
     dialled,
     json_charge_point,
     reachable,
-    run,
     running,
     settings,
 )
@@ -126,57 +125,47 @@ async def moving(
 
 
 @pytest.mark.parametrize(("near", "old", "new"), LEGS)
-def test_every_message_about_a_transaction_comes_to_the_central_system_that_named_it(
+async def test_every_message_about_a_transaction_comes_to_the_central_system_that_named_it(
     near: str, old: str, new: str
 ) -> None:
-    async def walk() -> None:
-        async with moving(near, old, new) as stage:
-            await stage.point.call("BootNotification", SAMPLES["BootNotification"])
-            first = await stage.start(1)
-            await stage.meter(1, first)
-            await stage.move("new")
-            second = await stage.start(2)
-            assert first == 1 and second != 1, "both Central Systems gave the number 1"
-            await stage.meter(1, first)
-            await stage.meter(2, second)
-            await stage.point.call("Authorize", SAMPLES["Authorize"])
-            await stage.stop(first)
-            await stage.stop(second, 99)
-            assert stage.ids("main") == [("MeterValues", 1), ("MeterValues", 1), ("StopTransaction", 1)]
-            assert stage.ids("new") == [("MeterValues", 1), ("StopTransaction", 1)]
-            assert [payload["meterStop"] for _, payload in stage.received("new", "StopTransaction")] == [99]
-            assert len(stage.received("new", "Authorize")) == 1 and not stage.received("main", "Authorize")
-            assert (
-                len(stage.received("main", "StartTransaction")) == len(stage.received("new", "StartTransaction")) == 1
-            )
-            # A transaction that nobody knows goes where the route says.
-            await stage.stop(4711)
-            assert stage.ids("new")[-1] == ("StopTransaction", 4711)
-
-    run(walk())
+    async with moving(near, old, new) as stage:
+        await stage.point.call("BootNotification", SAMPLES["BootNotification"])
+        first = await stage.start(1)
+        await stage.meter(1, first)
+        await stage.move("new")
+        second = await stage.start(2)
+        assert first == 1 and second != 1, "both Central Systems gave the number 1"
+        await stage.meter(1, first)
+        await stage.meter(2, second)
+        await stage.point.call("Authorize", SAMPLES["Authorize"])
+        await stage.stop(first)
+        await stage.stop(second, 99)
+        assert stage.ids("main") == [("MeterValues", 1), ("MeterValues", 1), ("StopTransaction", 1)]
+        assert stage.ids("new") == [("MeterValues", 1), ("StopTransaction", 1)]
+        assert [payload["meterStop"] for _, payload in stage.received("new", "StopTransaction")] == [99]
+        assert len(stage.received("new", "Authorize")) == 1 and not stage.received("main", "Authorize")
+        assert len(stage.received("main", "StartTransaction")) == len(stage.received("new", "StartTransaction")) == 1
+        # A transaction that nobody knows goes where the route says.
+        await stage.stop(4711)
+        assert stage.ids("new")[-1] == ("StopTransaction", 4711)
 
 
 @pytest.mark.parametrize(("near", "old", "new"), [leg for leg in LEGS if leg[1] == "json"])
-def test_a_former_central_system_commands_its_own_transactions_and_nothing_else(near: str, old: str, new: str) -> None:
-    async def walk() -> None:
-        async with moving(near, old, new) as stage:
-            await stage.point.call("BootNotification", SAMPLES["BootNotification"])
-            await stage.start(1)
-            await stage.move("new")
-            second = await stage.start(2)
-            stage.point.received.clear()
-            assert (await stage.commanded("main", "RemoteStopTransaction", {"transactionId": 1}))[
-                "status"
-            ] == "Accepted"
-            assert (await stage.commanded("main", "RemoteStopTransaction", {"transactionId": 9}))[
-                "status"
-            ] == "Rejected"
-            assert (await stage.commanded("main", "Reset", {"type": "Hard"}))["status"] == "Rejected"
-            assert (await stage.commanded("new", "RemoteStopTransaction", {"transactionId": 1}))["status"] == "Accepted"
-            asked = [(action, payload.get("transactionId")) for _, action, payload in named(stage.point)]
-            assert asked == [("RemoteStopTransaction", 1), ("RemoteStopTransaction", second)]
-
-    run(walk())
+async def test_a_former_central_system_commands_its_own_transactions_and_nothing_else(
+    near: str, old: str, new: str
+) -> None:
+    async with moving(near, old, new) as stage:
+        await stage.point.call("BootNotification", SAMPLES["BootNotification"])
+        await stage.start(1)
+        await stage.move("new")
+        second = await stage.start(2)
+        stage.point.received.clear()
+        assert (await stage.commanded("main", "RemoteStopTransaction", {"transactionId": 1}))["status"] == "Accepted"
+        assert (await stage.commanded("main", "RemoteStopTransaction", {"transactionId": 9}))["status"] == "Rejected"
+        assert (await stage.commanded("main", "Reset", {"type": "Hard"}))["status"] == "Rejected"
+        assert (await stage.commanded("new", "RemoteStopTransaction", {"transactionId": 1}))["status"] == "Accepted"
+        asked = [(action, payload.get("transactionId")) for _, action, payload in named(stage.point)]
+        assert asked == [("RemoteStopTransaction", 1), ("RemoteStopTransaction", second)]
 
 
 def named(point: JsonChargePoint | SoapChargePoint) -> list[tuple[str, str, Payload]]:
@@ -185,23 +174,20 @@ def named(point: JsonChargePoint | SoapChargePoint) -> list[tuple[str, str, Payl
 
 
 @pytest.mark.parametrize("near", KINDS)
-def test_the_connection_for_a_transaction_ends_with_it(near: str) -> None:
-    async def walk() -> None:
-        async with moving(near, "json", "json") as stage:
-            main = stage.systems["main"]
-            assert isinstance(main, JsonCentralSystem)
-            number = await stage.start(1)
-            await stage.move("new")
-            await main.wait_for("CP 1")  # it is opened again, without a message of the Charge Point
-            await stage.point.call("StatusNotification", SAMPLES["StatusNotification"] | {"status": "Charging"})
-            await seen(stage, "main", "StatusNotification")
-            await stage.stop(number)
-            await main.wait_gone("CP 1")
-            await stage.point.call("StatusNotification", SAMPLES["StatusNotification"])
-            assert len(stage.received("main", "StatusNotification")) == 1
-            assert len(stage.received("new", "StatusNotification")) == 2
-
-    run(walk())
+async def test_the_connection_for_a_transaction_ends_with_it(near: str) -> None:
+    async with moving(near, "json", "json") as stage:
+        main = stage.systems["main"]
+        assert isinstance(main, JsonCentralSystem)
+        number = await stage.start(1)
+        await stage.move("new")
+        await main.wait_for("CP 1")  # it is opened again, without a message of the Charge Point
+        await stage.point.call("StatusNotification", SAMPLES["StatusNotification"] | {"status": "Charging"})
+        await seen(stage, "main", "StatusNotification")
+        await stage.stop(number)
+        await main.wait_gone("CP 1")
+        await stage.point.call("StatusNotification", SAMPLES["StatusNotification"])
+        assert len(stage.received("main", "StatusNotification")) == 1
+        assert len(stage.received("new", "StatusNotification")) == 2
 
 
 async def seen(stage: Moving, name: str, action: str) -> None:
@@ -222,128 +208,110 @@ async def restarted(stage: Moving, told: config.Settings) -> AsyncIterator[None]
         await stage.point.stop()
 
 
-def test_it_is_known_after_a_restart(tmp_path: Path) -> None:
-    async def walk() -> None:
-        store = f"sqlite:///{tmp_path / 'bridge.db'}"
-        async with moving("soap", "json", "json", store=store) as stage:
-            await stage.point.call("BootNotification", SAMPLES["BootNotification"])
-            first = await stage.start(1)
-            await stage.move("new")
-            second = await stage.start(2)
-            async with restarted(stage, stage.gateway._settings):
-                await stage.systems["main"].wait_for("CP 1")  # resumed without a message
-                await stage.stop(first)
-                await stage.stop(second, 99)
-            assert stage.ids("main") == [("StopTransaction", 1)]
-            assert stage.ids("new") == [("StopTransaction", 1)]
-
-    run(walk())
+async def test_it_is_known_after_a_restart(tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path / 'bridge.db'}"
+    async with moving("soap", "json", "json", store=store) as stage:
+        await stage.point.call("BootNotification", SAMPLES["BootNotification"])
+        first = await stage.start(1)
+        await stage.move("new")
+        second = await stage.start(2)
+        async with restarted(stage, stage.gateway._settings):
+            await stage.systems["main"].wait_for("CP 1")  # resumed without a message
+            await stage.stop(first)
+            await stage.stop(second, 99)
+        assert stage.ids("main") == [("StopTransaction", 1)]
+        assert stage.ids("new") == [("StopTransaction", 1)]
 
 
-def test_a_central_system_that_is_not_configured_any_more_loses_no_message_to_another(tmp_path: Path) -> None:
+async def test_a_central_system_that_is_not_configured_any_more_loses_no_message_to_another(tmp_path: Path) -> None:
     """The Charge Point is told that the link failed, so that it keeps its message."""
-
-    async def walk() -> None:
-        store = f"sqlite:///{tmp_path / 'bridge.db'}"
-        async with moving("soap", "json", "json", store=store) as stage:
-            number = await stage.start(1)
-            await stage.move("new")
-            told = stage.gateway._settings
-            only = msgspec.structs.replace(
-                told,
-                central_systems={"new": told.central_systems["new"]},
-                routes=tuple(msgspec.structs.replace(route, central_system="new") for route in told.routes),
-            )
-            async with restarted(stage, only):
-                with pytest.raises(Exception, match="not configured any more"):
-                    await stage.stop(number)
-                assert not stage.ids("new")
-            async with restarted(stage, told):
+    store = f"sqlite:///{tmp_path / 'bridge.db'}"
+    async with moving("soap", "json", "json", store=store) as stage:
+        number = await stage.start(1)
+        await stage.move("new")
+        told = stage.gateway._settings
+        only = msgspec.structs.replace(
+            told,
+            central_systems={"new": told.central_systems["new"]},
+            routes=tuple(msgspec.structs.replace(route, central_system="new") for route in told.routes),
+        )
+        async with restarted(stage, only):
+            with pytest.raises(Exception, match="not configured any more"):
                 await stage.stop(number)
-            assert stage.ids("main") == [("StopTransaction", 1)] and not stage.ids("new")
-
-    run(walk())
-
-
-def test_a_message_in_flight_is_answered_when_its_charge_point_moves_on() -> None:
-    async def walk() -> None:
-        async with RawCentralSystem() as main, JsonCentralSystem() as new, JsonCentralSystem() as third:
-            told = settings(main.url)
-            others = {"new": CentralSystem(url=new.url), "third": CentralSystem(url=third.url)}
-            told = msgspec.structs.replace(told, central_systems=told.central_systems | others)
-            async with running(told) as gateway, charge_point(gateway) as point, api_of(gateway) as api:
-                async with asyncio.TaskGroup() as group:
-                    started = group.create_task(point.call("StartTransaction", SAMPLES["StartTransaction"]))
-                    accepted = {"transactionId": 1, "idTagInfo": {"status": "Accepted"}}
-                    await (await main.connected()).serve(accepted)
-                    assert (await started)["transactionId"] == 1
-                    assert (await api("PUT", f"{ONE}/route", {"central_system": "new", "when": "now"})).status == 200
-                    link = await main.connected()
-                    stopped = group.create_task(point.call("StopTransaction", SAMPLES["StopTransaction"]))
-                    call = await link.receive()
-                    assert (await api("PUT", f"{ONE}/route", {"central_system": "third", "when": "now"})).status == 200
-                    await third.wait_for("CP 1")
-                    await link.send([3, call[1], {}])
-                    await stopped
-                assert (await link.ended())[0] == 1012
-
-    run(walk())
+            assert not stage.ids("new")
+        async with restarted(stage, told):
+            await stage.stop(number)
+        assert stage.ids("main") == [("StopTransaction", 1)] and not stage.ids("new")
 
 
-def test_a_soap_central_system_is_answered_after_its_charge_point_was_moved_twice() -> None:
-    """It is former all the time: its command does not end at the Session that belonged to the second Central System."""
-
-    async def walk() -> None:
-        main = soap_system()
-        async with main, JsonCentralSystem() as new, JsonCentralSystem() as third:
-            told = settings("ws://127.0.0.1:1/", soap=reachable())
-            systems = {
-                "main": CentralSystem(url=main.url, protocol="ocpp1.6s"),
-                "new": CentralSystem(url=new.url),
-                "third": CentralSystem(url=third.url),
-            }
-            told = msgspec.structs.replace(told, central_systems=systems)
-            async with running(told) as gateway, charge_point(gateway) as point, api_of(gateway) as api:
-                await point.call("StartTransaction", SAMPLES["StartTransaction"])
-                for name, central in (("new", new), ("third", third)):
-                    moved = await api("PUT", f"{ONE}/route", {"central_system": name, "when": "now"})
-                    assert moved.status == 200
-                    await point.call("Heartbeat", {})
-                    await central.wait_for("CP 1")
-                await main.wait_for("CP 1")
-                assert await main.call("CP 1", "RemoteStopTransaction", {"transactionId": 1}) == ACCEPTED
-                assert await main.call("CP 1", "Reset", {"type": "Hard"}) == REJECTED
-
-    run(walk())
-
-
-def test_a_command_that_a_former_central_system_repeats_is_carried_out_once() -> None:
-    """And two that use the same UniqueId at the same time each get the answer to their own."""
-
-    async def walk() -> None:
-        async with RawCentralSystem() as main, RawCentralSystem() as new:
-            told = settings(main.url)
-            others = {"new": CentralSystem(url=new.url)}
-            told = msgspec.structs.replace(told, central_systems=told.central_systems | others)
-            async with running(told) as gateway, dialled(gateway) as point, api_of(gateway) as api:
-                link = await main.connected()
-                await point.send([2, "1", "StartTransaction", SAMPLES["StartTransaction"]])
-                await link.serve({"transactionId": 1, "idTagInfo": {"status": "Accepted"}})
-                assert (await point.receive())[0] == 3
+async def test_a_message_in_flight_is_answered_when_its_charge_point_moves_on() -> None:
+    async with RawCentralSystem() as main, JsonCentralSystem() as new, JsonCentralSystem() as third:
+        told = settings(main.url)
+        others = {"new": CentralSystem(url=new.url), "third": CentralSystem(url=third.url)}
+        told = msgspec.structs.replace(told, central_systems=told.central_systems | others)
+        async with running(told) as gateway, charge_point(gateway) as point, api_of(gateway) as api:
+            async with asyncio.TaskGroup() as group:
+                started = group.create_task(point.call("StartTransaction", SAMPLES["StartTransaction"]))
+                accepted = {"transactionId": 1, "idTagInfo": {"status": "Accepted"}}
+                await (await main.connected()).serve(accepted)
+                assert (await started)["transactionId"] == 1
                 assert (await api("PUT", f"{ONE}/route", {"central_system": "new", "when": "now"})).status == 200
-                async with dialled(gateway) as again:
-                    present, former = await new.connected(), await main.connected()
-                    stop = [2, "same", "RemoteStopTransaction", {"transactionId": 1}]
-                    await former.send(stop)
-                    await former.send(stop)
-                    asked = await again.receive()
-                    assert asked[2:] == stop[2:]
-                    await present.send([2, "same", "ClearCache", {}])
-                    await again.send([3, asked[1], ACCEPTED])
-                    assert await former.receive() == [3, "same", ACCEPTED]
-                    asked = await again.receive()
-                    assert asked[2] == "ClearCache"
-                    await again.send([3, asked[1], REJECTED])
-                    assert await present.receive() == [3, "same", REJECTED]
+                link = await main.connected()
+                stopped = group.create_task(point.call("StopTransaction", SAMPLES["StopTransaction"]))
+                call = await link.receive()
+                assert (await api("PUT", f"{ONE}/route", {"central_system": "third", "when": "now"})).status == 200
+                await third.wait_for("CP 1")
+                await link.send([3, call[1], {}])
+                await stopped
+            assert (await link.ended())[0] == 1012
 
-    run(walk())
+
+async def test_a_soap_central_system_is_answered_after_its_charge_point_was_moved_twice() -> None:
+    """It is former all the time: its command does not end at the Session that belonged to the second Central System."""
+    main = soap_system()
+    async with main, JsonCentralSystem() as new, JsonCentralSystem() as third:
+        told = settings("ws://127.0.0.1:1/", soap=reachable())
+        systems = {
+            "main": CentralSystem(url=main.url, protocol="ocpp1.6s"),
+            "new": CentralSystem(url=new.url),
+            "third": CentralSystem(url=third.url),
+        }
+        told = msgspec.structs.replace(told, central_systems=systems)
+        async with running(told) as gateway, charge_point(gateway) as point, api_of(gateway) as api:
+            await point.call("StartTransaction", SAMPLES["StartTransaction"])
+            for name, central in (("new", new), ("third", third)):
+                moved = await api("PUT", f"{ONE}/route", {"central_system": name, "when": "now"})
+                assert moved.status == 200
+                await point.call("Heartbeat", {})
+                await central.wait_for("CP 1")
+            await main.wait_for("CP 1")
+            assert await main.call("CP 1", "RemoteStopTransaction", {"transactionId": 1}) == ACCEPTED
+            assert await main.call("CP 1", "Reset", {"type": "Hard"}) == REJECTED
+
+
+async def test_a_command_that_a_former_central_system_repeats_is_carried_out_once() -> None:
+    """And two that use the same UniqueId at the same time each get the answer to their own."""
+    async with RawCentralSystem() as main, RawCentralSystem() as new:
+        told = settings(main.url)
+        others = {"new": CentralSystem(url=new.url)}
+        told = msgspec.structs.replace(told, central_systems=told.central_systems | others)
+        async with running(told) as gateway, dialled(gateway) as point, api_of(gateway) as api:
+            link = await main.connected()
+            await point.send([2, "1", "StartTransaction", SAMPLES["StartTransaction"]])
+            await link.serve({"transactionId": 1, "idTagInfo": {"status": "Accepted"}})
+            assert (await point.receive())[0] == 3
+            assert (await api("PUT", f"{ONE}/route", {"central_system": "new", "when": "now"})).status == 200
+            async with dialled(gateway) as again:
+                present, former = await new.connected(), await main.connected()
+                stop = [2, "same", "RemoteStopTransaction", {"transactionId": 1}]
+                await former.send(stop)
+                await former.send(stop)
+                asked = await again.receive()
+                assert asked[2:] == stop[2:]
+                await present.send([2, "same", "ClearCache", {}])
+                await again.send([3, asked[1], ACCEPTED])
+                assert await former.receive() == [3, "same", ACCEPTED]
+                asked = await again.receive()
+                assert asked[2] == "ClearCache"
+                await again.send([3, asked[1], REJECTED])
+                assert await present.receive() == [3, "same", REJECTED]

@@ -11,7 +11,7 @@ import pytest
 
 from bridge.lab.simulators.json_central_system import JsonCentralSystem
 from tests.e2e.processes import Bridge
-from tests.e2e.stage import AT, CS, envelope, post, run
+from tests.e2e.stage import AT, CS, envelope, post
 from tests.e2e.test_reload import tables
 from tests.e2e.test_restart import start, stop, told
 
@@ -27,33 +27,30 @@ def meter(number: str) -> bytes:
 
 
 @pytest.mark.parametrize("killed_after", STEPS)
-def test_killed_after(killed_after: str, tmp_path: Path) -> None:
-    async def walk() -> None:
-        async with (
-            JsonCentralSystem() as old,
-            JsonCentralSystem() as new,
-            Bridge(tmp_path, tables(old=old.url, new=new.url)) as bridge,
-        ):
+async def test_killed_after(killed_after: str, tmp_path: Path) -> None:
+    async with (
+        JsonCentralSystem() as old,
+        JsonCentralSystem() as new,
+        Bridge(tmp_path, tables(old=old.url, new=new.url)) as bridge,
+    ):
 
-            async def done(step: str) -> None:
-                if step == killed_after:
-                    await bridge.restart()
+        async def done(step: str) -> None:
+            if step == killed_after:
+                await bridge.restart()
 
-            _, first = told(await post(bridge, start()))
-            await done("start")
-            bridge.configure(tables(old=old.url, new=new.url), {"*": "new"})
-            await bridge.reload()
-            await done("move")
-            _, second = told(await post(bridge, start(connector=2)))
-            await done("other start")
-            assert (await post(bridge, meter(first))).status == 200
-            assert (await post(bridge, meter(second))).status == 200
-            await done("meter values")
-            for number in (first, second, first, second):  # and once more: the answer did not arrive
-                assert (await post(bridge, stop(int(number)))).status == 200
-            for central in (old, new):
-                said = [(action, payload.get("transactionId")) for _, action, payload in central.received]
-                counted = [one for one in said if one[0] in ("StartTransaction", "MeterValues", "StopTransaction")]
-                assert counted == [("StartTransaction", None), ("MeterValues", 1), ("StopTransaction", 1)]
-
-    run(walk(), within=120)
+        _, first = told(await post(bridge, start()))
+        await done("start")
+        bridge.configure(tables(old=old.url, new=new.url), {"*": "new"})
+        await bridge.reload()
+        await done("move")
+        _, second = told(await post(bridge, start(connector=2)))
+        await done("other start")
+        assert (await post(bridge, meter(first))).status == 200
+        assert (await post(bridge, meter(second))).status == 200
+        await done("meter values")
+        for number in (first, second, first, second):  # and once more: the answer did not arrive
+            assert (await post(bridge, stop(int(number)))).status == 200
+        for central in (old, new):
+            said = [(action, payload.get("transactionId")) for _, action, payload in central.received]
+            counted = [one for one in said if one[0] in ("StartTransaction", "MeterValues", "StopTransaction")]
+            assert counted == [("StartTransaction", None), ("MeterValues", 1), ("StopTransaction", 1)]

@@ -13,7 +13,7 @@ import pytest
 
 from bridge.app import Gateway
 from bridge.lab.simulators.json_central_system import JsonCentralSystem
-from tests.e2e.stage import AT_MOST, PATH, RawCentralSystem, envelope, leg, logged, post, run, running, settings
+from tests.e2e.stage import AT_MOST, PATH, RawCentralSystem, envelope, leg, logged, post, running, settings
 from tests.reference import CASES, needs_cases
 
 HANDSHAKE = (
@@ -108,22 +108,16 @@ TARGETS = {
 
 
 @pytest.mark.parametrize(("listener", "octets", "answer"), TARGETS.values(), ids=TARGETS)
-def test_quirk_82_a_request_target(listener: str, octets: bytes, answer: int) -> None:
-    async def walk() -> None:
-        async with bridging() as gateway:
-            assert await status(gateway.addresses[listener], octets) == answer
-
-    run(walk())
+async def test_quirk_82_a_request_target(listener: str, octets: bytes, answer: int) -> None:
+    async with bridging() as gateway:
+        assert await status(gateway.addresses[listener], octets) == answer
 
 
-def test_quirk_81_doubled_slashes_of_an_identity_are_its_own() -> None:
-    async def walk() -> None:
-        async with JsonCentralSystem() as central, running(settings(central.url)) as gateway:
-            body = envelope(identity=None)
-            assert await status(gateway.soap_address, posted(f"//services//{PATH[10:]}//A%2F%2FB", body=body)) == 200
-            assert [who for who, _, _ in central.received] == ["A//B"]
-
-    run(walk())
+async def test_quirk_81_doubled_slashes_of_an_identity_are_its_own() -> None:
+    async with JsonCentralSystem() as central, running(settings(central.url)) as gateway:
+        body = envelope(identity=None)
+        assert await status(gateway.soap_address, posted(f"//services//{PATH[10:]}//A%2F%2FB", body=body)) == 200
+        assert [who for who, _, _ in central.received] == ["A//B"]
 
 
 # TLS where none is spoken.
@@ -134,16 +128,13 @@ SSL_2_HELLO = bytes.fromhex("802e0103010015000000100000") + b"\x11" * 40
 
 @pytest.mark.parametrize("octets", [HELLO, HELLO[:1], HELLO[:3], SSL_2_HELLO], ids=["hello", "octet", "cut", "SSL 2"])
 @pytest.mark.parametrize("listener", ["soap", "websocket", "admin"])
-def test_quirk_85_tls_at_a_plain_port(listener: str, octets: bytes) -> None:
-    async def walk() -> None:
-        async with bridging() as gateway:
-            with logged() as said:
-                port = await named_in_the_log(said, gateway.addresses[listener], octets)
-            [line] = [line for line in said if "why=tls" in line]
-            assert f"TLS came to port {port}, which is plain" in line
-            assert "peer=127.0.0.1" in line
-
-    run(walk())
+async def test_quirk_85_tls_at_a_plain_port(listener: str, octets: bytes) -> None:
+    async with bridging() as gateway:
+        with logged() as said:
+            port = await named_in_the_log(said, gateway.addresses[listener], octets)
+        [line] = [line for line in said if "why=tls" in line]
+        assert f"TLS came to port {port}, which is plain" in line
+        assert "peer=127.0.0.1" in line
 
 
 async def named_in_the_log(said: list[str], address: tuple[str, int], octets: bytes) -> int:
@@ -155,44 +146,34 @@ async def named_in_the_log(said: list[str], address: tuple[str, int], octets: by
     return address[1]
 
 
-def test_each_plain_port_is_named() -> None:
+async def test_each_plain_port_is_named() -> None:
     """Though there is one line a minute for each source and reason."""
-
-    async def walk() -> None:
-        async with bridging() as gateway:
-            with logged() as said:
-                ports = [await named_in_the_log(said, address, HELLO) for address in gateway.addresses.values()]
-                for address in gateway.addresses.values():
-                    async with connected(address) as (reader, writer):
-                        writer.write(HELLO)
-                        await asyncio.wait_for(reader.read(), AT_MOST)
-            lines = [line for line in said if "why=tls" in line]
-            assert [re.findall(r"port (\d+),", line) for line in lines] == [[str(port)] for port in ports]
-
-    run(walk())
+    async with bridging() as gateway:
+        with logged() as said:
+            ports = [await named_in_the_log(said, address, HELLO) for address in gateway.addresses.values()]
+            for address in gateway.addresses.values():
+                async with connected(address) as (reader, writer):
+                    writer.write(HELLO)
+                    await asyncio.wait_for(reader.read(), AT_MOST)
+        lines = [line for line in said if "why=tls" in line]
+        assert [re.findall(r"port (\d+),", line) for line in lines] == [[str(port)] for port in ports]
 
 
 @pytest.mark.parametrize("listener", ["soap", "websocket"])
-def test_who_speaks_tls_at_a_plain_port_is_hung_up_on(listener: str) -> None:
-    async def walk() -> None:
-        async with bridging() as gateway, connected(gateway.addresses[listener]) as (reader, writer):
-            writer.write(HELLO)
-            answer = await asyncio.wait_for(reader.read(), AT_MOST)
-            assert answer.startswith(b"HTTP/1.1 400 ") and b"which is plain" in answer
-
-    run(walk())
+async def test_who_speaks_tls_at_a_plain_port_is_hung_up_on(listener: str) -> None:
+    async with bridging() as gateway, connected(gateway.addresses[listener]) as (reader, writer):
+        writer.write(HELLO)
+        answer = await asyncio.wait_for(reader.read(), AT_MOST)
+        assert answer.startswith(b"HTTP/1.1 400 ") and b"which is plain" in answer
 
 
-def test_what_is_not_tls_is_not_called_so() -> None:
-    async def walk() -> None:
-        async with bridging() as gateway:
-            with logged() as said:
-                # The octets of a hello, but within a request.
-                assert await status(gateway.soap_address, posted(body=HELLO)) == 400
-                assert await status(gateway.soap_address, b"\x15\x03\x01\x00\x02\x02\x46\r\n\r\n") == 400
-            assert not any("why=tls" in line for line in said)
-
-    run(walk())
+async def test_what_is_not_tls_is_not_called_so() -> None:
+    async with bridging() as gateway:
+        with logged() as said:
+            # The octets of a hello, but within a request.
+            assert await status(gateway.soap_address, posted(body=HELLO)) == 400
+            assert await status(gateway.soap_address, b"\x15\x03\x01\x00\x02\x02\x46\r\n\r\n") == 400
+        assert not any("why=tls" in line for line in said)
 
 
 # Half-closed connections.
@@ -250,86 +231,66 @@ HALVES = {
 
 
 @pytest.mark.parametrize(("listener", "octets", "answers"), HALVES.values(), ids=HALVES)
-def test_quirk_83_a_peer_that_closes_its_half_is_answered(listener: str, octets: bytes, answers: list[int]) -> None:
-    async def walk() -> None:
-        async with bridging() as gateway:
-            said = await last_words(gateway.addresses[listener], octets)
-            found = [int(code) for code in re.findall(rb"HTTP/1\.[01] (\d{3}) ", said)]
-            assert found == answers
-            # What comes next is served.
-            assert await status(gateway.soap_address, posted()) == 200
-
-    run(walk())
-
-
-def test_a_peer_that_closes_its_half_gets_an_answer_that_takes_time() -> None:
-    async def walk() -> None:
-        async with RawCentralSystem() as central, running(settings(central.url)) as gateway:
-            async with asyncio.TaskGroup() as group:
-                said = group.create_task(last_words(gateway.soap_address, posted(), posted()))
-                link = await central.connected()
-                await link.serve()
-                await link.serve()
-            assert [int(code) for code in re.findall(rb"HTTP/1\.1 (\d{3}) ", said.result())] == [200, 200]
-
-    run(walk())
+async def test_quirk_83_a_peer_that_closes_its_half_is_answered(
+    listener: str, octets: bytes, answers: list[int]
+) -> None:
+    async with bridging() as gateway:
+        said = await last_words(gateway.addresses[listener], octets)
+        found = [int(code) for code in re.findall(rb"HTTP/1\.[01] (\d{3}) ", said)]
+        assert found == answers
+        # What comes next is served.
+        assert await status(gateway.soap_address, posted()) == 200
 
 
-def test_a_handshake_whose_sender_left_meanwhile_replaces_no_connection() -> None:
-    async def walk() -> None:
-        async with leg("json", "soap", "CP-X") as scene:
-            await scene.met()
-            assert b" 101 " in await last_words(scene.gateway.websocket_address, knocking("/ocpp/CP-X"))
-            assert "currentTime" in await scene.charge_point.call("Heartbeat", {})
+async def test_a_peer_that_closes_its_half_gets_an_answer_that_takes_time() -> None:
+    async with RawCentralSystem() as central, running(settings(central.url)) as gateway:
+        async with asyncio.TaskGroup() as group:
+            said = group.create_task(last_words(gateway.soap_address, posted(), posted()))
+            link = await central.connected()
+            await link.serve()
+            await link.serve()
+        assert [int(code) for code in re.findall(rb"HTTP/1\.1 (\d{3}) ", said.result())] == [200, 200]
 
-    run(walk())
+
+async def test_a_handshake_whose_sender_left_meanwhile_replaces_no_connection() -> None:
+    async with leg("json", "soap", "CP-X") as scene:
+        await scene.met()
+        assert b" 101 " in await last_words(scene.gateway.websocket_address, knocking("/ocpp/CP-X"))
+        assert "currentTime" in await scene.charge_point.call("Heartbeat", {})
 
 
-def test_empty_lines_before_a_request_are_not_looked_at() -> None:
+async def test_empty_lines_before_a_request_are_not_looked_at() -> None:
     """RFC 9112 section 2.2."""
-
-    async def walk() -> None:
-        async with bridging() as gateway:
-            assert await status(gateway.websocket_address, b"\r\n\r\n" + knocking("/ocpp/CP-X")) == 101
-            assert await status(gateway.soap_address, b"\r\n" + posted()) == 200
-
-    run(walk())
+    async with bridging() as gateway:
+        assert await status(gateway.websocket_address, b"\r\n\r\n" + knocking("/ocpp/CP-X")) == 101
+        assert await status(gateway.soap_address, b"\r\n" + posted()) == 200
 
 
 # Bodies.
 
 
 @pytest.mark.parametrize("word", ["100-continue", "100-Continue "])
-def test_quirk_84_a_body_that_waits_to_be_asked_for(word: str) -> None:
-    async def walk() -> None:
-        async with bridging() as gateway, connected(gateway.soap_address) as (reader, writer):
-            octets = posted(PATH, f"Expect: {word}")
-            end = octets.index(b"\r\n\r\n") + 4
-            writer.write(octets[:end])
-            assert await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), AT_MOST) == b"HTTP/1.1 100 Continue\r\n\r\n"
-            writer.write(octets[end:])
-            assert await asyncio.wait_for(reader.readuntil(b"\r\n"), AT_MOST) == b"HTTP/1.1 200 OK\r\n"
-
-    run(walk())
+async def test_quirk_84_a_body_that_waits_to_be_asked_for(word: str) -> None:
+    async with bridging() as gateway, connected(gateway.soap_address) as (reader, writer):
+        octets = posted(PATH, f"Expect: {word}")
+        end = octets.index(b"\r\n\r\n") + 4
+        writer.write(octets[:end])
+        assert await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), AT_MOST) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(octets[end:])
+        assert await asyncio.wait_for(reader.readuntil(b"\r\n"), AT_MOST) == b"HTTP/1.1 200 OK\r\n"
 
 
-def test_who_waits_with_a_body_that_is_too_large_is_told_at_once() -> None:
-    async def walk() -> None:
-        async with bridging() as gateway, connected(gateway.soap_address) as (reader, writer):
-            writer.write(lines(f"POST {PATH} HTTP/1.1", "Host: gw", "Expect: 100-continue", "Content-Length: 99999999"))
-            answer = await asyncio.wait_for(reader.read(), AT_MOST)
-            assert re.match(rb"HTTP/1.1 4\d\d ", answer) and b"more than" in answer
-
-    run(walk())
+async def test_who_waits_with_a_body_that_is_too_large_is_told_at_once() -> None:
+    async with bridging() as gateway, connected(gateway.soap_address) as (reader, writer):
+        writer.write(lines(f"POST {PATH} HTTP/1.1", "Host: gw", "Expect: 100-continue", "Content-Length: 99999999"))
+        answer = await asyncio.wait_for(reader.read(), AT_MOST)
+        assert re.match(rb"HTTP/1.1 4\d\d ", answer) and b"more than" in answer
 
 
-def test_nobody_who_speaks_http_1_0_is_told_to_continue() -> None:
-    async def walk() -> None:
-        async with bridging() as gateway:
-            octets = posted(PATH, "Expect: 100-continue").replace(b"HTTP/1.1", b"HTTP/1.0")
-            assert await status(gateway.soap_address, octets) == 200
-
-    run(walk())
+async def test_nobody_who_speaks_http_1_0_is_told_to_continue() -> None:
+    async with bridging() as gateway:
+        octets = posted(PATH, "Expect: 100-continue").replace(b"HTTP/1.1", b"HTTP/1.0")
+        assert await status(gateway.soap_address, octets) == 200
 
 
 # Cases of field reports, as they lie in their files.
@@ -349,27 +310,20 @@ REPORTED = {
 
 @needs_cases
 @pytest.mark.parametrize(("case", "where"), REPORTED.items(), ids=REPORTED)
-def test_a_reported_case(case: str, where: tuple[str, int]) -> None:
-    async def walk() -> None:
-        listener, answer = where
-        async with bridging() as gateway:
-            octets = (CASES / f"{case}.raw").read_bytes()
-            if octets.startswith(b"#"):
-                octets = bytes.fromhex(octets.partition(b"\n")[2].decode())
-            assert await status(gateway.addresses[listener], octets) == answer
-
-    run(walk())
+async def test_a_reported_case(case: str, where: tuple[str, int]) -> None:
+    listener, answer = where
+    async with bridging() as gateway:
+        octets = (CASES / f"{case}.raw").read_bytes()
+        if octets.startswith(b"#"):
+            octets = bytes.fromhex(octets.partition(b"\n")[2].decode())
+        assert await status(gateway.addresses[listener], octets) == answer
 
 
 @needs_cases
 @pytest.mark.parametrize("prefix", ["ns1", "c"])
-def test_the_prefix_that_a_reported_device_looks_for(prefix: str) -> None:
+async def test_the_prefix_that_a_reported_device_looks_for(prefix: str) -> None:
     """Case 020."""
-
-    async def walk() -> None:
-        async with JsonCentralSystem() as central, running(settings(central.url, route={"prefix": prefix})) as gateway:
-            answer = await post(gateway, (CASES / "020-soap15-ns1-prefix.xml").read_bytes())
-            assert answer.fault is None
-            assert f"<{prefix}:authorizeResponse ".encode() in answer.body
-
-    run(walk())
+    async with JsonCentralSystem() as central, running(settings(central.url, route={"prefix": prefix})) as gateway:
+        answer = await post(gateway, (CASES / "020-soap15-ns1-prefix.xml").read_bytes())
+        assert answer.fault is None
+        assert f"<{prefix}:authorizeResponse ".encode() in answer.body

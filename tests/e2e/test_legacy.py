@@ -54,7 +54,6 @@ from tests.e2e.stage import (
     logged,
     post,
     reachable,
-    run,
     running,
     settings,
     wire,
@@ -324,36 +323,33 @@ async def said_of(scene: Leg, payload: Payload) -> str:
 
 @pytest.mark.parametrize("far", [JSON, "1.6"])
 @pytest.mark.parametrize("near", ["1.5", "1.2"])
-def test_occupied_is_told_apart_by_the_transactions_on_the_connector(near: str, far: str) -> None:
-    async def walk() -> None:
-        async with leg(near, far) as scene:
-            assert await said_of(scene, status("Available")) == "Available"
-            assert await said_of(scene, status("Occupied")) == "Preparing"
-            begun = await scene.charge_point.call("StartTransaction", START)
-            assert await said_of(scene, status("Occupied")) == "Charging"
-            assert await said_of(scene, status("Faulted")) == "Faulted"
-            assert await said_of(scene, status("Occupied")) == "Charging"
-            assert await said_of(scene, status("Occupied", connector=2)) == "Preparing"
-            assert await said_of(scene, status("Occupied", connector=0)) == "Available"
-            await scene.charge_point.call("StopTransaction", stop(begun["transactionId"]))
-            assert await said_of(scene, status("Occupied")) == "Finishing"
-            assert await said_of(scene, status("Occupied")) == "Finishing"
-            assert await said_of(scene, status("Available")) == "Available"
-            assert await said_of(scene, status("Occupied")) == "Preparing"
-            # A stop that was missed is made up for.
-            await scene.charge_point.call("StartTransaction", START | {"meterStart": 5})
-            assert await said_of(scene, status("Occupied")) == "Charging"
-            assert await said_of(scene, status("Unavailable")) == "Unavailable"
-            assert await said_of(scene, status("Occupied")) == "Preparing"
-            assert scene.violations() == []
-
-    run(walk())
+async def test_occupied_is_told_apart_by_the_transactions_on_the_connector(near: str, far: str) -> None:
+    async with leg(near, far) as scene:
+        assert await said_of(scene, status("Available")) == "Available"
+        assert await said_of(scene, status("Occupied")) == "Preparing"
+        begun = await scene.charge_point.call("StartTransaction", START)
+        assert await said_of(scene, status("Occupied")) == "Charging"
+        assert await said_of(scene, status("Faulted")) == "Faulted"
+        assert await said_of(scene, status("Occupied")) == "Charging"
+        assert await said_of(scene, status("Occupied", connector=2)) == "Preparing"
+        assert await said_of(scene, status("Occupied", connector=0)) == "Available"
+        await scene.charge_point.call("StopTransaction", stop(begun["transactionId"]))
+        assert await said_of(scene, status("Occupied")) == "Finishing"
+        assert await said_of(scene, status("Occupied")) == "Finishing"
+        assert await said_of(scene, status("Available")) == "Available"
+        assert await said_of(scene, status("Occupied")) == "Preparing"
+        # A stop that was missed is made up for.
+        await scene.charge_point.call("StartTransaction", START | {"meterStart": 5})
+        assert await said_of(scene, status("Occupied")) == "Charging"
+        assert await said_of(scene, status("Unavailable")) == "Unavailable"
+        assert await said_of(scene, status("Occupied")) == "Preparing"
+        assert scene.violations() == []
 
 
 @pytest.mark.parametrize("far", [JSON, "1.6"])
 @pytest.mark.parametrize("near", ["1.5", "1.2"])
-def test_quirk_70_a_session_reads_available_preparing_charging_finishing_available(near: str, far: str) -> None:
-    async def walk() -> None:
+async def test_quirk_70_a_session_reads_available_preparing_charging_finishing_available(near: str, far: str) -> None:
+    with logged() as lines:
         async with leg(near, far) as scene:
             point, central = scene.charge_point, scene.central_system
             await point.call("StatusNotification", status("Available", connector=0))
@@ -375,15 +371,12 @@ def test_quirk_70_a_session_reads_available_preparing_charging_finishing_availab
             inferred = {"connectorId": 1, "status": "Charging", "errorCode": "NoError", "timestamp": AT}
             assert [payload for *_, payload in central.received if payload.get("status") == "Charging"] == [inferred]
             assert scene.violations() == []
-
-    with logged() as lines:
-        run(walk())
     sent = "Charging or Finishing is sent in the name of a Charge Point that only says Occupied"
     assert sum(sent in line and " loss " in line for line in lines) == 2
 
 
 @pytest.mark.parametrize("answer", ["refused", "never"])
-def test_a_central_system_that_does_not_take_what_was_inferred_disturbs_nothing(answer: str) -> None:
+async def test_a_central_system_that_does_not_take_what_was_inferred_disturbs_nothing(answer: str) -> None:
     async def refuse(payload: Payload) -> Payload:
         if payload["status"] not in ("Charging", "Finishing"):
             return {}
@@ -391,69 +384,59 @@ def test_a_central_system_that_does_not_take_what_was_inferred_disturbs_nothing(
             await asyncio.Event().wait()
         raise CallRefused("NotSupported")
 
-    async def walk() -> None:
-        async with leg("1.5", JSON) as scene:
-            point = scene.charge_point
-            scene.central_system.behaviour["StatusNotification"] = refuse
-            await point.call("StatusNotification", status("Occupied"))
-            begun = await point.call("StartTransaction", START)
-            assert (await point.call("Heartbeat", {}))["currentTime"]
-            assert await point.call("StopTransaction", stop(begun["transactionId"], idTag="DRIVER-1"))
-            assert [action for _, action, _ in scene.central_system.received[:5]] == [
-                *("StatusNotification", "StartTransaction", "StatusNotification", "Heartbeat", "StopTransaction"),
-            ]
-
-    run(walk())
+    async with leg("1.5", JSON) as scene:
+        point = scene.charge_point
+        scene.central_system.behaviour["StatusNotification"] = refuse
+        await point.call("StatusNotification", status("Occupied"))
+        begun = await point.call("StartTransaction", START)
+        assert (await point.call("Heartbeat", {}))["currentTime"]
+        assert await point.call("StopTransaction", stop(begun["transactionId"], idTag="DRIVER-1"))
+        assert [action for _, action, _ in scene.central_system.received[:5]] == [
+            *("StatusNotification", "StartTransaction", "StatusNotification", "Heartbeat", "StopTransaction"),
+        ]
 
 
 @pytest.mark.parametrize("route", [{"infer_status": False}, {}])
 @pytest.mark.parametrize(("near", "far"), [("1.5", JSON), ("1.6", JSON), ("1.5", "1.5")])
-def test_nothing_is_inferred_where_it_is_off_or_of_no_use(near: str, far: str, route: Payload) -> None:
+async def test_nothing_is_inferred_where_it_is_off_or_of_no_use(near: str, far: str, route: Payload) -> None:
     if (near, far) == ("1.5", JSON) and not route:
         return  # the one that infers
-
-    async def walk() -> None:
-        async with leg(near, far, route=route) as scene:
-            point = scene.charge_point
-            await point.call("StatusNotification", status("Preparing" if near == "1.6" else "Occupied"))
-            begun = await point.call("StartTransaction", START)
-            await point.call("StopTransaction", stop(begun["transactionId"]))
-            await point.call("Heartbeat", {})
-            assert [action for _, action, _ in scene.central_system.received] == [
-                *("StatusNotification", "StartTransaction", "StopTransaction", "Heartbeat"),
-            ]
-
-    run(walk())
+    async with leg(near, far, route=route) as scene:
+        point = scene.charge_point
+        await point.call("StatusNotification", status("Preparing" if near == "1.6" else "Occupied"))
+        begun = await point.call("StartTransaction", START)
+        await point.call("StopTransaction", stop(begun["transactionId"]))
+        await point.call("Heartbeat", {})
+        assert [action for _, action, _ in scene.central_system.received] == [
+            *("StatusNotification", "StartTransaction", "StopTransaction", "Heartbeat"),
+        ]
 
 
-def test_a_restart_in_the_middle_of_a_transaction_forgets_no_connector(tmp_path: Path) -> None:
-    async def walk() -> None:
-        async with JsonCentralSystem() as central:
-            store = Store(url=f"sqlite:///{tmp_path}/b.db")
-            told_ = msgspec.structs.replace(settings(central.url), store=store)
-            for restarted in (False, True):
-                async with running(told_) as gateway, charge_point(address_of(gateway), "1.5") as point:
-                    scene = Leg(identity="CP 1", gateway=gateway, central_system=central, charge_point=point)
-                    if not restarted:
-                        second = START | {"connectorId": 2, "meterStart": 9}
-                        transactions = [
-                            (await point.call("StartTransaction", start))["transactionId"] for start in (START, second)
-                        ]
-                        await point.call("StopTransaction", stop(transactions[1]))
-                    assert await said_of(scene, status("Occupied")) == "Charging"
-                    assert await said_of(scene, status("Occupied", connector=2)) == "Finishing"
-                    assert await said_of(scene, status("Occupied", connector=3)) == "Preparing"
-                    if restarted:
-                        await point.call("StopTransaction", stop(transactions[0], meterStop=99))
-                        await point.call("Heartbeat", {})
-                        assert [payload.get("status") for *_, payload in central.received][-2:] == ["Finishing", None]
-                        assert await said_of(scene, status("Occupied")) == "Finishing"
-            assert central.violations == []
-
-    run(walk())
+async def test_a_restart_in_the_middle_of_a_transaction_forgets_no_connector(tmp_path: Path) -> None:
+    async with JsonCentralSystem() as central:
+        store = Store(url=f"sqlite:///{tmp_path}/b.db")
+        told_ = msgspec.structs.replace(settings(central.url), store=store)
+        for restarted in (False, True):
+            async with running(told_) as gateway, charge_point(address_of(gateway), "1.5") as point:
+                scene = Leg(identity="CP 1", gateway=gateway, central_system=central, charge_point=point)
+                if not restarted:
+                    second = START | {"connectorId": 2, "meterStart": 9}
+                    transactions = [
+                        (await point.call("StartTransaction", start))["transactionId"] for start in (START, second)
+                    ]
+                    await point.call("StopTransaction", stop(transactions[1]))
+                assert await said_of(scene, status("Occupied")) == "Charging"
+                assert await said_of(scene, status("Occupied", connector=2)) == "Finishing"
+                assert await said_of(scene, status("Occupied", connector=3)) == "Preparing"
+                if restarted:
+                    await point.call("StopTransaction", stop(transactions[0], meterStop=99))
+                    await point.call("Heartbeat", {})
+                    assert [payload.get("status") for *_, payload in central.received][-2:] == ["Finishing", None]
+                    assert await said_of(scene, status("Occupied")) == "Finishing"
+        assert central.violations == []
 
 
-def test_meter_values_of_1_5_are_texts_with_attributes_and_arrive_as_sampled_values() -> None:
+async def test_meter_values_of_1_5_are_texts_with_attributes_and_arrive_as_sampled_values() -> None:
     values = [
         {"_value_1": "12500", "context": "Sample.Clock", "format": "Raw", "location": "Outlet", "unit": "Wh"},
         {"_value_1": "230.10", "measurand": "Voltage", "unit": "Volt"},
@@ -464,51 +447,42 @@ def test_meter_values_of_1_5_are_texts_with_attributes_and_arrive_as_sampled_val
         {"value": "230.10", "measurand": "Voltage", "unit": "V"},
         {"value": "-16.0", "measurand": "Current.Import", "unit": "A"},
     ]
-
-    async def walk() -> None:
-        async with leg("1.5", JSON) as scene:
-            point, central = scene.charge_point, scene.central_system
-            await point.call(
-                "MeterValues", {"connectorId": 1, "transactionId": 7, "values": [{"timestamp": AT, "value": values}]}
-            )
-            [(_, _, received)] = central.received
-            assert received == {
-                "connectorId": 1,
-                "transactionId": 7,
-                "meterValue": [{"timestamp": AT, "sampledValue": sampled}],
-            }
-            central.received.clear()
-            one, two = ({"timestamp": AT, "value": [value]} for value in values[:2])
-            await point.call("StopTransaction", stop(7, transactionData=[{"values": [one, two]}, {"values": [one]}]))
-            [(_, _, received)] = central.received
-            assert received["transactionData"] == [
-                {"timestamp": AT, "sampledValue": [sample]} for sample in (sampled[0], sampled[1], sampled[0])
-            ]
-            # What says nothing has no form in 1.6, and is answered here.
-            central.received.clear()
-            assert await point.call("MeterValues", {"connectorId": 1, "values": []}) == {}
-            assert central.received == []
-            assert scene.violations() == []
-
-    run(walk())
+    async with leg("1.5", JSON) as scene:
+        point, central = scene.charge_point, scene.central_system
+        await point.call(
+            "MeterValues", {"connectorId": 1, "transactionId": 7, "values": [{"timestamp": AT, "value": values}]}
+        )
+        [(_, _, received)] = central.received
+        assert received == {
+            "connectorId": 1,
+            "transactionId": 7,
+            "meterValue": [{"timestamp": AT, "sampledValue": sampled}],
+        }
+        central.received.clear()
+        one, two = ({"timestamp": AT, "value": [value]} for value in values[:2])
+        await point.call("StopTransaction", stop(7, transactionData=[{"values": [one, two]}, {"values": [one]}]))
+        [(_, _, received)] = central.received
+        assert received["transactionData"] == [
+            {"timestamp": AT, "sampledValue": [sample]} for sample in (sampled[0], sampled[1], sampled[0])
+        ]
+        # What says nothing has no form in 1.6, and is answered here.
+        central.received.clear()
+        assert await point.call("MeterValues", {"connectorId": 1, "values": []}) == {}
+        assert central.received == []
+        assert scene.violations() == []
 
 
-def test_meter_values_of_1_2_are_one_number_and_nothing_is_added_to_it() -> None:
-    async def walk() -> None:
-        async with leg("1.2", JSON) as scene:
-            await scene.charge_point.call(
-                "MeterValues", {"connectorId": 1, "values": [{"timestamp": AT, "value": 12500}]}
-            )
-            assert scene.central_system.received[-1][2] == {
-                "connectorId": 1,
-                "meterValue": [{"timestamp": AT, "sampledValue": [{"value": "12500"}]}],
-            }
-            assert scene.violations() == []
-
-    run(walk())
+async def test_meter_values_of_1_2_are_one_number_and_nothing_is_added_to_it() -> None:
+    async with leg("1.2", JSON) as scene:
+        await scene.charge_point.call("MeterValues", {"connectorId": 1, "values": [{"timestamp": AT, "value": 12500}]})
+        assert scene.central_system.received[-1][2] == {
+            "connectorId": 1,
+            "meterValue": [{"timestamp": AT, "sampledValue": [{"value": "12500"}]}],
+        }
+        assert scene.violations() == []
 
 
-def test_the_readings_of_a_json_charge_point_that_1_5_has_no_words_for_are_dropped_and_told() -> None:
+async def test_the_readings_of_a_json_charge_point_that_1_5_has_no_words_for_are_dropped_and_told() -> None:
     samples = [
         {"value": "1.5", "unit": "kWh", "phase": "L1"},
         {"value": "80", "measurand": "SoC", "unit": "Percent", "location": "EV"},
@@ -537,41 +511,37 @@ def test_the_readings_of_a_json_charge_point_that_1_5_has_no_words_for_are_dropp
         ]
 
     with logged() as lines:
-        run(walk(lines))
+        await walk(lines)
 
 
-def test_a_central_system_of_1_5_that_says_pending_or_has_no_reason_to_hear() -> None:
+async def test_a_central_system_of_1_5_that_says_pending_or_has_no_reason_to_hear() -> None:
     """Both directions of the same dialect, in one session."""
-
-    async def walk() -> None:
-        async with leg(JSON, "1.5") as scene:
-            point, central = scene.charge_point, scene.central_system
-            central.behaviour["BootNotification"] = lambda _: {
-                "status": "Accepted",
-                "currentTime": AT,
-                "heartbeatInterval": 60,
-            }
-            booted = await point.call("BootNotification", SAMPLES["BootNotification"])
-            assert booted == {"status": "Accepted", "currentTime": AT, "interval": 60}
-            for word in ("Preparing", "Charging", "SuspendedEV", "SuspendedEVSE", "Finishing"):
-                assert await said_of(scene, status(word)) == "Occupied"
-            begun = await point.call("StartTransaction", START)
-            await point.call("StopTransaction", stop(begun["transactionId"], reason="EVDisconnected"))
-            assert "reason" not in central.received[-1][2]
-            central.received.clear()
-            for word in ("Idle", "Downloading", "Installing"):
-                assert await point.call("FirmwareStatusNotification", {"status": word}) == {}
-            assert central.received == []
-            await central.wait_for(scene.identity)
-            unlocked = await central.call(scene.identity, "UnlockConnector", {"connectorId": 1})
-            assert unlocked == {"status": "Accepted"}
-            entries = [{"idTag": "A", "idTagInfo": {"status": "Accepted"}}]
-            about = {"updateType": "Full", "listVersion": 4}
-            await central.call(scene.identity, "SendLocalList", about | {"localAuthorisationList": entries})
-            assert point.received[-1] == ("SendLocalList", about | {"localAuthorizationList": entries})
-            assert scene.violations() == []
-
-    run(walk())
+    async with leg(JSON, "1.5") as scene:
+        point, central = scene.charge_point, scene.central_system
+        central.behaviour["BootNotification"] = lambda _: {
+            "status": "Accepted",
+            "currentTime": AT,
+            "heartbeatInterval": 60,
+        }
+        booted = await point.call("BootNotification", SAMPLES["BootNotification"])
+        assert booted == {"status": "Accepted", "currentTime": AT, "interval": 60}
+        for word in ("Preparing", "Charging", "SuspendedEV", "SuspendedEVSE", "Finishing"):
+            assert await said_of(scene, status(word)) == "Occupied"
+        begun = await point.call("StartTransaction", START)
+        await point.call("StopTransaction", stop(begun["transactionId"], reason="EVDisconnected"))
+        assert "reason" not in central.received[-1][2]
+        central.received.clear()
+        for word in ("Idle", "Downloading", "Installing"):
+            assert await point.call("FirmwareStatusNotification", {"status": word}) == {}
+        assert central.received == []
+        await central.wait_for(scene.identity)
+        unlocked = await central.call(scene.identity, "UnlockConnector", {"connectorId": 1})
+        assert unlocked == {"status": "Accepted"}
+        entries = [{"idTag": "A", "idTagInfo": {"status": "Accepted"}}]
+        about = {"updateType": "Full", "listVersion": 4}
+        await central.call(scene.identity, "SendLocalList", about | {"localAuthorisationList": entries})
+        assert point.received[-1] == ("SendLocalList", about | {"localAuthorizationList": entries})
+        assert scene.violations() == []
 
 
 # Commands
@@ -600,7 +570,7 @@ LACKING: dict[str, dict[str, Payload]] = {
 
 @pytest.mark.parametrize("far", [JSON, "1.6"])
 @pytest.mark.parametrize("near", ["1.5", "1.2"])
-def test_a_command_that_the_version_lacks_is_answered_and_never_sent(near: str, far: str) -> None:
+async def test_a_command_that_the_version_lacks_is_answered_and_never_sent(near: str, far: str) -> None:
     async def walk(lines: list[str]) -> None:
         async with leg(near, far) as scene:
             await scene.met()
@@ -620,19 +590,16 @@ def test_a_command_that_the_version_lacks_is_answered_and_never_sent(near: str, 
         assert set(lacked) == LACKING[near].keys()
 
     with logged() as lines:
-        run(walk(lines))
+        await walk(lines)
 
 
-def test_an_action_of_the_security_extensions_is_not_supported() -> None:
-    async def walk() -> None:
-        async with leg("1.5", JSON) as scene:
-            await scene.met()
-            assert "GetLog" in SECURITY_EXTENSIONS
-            with pytest.raises(CallRefused, match="NotSupported"):
-                await scene.central_system.call(scene.identity, "GetLog", {"logType": "DiagnosticsLog"})
-            assert scene.charge_point.received == []
-
-    run(walk())
+async def test_an_action_of_the_security_extensions_is_not_supported() -> None:
+    async with leg("1.5", JSON) as scene:
+        await scene.met()
+        assert "GetLog" in SECURITY_EXTENSIONS
+        with pytest.raises(CallRefused, match="NotSupported"):
+            await scene.central_system.call(scene.identity, "GetLog", {"logType": "DiagnosticsLog"})
+        assert scene.charge_point.received == []
 
 
 @pytest.mark.parametrize(
@@ -643,66 +610,54 @@ def test_an_action_of_the_security_extensions_is_not_supported() -> None:
         ("SendLocalList", {"status": "HashError", "hash": "x"}, {"status": "Failed"}),
     ],
 )
-def test_answers_in_other_words(action: str, said: Payload, told_: Payload) -> None:
-    async def walk() -> None:
-        async with leg("1.5", JSON) as scene:
-            await scene.met()
-            scene.charge_point.behaviour[action] = lambda _: said
-            assert await scene.central_system.call(scene.identity, action, COMMANDS[action]) == told_
-            assert scene.violations() == []
-
-    run(walk())
+async def test_answers_in_other_words(action: str, said: Payload, told_: Payload) -> None:
+    async with leg("1.5", JSON) as scene:
+        await scene.met()
+        scene.charge_point.behaviour[action] = lambda _: said
+        assert await scene.central_system.call(scene.identity, action, COMMANDS[action]) == told_
+        assert scene.violations() == []
 
 
-def test_pending_is_rejected_and_keeps_its_interval() -> None:
-    async def walk() -> None:
-        async with leg("1.5", JSON) as scene:
-            answer = {"status": "Pending", "currentTime": AT, "interval": 20}
-            scene.central_system.behaviour["BootNotification"] = lambda _: answer
-            booted = await scene.charge_point.call("BootNotification", SAMPLES["BootNotification"])
-            assert booted == {"status": "Rejected", "currentTime": AT, "heartbeatInterval": 20}
-            assert scene.violations() == []
-
-    run(walk())
+async def test_pending_is_rejected_and_keeps_its_interval() -> None:
+    async with leg("1.5", JSON) as scene:
+        answer = {"status": "Pending", "currentTime": AT, "interval": 20}
+        scene.central_system.behaviour["BootNotification"] = lambda _: answer
+        booted = await scene.charge_point.call("BootNotification", SAMPLES["BootNotification"])
+        assert booted == {"status": "Rejected", "currentTime": AT, "heartbeatInterval": 20}
+        assert scene.violations() == []
 
 
 # One address
 
 
 @pytest.mark.parametrize("path", [PATH, f"{PATH}/", PATH.lower(), f"{PATH}/1.5"])
-def test_one_address_serves_all_versions(path: str) -> None:
-    async def walk() -> None:
-        async with leg("1.6", JSON, "CP 1.6") as scene:
-            host, port = scene.gateway.soap_address
-            central = scene.central_system
-            for version in ("1.6", "1.5", "1.2"):
-                identity = f"CP {version}"
-                async with charge_point(f"http://{host}:{port}{path}", version, identity) as point:
-                    booted = await point.call("BootNotification", SAMPLES["BootNotification"])
-                    assert booted["status"] == "Accepted"
-                    await central.wait_for(identity)
-                    await central.call(identity, "Reset", {"type": "Soft"})
-                    assert point.received == [("Reset", {"type": "Soft"})]
-                    assert point.violations == []
-            assert [identity for identity, *_ in central.received] == ["CP 1.6", "CP 1.5", "CP 1.2"]
-            assert central.violations == []
-
-    run(walk())
+async def test_one_address_serves_all_versions(path: str) -> None:
+    async with leg("1.6", JSON, "CP 1.6") as scene:
+        host, port = scene.gateway.soap_address
+        central = scene.central_system
+        for version in ("1.6", "1.5", "1.2"):
+            identity = f"CP {version}"
+            async with charge_point(f"http://{host}:{port}{path}", version, identity) as point:
+                booted = await point.call("BootNotification", SAMPLES["BootNotification"])
+                assert booted["status"] == "Accepted"
+                await central.wait_for(identity)
+                await central.call(identity, "Reset", {"type": "Soft"})
+                assert point.received == [("Reset", {"type": "Soft"})]
+                assert point.violations == []
+        assert [identity for identity, *_ in central.received] == ["CP 1.6", "CP 1.5", "CP 1.2"]
+        assert central.violations == []
 
 
-def test_a_charge_point_that_is_updated_is_called_back_in_its_new_version() -> None:
-    async def walk() -> None:
-        async with leg("1.5", JSON) as scene:
-            await scene.met()
-            async with charge_point(address_of(scene.gateway), "1.6") as updated:
-                await updated.call("Heartbeat", {})
-                trigger = {"requestedMessage": "Heartbeat"}
-                answer = await scene.central_system.call(scene.identity, "TriggerMessage", trigger)
-                assert answer == {"status": "Accepted"}
-                assert updated.received == [("TriggerMessage", trigger)]
-                assert updated.violations == scene.violations() == []
-
-    run(walk())
+async def test_a_charge_point_that_is_updated_is_called_back_in_its_new_version() -> None:
+    async with leg("1.5", JSON) as scene:
+        await scene.met()
+        async with charge_point(address_of(scene.gateway), "1.6") as updated:
+            await updated.call("Heartbeat", {})
+            trigger = {"requestedMessage": "Heartbeat"}
+            answer = await scene.central_system.call(scene.identity, "TriggerMessage", trigger)
+            assert answer == {"status": "Accepted"}
+            assert updated.received == [("TriggerMessage", trigger)]
+            assert updated.violations == scene.violations() == []
 
 
 # The ledger
@@ -735,8 +690,8 @@ _REASONS = (
 )
 
 
-def test_every_loss_is_in_the_log_with_its_message_path_and_reason() -> None:
-    async def walk() -> None:
+async def test_every_loss_is_in_the_log_with_its_message_path_and_reason() -> None:
+    with logged() as lines:
         async with leg("1.5", JSON) as scene:
             await scene.met()
             await scene.charge_point.call("StatusNotification", status("Occupied"))
@@ -751,9 +706,6 @@ def test_every_loss_is_in_the_log_with_its_message_path_and_reason() -> None:
             scene.charge_point.behaviour["SendLocalList"] = lambda _: {"status": "HashError"}
             await scene.central_system.call(scene.identity, "SendLocalList", COMMANDS["SendLocalList"])
             assert scene.violations() == []
-
-    with logged() as lines:
-        run(walk())
     assert losses(lines) == [
         ("StatusNotificationRequest.status", "Occupied becomes"),
         ("MeterValuesRequest.meterValue", "a MeterValues without a value"),
@@ -763,8 +715,8 @@ def test_every_loss_is_in_the_log_with_its_message_path_and_reason() -> None:
     ]
 
 
-def test_what_was_lost_of_a_command_is_told_whatever_comes_back() -> None:
-    async def walk() -> None:
+async def test_what_was_lost_of_a_command_is_told_whatever_comes_back() -> None:
+    with logged() as lines:
         async with listening(answering("<nonsense/>")) as point, leg("1.5", JSON) as scene:
             body = f'<heartbeatRequest xmlns="{strategies.service("1.5", CP).namespace}"/>'
             assert (await post(scene.gateway, soap_request(body, source=point.url))).status == 200
@@ -772,77 +724,64 @@ def test_what_was_lost_of_a_command_is_told_whatever_comes_back() -> None:
             start = {"idTag": "A", "chargingProfile": COMMANDS["SetChargingProfile"]["csChargingProfiles"]}
             with pytest.raises(CallRefused, match="no answer to this Call in SOAP"):
                 await scene.central_system.call("CP 1", "RemoteStartTransaction", start)
-
-    with logged() as lines:
-        run(walk())
     assert losses(lines) == [("RemoteStartTransactionRequest.chargingProfile", "a field, or a value of it")]
 
 
 STRICT: dict[str, Any] = {"route": {"tolerance": "strict"}}
 
 
-def test_strict_refuses_what_would_cost_something_on_its_way_up() -> None:
-    async def walk() -> None:
-        async with leg("1.5", JSON, **STRICT) as scene:
-            await scene.charge_point.call("Heartbeat", {})
-            scene.central_system.received.clear()
-            with pytest.raises(CallRefused, match=r"Occupied becomes .*strict"):
-                await scene.charge_point.call("StatusNotification", status("Occupied"))
-            with pytest.raises(CallRefused, match="MeterValues without a value"):
-                await scene.charge_point.call("MeterValues", {"connectorId": 1, "values": []})
-            assert scene.central_system.received == []
-            await scene.charge_point.call("StatusNotification", status("Faulted"))
-            assert [action for _, action, _ in scene.central_system.received] == ["StatusNotification"]
-
-    run(walk())
+async def test_strict_refuses_what_would_cost_something_on_its_way_up() -> None:
+    async with leg("1.5", JSON, **STRICT) as scene:
+        await scene.charge_point.call("Heartbeat", {})
+        scene.central_system.received.clear()
+        with pytest.raises(CallRefused, match=r"Occupied becomes .*strict"):
+            await scene.charge_point.call("StatusNotification", status("Occupied"))
+        with pytest.raises(CallRefused, match="MeterValues without a value"):
+            await scene.charge_point.call("MeterValues", {"connectorId": 1, "values": []})
+        assert scene.central_system.received == []
+        await scene.charge_point.call("StatusNotification", status("Faulted"))
+        assert [action for _, action, _ in scene.central_system.received] == ["StatusNotification"]
 
 
 @pytest.mark.parametrize("far", [JSON, "1.6"])
-def test_strict_refuses_a_command_that_would_cost_something_and_sends_nothing(far: str) -> None:
-    async def walk() -> None:
-        async with leg("1.5", far, **STRICT) as scene:
-            await scene.met()
-            central, profile = scene.central_system, COMMANDS["SetChargingProfile"]["csChargingProfiles"]
-            start = {"idTag": "A", "connectorId": 1}
-            with pytest.raises(CallRefused, match=r"does not have is dropped \(refused: strict\)"):
-                await central.call(scene.identity, "RemoteStartTransaction", start | {"chargingProfile": profile})
-            assert scene.charge_point.received == []
-            await central.call(scene.identity, "RemoteStartTransaction", start)
-            assert scene.charge_point.received == [("RemoteStartTransaction", start)]
-            # What is lacking is answered as ever: nothing gets lost of a command that is answered with "no".
-            triggered = await central.call(scene.identity, "TriggerMessage", COMMANDS["TriggerMessage"])
-            assert triggered == {"status": "NotImplemented"}
-
-    run(walk())
+async def test_strict_refuses_a_command_that_would_cost_something_and_sends_nothing(far: str) -> None:
+    async with leg("1.5", far, **STRICT) as scene:
+        await scene.met()
+        central, profile = scene.central_system, COMMANDS["SetChargingProfile"]["csChargingProfiles"]
+        start = {"idTag": "A", "connectorId": 1}
+        with pytest.raises(CallRefused, match=r"does not have is dropped \(refused: strict\)"):
+            await central.call(scene.identity, "RemoteStartTransaction", start | {"chargingProfile": profile})
+        assert scene.charge_point.received == []
+        await central.call(scene.identity, "RemoteStartTransaction", start)
+        assert scene.charge_point.received == [("RemoteStartTransaction", start)]
+        # What is lacking is answered as ever: nothing gets lost of a command that is answered with "no".
+        triggered = await central.call(scene.identity, "TriggerMessage", COMMANDS["TriggerMessage"])
+        assert triggered == {"status": "NotImplemented"}
 
 
-def test_strict_never_says_received_for_what_was_not_sent() -> None:
-    async def walk() -> None:
-        async with leg(JSON, "1.5", **STRICT) as scene:
-            point, central = scene.charge_point, scene.central_system
-            sample = {"value": "80", "measurand": "SoC"}
-            readings = {"connectorId": 1, "meterValue": [{"timestamp": AT, "sampledValue": [sample]}]}
-            for action, payload in (
-                ("FirmwareStatusNotification", {"status": "Idle"}),
-                ("DiagnosticsStatusNotification", {"status": "Uploading"}),
-                ("MeterValues", readings),
-                ("StatusNotification", status("Charging")),
-                ("StopTransaction", stop(7, reason="Local")),
-            ):
-                with pytest.raises(CallRefused, match="strict"):
-                    await point.call(action, payload)
-            assert central.received == []
-            await point.call("FirmwareStatusNotification", {"status": "Installed"})
-            await point.call("StatusNotification", status("Faulted"))
-            assert len(central.received) == 2
-
-    run(walk())
+async def test_strict_never_says_received_for_what_was_not_sent() -> None:
+    async with leg(JSON, "1.5", **STRICT) as scene:
+        point, central = scene.charge_point, scene.central_system
+        sample = {"value": "80", "measurand": "SoC"}
+        readings = {"connectorId": 1, "meterValue": [{"timestamp": AT, "sampledValue": [sample]}]}
+        for action, payload in (
+            ("FirmwareStatusNotification", {"status": "Idle"}),
+            ("DiagnosticsStatusNotification", {"status": "Uploading"}),
+            ("MeterValues", readings),
+            ("StatusNotification", status("Charging")),
+            ("StopTransaction", stop(7, reason="Local")),
+        ):
+            with pytest.raises(CallRefused, match="strict"):
+                await point.call(action, payload)
+        assert central.received == []
+        await point.call("FirmwareStatusNotification", {"status": "Installed"})
+        await point.call("StatusNotification", status("Faulted"))
+        assert len(central.received) == 2
 
 
-def test_strict_tells_what_a_valid_answer_costs_and_gives_it() -> None:
+async def test_strict_tells_what_a_valid_answer_costs_and_gives_it() -> None:
     """What was asked has been done, whatever becomes of the answer: a refusal would say that it had not."""
-
-    async def walk() -> None:
+    with logged() as lines:
         async with leg("1.5", JSON, **STRICT) as scene:
             await scene.met()
             pending = {"status": "Pending", "currentTime": AT, "interval": 20}
@@ -859,9 +798,6 @@ def test_strict_tells_what_a_valid_answer_costs_and_gives_it() -> None:
             told_ = await scene.central_system.call(scene.identity, "UnlockConnector", {"connectorId": 1})
             assert told_ == {"status": "Rejected"}
             assert scene.violations() == []
-
-    with logged() as lines:
-        run(walk())
     collapsed = "a value that the other version does not have"
     assert losses(lines) == [
         ("BootNotificationResponse.status", collapsed),
@@ -870,52 +806,41 @@ def test_strict_tells_what_a_valid_answer_costs_and_gives_it() -> None:
     ]
 
 
-def test_strict_refuses_an_answer_that_is_not_valid() -> None:
+async def test_strict_refuses_an_answer_that_is_not_valid() -> None:
     name = "sendLocalListResponse"
     body = f'<{name} xmlns="{strategies.service("1.5", CS).namespace}"><status>HASHERROR</status></{name}>'
-
-    async def walk() -> None:
-        async with listening(answering(body)) as point, leg("1.5", JSON, **STRICT) as scene:
-            heartbeat = f'<heartbeatRequest xmlns="{strategies.service("1.5", CP).namespace}"/>'
-            assert (await post(scene.gateway, soap_request(heartbeat, source=point.url))).status == 200
-            await scene.central_system.wait_for("CP 1")
-            with pytest.raises(CallRefused, match="no answer to this Call in SOAP"):
-                await scene.central_system.call("CP 1", "SendLocalList", COMMANDS["SendLocalList"])
-
-    run(walk())
+    async with listening(answering(body)) as point, leg("1.5", JSON, **STRICT) as scene:
+        heartbeat = f'<heartbeatRequest xmlns="{strategies.service("1.5", CP).namespace}"/>'
+        assert (await post(scene.gateway, soap_request(heartbeat, source=point.url))).status == 200
+        await scene.central_system.wait_for("CP 1")
+        with pytest.raises(CallRefused, match="no answer to this Call in SOAP"):
+            await scene.central_system.call("CP 1", "SendLocalList", COMMANDS["SendLocalList"])
 
 
-def test_strict_refuses_to_respell_what_goes_to_a_json_central_system() -> None:
+async def test_strict_refuses_to_respell_what_goes_to_a_json_central_system() -> None:
     """A quirk pack may say `celsius` for a route that is strict."""
     unit = {"_value_1": "21", "measurand": "Temperature", "unit": "Celsius"}
     readings = {"connectorId": 1, "values": [{"timestamp": AT, "value": [unit]}]}
     tables: dict[str, Any] = {"route": {"tolerance": "strict", "celsius": "Celcius"}}
-
-    async def walk() -> None:
-        async with leg("1.5", JSON, **tables) as scene:
-            await scene.met()
-            scene.forget()
-            with pytest.raises(CallRefused, match=r"unit.*respelled.*strict"):
-                await scene.charge_point.call("MeterValues", readings)
-            assert scene.central_system.received == []
-
-    run(walk())
+    async with leg("1.5", JSON, **tables) as scene:
+        await scene.met()
+        scene.forget()
+        with pytest.raises(CallRefused, match=r"unit.*respelled.*strict"):
+            await scene.charge_point.call("MeterValues", readings)
+        assert scene.central_system.received == []
 
 
-def test_quirk_71_the_key_that_both_versions_spell_otherwise_is_set_and_read_by_its_own_name() -> None:
-    async def walk() -> None:
-        async with leg("1.5", JSON) as scene:
-            point, central = scene.charge_point, scene.central_system
-            await scene.met()
-            change = {"key": "HeartbeatInterval", "value": "600"}
-            assert await central.call(scene.identity, "ChangeConfiguration", change) == {"status": "Accepted"}
-            assert point.answers.configuration["HeartBeatInterval"].value == "600"
-            asked = {"key": ["HeartbeatInterval", "Unheard"]}
-            answer = await central.call(scene.identity, "GetConfiguration", asked)
-            assert answer == {
-                "configurationKey": [{"key": "HeartbeatInterval", "readonly": False, "value": "600"}],
-                "unknownKey": ["Unheard"],
-            }
-            assert scene.violations() == []
-
-    run(walk())
+async def test_quirk_71_the_key_that_both_versions_spell_otherwise_is_set_and_read_by_its_own_name() -> None:
+    async with leg("1.5", JSON) as scene:
+        point, central = scene.charge_point, scene.central_system
+        await scene.met()
+        change = {"key": "HeartbeatInterval", "value": "600"}
+        assert await central.call(scene.identity, "ChangeConfiguration", change) == {"status": "Accepted"}
+        assert point.answers.configuration["HeartBeatInterval"].value == "600"
+        asked = {"key": ["HeartbeatInterval", "Unheard"]}
+        answer = await central.call(scene.identity, "GetConfiguration", asked)
+        assert answer == {
+            "configurationKey": [{"key": "HeartbeatInterval", "readonly": False, "value": "600"}],
+            "unknownKey": ["Unheard"],
+        }
+        assert scene.violations() == []

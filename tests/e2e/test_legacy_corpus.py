@@ -34,7 +34,6 @@ from tests.e2e.stage import (
     listening,
     logged,
     post,
-    run,
     running,
     settings,
 )
@@ -219,9 +218,9 @@ def table(request: pytest.FixtureRequest) -> Iterator[dict[str, Outcome]]:
 
 
 @pytest.mark.parametrize("file", files(), ids=lambda file: file.name)
-def test_each_file_is_read_or_refused_in_words(file: File, table: dict[str, Outcome]) -> None:
+async def test_each_file_is_read_or_refused_in_words(file: File, table: dict[str, Outcome]) -> None:
     with logged() as lines:
-        outcome: Outcome = run(WALKS[file.is_request, file.upwards](file, lines))
+        outcome: Outcome = await WALKS[file.is_request, file.upwards](file, lines)
     table[file.name] = outcome
     expected = REFUSED.get(file.name, "")
     assert bool(outcome.refused) is bool(expected), outcome

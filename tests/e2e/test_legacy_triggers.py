@@ -15,7 +15,7 @@ import pytest
 
 from bridge.config import Store
 from bridge.lab.simulators.wire import Payload
-from tests.e2e.stage import AT, AT_MOST, SAMPLES, Leg, address_of, logged, run, running, settings, wire
+from tests.e2e.stage import AT, AT_MOST, SAMPLES, Leg, address_of, logged, running, settings, wire
 from tests.e2e.test_legacy import JSON, STRICT, charge_point, leg, losses, status
 from tests.e2e.test_legs import told
 
@@ -55,8 +55,8 @@ async def trigger(scene: Leg, what: str, **more: Any) -> Payload:
 
 @pytest.mark.parametrize("far", [JSON, "1.6"])
 @pytest.mark.parametrize("near", ["1.5", "1.2"])
-def test_what_was_said_last_is_said_again(near: str, far: str) -> None:
-    async def walk() -> None:
+async def test_what_was_said_last_is_said_again(near: str, far: str) -> None:
+    with logged() as lines:
         async with leg(near, far, **ON) as scene:
             point = scene.charge_point
             await scene.met()
@@ -96,9 +96,6 @@ def test_what_was_said_last_is_said_again(near: str, far: str) -> None:
             assert await trigger(scene, "MeterValues", connectorId=1) == NOT_IMPLEMENTED
             assert point.received == []
             assert scene.violations() == []
-
-    with logged() as lines:
-        run(walk())
     again = [field for field, reason in losses(lines) if "last said is sent again" in reason]
     assert again == [
         "BootNotificationRequest",
@@ -111,32 +108,26 @@ def test_what_was_said_last_is_said_again(near: str, far: str) -> None:
 
 
 @pytest.mark.parametrize("tables", [{}, STRICT])
-def test_it_is_off_by_default(tables: dict[str, Any]) -> None:
-    async def walk() -> None:
-        async with leg("1.5", JSON, **tables) as scene:
-            await scene.met()
-            await scene.charge_point.call("StatusNotification", status("Available"))
-            scene.forget()
-            for what in ("StatusNotification", "Heartbeat"):
-                assert await trigger(scene, what) == NOT_IMPLEMENTED
-            await scene.charge_point.call("Heartbeat", {})
-            assert [action for _, action, _ in scene.central_system.received] == ["Heartbeat"]
-
-    run(walk())
+async def test_it_is_off_by_default(tables: dict[str, Any]) -> None:
+    async with leg("1.5", JSON, **tables) as scene:
+        await scene.met()
+        await scene.charge_point.call("StatusNotification", status("Available"))
+        scene.forget()
+        for what in ("StatusNotification", "Heartbeat"):
+            assert await trigger(scene, what) == NOT_IMPLEMENTED
+        await scene.charge_point.call("Heartbeat", {})
+        assert [action for _, action, _ in scene.central_system.received] == ["Heartbeat"]
 
 
-def test_a_charge_point_of_1_6_is_asked_itself() -> None:
-    async def walk() -> None:
-        async with leg("1.6", JSON, **ON) as scene:
-            await scene.met()
-            scene.forget()
-            scene.charge_point.behaviour["TriggerMessage"] = lambda _: NOT_IMPLEMENTED
-            assert await trigger(scene, "Heartbeat") == NOT_IMPLEMENTED
-            assert scene.charge_point.received == [("TriggerMessage", {"requestedMessage": "Heartbeat"})]
-            await scene.charge_point.call("Authorize", wire_of("Authorize"))
-            assert [action for _, action, _ in scene.central_system.received] == ["Authorize"]
-
-    run(walk())
+async def test_a_charge_point_of_1_6_is_asked_itself() -> None:
+    async with leg("1.6", JSON, **ON) as scene:
+        await scene.met()
+        scene.forget()
+        scene.charge_point.behaviour["TriggerMessage"] = lambda _: NOT_IMPLEMENTED
+        assert await trigger(scene, "Heartbeat") == NOT_IMPLEMENTED
+        assert scene.charge_point.received == [("TriggerMessage", {"requestedMessage": "Heartbeat"})]
+        await scene.charge_point.call("Authorize", wire_of("Authorize"))
+        assert [action for _, action, _ in scene.central_system.received] == ["Authorize"]
 
 
 def wire_of(action: str) -> Payload:
@@ -144,30 +135,27 @@ def wire_of(action: str) -> Payload:
     return wire(sample) if isinstance(sample, msgspec.Struct) else sample
 
 
-def test_after_a_restart_only_the_last_boot_notification_is_known(tmp_path: Path) -> None:
-    async def walk() -> None:
-        async with leg("1.5", JSON, **ON) as scene:
-            central = scene.central_system
-            told_ = msgspec.structs.replace(
-                settings(central.url, **ON),
-                store=Store(url=f"sqlite:///{tmp_path}/b.db"),
-            )
-            for restarted in (False, True):
-                async with (
-                    running(told_) as gateway,
-                    charge_point(address_of(gateway), "1.5", "CP 2") as point,
-                ):
-                    again = Leg(identity="CP 2", gateway=gateway, central_system=central, charge_point=point)
-                    if not restarted:
-                        await point.call("BootNotification", SAMPLES["BootNotification"])
-                        await point.call("StatusNotification", status("Available"))
-                        continue
-                    await again.met()
-                    central.received.clear()
-                    waiting = await heard(again, "BootNotification", 1)
-                    assert await trigger(again, "StatusNotification") == NOT_IMPLEMENTED
-                    assert await trigger(again, "BootNotification") == ACCEPTED
-                    assert [told(payload) for payload in await waiting()] == [told(wire_of("BootNotification"))]
-            assert scene.violations() == []
-
-    run(walk())
+async def test_after_a_restart_only_the_last_boot_notification_is_known(tmp_path: Path) -> None:
+    async with leg("1.5", JSON, **ON) as scene:
+        central = scene.central_system
+        told_ = msgspec.structs.replace(
+            settings(central.url, **ON),
+            store=Store(url=f"sqlite:///{tmp_path}/b.db"),
+        )
+        for restarted in (False, True):
+            async with (
+                running(told_) as gateway,
+                charge_point(address_of(gateway), "1.5", "CP 2") as point,
+            ):
+                again = Leg(identity="CP 2", gateway=gateway, central_system=central, charge_point=point)
+                if not restarted:
+                    await point.call("BootNotification", SAMPLES["BootNotification"])
+                    await point.call("StatusNotification", status("Available"))
+                    continue
+                await again.met()
+                central.received.clear()
+                waiting = await heard(again, "BootNotification", 1)
+                assert await trigger(again, "StatusNotification") == NOT_IMPLEMENTED
+                assert await trigger(again, "BootNotification") == ACCEPTED
+                assert [told(payload) for payload in await waiting()] == [told(wire_of("BootNotification"))]
+        assert scene.violations() == []

@@ -32,7 +32,6 @@ from tests.e2e.stage import (
     RawCentralSystem,
     dialled,
     leg,
-    run,
     running,
     settings,
     stage,
@@ -152,23 +151,19 @@ def test_every_action_of_the_model_walks() -> None:
 
 
 @pytest.mark.parametrize(("near", "far"), LEGS)
-def test_calls_of_both_directions_cross(near: str, far: str) -> None:
+async def test_calls_of_both_directions_cross(near: str, far: str) -> None:
     """Rule 87: an Authorize inside a RemoteStartTransaction."""
+    async with leg(near, far) as scene:
 
-    async def walk() -> None:
-        async with leg(near, far) as scene:
+        async def authorize(action: str, payload: Payload) -> None:
+            assert await scene.charge_point.call("Authorize", {"idTag": payload["idTag"]})
 
-            async def authorize(action: str, payload: Payload) -> None:
-                assert await scene.charge_point.call("Authorize", {"idTag": payload["idTag"]})
-
-            await scene.met()
-            scene.charge_point.on_command = authorize
-            answer = await scene.central_system.call("CP 1", "RemoteStartTransaction", {"idTag": "A"})
-            assert answer == {"status": "Accepted"}
-            assert [action for _, action, _ in scene.central_system.received] == ["Heartbeat", "Authorize"]
-            assert scene.violations() == []
-
-    run(walk())
+        await scene.met()
+        scene.charge_point.on_command = authorize
+        answer = await scene.central_system.call("CP 1", "RemoteStartTransaction", {"idTag": "A"})
+        assert answer == {"status": "Accepted"}
+        assert [action for _, action, _ in scene.central_system.received] == ["Heartbeat", "Authorize"]
+        assert scene.violations() == []
 
 
 def refusal(party: str) -> CallRefused:
@@ -185,30 +180,26 @@ def refused(party: str, error: CallRefused) -> tuple[str, bool]:
 
 
 @pytest.mark.parametrize(("near", "far"), LEGS)
-def test_a_refusal_is_told_in_the_askers_protocol(near: str, far: str) -> None:
+async def test_a_refusal_is_told_in_the_askers_protocol(near: str, far: str) -> None:
     told_as = {"json": ("SecurityError", True), "soap": ("Sender/SecurityError", True)}
+    async with leg(near, far) as scene:
 
-    async def walk() -> None:
-        async with leg(near, far) as scene:
+        def refuse_near(_: Payload) -> Payload:
+            raise refusal(near)
 
-            def refuse_near(_: Payload) -> Payload:
-                raise refusal(near)
+        def refuse_far(_: Payload) -> Payload:
+            raise refusal(far)
 
-            def refuse_far(_: Payload) -> Payload:
-                raise refusal(far)
-
-            await scene.met()
-            scene.central_system.behaviour["Authorize"] = refuse_far
-            scene.charge_point.behaviour["Reset"] = refuse_near
-            with pytest.raises(CallRefused) as by_far:
-                await scene.charge_point.call("Authorize", {"idTag": "A"})
-            with pytest.raises(CallRefused) as by_near:
-                await scene.central_system.call("CP 1", "Reset", {"type": "Soft"})
-            assert refused(near, by_far.value) == told_as[near]
-            assert refused(far, by_near.value) == told_as[far]
-            assert scene.violations() == []
-
-    run(walk())
+        await scene.met()
+        scene.central_system.behaviour["Authorize"] = refuse_far
+        scene.charge_point.behaviour["Reset"] = refuse_near
+        with pytest.raises(CallRefused) as by_far:
+            await scene.charge_point.call("Authorize", {"idTag": "A"})
+        with pytest.raises(CallRefused) as by_near:
+            await scene.central_system.call("CP 1", "Reset", {"type": "Soft"})
+        assert refused(near, by_far.value) == told_as[near]
+        assert refused(far, by_near.value) == told_as[far]
+        assert scene.violations() == []
 
 
 # JSON to JSON: what is only passed on is not opened.
@@ -395,65 +386,56 @@ def test_json_to_json_does_not_pass_what_is_no_frame(
 
 
 @pytest.mark.parametrize("action", sorted(SECURITY_EXTENSIONS))
-def test_a_soap_central_system_is_not_asked_for_a_security_extension(action: str) -> None:
-    async def walk() -> None:
-        async with leg("json", "soap") as scene:
-            entered, leave = asyncio.Event(), asyncio.Event()
+async def test_a_soap_central_system_is_not_asked_for_a_security_extension(action: str) -> None:
+    async with leg("json", "soap") as scene:
+        entered, leave = asyncio.Event(), asyncio.Event()
 
-            async def hold(_: Payload) -> Payload:
-                entered.set()
-                await leave.wait()
-                return {"currentTime": "2026-01-02T03:04:05Z"}
+        async def hold(_: Payload) -> Payload:
+            entered.set()
+            await leave.wait()
+            return {"currentTime": "2026-01-02T03:04:05Z"}
 
-            # At once: an earlier Call that is out is not waited for.
-            scene.central_system.behaviour["Heartbeat"] = hold
-            async with asyncio.TaskGroup() as group:
-                first = group.create_task(scene.charge_point.call("Heartbeat", {}))
-                await entered.wait()
-                with pytest.raises(CallRefused) as caught:
-                    await scene.charge_point.call(action, {"whatever": [1]})
-                assert not first.done()
-                leave.set()
-            assert caught.value.code == "NotSupported"
-            assert action in caught.value.description
-            assert [name for _, name, _ in scene.central_system.received] == ["Heartbeat"]
-
-    run(walk())
+        # At once: an earlier Call that is out is not waited for.
+        scene.central_system.behaviour["Heartbeat"] = hold
+        async with asyncio.TaskGroup() as group:
+            first = group.create_task(scene.charge_point.call("Heartbeat", {}))
+            await entered.wait()
+            with pytest.raises(CallRefused) as caught:
+                await scene.charge_point.call(action, {"whatever": [1]})
+            assert not first.done()
+            leave.set()
+        assert caught.value.code == "NotSupported"
+        assert action in caught.value.description
+        assert [name for _, name, _ in scene.central_system.received] == ["Heartbeat"]
 
 
 @pytest.mark.parametrize("action", sorted(SECURITY_EXTENSIONS))
-def test_a_soap_charge_point_is_not_asked_for_a_security_extension(action: str) -> None:
-    async def walk() -> None:
-        async with stage() as scene:
-            entered, leave = asyncio.Event(), asyncio.Event()
+async def test_a_soap_charge_point_is_not_asked_for_a_security_extension(action: str) -> None:
+    async with stage() as scene:
+        entered, leave = asyncio.Event(), asyncio.Event()
 
-            async def hold(_: Payload) -> Payload:
-                entered.set()
-                await leave.wait()
-                return {"status": "Accepted"}
+        async def hold(_: Payload) -> Payload:
+            entered.set()
+            await leave.wait()
+            return {"status": "Accepted"}
 
-            await scene.charge_point.call("Heartbeat", {})
-            await scene.central_system.wait_for("CP 1")
-            scene.charge_point.behaviour["ClearCache"] = hold
-            async with asyncio.TaskGroup() as group:
-                first = group.create_task(scene.central_system.call("CP 1", "ClearCache", {}))
-                await entered.wait()
-                with pytest.raises(CallRefused) as caught:
-                    await scene.central_system.call("CP 1", action, {"whatever": [1]})
-                assert not first.done()
-                leave.set()
-            assert caught.value.code == "NotSupported"
-            assert action in caught.value.description
-            assert [name for name, _ in scene.charge_point.received] == ["ClearCache"]
-
-    run(walk())
+        await scene.charge_point.call("Heartbeat", {})
+        await scene.central_system.wait_for("CP 1")
+        scene.charge_point.behaviour["ClearCache"] = hold
+        async with asyncio.TaskGroup() as group:
+            first = group.create_task(scene.central_system.call("CP 1", "ClearCache", {}))
+            await entered.wait()
+            with pytest.raises(CallRefused) as caught:
+                await scene.central_system.call("CP 1", action, {"whatever": [1]})
+            assert not first.done()
+            leave.set()
+        assert caught.value.code == "NotSupported"
+        assert action in caught.value.description
+        assert [name for name, _ in scene.charge_point.received] == ["ClearCache"]
 
 
-def test_what_no_soap_service_has_is_refused_in_the_words_of_the_table() -> None:
-    async def walk() -> None:
-        async with leg("json", "soap") as scene, dialled(scene.gateway, "CP%202") as point:
-            assert (await point.ask([2, "1", "Unheard", {}]))[:3] == [4, "1", "NotImplemented"]
-            assert (await point.ask([2, "2", "Reset", {"type": "Soft"}]))[:3] == [4, "2", "NotSupported"]
-            assert scene.central_system.received == []
-
-    run(walk())
+async def test_what_no_soap_service_has_is_refused_in_the_words_of_the_table() -> None:
+    async with leg("json", "soap") as scene, dialled(scene.gateway, "CP%202") as point:
+        assert (await point.ask([2, "1", "Unheard", {}]))[:3] == [4, "1", "NotImplemented"]
+        assert (await point.ask([2, "2", "Reset", {"type": "Soft"}]))[:3] == [4, "2", "NotSupported"]
+        assert scene.central_system.received == []

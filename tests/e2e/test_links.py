@@ -36,7 +36,6 @@ from tests.e2e.stage import (
     logged,
     post,
     receiver,
-    run,
     running,
     sender,
     settings,
@@ -119,7 +118,7 @@ TROUBLES: dict[str, tuple[Callable[[], AbstractAsyncContextManager[Any]], str]] 
 
 
 @pytest.mark.parametrize(("party", "reason"), TROUBLES.values(), ids=TROUBLES)
-def test_trouble_with_the_central_system_is_503_and_a_receiver_fault_for_every_action(
+async def test_trouble_with_the_central_system_is_503_and_a_receiver_fault_for_every_action(
     party: Callable[[], AbstractAsyncContextManager[Any]], reason: str
 ) -> None:
     async def asked(point: Any, action: str, payload: Payload) -> tuple[int, str, str, bool]:
@@ -128,69 +127,60 @@ def test_trouble_with_the_central_system_is_503_and_a_receiver_fault_for_every_a
         refused = caught.value
         return refused.http_status, refused.code, refused.subcode, reason in refused.description
 
-    async def walk() -> None:
+    async with (
+        party() as central,
+        running(settings(central.url, gateway={"call_timeout": 0.3}, central_system=QUICK)) as gateway,
+        charge_point(gateway) as point,
+    ):
+        with logged() as lines:
+            told = await asyncio.gather(*(asked(point, action, payload) for action, payload in SAMPLES.items()))
+    assert told == [(503, "Receiver", "InternalError", True)] * 10
+    calls = [line for line in lines if "outcome=unanswered" in line]
+    assert sorted(line.split("action=")[1].split()[0] for line in calls) == sorted(SAMPLES)
+    assert all(reason in line and 'identity="CP 1"' in line for line in calls)
+    assert point.violations == []
+
+
+async def test_a_central_system_that_answers_neither_with_another_subprotocol_nor_a_redirect_is_followed() -> None:
+    async with RawCentralSystem() as elsewhere:
+        target = elsewhere.url.replace("ws:", "http:")
+        moved = answering(b"", status=302, headers={"Location": target})
         async with (
-            party() as central,
-            running(settings(central.url, gateway={"call_timeout": 0.3}, central_system=QUICK)) as gateway,
-            charge_point(gateway) as point,
+            listening(moved) as central,
+            running(settings(central.url.replace("http:", "ws:"))) as gateway,
         ):
-            with logged() as lines:
-                told = await asyncio.gather(*(asked(point, action, payload) for action, payload in SAMPLES.items()))
-        assert told == [(503, "Receiver", "InternalError", True)] * 10
-        calls = [line for line in lines if "outcome=unanswered" in line]
-        assert sorted(line.split("action=")[1].split()[0] for line in calls) == sorted(SAMPLES)
-        assert all(reason in line and 'identity="CP 1"' in line for line in calls)
-        assert point.violations == []
-
-    run(walk())
+            answer = await post(gateway, heartbeat())
+        assert (answer.status, answer.fault) == (503, receiver("InternalError"))
+        assert "HTTP 302" in answer.reason
+        assert elsewhere.requests == []
 
 
-def test_a_central_system_that_answers_neither_with_another_subprotocol_nor_a_redirect_is_followed() -> None:
-    async def walk() -> None:
-        async with RawCentralSystem() as elsewhere:
-            target = elsewhere.url.replace("ws:", "http:")
-            moved = answering(b"", status=302, headers={"Location": target})
-            async with (
-                listening(moved) as central,
-                running(settings(central.url.replace("http:", "ws:"))) as gateway,
-            ):
-                answer = await post(gateway, heartbeat())
-            assert (answer.status, answer.fault) == (503, receiver("InternalError"))
-            assert "HTTP 302" in answer.reason
-            assert elsewhere.requests == []
-
-    run(walk())
-
-
-def test_a_central_system_that_comes_back_is_found_again() -> None:
-    async def walk() -> None:
-        port = free_port()
-        async with running(settings(f"ws://127.0.0.1:{port}/ocpp", central_system=QUICK)) as gateway:
-            assert (await post(gateway, heartbeat())).status == 503
-            async with RawCentralSystem(port=port) as central:
-                # Without a word from the Charge Point: it was heard of a moment ago.
-                link = await central.connected()
-                async with asyncio.TaskGroup() as group:
-                    answer = group.create_task(post(gateway, heartbeat()))
-                    await link.serve()
-                assert answer.result().status == 200
-                await link.websocket.close(1000)
-                link = await central.connected()
-                async with asyncio.TaskGroup() as group:
-                    answer = group.create_task(post(gateway, heartbeat()))
-                    await link.serve()
-                assert answer.result().status == 200
-            assert (await post(gateway, heartbeat())).status == 503
-            async with JsonCentralSystem(port=port) as json_central:
-                await json_central.wait_for("CP 1")
-                assert (await post(gateway, heartbeat())).status == 200
-                assert json_central.violations == []
-
-    run(walk())
+async def test_a_central_system_that_comes_back_is_found_again() -> None:
+    port = free_port()
+    async with running(settings(f"ws://127.0.0.1:{port}/ocpp", central_system=QUICK)) as gateway:
+        assert (await post(gateway, heartbeat())).status == 503
+        async with RawCentralSystem(port=port) as central:
+            # Without a word from the Charge Point: it was heard of a moment ago.
+            link = await central.connected()
+            async with asyncio.TaskGroup() as group:
+                answer = group.create_task(post(gateway, heartbeat()))
+                await link.serve()
+            assert answer.result().status == 200
+            await link.websocket.close(1000)
+            link = await central.connected()
+            async with asyncio.TaskGroup() as group:
+                answer = group.create_task(post(gateway, heartbeat()))
+                await link.serve()
+            assert answer.result().status == 200
+        assert (await post(gateway, heartbeat())).status == 503
+        async with JsonCentralSystem(port=port) as json_central:
+            await json_central.wait_for("CP 1")
+            assert (await post(gateway, heartbeat())).status == 200
+            assert json_central.violations == []
 
 
 @pytest.mark.parametrize("broken", ["closed", "aborted", "not UTF-8", "too much"])
-def test_a_call_that_was_out_when_the_link_broke_is_unanswered_and_the_next_one_waits(broken: str) -> None:
+async def test_a_call_that_was_out_when_the_link_broke_is_unanswered_and_the_next_one_waits(broken: str) -> None:
     async def cut(link: Connection) -> None:
         match broken:
             case "closed":
@@ -203,27 +193,24 @@ def test_a_call_that_was_out_when_the_link_broke_is_unanswered_and_the_next_one_
                 with contextlib.suppress(Exception):
                     await link.send("x" * 2_000_000)
 
-    async def walk() -> None:
-        async with (
-            RawCentralSystem() as central,
-            running(settings(central.url, central_system=QUICK)) as gateway,
-        ):
-            link = await linked(central, post(gateway, heartbeat()))
-            async with asyncio.TaskGroup() as group:
-                out = group.create_task(post(gateway, heartbeat()))
-                assert (await link.receive())[2] == "Heartbeat"
-                authorize = envelope(f'<authorizeRequest xmlns="{CS}"><idTag>a</idTag></authorizeRequest>')
-                waiting = group.create_task(post(gateway, authorize))
-                group.create_task(cut(link))
-                again = await central.connected()
-                # What was out may have arrived: it is not sent again.
-                call = await again.serve({"idTagInfo": {"status": "Accepted"}})
-                assert call[2] == "Authorize"
-            assert (out.result().status, out.result().fault) == (503, receiver("InternalError"))
-            assert "did not answer" in out.result().reason
-            assert waiting.result().status == 200
-
-    run(walk())
+    async with (
+        RawCentralSystem() as central,
+        running(settings(central.url, central_system=QUICK)) as gateway,
+    ):
+        link = await linked(central, post(gateway, heartbeat()))
+        async with asyncio.TaskGroup() as group:
+            out = group.create_task(post(gateway, heartbeat()))
+            assert (await link.receive())[2] == "Heartbeat"
+            authorize = envelope(f'<authorizeRequest xmlns="{CS}"><idTag>a</idTag></authorizeRequest>')
+            waiting = group.create_task(post(gateway, authorize))
+            group.create_task(cut(link))
+            again = await central.connected()
+            # What was out may have arrived: it is not sent again.
+            call = await again.serve({"idTagInfo": {"status": "Accepted"}})
+            assert call[2] == "Authorize"
+        assert (out.result().status, out.result().fault) == (503, receiver("InternalError"))
+        assert "did not answer" in out.result().reason
+        assert waiting.result().status == 200
 
 
 IDENTITIES = {
@@ -240,107 +227,86 @@ IDENTITIES = {
 
 @pytest.mark.parametrize(("identity", "encoded"), IDENTITIES.items(), ids=IDENTITIES)
 @pytest.mark.parametrize("where", ["header", "URL"])
-def test_an_identity_comes_through_as_it_is(identity: str, encoded: str, where: str) -> None:
-    async def walk() -> None:
-        async with (
-            RawCentralSystem() as central,
-            running(settings(central.url + "?tenant=a%20b")) as gateway,
-        ):
-            if where == "header":
-                asked = post(gateway, heartbeat(identity=f"\n {identity} \n"))
-            else:
-                asked = post(gateway, envelope(identity=None), path=f"/services/CentralSystemService/{encoded}/")
-            await linked(central, asked)
-            assert [request.path for request in central.requests] == [f"/ocpp/{encoded}?tenant=a%20b"]
-
-    run(walk())
+async def test_an_identity_comes_through_as_it_is(identity: str, encoded: str, where: str) -> None:
+    async with (
+        RawCentralSystem() as central,
+        running(settings(central.url + "?tenant=a%20b")) as gateway,
+    ):
+        if where == "header":
+            asked = post(gateway, heartbeat(identity=f"\n {identity} \n"))
+        else:
+            asked = post(gateway, envelope(identity=None), path=f"/services/CentralSystemService/{encoded}/")
+        await linked(central, asked)
+        assert [request.path for request in central.requests] == [f"/ocpp/{encoded}?tenant=a%20b"]
 
 
 @pytest.mark.parametrize("identity", IDENTITIES)
-def test_the_simulated_parties_know_each_other_by_any_identity(identity: str) -> None:
-    async def walk() -> None:
-        async with stage(identity) as scene:
-            await scene.charge_point.call("Heartbeat", {})
-            assert scene.central_system.received == [(identity, "Heartbeat", {})]
-            assert await scene.central_system.call(identity, "Reset", {"type": "Soft"}) == {"status": "Accepted"}
-            assert scene.violations() == []
-
-    run(walk())
+async def test_the_simulated_parties_know_each_other_by_any_identity(identity: str) -> None:
+    async with stage(identity) as scene:
+        await scene.charge_point.call("Heartbeat", {})
+        assert scene.central_system.received == [(identity, "Heartbeat", {})]
+        assert await scene.central_system.call(identity, "Reset", {"type": "Soft"}) == {"status": "Accepted"}
+        assert scene.violations() == []
 
 
-def test_an_identity_is_matched_without_regard_to_case_and_passed_on_as_first_written() -> None:
-    async def walk() -> None:
-        async with JsonCentralSystem() as central, running(settings(central.url)) as gateway:
-            for identity in ("Rdam 1", "RDAM 1", "rdam 1"):
-                assert (await post(gateway, heartbeat(identity=identity))).status == 200
-            assert [identity for identity, *_ in central.received] == ["Rdam 1"] * 3
-            assert list(central.connections) == ["Rdam 1"]
-
-    run(walk())
+async def test_an_identity_is_matched_without_regard_to_case_and_passed_on_as_first_written() -> None:
+    async with JsonCentralSystem() as central, running(settings(central.url)) as gateway:
+        for identity in ("Rdam 1", "RDAM 1", "rdam 1"):
+            assert (await post(gateway, heartbeat(identity=identity))).status == 200
+        assert [identity for identity, *_ in central.received] == ["Rdam 1"] * 3
+        assert list(central.connections) == ["Rdam 1"]
 
 
-def test_credentials_are_sent_raw_and_the_central_system_may_know_it_by_another_name() -> None:
+async def test_credentials_are_sent_raw_and_the_central_system_may_know_it_by_another_name() -> None:
     password = b"\x00\xff:\r\n raw \xc3"
     told = {
         "rdam 123": ChargePoint(central_system_password=Secret(password), central_system_identity="NL RDAM 123"),
         "plain": ChargePoint(central_system_password=Secret(password)),
     }
-
-    async def walk() -> list[tuple[str, str | None]]:
-        async with (
-            RawCentralSystem() as central,
-            running(settings(central.url, charge_points=told)) as gateway,
-        ):
-            for identity in ("RDAM 123", "plain", "other"):
-                await linked(central, post(gateway, heartbeat(identity=identity)))
-            return [(request.path, request.headers.get("Authorization")) for request in central.requests]
-
-    assert run(walk()) == [
+    async with (
+        RawCentralSystem() as central,
+        running(settings(central.url, charge_points=told)) as gateway,
+    ):
+        for identity in ("RDAM 123", "plain", "other"):
+            await linked(central, post(gateway, heartbeat(identity=identity)))
+    assert [(request.path, request.headers.get("Authorization")) for request in central.requests] == [
         ("/ocpp/NL%20RDAM%20123", f"Basic {b64encode(b'NL RDAM 123:' + password).decode()}"),
         ("/ocpp/plain", f"Basic {b64encode(b'plain:' + password).decode()}"),
         ("/ocpp/other", None),
     ]
 
 
-def test_what_the_handshake_offers() -> None:
-    async def walk() -> None:
-        async with RawCentralSystem() as central, running(settings(central.url)) as gateway:
-            await linked(central, post(gateway, heartbeat()))
-            [request] = central.requests
-            assert request.headers["Sec-WebSocket-Protocol"] == "ocpp1.6"
-            assert "Sec-WebSocket-Extensions" not in request.headers
-
-    run(walk())
+async def test_what_the_handshake_offers() -> None:
+    async with RawCentralSystem() as central, running(settings(central.url)) as gateway:
+        await linked(central, post(gateway, heartbeat()))
+        [request] = central.requests
+        assert request.headers["Sec-WebSocket-Protocol"] == "ocpp1.6"
+        assert "Sec-WebSocket-Extensions" not in request.headers
 
 
-def test_a_late_answer_goes_nowhere() -> None:
-    async def walk() -> None:
-        async with (
-            RawCentralSystem() as central,
-            running(settings(central.url, gateway=BRIEF)) as gateway,
-        ):
-            with logged() as lines:
-                async with asyncio.TaskGroup() as group:
-                    slow = group.create_task(post(gateway, heartbeat()))
-                    link = await central.connected()
-                    missed = await link.receive()
-                assert (slow.result().status, slow.result().fault) == (503, receiver("InternalError"))
-                async with asyncio.TaskGroup() as group:
-                    next_one = group.create_task(post(gateway, heartbeat()))
-                    call = await link.receive()
-                    assert call[1] != missed[1]
-                    await link.send([3, missed[1], {"currentTime": "2000-01-01T00:00:00Z"}])
-                    await link.send([3, call[1], {"currentTime": AT}])
-                    await link.send([3, call[1], {"currentTime": "2000-01-01T00:00:00Z"}])  # and once too often
-                assert AT in next_one.result().text
-                third = await linked_again(link, post(gateway, heartbeat()))
-                assert AT in third.text
-            dropped = [line for line in lines if "answer dropped" in line]
-            assert [f"hop_id={lost[1]}" in line for lost, line in zip((missed, call), dropped, strict=True)] == [
-                True
-            ] * 2
-
-    run(walk())
+async def test_a_late_answer_goes_nowhere() -> None:
+    async with (
+        RawCentralSystem() as central,
+        running(settings(central.url, gateway=BRIEF)) as gateway,
+    ):
+        with logged() as lines:
+            async with asyncio.TaskGroup() as group:
+                slow = group.create_task(post(gateway, heartbeat()))
+                link = await central.connected()
+                missed = await link.receive()
+            assert (slow.result().status, slow.result().fault) == (503, receiver("InternalError"))
+            async with asyncio.TaskGroup() as group:
+                next_one = group.create_task(post(gateway, heartbeat()))
+                call = await link.receive()
+                assert call[1] != missed[1]
+                await link.send([3, missed[1], {"currentTime": "2000-01-01T00:00:00Z"}])
+                await link.send([3, call[1], {"currentTime": AT}])
+                await link.send([3, call[1], {"currentTime": "2000-01-01T00:00:00Z"}])  # and once too often
+            assert AT in next_one.result().text
+            third = await linked_again(link, post(gateway, heartbeat()))
+            assert AT in third.text
+        dropped = [line for line in lines if "answer dropped" in line]
+        assert [f"hop_id={lost[1]}" in line for lost, line in zip((missed, call), dropped, strict=True)] == [True] * 2
 
 
 async def linked_again(link: Connection, asked: Any) -> Answer:
@@ -351,22 +317,19 @@ async def linked_again(link: Connection, asked: Any) -> Answer:
     return told
 
 
-def test_the_last_boot_notification_is_replayed_for_those_that_insist() -> None:
-    async def walk() -> None:
-        options = QUICK | {"replay_boot": True}
-        async with stage(central_system=options) as scene:
-            central = scene.central_system
-            await scene.charge_point.call("BootNotification", SAMPLES["BootNotification"])
-            link = await central.wait_for("CP 1")
-            await link.websocket.close(1000)
-            await central.wait_gone("CP 1")
-            await scene.charge_point.call("Heartbeat", {})
-            actions = [action for _, action, _ in central.received]
-            assert actions == ["BootNotification", "BootNotification", "Heartbeat"]
-            assert central.received[0] == central.received[1]
-            assert scene.violations() == []
-
-    run(walk())
+async def test_the_last_boot_notification_is_replayed_for_those_that_insist() -> None:
+    options = QUICK | {"replay_boot": True}
+    async with stage(central_system=options) as scene:
+        central = scene.central_system
+        await scene.charge_point.call("BootNotification", SAMPLES["BootNotification"])
+        link = await central.wait_for("CP 1")
+        await link.websocket.close(1000)
+        await central.wait_gone("CP 1")
+        await scene.charge_point.call("Heartbeat", {})
+        actions = [action for _, action, _ in central.received]
+        assert actions == ["BootNotification", "BootNotification", "Heartbeat"]
+        assert central.received[0] == central.received[1]
+        assert scene.violations() == []
 
 
 # Towards the Charge Point.
@@ -474,13 +437,10 @@ ANSWERS: dict[str, tuple[Respond, str, str]] = {
 
 
 @pytest.mark.parametrize(("respond", "code", "reason"), ANSWERS.values(), ids=ANSWERS)
-def test_what_a_charge_point_answers_instead(respond: Respond, code: str, reason: str) -> None:
-    async def walk() -> tuple[list[Any], list[str], int]:
-        async with listening(respond) as point:
-            answer, lines = await answer_to_reset(point.url)
-            return answer, lines, len(point.received)
-
-    answer, lines, posts = run(walk())
+async def test_what_a_charge_point_answers_instead(respond: Respond, code: str, reason: str) -> None:
+    async with listening(respond) as point:
+        answer, lines = await answer_to_reset(point.url)
+        posts = len(point.received)
     assert (answer[:2], posts) == ([4, "id"], 1)
     assert answer[2].startswith(code)
     assert answer[3]
@@ -499,173 +459,146 @@ def test_what_a_charge_point_answers_instead(respond: Respond, code: str, reason
         ("in the middle", "HTTP 200, no content type: no answer to this Call in SOAP"),
     ],
 )
-def test_a_charge_point_that_hangs_up(when: str, reason: str) -> None:
-    async def walk() -> None:
-        async with hanging_up(when) as url:
-            answer, [*_, line] = await answer_to_reset(url)
-        assert answer[:3] == [4, "id", "InternalError"]
-        assert reason in answer[3]
-        assert "outcome=unanswered" in line
-
-    run(walk())
+async def test_a_charge_point_that_hangs_up(when: str, reason: str) -> None:
+    async with hanging_up(when) as url:
+        answer, [*_, line] = await answer_to_reset(url)
+    assert answer[:3] == [4, "id", "InternalError"]
+    assert reason in answer[3]
+    assert "outcome=unanswered" in line
 
 
-def test_a_charge_point_that_cannot_be_reached_has_until_the_deadline() -> None:
+async def test_a_charge_point_that_cannot_be_reached_has_until_the_deadline() -> None:
     url = f"http://127.0.0.1:{free_port()}/"
-    answer, [line] = run(answer_to_reset(url, gateway=BRIEF))
+    answer, [line] = await answer_to_reset(url, gateway=BRIEF)
     assert answer[:3] == [4, "id", "InternalError"]
     assert "within 1 s" in answer[3]
     assert f"{url} cannot be reached" in answer[3]
     assert "outcome=unanswered" in line
 
 
-def test_a_charge_point_that_never_answers_has_until_the_deadline_and_a_late_answer_goes_nowhere() -> None:
-    async def walk() -> None:
-        go = asyncio.Event()
+async def test_a_charge_point_that_never_answers_has_until_the_deadline_and_a_late_answer_goes_nowhere() -> None:
+    go = asyncio.Event()
 
-        async def hold(body: bytes) -> web.Response:
-            if b"resetRequest" in body:
-                await go.wait()
-                return await answering(RESET)(body)
-            return await answering(RESET.replace("reset", "clearCache"))(body)
+    async def hold(body: bytes) -> web.Response:
+        if b"resetRequest" in body:
+            await go.wait()
+            return await answering(RESET)(body)
+        return await answering(RESET.replace("reset", "clearCache"))(body)
 
-        async with (
-            RawCentralSystem() as central,
-            listening(hold) as point,
-            reached_from(central, point.url, gateway=BRIEF) as link,
-        ):
-            answer = await link.ask([2, "id", "Reset", {"type": "Soft"}])
+    async with (
+        RawCentralSystem() as central,
+        listening(hold) as point,
+        reached_from(central, point.url, gateway=BRIEF) as link,
+    ):
+        answer = await link.ask([2, "id", "Reset", {"type": "Soft"}])
+        assert answer[:3] == [4, "id", "InternalError"]
+        assert "did not answer" in answer[3]
+        go.set()
+        # Nothing else came of the first.
+        assert await link.ask([2, "next", "ClearCache", {}]) == [3, "next", {"status": "Accepted"}]
+
+
+async def test_a_redirect_is_not_followed() -> None:
+    async with listening(answering(RESET)) as elsewhere:
+        for status in (301, 302, 307, 308):
+            async with listening(answering(b"", status=status, headers={"Location": elsewhere.url})) as point:
+                answer, _ = await answer_to_reset(point.url)
             assert answer[:3] == [4, "id", "InternalError"]
-            assert "did not answer" in answer[3]
-            go.set()
-            # Nothing else came of the first.
-            assert await link.ask([2, "next", "ClearCache", {}]) == [3, "next", {"status": "Accepted"}]
-
-    run(walk())
-
-
-def test_a_redirect_is_not_followed() -> None:
-    async def walk() -> None:
-        async with listening(answering(RESET)) as elsewhere:
-            for status in (301, 302, 307, 308):
-                async with listening(answering(b"", status=status, headers={"Location": elsewhere.url})) as point:
-                    answer, _ = await answer_to_reset(point.url)
-                assert answer[:3] == [4, "id", "InternalError"]
-                assert f"HTTP {status}" in answer[3]
-            assert elsewhere.received == []
-
-    run(walk())
+            assert f"HTTP {status}" in answer[3]
+        assert elsewhere.received == []
 
 
 @pytest.mark.parametrize("compressed", [False, True])
-def test_a_response_over_the_limit_is_not_read_to_its_end(compressed: bool) -> None:
+async def test_a_response_over_the_limit_is_not_read_to_its_end(compressed: bool) -> None:
     async def respond(_: bytes) -> web.Response:
         response = web.Response(body=envelope(RESET) + b" " * 5_000_000, content_type="application/soap+xml")
         if compressed:
             response.enable_compression(web.ContentCoding.gzip)
         return response
 
-    async def walk() -> None:
-        async with listening(respond) as point:
-            answer, lines = await answer_to_reset(point.url, soap={"max_body": 10_000})
+    async with listening(respond) as point:
+        answer, lines = await answer_to_reset(point.url, soap={"max_body": 10_000})
+    assert answer[:3] == [4, "id", "InternalError"]
+    assert "more than 10000 bytes" in lines[0]
+
+
+async def test_a_call_waits_for_the_next_message_which_brings_a_new_address() -> None:
+    async with RawCentralSystem() as central, running(settings(central.url)) as gateway:
+        old = f"http://127.0.0.1:{free_port()}/"
+        link = await linked(central, post(gateway, heartbeat(old)))
+        await link.send([2, "id", "Reset", {"type": "Soft"}])
+        async with listening(answering(RESET)) as point, asyncio.TaskGroup() as group:
+            group.create_task(post(gateway, heartbeat(point.url)))
+            frames = [await link.receive(), await link.receive()]
+            [beat] = [frame for frame in frames if frame[0] == 2]
+            await link.send([3, beat[1], {"currentTime": AT}])
+            assert [3, "id", {"status": "Accepted"}] in frames
+            assert len(point.received) == 1
+
+
+async def test_an_earlier_address_outlives_one_that_is_refused() -> None:
+    async with (
+        RawCentralSystem() as central,
+        running(settings(central.url)) as gateway,
+        listening(answering(RESET)) as point,
+    ):
+        link = await linked(central, post(gateway, heartbeat(point.url)))
+        await linked_again(link, post(gateway, heartbeat("http://192.0.2.1/")))
+        assert await link.ask([2, "id", "Reset", {"type": "Soft"}]) == [3, "id", {"status": "Accepted"}]
+
+
+async def test_a_call_to_a_charge_point_that_never_said_where_it_is() -> None:
+    async with (
+        RawCentralSystem() as central,
+        running(settings(central.url, gateway=BRIEF)) as gateway,
+    ):
+        link = await linked(central, post(gateway, heartbeat()))
+        answer = await link.ask([2, "id", "Reset", {"type": "Soft"}])
         assert answer[:3] == [4, "id", "InternalError"]
-        assert "more than 10000 bytes" in lines[0]
-
-    run(walk())
-
-
-def test_a_call_waits_for_the_next_message_which_brings_a_new_address() -> None:
-    async def walk() -> None:
-        async with RawCentralSystem() as central, running(settings(central.url)) as gateway:
-            old = f"http://127.0.0.1:{free_port()}/"
-            link = await linked(central, post(gateway, heartbeat(old)))
-            await link.send([2, "id", "Reset", {"type": "Soft"}])
-            async with listening(answering(RESET)) as point, asyncio.TaskGroup() as group:
-                group.create_task(post(gateway, heartbeat(point.url)))
-                frames = [await link.receive(), await link.receive()]
-                [beat] = [frame for frame in frames if frame[0] == 2]
-                await link.send([3, beat[1], {"currentTime": AT}])
-                assert [3, "id", {"status": "Accepted"}] in frames
-                assert len(point.received) == 1
-
-    run(walk())
-
-
-def test_an_earlier_address_outlives_one_that_is_refused() -> None:
-    async def walk() -> None:
-        async with (
-            RawCentralSystem() as central,
-            running(settings(central.url)) as gateway,
-            listening(answering(RESET)) as point,
-        ):
-            link = await linked(central, post(gateway, heartbeat(point.url)))
-            await linked_again(link, post(gateway, heartbeat("http://192.0.2.1/")))
-            assert await link.ask([2, "id", "Reset", {"type": "Soft"}]) == [3, "id", {"status": "Accepted"}]
-
-    run(walk())
-
-
-def test_a_call_to_a_charge_point_that_never_said_where_it_is() -> None:
-    async def walk() -> None:
-        async with (
-            RawCentralSystem() as central,
-            running(settings(central.url, gateway=BRIEF)) as gateway,
-        ):
-            link = await linked(central, post(gateway, heartbeat()))
-            answer = await link.ask([2, "id", "Reset", {"type": "Soft"}])
-            assert answer[:3] == [4, "id", "InternalError"]
-            assert "it has not said yet where it can be called back" in answer[3]
-
-    run(walk())
+        assert "it has not said yet where it can be called back" in answer[3]
 
 
 @pytest.mark.parametrize("subcode", ["IdentityMismatch", "identitymismatch"])
-def test_an_identity_mismatch_makes_the_bridge_forget_the_address(subcode: str) -> None:
-    async def walk() -> None:
-        mismatch = answering(fault(subcode, side="Sender"), status=400)
-        async with (
-            RawCentralSystem() as central,
-            running(settings(central.url)) as gateway,
-            listening(mismatch) as other,
-            listening(answering(RESET)) as point,
-        ):
-            link = await linked(central, post(gateway, heartbeat(other.url)))
-            assert (await link.ask([2, "1", "Reset", {"type": "Soft"}]))[:3] == [4, "1", "InternalError"]
-            await link.send([2, "2", "Reset", {"type": "Soft"}])
-            async with asyncio.TaskGroup() as group:
-                group.create_task(post(gateway, heartbeat(point.url)))
-                frames = [await link.receive(), await link.receive()]
-                [beat] = [frame for frame in frames if frame[0] == 2]
-                await link.send([3, beat[1], {"currentTime": AT}])
-            assert [3, "2", {"status": "Accepted"}] in frames
-            assert (len(other.received), len(point.received)) == (1, 1)
-
-    run(walk())
+async def test_an_identity_mismatch_makes_the_bridge_forget_the_address(subcode: str) -> None:
+    mismatch = answering(fault(subcode, side="Sender"), status=400)
+    async with (
+        RawCentralSystem() as central,
+        running(settings(central.url)) as gateway,
+        listening(mismatch) as other,
+        listening(answering(RESET)) as point,
+    ):
+        link = await linked(central, post(gateway, heartbeat(other.url)))
+        assert (await link.ask([2, "1", "Reset", {"type": "Soft"}]))[:3] == [4, "1", "InternalError"]
+        await link.send([2, "2", "Reset", {"type": "Soft"}])
+        async with asyncio.TaskGroup() as group:
+            group.create_task(post(gateway, heartbeat(point.url)))
+            frames = [await link.receive(), await link.receive()]
+            [beat] = [frame for frame in frames if frame[0] == 2]
+            await link.send([3, beat[1], {"currentTime": AT}])
+        assert [3, "2", {"status": "Accepted"}] in frames
+        assert (len(other.received), len(point.received)) == (1, 1)
 
 
-def test_an_address_learnt_while_the_old_one_answered_with_a_mismatch_is_kept() -> None:
-    async def walk() -> None:
-        go = asyncio.Event()
+async def test_an_address_learnt_while_the_old_one_answered_with_a_mismatch_is_kept() -> None:
+    go = asyncio.Event()
 
-        async def mismatch(body: bytes) -> web.Response:
-            await go.wait()
-            return await answering(fault("IdentityMismatch", side="Sender"), status=400)(body)
+    async def mismatch(body: bytes) -> web.Response:
+        await go.wait()
+        return await answering(fault("IdentityMismatch", side="Sender"), status=400)(body)
 
-        async with (
-            RawCentralSystem() as central,
-            running(settings(central.url)) as gateway,
-            listening(mismatch) as other,
-            listening(answering(RESET)) as point,
-        ):
-            link = await linked(central, post(gateway, heartbeat(other.url)))
-            await link.send([2, "1", "Reset", {"type": "Soft"}])
-            await asyncio.wait_for(other.arrived.wait(), 10)
-            await linked_again(link, post(gateway, heartbeat(point.url)))
-            go.set()
-            assert (await link.receive())[:3] == [4, "1", "InternalError"]
-            assert await link.ask([2, "2", "Reset", {"type": "Soft"}]) == [3, "2", {"status": "Accepted"}]
-
-    run(walk())
+    async with (
+        RawCentralSystem() as central,
+        running(settings(central.url)) as gateway,
+        listening(mismatch) as other,
+        listening(answering(RESET)) as point,
+    ):
+        link = await linked(central, post(gateway, heartbeat(other.url)))
+        await link.send([2, "1", "Reset", {"type": "Soft"}])
+        await asyncio.wait_for(other.arrived.wait(), 10)
+        await linked_again(link, post(gateway, heartbeat(point.url)))
+        go.set()
+        assert (await link.receive())[:3] == [4, "1", "InternalError"]
+        assert await link.ask([2, "2", "Reset", {"type": "Soft"}]) == [3, "2", {"status": "Accepted"}]
 
 
 REFUSED = [
@@ -680,210 +613,180 @@ REFUSED = [
 ]
 
 
-def test_an_address_that_is_not_the_peers_is_not_called() -> None:
-    async def walk() -> None:
-        async with RawCentralSystem() as central, running(settings(central.url, gateway=BRIEF)) as gateway:
-            links = []
-            with logged() as lines:
-                for number, (source, _) in enumerate(REFUSED):
-                    link = await linked(central, post(gateway, heartbeat(source, f"CP {number}")))
-                    await linked_again(link, post(gateway, heartbeat(source, f"CP {number}")))
-                    links.append(link)
-                answers = await asyncio.gather(*(link.ask([2, "id", "Reset", {"type": "Soft"}]) for link in links))
-        assert [answer[:3] for answer in answers] == [[4, "id", "InternalError"]] * len(REFUSED)
-        assert [reason for (_, reason), answer in zip(REFUSED, answers, strict=True) if reason not in answer[3]] == []
-        # Said once for each, not at every message.
-        refusals = [line for line in lines if "callback address refused" in line]
-        assert [f'identity="CP {number}"' in line for number, line in enumerate(refusals)] == [True] * len(REFUSED)
-        assert not any("u:p@" in line for line in lines)
-
-    run(walk())
+async def test_an_address_that_is_not_the_peers_is_not_called() -> None:
+    async with RawCentralSystem() as central, running(settings(central.url, gateway=BRIEF)) as gateway:
+        links = []
+        with logged() as lines:
+            for number, (source, _) in enumerate(REFUSED):
+                link = await linked(central, post(gateway, heartbeat(source, f"CP {number}")))
+                await linked_again(link, post(gateway, heartbeat(source, f"CP {number}")))
+                links.append(link)
+            answers = await asyncio.gather(*(link.ask([2, "id", "Reset", {"type": "Soft"}]) for link in links))
+    assert [answer[:3] for answer in answers] == [[4, "id", "InternalError"]] * len(REFUSED)
+    assert [reason for (_, reason), answer in zip(REFUSED, answers, strict=True) if reason not in answer[3]] == []
+    # Said once for each, not at every message.
+    refusals = [line for line in lines if "callback address refused" in line]
+    assert [f'identity="CP {number}"' in line for number, line in enumerate(refusals)] == [True] * len(REFUSED)
+    assert not any("u:p@" in line for line in lines)
 
 
-def test_a_name_is_judged_by_where_it_leads() -> None:
+async def test_a_name_is_judged_by_where_it_leads() -> None:
     # Some resolvers take a number for an address: this one is 127.0.0.2.
-    answer, _ = run(answer_to_reset("http://2130706434:8081/", gateway=BRIEF))
+    answer, _ = await answer_to_reset("http://2130706434:8081/", gateway=BRIEF)
     assert answer[:3] == [4, "id", "InternalError"]
     assert "leads to 127.0.0.2, which is not allowed" in answer[3]
 
 
-def test_an_address_in_the_networks_of_the_configuration_is_called() -> None:
+async def test_an_address_in_the_networks_of_the_configuration_is_called() -> None:
     from ipaddress import ip_network
 
-    async def walk() -> None:
-        soap = {"callback_networks": (ip_network("127.0.0.2/31"),)}
-        async with listening(answering(RESET), host="127.0.0.2") as point:
-            answer, _ = await answer_to_reset(point.url, soap=soap)
-        assert answer == [3, "id", {"status": "Accepted"}]
-
-    run(walk())
+    soap = {"callback_networks": (ip_network("127.0.0.2/31"),)}
+    async with listening(answering(RESET), host="127.0.0.2") as point:
+        answer, _ = await answer_to_reset(point.url, soap=soap)
+    assert answer == [3, "id", {"status": "Accepted"}]
 
 
 @pytest.mark.parametrize("source", ["http://:{port}/x?y=1", "http://localhost:{port}/", "http://127.0.0.1:{port}"])
-def test_an_address_that_leads_to_the_peer_is_called(source: str) -> None:
-    async def walk() -> None:
-        async with listening(answering(RESET)) as point:
-            port = point.url.rstrip("/").rpartition(":")[2]
-            answer, _ = await answer_to_reset(source.format(port=port))
+async def test_an_address_that_leads_to_the_peer_is_called(source: str) -> None:
+    async with listening(answering(RESET)) as point:
+        port = point.url.rstrip("/").rpartition(":")[2]
+        answer, _ = await answer_to_reset(source.format(port=port))
+    assert answer == [3, "id", {"status": "Accepted"}]
+    [body] = point.received
+    for words in ("chargeBoxIdentity", ">CP 1<", "/Reset<", "From", "ReplyTo", "anonymous", "MessageID"):
+        assert words.encode() in body
+
+
+async def test_a_pinned_address_is_called_whatever_the_charge_point_says() -> None:
+    async with listening(answering(RESET), host="127.0.0.2") as pinned, listening(answering(RESET)) as said:
+        told = {"cp 1": ChargePoint(callback_url=pinned.url)}
+        answer, _ = await answer_to_reset(said.url, charge_points=told)
         assert answer == [3, "id", {"status": "Accepted"}]
-        [body] = point.received
-        for words in ("chargeBoxIdentity", ">CP 1<", "/Reset<", "From", "ReplyTo", "anonymous", "MessageID"):
-            assert words.encode() in body
-
-    run(walk())
+        assert (len(pinned.received), len(said.received)) == (1, 0)
 
 
-def test_a_pinned_address_is_called_whatever_the_charge_point_says() -> None:
-    async def walk() -> None:
-        async with listening(answering(RESET), host="127.0.0.2") as pinned, listening(answering(RESET)) as said:
-            told = {"cp 1": ChargePoint(callback_url=pinned.url)}
-            answer, _ = await answer_to_reset(said.url, charge_points=told)
-            assert answer == [3, "id", {"status": "Accepted"}]
-            assert (len(pinned.received), len(said.received)) == (1, 0)
+async def test_an_answer_to_a_call_of_a_link_that_is_gone_goes_nowhere() -> None:
+    go = asyncio.Event()
 
-    run(walk())
+    async def hold(body: bytes) -> web.Response:
+        if b"resetRequest" in body:
+            await go.wait()
+        return await answering(RESET)(body)
 
-
-def test_an_answer_to_a_call_of_a_link_that_is_gone_goes_nowhere() -> None:
-    async def walk() -> None:
-        go = asyncio.Event()
-
-        async def hold(body: bytes) -> web.Response:
-            if b"resetRequest" in body:
-                await go.wait()
-            return await answering(RESET)(body)
-
-        async with (
-            RawCentralSystem() as central,
-            running(settings(central.url, central_system=QUICK)) as gateway,
-            listening(hold) as point,
-        ):
-            link = await linked(central, post(gateway, heartbeat(point.url)))
-            with logged() as lines:
-                await link.send([2, "id", "Reset", {"type": "Soft"}])
-                await link.send([2, "waiting", "ClearCache", {}])
-                await asyncio.wait_for(point.arrived.wait(), 10)
-                await link.websocket.close(1000)
-                again = await central.connected()
-                # The new connection may use the same UniqueId, for another Call.
-                await again.send([2, "id", "Reset", {"type": "Hard"}])
-                go.set()
-                assert await again.receive() == [3, "id", {"status": "Accepted"}]
-            assert [b"Hard" in body for body in point.received] == [False, True]
-            assert [line.count("outcome=abandoned") for line in lines if "action=ClearCache" in line] == [1]
-            resets = [line for line in lines if "action=Reset" in line]
-            assert ["outcome=abandoned" in line for line in resets] == [True, False]
-
-    run(walk())
+    async with (
+        RawCentralSystem() as central,
+        running(settings(central.url, central_system=QUICK)) as gateway,
+        listening(hold) as point,
+    ):
+        link = await linked(central, post(gateway, heartbeat(point.url)))
+        with logged() as lines:
+            await link.send([2, "id", "Reset", {"type": "Soft"}])
+            await link.send([2, "waiting", "ClearCache", {}])
+            await asyncio.wait_for(point.arrived.wait(), 10)
+            await link.websocket.close(1000)
+            again = await central.connected()
+            # The new connection may use the same UniqueId, for another Call.
+            await again.send([2, "id", "Reset", {"type": "Hard"}])
+            go.set()
+            assert await again.receive() == [3, "id", {"status": "Accepted"}]
+        assert [b"Hard" in body for body in point.received] == [False, True]
+        assert [line.count("outcome=abandoned") for line in lines if "action=ClearCache" in line] == [1]
+        resets = [line for line in lines if "action=Reset" in line]
+        assert ["outcome=abandoned" in line for line in resets] == [True, False]
 
 
 # Both at once.
 
 
-def test_remote_start_answered_only_after_the_charge_points_own_authorize() -> None:
-    async def walk() -> None:
-        async with stage() as scene:
-            point, central = scene.charge_point, scene.central_system
+async def test_remote_start_answered_only_after_the_charge_points_own_authorize() -> None:
+    async with stage() as scene:
+        point, central = scene.charge_point, scene.central_system
 
-            async def authorise_first(action: str, payload: Payload) -> None:
-                await point.call("Authorize", {"idTag": payload["idTag"]})
-                await point.call("StartTransaction", SAMPLES["StartTransaction"])
+        async def authorise_first(action: str, payload: Payload) -> None:
+            await point.call("Authorize", {"idTag": payload["idTag"]})
+            await point.call("StartTransaction", SAMPLES["StartTransaction"])
 
-            point.on_command = authorise_first
-            await point.call("Heartbeat", {})
-            answer = await central.call("CP 1", "RemoteStartTransaction", {"idTag": "DRIVER-1", "connectorId": 1})
-            assert answer == {"status": "Accepted"}
-            assert [action for _, action, _ in central.received] == ["Heartbeat", "Authorize", "StartTransaction"]
-            assert scene.violations() == []
-
-    run(walk())
+        point.on_command = authorise_first
+        await point.call("Heartbeat", {})
+        answer = await central.call("CP 1", "RemoteStartTransaction", {"idTag": "DRIVER-1", "connectorId": 1})
+        assert answer == {"status": "Accepted"}
+        assert [action for _, action, _ in central.received] == ["Heartbeat", "Authorize", "StartTransaction"]
+        assert scene.violations() == []
 
 
-def test_a_central_system_that_commands_from_inside_its_answer() -> None:
-    async def walk() -> None:
-        async with stage() as scene:
-            point, central = scene.charge_point, scene.central_system
-            await point.call("Heartbeat", {})
+async def test_a_central_system_that_commands_from_inside_its_answer() -> None:
+    async with stage() as scene:
+        point, central = scene.charge_point, scene.central_system
+        await point.call("Heartbeat", {})
 
-            async def ask_back(request: Payload) -> Payload:
-                await central.call("CP 1", "GetConfiguration", {"key": ["HeartbeatInterval"]})
-                return {"idTagInfo": {"status": "Accepted"}}
+        async def ask_back(request: Payload) -> Payload:
+            await central.call("CP 1", "GetConfiguration", {"key": ["HeartbeatInterval"]})
+            return {"idTagInfo": {"status": "Accepted"}}
 
-            central.behaviour["Authorize"] = ask_back
-            assert await point.call("Authorize", {"idTag": "a"}) == {"idTagInfo": {"status": "Accepted"}}
-            assert scene.violations() == []
-
-    run(walk())
+        central.behaviour["Authorize"] = ask_back
+        assert await point.call("Authorize", {"idTag": "a"}) == {"idTagInfo": {"status": "Accepted"}}
+        assert scene.violations() == []
 
 
-def test_both_directions_at_once_many_times() -> None:
-    async def walk() -> None:
-        async with stage() as scene:
-            await scene.charge_point.call("Heartbeat", {})
-            await asyncio.gather(
-                *(scene.charge_point.call("Authorize", {"idTag": str(number)}) for number in range(40)),
-                *(scene.central_system.call("CP 1", "ReserveNow", reservation(number)) for number in range(40)),
-            )
-            asked = [payload["idTag"] for _, action, payload in scene.central_system.received if action == "Authorize"]
-            reserved = [payload["reservationId"] for _, payload in scene.charge_point.received]
-            # In JSON one connection keeps the order; SOAP's many arrive as they arrive, and none twice.
-            assert reserved == list(range(40))
-            assert sorted(asked, key=int) == [str(number) for number in range(40)]
-            # The simulators object to a second Call while one is out (rule 9).
-            assert scene.violations() == []
-
+async def test_both_directions_at_once_many_times() -> None:
     def reservation(number: int) -> Payload:
         return {"connectorId": 1, "expiryDate": AT, "idTag": "a", "reservationId": number}
 
-    run(walk())
+    async with stage() as scene:
+        await scene.charge_point.call("Heartbeat", {})
+        await asyncio.gather(
+            *(scene.charge_point.call("Authorize", {"idTag": str(number)}) for number in range(40)),
+            *(scene.central_system.call("CP 1", "ReserveNow", reservation(number)) for number in range(40)),
+        )
+        asked = [payload["idTag"] for _, action, payload in scene.central_system.received if action == "Authorize"]
+        reserved = [payload["reservationId"] for _, payload in scene.charge_point.received]
+        # In JSON one connection keeps the order; SOAP's many arrive as they arrive, and none twice.
+        assert reserved == list(range(40))
+        assert sorted(asked, key=int) == [str(number) for number in range(40)]
+        # The simulators object to a second Call while one is out (rule 9).
+        assert scene.violations() == []
 
 
-def test_what_was_triggered_follows_the_answer_to_the_trigger() -> None:
-    async def walk() -> None:
-        async with RawCentralSystem() as central, running(settings(central.url)) as gateway:
-            beats: list[asyncio.Task[Answer]] = []
+async def test_what_was_triggered_follows_the_answer_to_the_trigger() -> None:
+    async with RawCentralSystem() as central, running(settings(central.url)) as gateway:
+        beats: list[asyncio.Task[Answer]] = []
 
-            async def heartbeat_first(body: bytes) -> web.Response:
-                beats.append(asyncio.ensure_future(post(gateway, heartbeat())))
-                # By the time a later request has been answered, the Heartbeat has come in.
-                assert (await post(gateway, b"", method="GET", path="/services")).status == 200
-                assert (await post(gateway, b"", method="GET", path="/services")).status == 200
-                return await answering(RESET.replace("reset", "triggerMessage"))(body)
+        async def heartbeat_first(body: bytes) -> web.Response:
+            beats.append(asyncio.ensure_future(post(gateway, heartbeat())))
+            # By the time a later request has been answered, the Heartbeat has come in.
+            assert (await post(gateway, b"", method="GET", path="/services")).status == 200
+            assert (await post(gateway, b"", method="GET", path="/services")).status == 200
+            return await answering(RESET.replace("reset", "triggerMessage"))(body)
 
-            async with listening(heartbeat_first) as point:
-                link = await linked(central, post(gateway, heartbeat(point.url)))
-                trigger = command("TriggerMessage", {"requestedMessage": "Heartbeat"})
-                assert await link.ask(trigger) == [3, trigger[1], {"status": "Accepted"}]
-                assert (await link.serve())[2] == "Heartbeat"
-                assert (await beats[0]).status == 200
-
-    run(walk())
+        async with listening(heartbeat_first) as point:
+            link = await linked(central, post(gateway, heartbeat(point.url)))
+            trigger = command("TriggerMessage", {"requestedMessage": "Heartbeat"})
+            assert await link.ask(trigger) == [3, trigger[1], {"status": "Accepted"}]
+            assert (await link.serve())[2] == "Heartbeat"
+            assert (await beats[0]).status == 200
 
 
-def test_what_is_too_much_is_refused_at_once_in_both_directions() -> None:
-    async def walk() -> None:
-        async with (
-            RawCentralSystem() as central,
-            running(settings(central.url, gateway={"max_in_flight": 1})) as gateway,
-        ):
-            link = await linked(central, post(gateway, heartbeat("http://127.0.0.1:1/")))
-            async with asyncio.TaskGroup() as group:
-                first = group.create_task(post(gateway, heartbeat()))
-                call = await link.receive()
-                with logged() as lines:
-                    second = await post(gateway, heartbeat())
-                    assert (second.status, second.fault) == (503, receiver("InternalError"))
-                    assert "max_in_flight" in second.reason
-                    answer = await link.ask([2, "id", "Reset", {"type": "Soft"}])
-                    assert answer[:3] == [4, "id", "InternalError"]
-                    assert "max_in_flight" in answer[3]
-                await link.send([3, call[1], {"currentTime": AT}])
-            assert first.result().status == 200
-            assert [("refused" in line, 'identity="CP 1"' in line) for line in lines] == [(True, True)] * 2
-            # Room again.
-            assert (await linked_again(link, post(gateway, heartbeat()))).status == 200
-
-    run(walk())
+async def test_what_is_too_much_is_refused_at_once_in_both_directions() -> None:
+    async with (
+        RawCentralSystem() as central,
+        running(settings(central.url, gateway={"max_in_flight": 1})) as gateway,
+    ):
+        link = await linked(central, post(gateway, heartbeat("http://127.0.0.1:1/")))
+        async with asyncio.TaskGroup() as group:
+            first = group.create_task(post(gateway, heartbeat()))
+            call = await link.receive()
+            with logged() as lines:
+                second = await post(gateway, heartbeat())
+                assert (second.status, second.fault) == (503, receiver("InternalError"))
+                assert "max_in_flight" in second.reason
+                answer = await link.ask([2, "id", "Reset", {"type": "Soft"}])
+                assert answer[:3] == [4, "id", "InternalError"]
+                assert "max_in_flight" in answer[3]
+            await link.send([3, call[1], {"currentTime": AT}])
+        assert first.result().status == 200
+        assert [("refused" in line, 'identity="CP 1"' in line) for line in lines] == [(True, True)] * 2
+        # Room again.
+        assert (await linked_again(link, post(gateway, heartbeat()))).status == 200
 
 
 # Strict.
@@ -907,7 +810,7 @@ FORGIVEN = {
 
 
 @pytest.mark.parametrize("body", FORGIVEN.values(), ids=FORGIVEN)
-def test_what_a_tolerant_route_forgives_a_strict_one_refuses(body: bytes) -> None:
+async def test_what_a_tolerant_route_forgives_a_strict_one_refuses(body: bytes) -> None:
     async def walk(tolerance: str) -> tuple[int, tuple[str, str] | None, int]:
         async with (
             JsonCentralSystem() as central,
@@ -917,31 +820,25 @@ def test_what_a_tolerant_route_forgives_a_strict_one_refuses(body: bytes) -> Non
             assert central.violations == []
             return answer.status, answer.fault, len(central.received)
 
-    assert run(walk("tolerant")) == (200, None, 1)
-    assert run(walk("strict")) == (400, sender("ProtocolError"), 0)
+    assert await walk("tolerant") == (200, None, 1)
+    assert await walk("strict") == (400, sender("ProtocolError"), 0)
 
 
-def test_a_strict_route_refuses_the_central_systems_mistakes_too() -> None:
-    async def walk() -> None:
-        async with (
-            RawCentralSystem() as central,
-            listening(answering(RESET.replace("Accepted", "accepted"))) as point,
-            reached_from(central, point.url, route={"tolerance": "strict"}) as link,
-        ):
-            assert (await link.ask([2, "1", "Reset", {"type": "Soft", "x": 1}]))[:3] == [4, "1", "FormationViolation"]
-            assert (await link.ask([2, "2", "Reset", {"type": "soft"}]))[:3] == [4, "2", "PropertyConstraintViolation"]
-            assert point.received == []
-            # And the Charge Point's answers: who asked is told.
-            assert (await link.ask([2, "3", "Reset", {"type": "Soft"}]))[:3] == [4, "3", "InternalError"]
-
-    run(walk())
+async def test_a_strict_route_refuses_the_central_systems_mistakes_too() -> None:
+    async with (
+        RawCentralSystem() as central,
+        listening(answering(RESET.replace("Accepted", "accepted"))) as point,
+        reached_from(central, point.url, route={"tolerance": "strict"}) as link,
+    ):
+        assert (await link.ask([2, "1", "Reset", {"type": "Soft", "x": 1}]))[:3] == [4, "1", "FormationViolation"]
+        assert (await link.ask([2, "2", "Reset", {"type": "soft"}]))[:3] == [4, "2", "PropertyConstraintViolation"]
+        assert point.received == []
+        # And the Charge Point's answers: who asked is told.
+        assert (await link.ask([2, "3", "Reset", {"type": "Soft"}]))[:3] == [4, "3", "InternalError"]
 
 
-def test_the_official_files_may_be_dropped_in() -> None:
-    async def walk() -> None:
-        async with stage(soap={"wsdl": str(WSDL)}) as scene:
-            await scene.charge_point.call("Heartbeat", {})
-            assert await scene.central_system.call("CP 1", "ClearCache", {}) == {"status": "Accepted"}
-            assert scene.violations() == []
-
-    run(walk())
+async def test_the_official_files_may_be_dropped_in() -> None:
+    async with stage(soap={"wsdl": str(WSDL)}) as scene:
+        await scene.charge_point.call("Heartbeat", {})
+        assert await scene.central_system.call("CP 1", "ClearCache", {}) == {"status": "Accepted"}
+        assert scene.violations() == []

@@ -10,7 +10,7 @@ import pytest
 from bridge.lab.simulators.json_central_system import JsonCentralSystem
 from bridge.lab.simulators.soap_charge_point import SoapChargePoint
 from bridge.lab.simulators.wire import Payload
-from tests.e2e.stage import AT, SAMPLES, charge_point, logged, run, running, settings
+from tests.e2e.stage import AT, SAMPLES, charge_point, logged, running, settings
 
 try:
     import resource
@@ -67,32 +67,29 @@ async def through(point: SoapChargePoint, number: int) -> list[tuple[str, Payloa
     return sent
 
 
-def test_five_hundred_charge_points_at_once() -> None:
-    async def walk() -> None:
-        patient = {"call_timeout": 200}  # however slow the machine
-        async with (
-            JsonCentralSystem() as central,
-            running(settings(central.url, gateway=patient)) as gateway,
-            AsyncExitStack() as held,
-        ):
-            points = [charge_point(gateway, f"CP {number}", timeout=250) for number in range(CHARGE_POINTS)]
-            for point in points:
-                await held.enter_async_context(point)
-            with logged() as lines:
-                sent = await asyncio.gather(*(through(point, number) for number, point in enumerate(points)))
-            arrived: dict[str, list[tuple[str, Payload]]] = {point.identity: [] for point in points}
-            for identity, action, payload in central.received:
-                arrived[identity].append((action, payload))
-            assert arrived == {point.identity: messages for point, messages in zip(points, sent, strict=True)}
-            transactions = {messages[-1][1]["transactionId"] for messages in sent}
-            assert len(transactions) == CHARGE_POINTS
-            assert len(central.connections) == CHARGE_POINTS
-            # And the other way, all at once.
-            answers = await asyncio.gather(*(central.call(point.identity, "ClearCache", {}, 250) for point in points))
-            assert answers == [{"status": "Accepted"}] * CHARGE_POINTS
-            assert [point.received for point in points] == [[("ClearCache", {})]] * CHARGE_POINTS
-            assert central.violations == []
-            assert [point.violations for point in points if point.violations] == []
-        assert len([line for line in lines if "outcome=result" in line]) == 7 * CHARGE_POINTS
-
-    run(walk(), within=300)
+async def test_five_hundred_charge_points_at_once() -> None:
+    patient = {"call_timeout": 200}  # however slow the machine
+    async with (
+        JsonCentralSystem() as central,
+        running(settings(central.url, gateway=patient)) as gateway,
+        AsyncExitStack() as held,
+    ):
+        points = [charge_point(gateway, f"CP {number}", timeout=250) for number in range(CHARGE_POINTS)]
+        for point in points:
+            await held.enter_async_context(point)
+        with logged() as lines:
+            sent = await asyncio.gather(*(through(point, number) for number, point in enumerate(points)))
+        arrived: dict[str, list[tuple[str, Payload]]] = {point.identity: [] for point in points}
+        for identity, action, payload in central.received:
+            arrived[identity].append((action, payload))
+        assert arrived == {point.identity: messages for point, messages in zip(points, sent, strict=True)}
+        transactions = {messages[-1][1]["transactionId"] for messages in sent}
+        assert len(transactions) == CHARGE_POINTS
+        assert len(central.connections) == CHARGE_POINTS
+        # And the other way, all at once.
+        answers = await asyncio.gather(*(central.call(point.identity, "ClearCache", {}, 250) for point in points))
+        assert answers == [{"status": "Accepted"}] * CHARGE_POINTS
+        assert [point.received for point in points] == [[("ClearCache", {})]] * CHARGE_POINTS
+        assert central.violations == []
+        assert [point.violations for point in points if point.violations] == []
+    assert len([line for line in lines if "outcome=result" in line]) == 7 * CHARGE_POINTS

@@ -35,7 +35,6 @@ from tests.e2e.stage import (
     json_charge_point,
     post,
     reachable,
-    run,
     running,
     settings,
 )
@@ -121,232 +120,195 @@ async def fleet(store: str = "memory:") -> AsyncIterator[Fleet]:
 # Waves.
 
 
-def test_a_move_in_waves_and_back() -> None:
-    async def walk() -> None:
-        async with fleet() as all_:
-            names = [f"CP-{number}" for number in range(5)]
-            await all_.boot(*names)
-            number = await all_.moved(wave=2)
-            move = await all_.until(number, "done")
-            assert move["counts"]["done"] == move["total"] == 5
-            assert await all_.places(*names) == ["new"] * 5
-            # Each Central System is first told who comes.
-            first: dict[str, str] = {}
-            for identity, action, _ in all_.new.received:
-                first.setdefault(identity, action)
-            assert first == dict.fromkeys(names, "BootNotification")
-            assert (await all_.tell(number, "rollback")).status == 200
-            assert (await all_.until(number, "rolled_back"))["counts"]["rolled_back"] == 5
-            assert await all_.places(*names) == ["main"] * 5
-            one = await all_.api.get("/charge-points/CP-0")
-            assert (one["moved"], one["waiting_move"]) == (False, None)
-            entries = [(each["detail"], each["outcome"]) for each in (await all_.api.get("/audit"))["items"]]
-            assert entries == [
-                ("move 1: CP-* -> new", "rolled_back: 5 rolled_back"),
-                ("move 1: CP-* -> new", "rollback begun"),
-                ("move 1: CP-* -> new", "done: 5 done"),
-                ("move 1: CP-* -> new", "begun, 5 Charge Points"),
-            ]
-
-    run(walk())
+async def test_a_move_in_waves_and_back() -> None:
+    async with fleet() as all_:
+        names = [f"CP-{number}" for number in range(5)]
+        await all_.boot(*names)
+        number = await all_.moved(wave=2)
+        move = await all_.until(number, "done")
+        assert move["counts"]["done"] == move["total"] == 5
+        assert await all_.places(*names) == ["new"] * 5
+        # Each Central System is first told who comes.
+        first: dict[str, str] = {}
+        for identity, action, _ in all_.new.received:
+            first.setdefault(identity, action)
+        assert first == dict.fromkeys(names, "BootNotification")
+        assert (await all_.tell(number, "rollback")).status == 200
+        assert (await all_.until(number, "rolled_back"))["counts"]["rolled_back"] == 5
+        assert await all_.places(*names) == ["main"] * 5
+        one = await all_.api.get("/charge-points/CP-0")
+        assert (one["moved"], one["waiting_move"]) == (False, None)
+        entries = [(each["detail"], each["outcome"]) for each in (await all_.api.get("/audit"))["items"]]
+        assert entries == [
+            ("move 1: CP-* -> new", "rolled_back: 5 rolled_back"),
+            ("move 1: CP-* -> new", "rollback begun"),
+            ("move 1: CP-* -> new", "done: 5 done"),
+            ("move 1: CP-* -> new", "begun, 5 Charge Points"),
+        ]
 
 
-def test_a_paused_move_goes_on_when_it_is_resumed() -> None:
-    async def walk() -> None:
-        async with fleet() as all_:
-            await all_.boot("CP-0", "CP-1", "CP-2")
-            number = await all_.moved(wave=1, pause=HOUR)
-            await all_.until_members(number, done=1)
-            assert (await all_.tell(number, "pause")).data["state"] == "paused"
-            assert (await all_.tell(number, "pause")).status == 409
-            assert (await all_.tell(number, "resume")).data["state"] == "running"
-            assert (await all_.until_members(number, done=2))["counts"]["queued"] == 1
-
-    run(walk())
+async def test_a_paused_move_goes_on_when_it_is_resumed() -> None:
+    async with fleet() as all_:
+        await all_.boot("CP-0", "CP-1", "CP-2")
+        number = await all_.moved(wave=1, pause=HOUR)
+        await all_.until_members(number, done=1)
+        assert (await all_.tell(number, "pause")).data["state"] == "paused"
+        assert (await all_.tell(number, "pause")).status == 409
+        assert (await all_.tell(number, "resume")).data["state"] == "running"
+        assert (await all_.until_members(number, done=2))["counts"]["queued"] == 1
 
 
-def test_what_has_an_open_transaction_waits_and_a_pause_takes_it_back() -> None:
-    async def walk() -> None:
-        async with fleet() as all_:
-            await all_.boot("CP-0", "CP-1")
-            _, transaction = told(await post(all_.gateway, start(identity="CP-0")))
-            number = await all_.moved()
-            await all_.until_members(number, done=1, waits_for_idle=1)
-            (waiting,) = (await all_.api.get("/moves"))["waiting"]
-            assert (waiting["identity"], waiting["open_transactions"], waiting["move"]) == ("CP-0", 1, number)
-            page = (await all_.api("GET", "//metrics")).data.decode()
-            assert samples(page, "moves") == {(("state", "running"),): 1}
-            assert samples(page, "transactions_open") == {(("central_system", "main"),): 1}
-            await all_.tell(number, "pause")
-            await all_.until_members(number, done=1, queued=1)
-            assert (await all_.api.get("/charge-points/CP-0"))["waiting_move"] is None
-            await all_.tell(number, "resume")
-            await all_.until_members(number, waits_for_idle=1)
-            assert (await post(all_.gateway, stop(int(transaction), identity="CP-0"))).status == 200
-            assert (await all_.until(number, "done"))["counts"]["done"] == 2
-
-    run(walk())
+async def test_what_has_an_open_transaction_waits_and_a_pause_takes_it_back() -> None:
+    async with fleet() as all_:
+        await all_.boot("CP-0", "CP-1")
+        _, transaction = told(await post(all_.gateway, start(identity="CP-0")))
+        number = await all_.moved()
+        await all_.until_members(number, done=1, waits_for_idle=1)
+        (waiting,) = (await all_.api.get("/moves"))["waiting"]
+        assert (waiting["identity"], waiting["open_transactions"], waiting["move"]) == ("CP-0", 1, number)
+        page = (await all_.api("GET", "//metrics")).data.decode()
+        assert samples(page, "moves") == {(("state", "running"),): 1}
+        assert samples(page, "transactions_open") == {(("central_system", "main"),): 1}
+        await all_.tell(number, "pause")
+        await all_.until_members(number, done=1, queued=1)
+        assert (await all_.api.get("/charge-points/CP-0"))["waiting_move"] is None
+        await all_.tell(number, "resume")
+        await all_.until_members(number, waits_for_idle=1)
+        assert (await post(all_.gateway, stop(int(transaction), identity="CP-0"))).status == 200
+        assert (await all_.until(number, "done"))["counts"]["done"] == 2
 
 
 @pytest.mark.parametrize("status", ["Pending", "Rejected"])
-def test_who_is_not_accepted_has_failed_and_stops_the_move(status: str) -> None:
-    async def walk() -> None:
-        async with fleet() as all_:
-            await all_.boot("CP-0", "CP-1", "CP-2")
-            all_.new.behaviour["BootNotification"] = lambda payload: {
-                "status": status,
-                "currentTime": AT,
-                "interval": 300,
-            }
-            number = await all_.moved(wave=1, stop_if="errors>0")
-            move = await all_.until(number, "stopped")
-            assert move["reason"] == "errors>0: 1 of 3 Charge Points have failed"
-            assert [(one["state"], one["reason"]) for one in move["members"]] == [
-                ("failed", f"its BootNotification was answered {status}"),
-                ("queued", ""),
-                ("queued", ""),
-            ]
-            await all_.tell(number, "rollback")
-            await all_.until(number, "rolled_back")
-            assert await all_.places("CP-0", "CP-1", "CP-2") == ["main"] * 3
-
-    run(walk())
+async def test_who_is_not_accepted_has_failed_and_stops_the_move(status: str) -> None:
+    async with fleet() as all_:
+        await all_.boot("CP-0", "CP-1", "CP-2")
+        all_.new.behaviour["BootNotification"] = lambda payload: {
+            "status": status,
+            "currentTime": AT,
+            "interval": 300,
+        }
+        number = await all_.moved(wave=1, stop_if="errors>0")
+        move = await all_.until(number, "stopped")
+        assert move["reason"] == "errors>0: 1 of 3 Charge Points have failed"
+        assert [(one["state"], one["reason"]) for one in move["members"]] == [
+            ("failed", f"its BootNotification was answered {status}"),
+            ("queued", ""),
+            ("queued", ""),
+        ]
+        await all_.tell(number, "rollback")
+        await all_.until(number, "rolled_back")
+        assert await all_.places("CP-0", "CP-1", "CP-2") == ["main"] * 3
 
 
-def test_a_central_system_that_cannot_be_reached_fails_the_move() -> None:
-    async def walk() -> None:
-        async with fleet() as all_:
-            await all_.boot("CP-0")
+async def test_a_central_system_that_cannot_be_reached_fails_the_move() -> None:
+    async with fleet() as all_:
+        await all_.boot("CP-0")
+        await all_.new.stop()
+        number = await all_.moved()
+        (member,) = (await all_.until(number, "done"))["members"]
+        assert member["state"] == "failed" and member["reason"]
+
+
+async def test_an_error_to_the_boot_notification_fails_the_move() -> None:
+    async with fleet() as all_:
+        await all_.boot("CP-0")
+        del all_.new.behaviour["BootNotification"]
+        number = await all_.moved()
+        (member,) = (await all_.until(number, "done"))["members"]
+        assert (member["state"], member["reason"]) == ("failed", "its BootNotification was answered with an error")
+
+
+async def test_a_json_charge_point_that_is_refused_when_it_comes_back_has_failed() -> None:
+    async with fleet() as all_:
+        async with json_charge_point(all_.gateway, "CP-0") as point:
+            await point.call("Heartbeat", {})
             await all_.new.stop()
             number = await all_.moved()
-            (member,) = (await all_.until(number, "done"))["members"]
-            assert member["state"] == "failed" and member["reason"]
-
-    run(walk())
-
-
-def test_an_error_to_the_boot_notification_fails_the_move() -> None:
-    async def walk() -> None:
-        async with fleet() as all_:
-            await all_.boot("CP-0")
-            del all_.new.behaviour["BootNotification"]
-            number = await all_.moved()
-            (member,) = (await all_.until(number, "done"))["members"]
-            assert (member["state"], member["reason"]) == ("failed", "its BootNotification was answered with an error")
-
-    run(walk())
+            await point.wait_closed()
+        with pytest.raises(ConnectionRefused):
+            await json_charge_point(all_.gateway, "CP-0").start()
+        (member,) = (await all_.until(number, "done"))["members"]
+        assert member["state"] == "failed" and member["reason"]
 
 
-def test_a_json_charge_point_that_is_refused_when_it_comes_back_has_failed() -> None:
-    async def walk() -> None:
-        async with fleet() as all_:
-            async with json_charge_point(all_.gateway, "CP-0") as point:
-                await point.call("Heartbeat", {})
-                await all_.new.stop()
-                number = await all_.moved()
-                await point.wait_closed()
-            with pytest.raises(ConnectionRefused):
-                await json_charge_point(all_.gateway, "CP-0").start()
-            (member,) = (await all_.until(number, "done"))["members"]
-            assert member["state"] == "failed" and member["reason"]
-
-    run(walk())
+async def test_who_is_not_connected_goes_there_when_it_comes() -> None:
+    async with fleet() as all_:
+        number = await all_.moved(["CP-7", "cp-7", "CP-8"])
+        move = await all_.until(number, "done")
+        assert [one["identity"] for one in move["members"]] == ["cp-7", "CP-8"]
+        assert {one["reason"] for one in move["members"]} == {
+            "it is not connected now, and goes to its Central System when it comes"
+        }
+        await all_.boot("CP-8")
+        assert [identity for identity, *_ in all_.new.received] == ["CP-8"]
 
 
-def test_who_is_not_connected_goes_there_when_it_comes() -> None:
-    async def walk() -> None:
-        async with fleet() as all_:
-            number = await all_.moved(["CP-7", "cp-7", "CP-8"])
-            move = await all_.until(number, "done")
-            assert [one["identity"] for one in move["members"]] == ["cp-7", "CP-8"]
-            assert {one["reason"] for one in move["members"]} == {
-                "it is not connected now, and goes to its Central System when it comes"
-            }
-            await all_.boot("CP-8")
-            assert [identity for identity, *_ in all_.new.received] == ["CP-8"]
-
-    run(walk())
+async def test_a_part_of_the_fleet() -> None:
+    async with fleet() as all_:
+        names = [f"CP-{number}" for number in range(40)]
+        small = (await all_.move(names, percent=20, dry_run=True)).data
+        large = (await all_.move(names, percent=60, dry_run=True)).data
+        assert small["id"] is None and (await all_.api.get("/moves"))["items"] == []
+        assert small["selection"] == "20 % of a list of 40"
+        few, more = ({one["identity"] for one in move["members"]} for move in (small, large))
+        assert few < more < set(names)
 
 
-def test_a_part_of_the_fleet() -> None:
-    async def walk() -> None:
-        async with fleet() as all_:
-            names = [f"CP-{number}" for number in range(40)]
-            small = (await all_.move(names, percent=20, dry_run=True)).data
-            large = (await all_.move(names, percent=60, dry_run=True)).data
-            assert small["id"] is None and (await all_.api.get("/moves"))["items"] == []
-            assert small["selection"] == "20 % of a list of 40"
-            few, more = ({one["identity"] for one in move["members"]} for move in (small, large))
-            assert few < more < set(names)
-
-    run(walk())
-
-
-def test_a_move_goes_on_after_a_restart(tmp_path: Path) -> None:
-    async def walk() -> None:
-        store = f"sqlite:///{tmp_path / 'bridge.db'}"
-        async with fleet(store) as all_:
-            await all_.boot("CP-0", "CP-1", "CP-2")
-            _, transaction = told(await post(all_.gateway, start(identity="CP-0")))
-            number = await all_.moved(wave=2, pause=HOUR)
-            await all_.until_members(number, waits_for_idle=1, done=1)
-            await all_.gateway.close()
-            async with running(two(all_.main, all_.new, store)) as gateway, api_of(gateway) as api:
-                again = Fleet(gateway, api, all_.main, all_.new)
-                move = await again.until_members(number, waits_for_idle=1, done=1, queued=1)
-                assert (move["state"], move["who"]) == ("running", "127.0.0.1 (token)")
-                assert (await post(gateway, stop(int(transaction), identity="CP-0"))).status == 200
-                await again.until_members(number, done=2, queued=1)
-                await again.tell(number, "rollback")
-                await again.until(number, "rolled_back")
-                assert await again.places("CP-0", "CP-1", "CP-2") == ["main"] * 3
-
-    run(walk())
+async def test_a_move_goes_on_after_a_restart(tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path / 'bridge.db'}"
+    async with fleet(store) as all_:
+        await all_.boot("CP-0", "CP-1", "CP-2")
+        _, transaction = told(await post(all_.gateway, start(identity="CP-0")))
+        number = await all_.moved(wave=2, pause=HOUR)
+        await all_.until_members(number, waits_for_idle=1, done=1)
+        await all_.gateway.close()
+        async with running(two(all_.main, all_.new, store)) as gateway, api_of(gateway) as api:
+            again = Fleet(gateway, api, all_.main, all_.new)
+            move = await again.until_members(number, waits_for_idle=1, done=1, queued=1)
+            assert (move["state"], move["who"]) == ("running", "127.0.0.1 (token)")
+            assert (await post(gateway, stop(int(transaction), identity="CP-0"))).status == 200
+            await again.until_members(number, done=2, queued=1)
+            await again.tell(number, "rollback")
+            await again.until(number, "rolled_back")
+            assert await again.places("CP-0", "CP-1", "CP-2") == ["main"] * 3
 
 
-def test_a_kill_before_the_record_of_a_move_loses_nobody(tmp_path: Path) -> None:
+async def test_a_kill_before_the_record_of_a_move_loses_nobody(tmp_path: Path) -> None:
     """What is stored of each Charge Point is newer then than what is stored of the move."""
-
-    async def walk() -> None:
-        store = f"sqlite:///{tmp_path / 'bridge.db'}"
-        async with fleet(store) as all_:
-            await all_.boot("CP-0", "CP-1", "CP-2")
-            await post(all_.gateway, start(identity="CP-1"))
-            number = await all_.moved(wave=2, pause=HOUR)
-            await all_.until_members(number, waits_for_idle=1, done=1)
-            await all_.gateway.close()
-            kept = Store(store)
-            kept.open()
-            (record,) = kept.moves()
-            move = msgspec.json.decode(record.content, type=Move)
-            for member in move.members:
-                member.state, member.moved = MemberState.QUEUED, False
-            assert kept.commit(msgspec.structs.replace(record, content=msgspec.json.encode(move))).result(AT_MOST)
-            kept.close()
-            async with running(two(all_.main, all_.new, store)) as gateway, api_of(gateway) as api:
-                again = Fleet(gateway, api, all_.main, all_.new)
-                await again.until_members(number, waits_for_idle=1, done=1, queued=1)
-                await again.tell(number, "rollback")
-                await again.until(number, "rolled_back")
-                assert await again.places("CP-0", "CP-1", "CP-2") == ["main"] * 3
-
-    run(walk())
+    store = f"sqlite:///{tmp_path / 'bridge.db'}"
+    async with fleet(store) as all_:
+        await all_.boot("CP-0", "CP-1", "CP-2")
+        await post(all_.gateway, start(identity="CP-1"))
+        number = await all_.moved(wave=2, pause=HOUR)
+        await all_.until_members(number, waits_for_idle=1, done=1)
+        await all_.gateway.close()
+        kept = Store(store)
+        kept.open()
+        (record,) = kept.moves()
+        move = msgspec.json.decode(record.content, type=Move)
+        for member in move.members:
+            member.state, member.moved = MemberState.QUEUED, False
+        assert kept.commit(msgspec.structs.replace(record, content=msgspec.json.encode(move))).result(AT_MOST)
+        kept.close()
+        async with running(two(all_.main, all_.new, store)) as gateway, api_of(gateway) as api:
+            again = Fleet(gateway, api, all_.main, all_.new)
+            await again.until_members(number, waits_for_idle=1, done=1, queued=1)
+            await again.tell(number, "rollback")
+            await again.until(number, "rolled_back")
+            assert await again.places("CP-0", "CP-1", "CP-2") == ["main"] * 3
 
 
-def test_a_manual_move_goes_before() -> None:
-    async def walk() -> None:
-        async with fleet() as all_:
-            await all_.boot("CP-0")
-            _, transaction = told(await post(all_.gateway, start(identity="CP-0")))
-            number = await all_.moved()
-            await all_.until_members(number, waits_for_idle=1)
-            assert (await all_.api("DELETE", "/charge-points/CP-0/route")).status == 200
-            (member,) = (await all_.until(number, "done"))["members"]
-            assert (member["state"], "elsewhere" in member["reason"]) == ("failed", True)
-            assert (await post(all_.gateway, stop(int(transaction), identity="CP-0"))).status == 200
-            assert await all_.places("CP-0") == ["main"]
-
-    run(walk())
+async def test_a_manual_move_goes_before() -> None:
+    async with fleet() as all_:
+        await all_.boot("CP-0")
+        _, transaction = told(await post(all_.gateway, start(identity="CP-0")))
+        number = await all_.moved()
+        await all_.until_members(number, waits_for_idle=1)
+        assert (await all_.api("DELETE", "/charge-points/CP-0/route")).status == 200
+        (member,) = (await all_.until(number, "done"))["members"]
+        assert (member["state"], "elsewhere" in member["reason"]) == ("failed", True)
+        assert (await post(all_.gateway, stop(int(transaction), identity="CP-0"))).status == 200
+        assert await all_.places("CP-0") == ["main"]
 
 
 # What cannot be.
@@ -366,29 +328,23 @@ def test_a_manual_move_goes_before() -> None:
         ({"when": "later"}, 400, "Invalid enum value 'later'"),
     ],
 )
-def test_a_move_that_cannot_be(wanted: dict[str, Any], status: int, detail: str) -> None:
-    async def walk() -> None:
-        async with fleet() as all_:
-            await all_.boot("CP-0")
-            answer = await all_.move(**({"charge_points": "CP-*"} | wanted))
-            assert answer.status == status and detail in answer.data["detail"], answer
-            assert (await all_.api.get("/moves"))["items"] == []
-            assert await all_.places("CP-0") == ["main"]
-
-    run(walk())
+async def test_a_move_that_cannot_be(wanted: dict[str, Any], status: int, detail: str) -> None:
+    async with fleet() as all_:
+        await all_.boot("CP-0")
+        answer = await all_.move(**({"charge_points": "CP-*"} | wanted))
+        assert answer.status == status and detail in answer.data["detail"], answer
+        assert (await all_.api.get("/moves"))["items"] == []
+        assert await all_.places("CP-0") == ["main"]
 
 
-def test_a_charge_point_belongs_to_one_move_at_a_time() -> None:
-    async def walk() -> None:
-        async with fleet() as all_:
-            await all_.boot("CP-0", "CP-1")
-            number = await all_.moved("CP-*", wave=1, pause=HOUR)
-            answer = await all_.move(["CP-1"])
-            assert answer.status == 409
-            assert answer.data["detail"] == f"move {number}, which is not over, has the Charge Point 'CP-1' already"
-            assert (await all_.tell(99, "pause")).status == (await all_.api("GET", "/moves/x")).status == 404
-
-    run(walk())
+async def test_a_charge_point_belongs_to_one_move_at_a_time() -> None:
+    async with fleet() as all_:
+        await all_.boot("CP-0", "CP-1")
+        number = await all_.moved("CP-*", wave=1, pause=HOUR)
+        answer = await all_.move(["CP-1"])
+        assert answer.status == 409
+        assert answer.data["detail"] == f"move {number}, which is not over, has the Charge Point 'CP-1' already"
+        assert (await all_.tell(99, "pause")).status == (await all_.api("GET", "/moves/x")).status == 404
 
 
 # Transactions.
@@ -426,89 +382,85 @@ async def each(identities: Sequence[str], does: Callable[[str], Awaitable[None]]
     await asyncio.gather(*map(one, identities))
 
 
-def test_a_fleet_with_open_transactions_moves_in_waves_and_back_and_every_transaction_stays_whole() -> None:
+async def test_a_fleet_with_open_transactions_moves_in_waves_and_back_and_every_transaction_stays_whole() -> None:
     soap, json = [f"CP-S{number}" for number in range(220)], [f"CP-J{number}" for number in range(80)]
     everybody = [*soap, *json]
+    async with fleet() as all_:
+        points = JsonFleet(all_.gateway)
+        staying = [asyncio.ensure_future(points.stay(identity)) for identity in json]
+        numbers: dict[tuple[str, int], int] = {}
 
-    async def walk() -> None:
-        async with fleet() as all_:
-            points = JsonFleet(all_.gateway)
-            staying = [asyncio.ensure_future(points.stay(identity)) for identity in json]
-            numbers: dict[tuple[str, int], int] = {}
+        async def booted(identity: str) -> None:
+            if identity in json:
+                await points.call(identity, "BootNotification", SAMPLES["BootNotification"])
+                await points.call(identity, "StatusNotification", SAMPLES["StatusNotification"])
+                return
+            await all_.boot(identity)
+            assert (await post(all_.gateway, envelope(STATUS, identity=identity))).status == 200
 
-            async def booted(identity: str) -> None:
-                if identity in json:
-                    await points.call(identity, "BootNotification", SAMPLES["BootNotification"])
-                    await points.call(identity, "StatusNotification", SAMPLES["StatusNotification"])
-                    return
-                await all_.boot(identity)
-                assert (await post(all_.gateway, envelope(STATUS, identity=identity))).status == 200
+        async def begin(identity: str, connector: int) -> None:
+            if identity in json:
+                said = SAMPLES["StartTransaction"] | {"connectorId": connector}
+                number = (await points.call(identity, "StartTransaction", said))["transactionId"]
+            else:
+                _, number = told(await post(all_.gateway, start(connector=connector, identity=identity)))
+            numbers[identity, connector] = int(number)
 
-            async def begin(identity: str, connector: int) -> None:
-                if identity in json:
-                    said = SAMPLES["StartTransaction"] | {"connectorId": connector}
-                    number = (await points.call(identity, "StartTransaction", said))["transactionId"]
-                else:
-                    _, number = told(await post(all_.gateway, start(connector=connector, identity=identity)))
-                numbers[identity, connector] = int(number)
+        async def meter(identity: str, connector: int) -> None:
+            number = numbers[identity, connector]
+            if identity in json:
+                said = {"connectorId": connector, "transactionId": number}
+                await points.call(identity, "MeterValues", SAMPLES["MeterValues"] | said)
+                return
+            body = (
+                f'<meterValuesRequest xmlns="{CS}"><connectorId>{connector}</connectorId>'
+                f"<transactionId>{number}</transactionId><meterValue><timestamp>{AT}</timestamp>"
+                "<sampledValue><value>12680</value></sampledValue></meterValue></meterValuesRequest>"
+            )
+            assert (await post(all_.gateway, envelope(body, identity=identity))).status == 200
 
-            async def meter(identity: str, connector: int) -> None:
-                number = numbers[identity, connector]
-                if identity in json:
-                    said = {"connectorId": connector, "transactionId": number}
-                    await points.call(identity, "MeterValues", SAMPLES["MeterValues"] | said)
-                    return
-                body = (
-                    f'<meterValuesRequest xmlns="{CS}"><connectorId>{connector}</connectorId>'
-                    f"<transactionId>{number}</transactionId><meterValue><timestamp>{AT}</timestamp>"
-                    "<sampledValue><value>12680</value></sampledValue></meterValue></meterValuesRequest>"
-                )
-                assert (await post(all_.gateway, envelope(body, identity=identity))).status == 200
+        async def end(identity: str, connector: int) -> None:
+            number = numbers[identity, connector]
+            if identity in json:
+                said = {"transactionId": number, "timestamp": AT, "meterStop": 12680}
+                await points.call(identity, "StopTransaction", said)
+                return
+            assert (await post(all_.gateway, stop(number, identity=identity))).status == 200
 
-            async def end(identity: str, connector: int) -> None:
-                number = numbers[identity, connector]
-                if identity in json:
-                    said = {"transactionId": number, "timestamp": AT, "meterStop": 12680}
-                    await points.call(identity, "StopTransaction", said)
-                    return
-                assert (await post(all_.gateway, stop(number, identity=identity))).status == 200
+        async def meter_both(identity: str) -> None:
+            await meter(identity, 1)
+            await meter(identity, 2)
 
-            async def meter_both(identity: str) -> None:
-                await meter(identity, 1)
-                await meter(identity, 2)
+        async def end_both(identity: str) -> None:
+            await meter_both(identity)
+            await end(identity, 1)
+            await end(identity, 2)
 
-            async def end_both(identity: str) -> None:
-                await meter_both(identity)
-                await end(identity, 1)
-                await end(identity, 2)
-
-            await each(everybody, booted)
-            await each(everybody, lambda identity: begin(identity, 1))
-            number = await all_.moved("CP-*", when="now", wave=20)
-            done = await all_.until(number, "done", 4 * AT_MOST)
-            assert done["counts"]["done"] == len(everybody)
-            # Who comes is told first, and how its connectors are.
-            first: dict[str, list[str]] = defaultdict(list)
-            for identity, action, _ in tuple(all_.new.received):
-                first[identity].append(action)
-            assert {tuple(first[identity][:2]) for identity in soap} == {("BootNotification", "StatusNotification")}
-            await each(everybody, lambda identity: begin(identity, 2))
-            await each(everybody, meter_both)
-            await all_.tell(number, "rollback")
-            back = await all_.until(number, "rolled_back", 4 * AT_MOST)
-            assert back["counts"]["rolled_back"] == len(everybody)
-            await each(everybody, end_both)
-            for task in staying:
-                task.cancel()
-            await asyncio.gather(*staying, return_exceptions=True)
-            # Each transaction is whole, at the Central System that named it, under the number that it gave there.
-            for central, connector in ((all_.main, 1), (all_.new, 2)):
-                assert _sessions(central) == {identity: [connector, 2, 1] for identity in everybody}
-            for identity in everybody:
-                counters = (await all_.api.get(f"/charge-points/{identity}"))["counters"]
-                assert (counters["errors"], counters["refused"], counters["unanswered"]) == (0, 0, 0), identity
-
-    run(walk(), 20 * AT_MOST)
+        await each(everybody, booted)
+        await each(everybody, lambda identity: begin(identity, 1))
+        number = await all_.moved("CP-*", when="now", wave=20)
+        done = await all_.until(number, "done", 4 * AT_MOST)
+        assert done["counts"]["done"] == len(everybody)
+        # Who comes is told first, and how its connectors are.
+        first: dict[str, list[str]] = defaultdict(list)
+        for identity, action, _ in tuple(all_.new.received):
+            first[identity].append(action)
+        assert {tuple(first[identity][:2]) for identity in soap} == {("BootNotification", "StatusNotification")}
+        await each(everybody, lambda identity: begin(identity, 2))
+        await each(everybody, meter_both)
+        await all_.tell(number, "rollback")
+        back = await all_.until(number, "rolled_back", 4 * AT_MOST)
+        assert back["counts"]["rolled_back"] == len(everybody)
+        await each(everybody, end_both)
+        for task in staying:
+            task.cancel()
+        await asyncio.gather(*staying, return_exceptions=True)
+        # Each transaction is whole, at the Central System that named it, under the number that it gave there.
+        for central, connector in ((all_.main, 1), (all_.new, 2)):
+            assert _sessions(central) == {identity: [connector, 2, 1] for identity in everybody}
+        for identity in everybody:
+            counters = (await all_.api.get(f"/charge-points/{identity}"))["counters"]
+            assert (counters["errors"], counters["refused"], counters["unanswered"]) == (0, 0, 0), identity
 
 
 def _sessions(central: JsonCentralSystem) -> dict[str, list[int]]:

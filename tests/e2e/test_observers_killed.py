@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.processes import Bridge, CentralSystem
-from tests.e2e.stage import AT, AT_MOST, CS, Answer, envelope, post, run
+from tests.e2e.stage import AT, AT_MOST, CS, Answer, envelope, post
 from tests.e2e.test_former_killed import meter
 from tests.e2e.test_restart import start, told
 
@@ -65,47 +65,44 @@ def numbers(central: CentralSystem, action: str) -> list[int]:
 
 @pytest.mark.parametrize("killed_after", STEPS)
 @pytest.mark.parametrize("killed", ["bridge", "main", "ems"])
-def test_killed_after(killed: str, killed_after: str, tmp_path: Path) -> None:
-    async def walk() -> None:
-        async with CentralSystem() as main, CentralSystem(given=1) as ems:
-            bridge = Bridge(tmp_path, systems(main, ems), more=ALSO)
-            async with bridge:
-                parties = {"bridge": bridge, "main": main, "ems": ems}
+async def test_killed_after(killed: str, killed_after: str, tmp_path: Path) -> None:
+    async with CentralSystem() as main, CentralSystem(given=1) as ems:
+        bridge = Bridge(tmp_path, systems(main, ems), more=ALSO)
+        async with bridge:
+            parties = {"bridge": bridge, "main": main, "ems": ems}
 
-                async def done(step: str) -> None:
-                    if step == killed_after:
-                        await parties[killed].kill()
-                        await parties[killed].start()
+            async def done(step: str) -> None:
+                if step == killed_after:
+                    await parties[killed].kill()
+                    await parties[killed].start()
 
-                await until_answered(lambda: post(bridge, envelope(BOOT)))
-                await done("boot")
-                _, first = told(await until_answered(lambda: post(bridge, start())))
-                await done("start")
-                await until_answered(lambda: post(bridge, meter(first)))
-                await done("meter values")
-                _, second = told(await until_answered(lambda: post(bridge, start(connector=2))))
-                await done("other start")
-                await until_answered(lambda: post(bridge, meter(second)))
-                await until_answered(lambda: post(bridge, stop(first, 12700)))
-                await done("stop")
-                await until_answered(lambda: post(bridge, stop(second, 12800)))
-                await done("other stop")
-                async with asyncio.timeout(2 * AT_MOST):
-                    while counted(ems)["StopTransaction"] < 2:  # noqa: ASYNC110  nothing tells
-                        await asyncio.sleep(0.05)
-                print(f"{killed} killed after {killed_after}: main {dict(counted(main))}, ems {dict(counted(ems))}")
-                # Who was killed between the two Starts gives both the same number. A Start that the bridge did not hear
-                # the answer of before it was killed is sent again, and this observer gives it another number.
-                if killed == "main" and killed_after not in STEPS[1:3]:
-                    assert set(numbers(ems, "StopTransaction")) == set(numbers(ems, "MeterValues")) == {2, 3}
-                if killed == "bridge":
-                    assert len(set(numbers(ems, "StopTransaction"))) == 2
-                    assert set(numbers(main, "StopTransaction")) == set(numbers(main, "MeterValues")) == {1, 2}
-                assert dict(counted(main)) == SESSION
-                # The bridge writes MeterValues to the disk a moment later, so that those may be missing.
-                allowed = [2] if killed != "bridge" else [1, 2]
-                found = counted(ems)
-                assert found.pop("MeterValues") in allowed
-                assert dict(found) == {"StartTransaction": 2, "StopTransaction": 2}
-
-    run(walk(), within=300)
+            await until_answered(lambda: post(bridge, envelope(BOOT)))
+            await done("boot")
+            _, first = told(await until_answered(lambda: post(bridge, start())))
+            await done("start")
+            await until_answered(lambda: post(bridge, meter(first)))
+            await done("meter values")
+            _, second = told(await until_answered(lambda: post(bridge, start(connector=2))))
+            await done("other start")
+            await until_answered(lambda: post(bridge, meter(second)))
+            await until_answered(lambda: post(bridge, stop(first, 12700)))
+            await done("stop")
+            await until_answered(lambda: post(bridge, stop(second, 12800)))
+            await done("other stop")
+            async with asyncio.timeout(2 * AT_MOST):
+                while counted(ems)["StopTransaction"] < 2:  # noqa: ASYNC110  nothing tells
+                    await asyncio.sleep(0.05)
+            print(f"{killed} killed after {killed_after}: main {dict(counted(main))}, ems {dict(counted(ems))}")
+            # Who was killed between the two Starts gives both the same number. A Start that the bridge did not hear
+            # the answer of before it was killed is sent again, and this observer gives it another number.
+            if killed == "main" and killed_after not in STEPS[1:3]:
+                assert set(numbers(ems, "StopTransaction")) == set(numbers(ems, "MeterValues")) == {2, 3}
+            if killed == "bridge":
+                assert len(set(numbers(ems, "StopTransaction"))) == 2
+                assert set(numbers(main, "StopTransaction")) == set(numbers(main, "MeterValues")) == {1, 2}
+            assert dict(counted(main)) == SESSION
+            # The bridge writes MeterValues to the disk a moment later, so that those may be missing.
+            allowed = [2] if killed != "bridge" else [1, 2]
+            found = counted(ems)
+            assert found.pop("MeterValues") in allowed
+            assert dict(found) == {"StartTransaction": 2, "StopTransaction": 2}

@@ -43,7 +43,6 @@ from tests.e2e.stage import (
     post,
     reachable,
     receiver,
-    run,
     running,
     settings,
     soap_central_system,
@@ -114,40 +113,62 @@ def _each_refused(before: Counter[str], load: Load) -> bool:
     return all(load.refused[name] > before[name] or name in load.done for name in load.names)
 
 
-def test_a_central_system_that_is_killed_under_load_and_comes_back(tmp_path: Path) -> None:
-    async def walk() -> None:
-        async with CentralSystem() as central:
-            table = {"main": {"url": central.url, **QUICK}}
-            async with Bridge(tmp_path, table) as bridge, asyncio.TaskGroup() as group:
-                load = Load(bridge, charge_points=12, messages=40)
-                group.create_task(load.run())
-                for outage in (1, 2):
-                    await load.until(functools.partial(_answered, outage * 120))
-                    await central.kill()
-                    await load.until(functools.partial(_each_refused, load.refused.copy()))
-                    beat = await post(bridge, envelope(identity="CP 0"))
-                    assert (beat.status, beat.fault) == (503, receiver("InternalError"))
-                    assert (await bridge.ready())[1]["status"] == "degraded"
-                    await central.start()
-            delivered: dict[str, list[int]] = {name: [] for name in load.names}
-            for _, action, payload in central.received:
-                if action == "DataTransfer":
-                    delivered[payload["messageId"]].append(int(payload["data"]))
-            for numbers in delivered.values():
-                # All, in order; twice at most the one that was under way when it was killed.
-                assert [number for number, _ in itertools.groupby(numbers)] == list(range(load.messages))
-                assert len(numbers) - load.messages <= 2
-
-    run(walk())
+async def test_a_central_system_that_is_killed_under_load_and_comes_back(tmp_path: Path) -> None:
+    async with CentralSystem() as central:
+        table = {"main": {"url": central.url, **QUICK}}
+        async with Bridge(tmp_path, table) as bridge, asyncio.TaskGroup() as group:
+            load = Load(bridge, charge_points=12, messages=40)
+            group.create_task(load.run())
+            for outage in (1, 2):
+                await load.until(functools.partial(_answered, outage * 120))
+                await central.kill()
+                await load.until(functools.partial(_each_refused, load.refused.copy()))
+                beat = await post(bridge, envelope(identity="CP 0"))
+                assert (beat.status, beat.fault) == (503, receiver("InternalError"))
+                assert (await bridge.ready())[1]["status"] == "degraded"
+                await central.start()
+        delivered: dict[str, list[int]] = {name: [] for name in load.names}
+        for _, action, payload in central.received:
+            if action == "DataTransfer":
+                delivered[payload["messageId"]].append(int(payload["data"]))
+        for numbers in delivered.values():
+            # All, in order; twice at most the one that was under way when it was killed.
+            assert [number for number, _ in itertools.groupby(numbers)] == list(range(load.messages))
+            assert len(numbers) - load.messages <= 2
 
 
-def test_a_json_charge_point_is_offline_while_its_json_central_system_is_away(tmp_path: Path) -> None:
-    async def walk() -> None:
-        async with CentralSystem() as central, Bridge(tmp_path, {"main": {"url": central.url}}) as bridge:
-            point = JsonChargePoint(url=bridge.websocket_url, identity="CP 1")
+async def test_a_json_charge_point_is_offline_while_its_json_central_system_is_away(tmp_path: Path) -> None:
+    async with CentralSystem() as central, Bridge(tmp_path, {"main": {"url": central.url}}) as bridge:
+        point = JsonChargePoint(url=bridge.websocket_url, identity="CP 1")
+        async with point:
+            assert "currentTime" in await point.call("Heartbeat", {})
+            await central.kill()
+            await point.wait_closed()
+        assert point.close_code == 1013
+
+        for _ in range(2):
+            with pytest.raises(ConnectionRefused) as refusal:
+                await point.start()
+            assert refusal.value.status == 503
+
+        await central.start()
+        async with point:
+            assert await point.call("StartTransaction", SAMPLES["StartTransaction"]) == started(1)
+        assert [action for _, action, _ in central.received] == ["Heartbeat", "StartTransaction"]
+        assert point.violations == []
+
+
+async def test_a_json_charge_point_is_offline_while_its_soap_central_system_is_away() -> None:
+    async with soap_central_system() as central:
+        told_ = settings(central.url, central_system={"protocol": "ocpp1.6s", "reconnect_min": 5})
+        async with running(told_) as gateway:
+            point = json_charge_point(gateway)
             async with point:
                 assert "currentTime" in await point.call("Heartbeat", {})
-                await central.kill()
+                await central.down()
+                # It is not told that its message is at fault: it is told nothing, and that it is offline.
+                with pytest.raises(ConnectionError):
+                    await point.call("StartTransaction", SAMPLES["StartTransaction"])
                 await point.wait_closed()
             assert point.close_code == 1013
 
@@ -156,200 +177,152 @@ def test_a_json_charge_point_is_offline_while_its_json_central_system_is_away(tm
                     await point.start()
                 assert refusal.value.status == 503
 
-            await central.start()
-            async with point:
-                assert await point.call("StartTransaction", SAMPLES["StartTransaction"]) == started(1)
-            assert [action for _, action, _ in central.received] == ["Heartbeat", "StartTransaction"]
-            assert point.violations == []
-
-    run(walk())
-
-
-def test_a_json_charge_point_is_offline_while_its_soap_central_system_is_away() -> None:
-    async def walk() -> None:
-        async with soap_central_system() as central:
-            told_ = settings(central.url, central_system={"protocol": "ocpp1.6s", "reconnect_min": 5})
-            async with running(told_) as gateway:
-                point = json_charge_point(gateway)
-                async with point:
-                    assert "currentTime" in await point.call("Heartbeat", {})
-                    await central.down()
-                    # It is not told that its message is at fault: it is told nothing, and that it is offline.
-                    with pytest.raises(ConnectionError):
-                        await point.call("StartTransaction", SAMPLES["StartTransaction"])
-                    await point.wait_closed()
-                assert point.close_code == 1013
-
-                for _ in range(2):
-                    with pytest.raises(ConnectionRefused) as refusal:
-                        await point.start()
-                    assert refusal.value.status == 503
-
-                await central.up()
-                while True:  # after the pause one handshake is let in
-                    with contextlib.suppress(ConnectionRefused):
-                        await point.start()
-                        break
-                    await asyncio.sleep(0.1)
-                assert await point.call("StartTransaction", SAMPLES["StartTransaction"]) == started(1)
-                await point.stop()
-            assert [action for _, action, _ in central.received] == ["Heartbeat", "StartTransaction"]
-            assert point.violations == central.violations == []
-
-    run(walk())
+            await central.up()
+            while True:  # after the pause one handshake is let in
+                with contextlib.suppress(ConnectionRefused):
+                    await point.start()
+                    break
+                await asyncio.sleep(0.1)
+            assert await point.call("StartTransaction", SAMPLES["StartTransaction"]) == started(1)
+            await point.stop()
+        assert [action for _, action, _ in central.received] == ["Heartbeat", "StartTransaction"]
+        assert point.violations == central.violations == []
 
 
 # The Charge Point is elsewhere, or late.
 
 
-def test_a_command_reaches_a_charge_point_at_its_new_address(tmp_path: Path) -> None:
-    async def walk() -> None:
-        async with RawCentralSystem() as central, Bridge(tmp_path, on_this(central)) as bridge:
-            async with listening(answering(RESET)) as old:
-                _, link, _ = await opened(central, bridge, start(source=old.url), started())
-            await link.send([2, "id", "Reset", {"type": "Soft"}])
-            assert "charge_point" in await bridge.says("link down")
-            async with listening(answering(RESET)) as new:
-                async with asyncio.TaskGroup() as group:
-                    beat = group.create_task(post(bridge, envelope(source=new.url)))
-                    frames = [await link.receive(), await link.receive()]
-                    [call] = [frame for frame in frames if frame[0] == 2]
-                    await link.send([3, call[1], {"currentTime": AT}])
-                assert (beat.result().status, call[2]) == (200, "Heartbeat")
-                assert [3, "id", ACCEPTED] in frames
-                assert (len(old.received), len(new.received)) == (0, 1)
-                # And that is where it is from now on, whatever becomes of the bridge.
-                await through(link, bridge, start(connector=2), started(2))
-                await bridge.restart()
-                link = await central.connected()
-                assert await link.ask([2, "again", "Reset", {"type": "Soft"}]) == [3, "again", ACCEPTED]
-                assert len(new.received) == 2
-
-    run(walk())
+async def test_a_command_reaches_a_charge_point_at_its_new_address(tmp_path: Path) -> None:
+    async with RawCentralSystem() as central, Bridge(tmp_path, on_this(central)) as bridge:
+        async with listening(answering(RESET)) as old:
+            _, link, _ = await opened(central, bridge, start(source=old.url), started())
+        await link.send([2, "id", "Reset", {"type": "Soft"}])
+        assert "charge_point" in await bridge.says("link down")
+        async with listening(answering(RESET)) as new:
+            async with asyncio.TaskGroup() as group:
+                beat = group.create_task(post(bridge, envelope(source=new.url)))
+                frames = [await link.receive(), await link.receive()]
+                [call] = [frame for frame in frames if frame[0] == 2]
+                await link.send([3, call[1], {"currentTime": AT}])
+            assert (beat.result().status, call[2]) == (200, "Heartbeat")
+            assert [3, "id", ACCEPTED] in frames
+            assert (len(old.received), len(new.received)) == (0, 1)
+            # And that is where it is from now on, whatever becomes of the bridge.
+            await through(link, bridge, start(connector=2), started(2))
+            await bridge.restart()
+            link = await central.connected()
+            assert await link.ask([2, "again", "Reset", {"type": "Soft"}]) == [3, "again", ACCEPTED]
+            assert len(new.received) == 2
 
 
-def test_a_soap_charge_point_that_answers_after_the_deadline() -> None:
-    async def walk() -> None:
-        late = asyncio.Event()
+async def test_a_soap_charge_point_that_answers_after_the_deadline() -> None:
+    late = asyncio.Event()
 
-        async def respond(body: bytes) -> web.Response:
-            if b"resetRequest" in body:
-                await late.wait()
-                return await answering(RESET)(body)
-            return await answering(RESET.replace("reset", "clearCache"))(body)
+    async def respond(body: bytes) -> web.Response:
+        if b"resetRequest" in body:
+            await late.wait()
+            return await answering(RESET)(body)
+        return await answering(RESET.replace("reset", "clearCache"))(body)
 
+    async with (
+        RawCentralSystem() as central,
+        running(settings(central.url, gateway={"call_timeout": 0.3})) as gateway,
+        listening(respond) as point,
+    ):
+        _, link, _ = await opened(central, gateway, envelope(source=point.url), {"currentTime": AT})
+        answer = await link.ask([2, "slow", "Reset", {"type": "Soft"}])
+        assert answer[:3] == [4, "slow", "InternalError"]
+        assert "within 0.3 s" in answer[3]
+        late.set()
+        # What comes next is the answer to the next command, and nothing in between.
+        assert await link.ask([2, "next", "ClearCache", {}]) == [3, "next", ACCEPTED]
+        assert len(point.received) == 2
+
+
+async def test_a_central_system_that_answers_after_the_deadline() -> None:
+    """The Charge Point was told nothing, and asks again: no second transaction is begun for that."""
+    with logged() as lines:
         async with (
             RawCentralSystem() as central,
             running(settings(central.url, gateway={"call_timeout": 0.3})) as gateway,
-            listening(respond) as point,
         ):
-            _, link, _ = await opened(central, gateway, envelope(source=point.url), {"currentTime": AT})
-            answer = await link.ask([2, "slow", "Reset", {"type": "Soft"}])
-            assert answer[:3] == [4, "slow", "InternalError"]
-            assert "within 0.3 s" in answer[3]
-            late.set()
-            # What comes next is the answer to the next command, and nothing in between.
-            assert await link.ask([2, "next", "ClearCache", {}]) == [3, "next", ACCEPTED]
-            assert len(point.received) == 2
+            _, link, _ = await opened(central, gateway, envelope(), {"currentTime": AT})
+            for request_of, answer in ((start, started(4712)), (stop, {"idTagInfo": ACCEPTED})):
+                async with asyncio.TaskGroup() as group:
+                    asked = group.create_task(post(gateway, request_of()))
+                    call = await link.receive()
+                assert asked.result().fault == receiver("InternalError")
+                await link.send([3, call[1], answer])
+                # Behind it: who is answered has been read.
+                _, heartbeat = await through(link, gateway, envelope(), {"currentTime": AT})
+                assert heartbeat[2] == "Heartbeat"
+                again = await post(gateway, request_of(message_id="urn:uuid:2"))
+                assert told(again)[0] == "Accepted"
+    assert sum("kept for the repetition" in line for line in lines) == 2
 
-    run(walk())
 
+async def test_a_json_charge_point_that_answers_after_the_deadline() -> None:
+    late = asyncio.Event()
 
-def test_a_central_system_that_answers_after_the_deadline() -> None:
-    """The Charge Point was told nothing, and asks again: no second transaction is begun for that."""
+    async def hold(_: Payload) -> Payload:
+        await late.wait()
+        return {"status": "Rejected"}
 
-    async def walk() -> None:
+    async with soap_central_system() as central:
+        told_ = settings(
+            central.url, central_system={"protocol": "ocpp1.6s"}, gateway={"call_timeout": 0.3}, soap=reachable()
+        )
         with logged() as lines:
-            async with (
-                RawCentralSystem() as central,
-                running(settings(central.url, gateway={"call_timeout": 0.3})) as gateway,
-            ):
-                _, link, _ = await opened(central, gateway, envelope(), {"currentTime": AT})
-                for request_of, answer in ((start, started(4712)), (stop, {"idTagInfo": ACCEPTED})):
-                    async with asyncio.TaskGroup() as group:
-                        asked = group.create_task(post(gateway, request_of()))
-                        call = await link.receive()
-                    assert asked.result().fault == receiver("InternalError")
-                    await link.send([3, call[1], answer])
-                    # Behind it: who is answered has been read.
-                    _, heartbeat = await through(link, gateway, envelope(), {"currentTime": AT})
-                    assert heartbeat[2] == "Heartbeat"
-                    again = await post(gateway, request_of(message_id="urn:uuid:2"))
-                    assert told(again)[0] == "Accepted"
-        assert sum("kept for the repetition" in line for line in lines) == 2
-
-    run(walk())
-
-
-def test_a_json_charge_point_that_answers_after_the_deadline() -> None:
-    async def walk() -> None:
-        late = asyncio.Event()
-
-        async def hold(_: Payload) -> Payload:
-            await late.wait()
-            return {"status": "Rejected"}
-
-        async with soap_central_system() as central:
-            told_ = settings(
-                central.url, central_system={"protocol": "ocpp1.6s"}, gateway={"call_timeout": 0.3}, soap=reachable()
-            )
-            with logged() as lines:
-                async with running(told_) as gateway:
-                    point = json_charge_point(gateway)
-                    async with point:
-                        await point.call("Heartbeat", {})
-                        point.behaviour["Reset"] = hold
-                        with pytest.raises(CallRefused) as refusal:
-                            await central.call("CP 1", "Reset", {"type": "Soft"})
-                        assert (refusal.value.code, refusal.value.subcode) == ("Receiver", "InternalError")
-                        assert "within 0.3 s" in refusal.value.description
-                        late.set()
-                        assert await central.call("CP 1", "ClearCache", {}) == ACCEPTED
-            assert len([line for line in lines if "answer dropped" in line]) == 1
-            assert [action for action, _ in point.received] == ["Reset", "ClearCache"]
-
-    run(walk())
+            async with running(told_) as gateway:
+                point = json_charge_point(gateway)
+                async with point:
+                    await point.call("Heartbeat", {})
+                    point.behaviour["Reset"] = hold
+                    with pytest.raises(CallRefused) as refusal:
+                        await central.call("CP 1", "Reset", {"type": "Soft"})
+                    assert (refusal.value.code, refusal.value.subcode) == ("Receiver", "InternalError")
+                    assert "within 0.3 s" in refusal.value.description
+                    late.set()
+                    assert await central.call("CP 1", "ClearCache", {}) == ACCEPTED
+        assert len([line for line in lines if "answer dropped" in line]) == 1
+        assert [action for action, _ in point.received] == ["Reset", "ClearCache"]
 
 
 # The Central System is out of its mind.
 
 
-def test_answers_that_nobody_waits_for_go_nowhere(tmp_path: Path) -> None:
+async def test_answers_that_nobody_waits_for_go_nowhere(tmp_path: Path) -> None:
     """Twice the same, to a Call that never was, to one of another Charge Point, and before anything was asked."""
-
-    async def walk() -> None:
-        async with RawCentralSystem() as central, Bridge(tmp_path, on_this(central)) as bridge:
-            _, one, answered = await opened(central, bridge, start(identity="CP 1"), started(1))
-            async with asyncio.TaskGroup() as group:
-                mine = group.create_task(post(bridge, stop(1, identity="CP 1")))
-                theirs = group.create_task(post(bridge, start(identity="CP 2")))
-                asked_of_one = await one.receive()
-                two = await central.connected()
-                asked_of_two = await two.receive()
-                nowhere = [
-                    (one, answered[1], started(666)),
-                    (one, "never was", started(667)),
-                    (one, asked_of_two[1], started(668)),
-                    (two, asked_of_one[1], started(669)),
-                ]
-                for link, unique_id, answer in nowhere:
-                    await link.send([3, unique_id, answer])
-                    assert f"hop_id={unique_id}" in (await bridge.says("answer dropped")).replace('"', "")
-                await one.send([4, "never was", "InternalError", "", {}])
-                await bridge.says("answer dropped")
-                assert not mine.done() and not theirs.done()
-                await two.send([3, asked_of_two[1], started(2)])
-                await one.send([3, asked_of_one[1], {"idTagInfo": ACCEPTED}])
-                await one.send([3, asked_of_one[1], {"idTagInfo": {"status": "Blocked"}}])
-                await bridge.says("answer dropped")
-            assert told(mine.result()) == ("Accepted", "")
-            assert told(theirs.result()) == ("Accepted", "2")
-            # What was dropped is remembered by nobody either.
-            assert told(await post(bridge, start(identity="CP 2"))) == ("Accepted", "2")
-            assert told(await post(bridge, stop(1, identity="CP 1"))) == ("Accepted", "")
-            assert len([line for line in bridge.lines if "answer dropped" in line]) == len(nowhere) + 2
-
-    run(walk())
+    async with RawCentralSystem() as central, Bridge(tmp_path, on_this(central)) as bridge:
+        _, one, answered = await opened(central, bridge, start(identity="CP 1"), started(1))
+        async with asyncio.TaskGroup() as group:
+            mine = group.create_task(post(bridge, stop(1, identity="CP 1")))
+            theirs = group.create_task(post(bridge, start(identity="CP 2")))
+            asked_of_one = await one.receive()
+            two = await central.connected()
+            asked_of_two = await two.receive()
+            nowhere = [
+                (one, answered[1], started(666)),
+                (one, "never was", started(667)),
+                (one, asked_of_two[1], started(668)),
+                (two, asked_of_one[1], started(669)),
+            ]
+            for link, unique_id, answer in nowhere:
+                await link.send([3, unique_id, answer])
+                assert f"hop_id={unique_id}" in (await bridge.says("answer dropped")).replace('"', "")
+            await one.send([4, "never was", "InternalError", "", {}])
+            await bridge.says("answer dropped")
+            assert not mine.done() and not theirs.done()
+            await two.send([3, asked_of_two[1], started(2)])
+            await one.send([3, asked_of_one[1], {"idTagInfo": ACCEPTED}])
+            await one.send([3, asked_of_one[1], {"idTagInfo": {"status": "Blocked"}}])
+            await bridge.says("answer dropped")
+        assert told(mine.result()) == ("Accepted", "")
+        assert told(theirs.result()) == ("Accepted", "2")
+        # What was dropped is remembered by nobody either.
+        assert told(await post(bridge, start(identity="CP 2"))) == ("Accepted", "2")
+        assert told(await post(bridge, stop(1, identity="CP 1"))) == ("Accepted", "")
+        assert len([line for line in bridge.lines if "answer dropped" in line]) == len(nowhere) + 2
 
 
 # The same message again.
@@ -357,30 +330,29 @@ def test_answers_that_nobody_waits_for_go_nowhere(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("request_of", "answer"), [(start, started()), (stop, {"idTagInfo": ACCEPTED})])
 @pytest.mark.parametrize("first_hangs_up", [False, True])
-def test_a_repetition_waits_for_the_answer_to_the_first(request_of: Any, answer: Payload, first_hangs_up: bool) -> None:
-    async def walk() -> None:
-        async with RawCentralSystem() as central, running(settings(central.url)) as gateway:
-            async with asked(gateway, request_of()) as hang_up:
-                link = await central.connected()
-                call = await link.receive()
-                if first_hangs_up:
-                    hang_up()
-                async with asyncio.TaskGroup() as group:
-                    again = [
-                        group.create_task(post(gateway, request_of(message_id=f"urn:uuid:{number}")))
-                        for number in range(2, 5)
-                    ]
-                    # They have come in once a later request of another has been served.
-                    await opened(central, gateway, envelope(identity="another"), {"currentTime": AT})
-                    assert not any(each.done() for each in again)
-                    await link.send([3, call[1], answer])
-            for number, each in enumerate(again, 2):
-                assert told(each.result()) == ("Accepted", str(answer.get("transactionId", "")))
-                assert f"urn:uuid:{number}<" in each.result().text
-            _, next_call = await through(link, gateway, envelope(), {"currentTime": AT})
-            assert next_call[2] == "Heartbeat"
-
-    run(walk())
+async def test_a_repetition_waits_for_the_answer_to_the_first(
+    request_of: Any, answer: Payload, first_hangs_up: bool
+) -> None:
+    async with RawCentralSystem() as central, running(settings(central.url)) as gateway:
+        async with asked(gateway, request_of()) as hang_up:
+            link = await central.connected()
+            call = await link.receive()
+            if first_hangs_up:
+                hang_up()
+            async with asyncio.TaskGroup() as group:
+                again = [
+                    group.create_task(post(gateway, request_of(message_id=f"urn:uuid:{number}")))
+                    for number in range(2, 5)
+                ]
+                # They have come in once a later request of another has been served.
+                await opened(central, gateway, envelope(identity="another"), {"currentTime": AT})
+                assert not any(each.done() for each in again)
+                await link.send([3, call[1], answer])
+        for number, each in enumerate(again, 2):
+            assert told(each.result()) == ("Accepted", str(answer.get("transactionId", "")))
+            assert f"urn:uuid:{number}<" in each.result().text
+        _, next_call = await through(link, gateway, envelope(), {"currentTime": AT})
+        assert next_call[2] == "Heartbeat"
 
 
 # The store is in trouble.
@@ -398,31 +370,24 @@ def full_disk(bridge: Bridge) -> Any:
 
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux can limit another process")
-def test_a_disk_that_is_full_is_no_reason_to_stop(tmp_path: Path) -> None:
-    async def walk() -> None:
-        async with RawCentralSystem() as central, Bridge(tmp_path, on_this(central)) as bridge:
-            _, link, _ = await opened(central, bridge, start(1), started(1))
-            assert (await bridge.ready())[1]["store"] == {"trouble": None}
-            with full_disk(bridge):
-                await served_from_memory(bridge, link)
-            await well_again(bridge)
-
-    run(walk())
+async def test_a_disk_that_is_full_is_no_reason_to_stop(tmp_path: Path) -> None:
+    async with RawCentralSystem() as central, Bridge(tmp_path, on_this(central)) as bridge:
+        _, link, _ = await opened(central, bridge, start(1), started(1))
+        assert (await bridge.ready())[1]["store"] == {"trouble": None}
+        with full_disk(bridge):
+            await served_from_memory(bridge, link)
+        await well_again(bridge)
 
 
-def test_a_store_that_cannot_be_opened_is_no_reason_not_to_start(tmp_path: Path) -> None:
+async def test_a_store_that_cannot_be_opened_is_no_reason_not_to_start(tmp_path: Path) -> None:
     blocked = tmp_path / "a file"
     blocked.write_text("where a folder is expected")
-
-    async def walk() -> None:
-        store = f"sqlite:///{blocked}/bridge.db"
-        async with RawCentralSystem() as central, Bridge(tmp_path, on_this(central), store=store) as bridge:
-            _, link, _ = await opened(central, bridge, start(1), started(1))
-            await served_from_memory(bridge, link)
-            blocked.unlink()
-            await well_again(bridge)
-
-    run(walk())
+    store = f"sqlite:///{blocked}/bridge.db"
+    async with RawCentralSystem() as central, Bridge(tmp_path, on_this(central), store=store) as bridge:
+        _, link, _ = await opened(central, bridge, start(1), started(1))
+        await served_from_memory(bridge, link)
+        blocked.unlink()
+        await well_again(bridge)
 
 
 async def served_from_memory(bridge: Bridge, link: Connection) -> None:
@@ -550,39 +515,36 @@ def enough_files() -> None:
 
 
 @pytest.mark.usefixtures("enough_files")
-def test_a_thousand_charge_points_come_back_spread_over_some_seconds() -> None:
-    async def walk() -> None:
-        async with SlowCentralSystem() as central, running(settings(central.url)) as gateway:
-            names = iter([f"CP {number}" for number in range(THOUSAND)])
+async def test_a_thousand_charge_points_come_back_spread_over_some_seconds() -> None:
+    async with SlowCentralSystem() as central, running(settings(central.url)) as gateway:
+        names = iter([f"CP {number}" for number in range(THOUSAND)])
 
-            async def come() -> None:
-                for name in names:
-                    assert (await post(gateway, envelope(identity=name))).status == 200
+        async def come() -> None:
+            for name in names:
+                assert (await post(gateway, envelope(identity=name))).status == 200
 
-            # As many as like to may come at once: their Central System is asked by some at a time.
-            async with asyncio.TaskGroup() as group:
-                for _ in range(4 * HANDSHAKES):
-                    group.create_task(come())
-            await central.connected(THOUSAND)
-            assert central.most == HANDSHAKES
+        # As many as like to may come at once: their Central System is asked by some at a time.
+        async with asyncio.TaskGroup() as group:
+            for _ in range(4 * HANDSHAKES):
+                group.create_task(come())
+        await central.connected(THOUSAND)
+        assert central.most == HANDSHAKES
 
-            central.begun.clear()
-            central.most, central.slow = 0, False
-            went = time.monotonic()
-            await central.down()
-            returns = await told_to_return(gateway)
-            await central.up()
-            await central.connected(THOUSAND)
+        central.begun.clear()
+        central.most, central.slow = 0, False
+        went = time.monotonic()
+        await central.down()
+        returns = await told_to_return(gateway)
+        await central.up()
+        await central.connected(THOUSAND)
 
-            # Each came back at the first attempt, without a word from its Charge Point.
-            assert len(central.begun) == THOUSAND
-            assert central.most <= HANDSHAKES
-            first, last = central.begun[0], central.begun[-1]
-            assert first - went >= 1
-            assert last - first > 3
-            # Of what was decided: those who arrive are brought together by a machine that pauses.
-            [(_, most)] = Counter(int(moment - min(returns)) for moment in returns).most_common(1)
-            assert len(returns) == THOUSAND
-            assert most < THOUSAND / 3
-
-    run(walk())
+        # Each came back at the first attempt, without a word from its Charge Point.
+        assert len(central.begun) == THOUSAND
+        assert central.most <= HANDSHAKES
+        first, last = central.begun[0], central.begun[-1]
+        assert first - went >= 1
+        assert last - first > 3
+        # Of what was decided: those who arrive are brought together by a machine that pauses.
+        [(_, most)] = Counter(int(moment - min(returns)) for moment in returns).most_common(1)
+        assert len(returns) == THOUSAND
+        assert most < THOUSAND / 3

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from bridge.config import CentralSystem, ChargePoint, Secret
 from tests.admin.asked import api_of
-from tests.e2e.stage import CS, SAMPLES, RawCentralSystem, dialled, envelope, post, run, running, settings
+from tests.e2e.stage import CS, SAMPLES, RawCentralSystem, dialled, envelope, post, running, settings
 
 SHOWN = f"Basic {b64encode(b'CP 1:shown').decode()}"
 OWN = {"CP 1": ChargePoint(central_system_password=Secret(b"own"))}
@@ -89,49 +89,39 @@ LEGS = [(near, far) for near in ("soap", "json") for far in ("soap", "json")]
 
 
 @pytest.mark.parametrize(("near", "far"), LEGS)
-def test_own_then_common_then_what_was_shown(near: str, far: str) -> None:
-    async def walk() -> None:
-        _, headers = await shown(near, far, charge_points=OWN, central_system=COMMON)
-        assert (basic(headers["Authorization"]), headers["X-Api-Key"]) == (b"CP 1:own", "k 1")
-        _, headers = await shown(near, far, central_system=COMMON)
-        assert (basic(headers["Authorization"]), headers["X-Api-Key"]) == (b"bridge:common", "k 1")
-        _, headers = await shown(near, far)
-        assert headers["Authorization"] == SHOWN and "X-Api-Key" not in headers
-
-    run(walk())
+async def test_own_then_common_then_what_was_shown(near: str, far: str) -> None:
+    _, headers = await shown(near, far, charge_points=OWN, central_system=COMMON)
+    assert (basic(headers["Authorization"]), headers["X-Api-Key"]) == (b"CP 1:own", "k 1")
+    _, headers = await shown(near, far, central_system=COMMON)
+    assert (basic(headers["Authorization"]), headers["X-Api-Key"]) == (b"bridge:common", "k 1")
+    _, headers = await shown(near, far)
+    assert headers["Authorization"] == SHOWN and "X-Api-Key" not in headers
 
 
 @pytest.mark.parametrize(("near", "far"), LEGS)
-def test_the_identity_stands_where_the_address_says(near: str, far: str) -> None:
-    async def walk() -> None:
-        target, _ = await shown(near, far, "/tenant/{identity}/ocpp?cp={identity}")
-        assert target == "/tenant/CP%201/ocpp?cp=CP%201"
-        target, _ = await shown(near, far, "/ocpp")
-        assert target == ("/ocpp/CP%201" if far == "json" else "/ocpp")
-
-    run(walk())
+async def test_the_identity_stands_where_the_address_says(near: str, far: str) -> None:
+    target, _ = await shown(near, far, "/tenant/{identity}/ocpp?cp={identity}")
+    assert target == "/tenant/CP%201/ocpp?cp=CP%201"
+    target, _ = await shown(near, far, "/ocpp")
+    assert target == ("/ocpp/CP%201" if far == "json" else "/ocpp")
 
 
-def test_a_former_central_system_is_shown_it_too() -> None:
+async def test_a_former_central_system_is_shown_it_too() -> None:
     """It still has a transaction of the Charge Point, which was moved."""
-
-    async def walk() -> None:
-        async with RawCentralSystem() as old, RawCentralSystem() as new:
-            systems = {"main": CentralSystem(url=old.url), "new": CentralSystem(url=new.url)}
-            told = msgspec.structs.replace(settings(old.url), central_systems=systems)
-            headers = [("Authorization", SHOWN)]
-            async with running(told) as gateway, api_of(gateway) as api:
-                async with dialled(gateway, headers=headers) as point:
-                    link = await old.connected()
-                    await point.send([2, "1", "StartTransaction", SAMPLES["StartTransaction"]])
-                    await link.serve({"transactionId": 7, "idTagInfo": {"status": "Accepted"}})
-                    assert (await point.receive())[0] == 3
-                    now = {"central_system": "new", "when": "now"}
-                    answer = await api("PUT", "/charge-points/CP%201/route", now)
-                    assert answer.status == 200
-                async with dialled(gateway, headers=headers):
-                    await new.connected()
-                    await old.connected()
-            assert [request.headers["Authorization"] for request in (*old.requests, *new.requests)] == [SHOWN] * 3
-
-    run(walk())
+    async with RawCentralSystem() as old, RawCentralSystem() as new:
+        systems = {"main": CentralSystem(url=old.url), "new": CentralSystem(url=new.url)}
+        told = msgspec.structs.replace(settings(old.url), central_systems=systems)
+        headers = [("Authorization", SHOWN)]
+        async with running(told) as gateway, api_of(gateway) as api:
+            async with dialled(gateway, headers=headers) as point:
+                link = await old.connected()
+                await point.send([2, "1", "StartTransaction", SAMPLES["StartTransaction"]])
+                await link.serve({"transactionId": 7, "idTagInfo": {"status": "Accepted"}})
+                assert (await point.receive())[0] == 3
+                now = {"central_system": "new", "when": "now"}
+                answer = await api("PUT", "/charge-points/CP%201/route", now)
+                assert answer.status == 200
+            async with dialled(gateway, headers=headers):
+                await new.connected()
+                await old.connected()
+        assert [request.headers["Authorization"] for request in (*old.requests, *new.requests)] == [SHOWN] * 3

@@ -12,7 +12,7 @@ import pytest
 
 from tests.e2e.processes import Bridge
 from tests.e2e.raw_peer import RawPeer, Reply, answered, answering_well
-from tests.e2e.stage import Answer, Connection, Listening, RawCentralSystem, dialled, post, run
+from tests.e2e.stage import Answer, Connection, Listening, RawCentralSystem, dialled, post
 from tests.e2e.test_delivery import ACTIONS, QUICK, TRANSACTION_RELATED, bridged, call, link_failed, request
 
 ONE = {"max_in_flight": 1}
@@ -28,91 +28,76 @@ def _held(gate: asyncio.Event) -> RawPeer:
     return RawPeer(lambda asked: Reply(octets=answered(asked), after=gate))
 
 
-def test_too_many_in_flight_is_no_verdict_to_a_soap_charge_point() -> None:
-    async def walk() -> None:
-        gate = asyncio.Event()
-        async with _held(gate) as peer, bridged(peer, gateway=ONE) as gateway, asyncio.TaskGroup() as group:
-            held = group.create_task(post(gateway, request("StopTransaction")))
-            await peer.asked("StopTransaction")
-            for action in ACTIONS:
-                assert come_back(await post(gateway, request(action, "CP 2"))), action
-            gate.set()
-            assert (await held).status == 200
-            for action in ACTIONS:
-                assert (await post(gateway, request(action, "CP 2"))).status == 200
-
-    run(walk())
+async def test_too_many_in_flight_is_no_verdict_to_a_soap_charge_point() -> None:
+    gate = asyncio.Event()
+    async with _held(gate) as peer, bridged(peer, gateway=ONE) as gateway, asyncio.TaskGroup() as group:
+        held = group.create_task(post(gateway, request("StopTransaction")))
+        await peer.asked("StopTransaction")
+        for action in ACTIONS:
+            assert come_back(await post(gateway, request(action, "CP 2"))), action
+        gate.set()
+        assert (await held).status == 200
+        for action in ACTIONS:
+            assert (await post(gateway, request(action, "CP 2"))).status == 200
 
 
-def test_too_many_that_wait_is_no_verdict_to_a_soap_charge_point() -> None:
+async def test_too_many_that_wait_is_no_verdict_to_a_soap_charge_point() -> None:
     """One is out. Of two that come then one waits, and the other is refused at once."""
-
-    async def walk() -> None:
-        gate = asyncio.Event()
-        few = {"waiting_per_charge_point": 1}
-        async with _held(gate) as peer, bridged(peer, limits=few) as gateway, asyncio.TaskGroup() as group:
-            held = group.create_task(post(gateway, request("StopTransaction")))
-            await peer.asked("StopTransaction")
-            two = [group.create_task(post(gateway, request(action))) for action in ("StartTransaction", "MeterValues")]
-            (refused,), (waiting,) = await asyncio.wait(two, return_when=asyncio.FIRST_COMPLETED)
-            assert come_back(refused.result())
-            gate.set()
-            assert ((await held).status, (await waiting).status) == (200, 200)
-
-    run(walk())
+    gate = asyncio.Event()
+    few = {"waiting_per_charge_point": 1}
+    async with _held(gate) as peer, bridged(peer, limits=few) as gateway, asyncio.TaskGroup() as group:
+        held = group.create_task(post(gateway, request("StopTransaction")))
+        await peer.asked("StopTransaction")
+        two = [group.create_task(post(gateway, request(action))) for action in ("StartTransaction", "MeterValues")]
+        (refused,), (waiting,) = await asyncio.wait(two, return_when=asyncio.FIRST_COMPLETED)
+        assert come_back(refused.result())
+        gate.set()
+        assert ((await held).status, (await waiting).status) == (200, 200)
 
 
 @pytest.mark.parametrize("action", ACTIONS)
-def test_busy_is_no_verdict_to_a_json_charge_point(action: str) -> None:
+async def test_busy_is_no_verdict_to_a_json_charge_point(action: str) -> None:
     """The connection stays; what it kept gets through when there is room again."""
-
-    async def walk() -> None:
-        gate = asyncio.Event()
-        async with (
-            _held(gate) as peer,
-            bridged(peer, gateway=ONE) as gateway,
-            dialled(gateway, "CP%202") as connection,
-            asyncio.TaskGroup() as group,
-        ):
-            held = group.create_task(post(gateway, request("StopTransaction")))
-            await peer.asked("StopTransaction")
-            await connection.send(call(action))
-            # Refused at once and in order: what is answered next is the other.
-            refused = await connection.ask([2, "after", "DataTransfer", {"vendorId": "v"}])
-            if action not in TRANSACTION_RELATED:
-                assert refused[:3] == [4, f"{action} 1", "InternalError"]
-                refused = await connection.receive()
-            assert refused[:3] == [4, "after", "InternalError"]
-            gate.set()
-            assert (await held).status == 200
-            assert (await connection.ask(call(action, 2)))[:2] == [3, f"{action} 2"]
-            assert len(peer.requests) == 2
-
-    run(walk())
+    gate = asyncio.Event()
+    async with (
+        _held(gate) as peer,
+        bridged(peer, gateway=ONE) as gateway,
+        dialled(gateway, "CP%202") as connection,
+        asyncio.TaskGroup() as group,
+    ):
+        held = group.create_task(post(gateway, request("StopTransaction")))
+        await peer.asked("StopTransaction")
+        await connection.send(call(action))
+        # Refused at once and in order: what is answered next is the other.
+        refused = await connection.ask([2, "after", "DataTransfer", {"vendorId": "v"}])
+        if action not in TRANSACTION_RELATED:
+            assert refused[:3] == [4, f"{action} 1", "InternalError"]
+            refused = await connection.receive()
+        assert refused[:3] == [4, "after", "InternalError"]
+        gate.set()
+        assert (await held).status == 200
+        assert (await connection.ask(call(action, 2)))[:2] == [3, f"{action} 2"]
+        assert len(peer.requests) == 2
 
 
 @pytest.mark.parametrize("action", ACTIONS)
-def test_too_many_that_wait_is_no_verdict_to_a_json_charge_point(action: str) -> None:
+async def test_too_many_that_wait_is_no_verdict_to_a_json_charge_point(action: str) -> None:
     """One is out, one waits. The connection stays."""
-
-    async def walk() -> None:
-        gate = asyncio.Event()
-        few = {"waiting_per_charge_point": 1}
-        async with _held(gate) as peer, bridged(peer, limits=few) as gateway, dialled(gateway) as connection:
-            await connection.send([2, "out", "DataTransfer", {"vendorId": "v"}])
-            await peer.asked("DataTransfer")
-            await connection.send([2, "waits", "DataTransfer", {"vendorId": "w"}])
-            await connection.send(call(action))
-            await connection.send([2, "last", "DataTransfer", {"vendorId": "x"}])
-            # Refused at once and in order, before what is out is answered.
-            refused = [await connection.receive() for _ in range(1 if action in TRANSACTION_RELATED else 2)]
-            names = ["last"] if action in TRANSACTION_RELATED else [f"{action} 1", "last"]
-            assert [frame[:3] for frame in refused] == [[4, name, "InternalError"] for name in names]
-            gate.set()
-            assert [(await connection.receive())[:2] for _ in range(2)] == [[3, "out"], [3, "waits"]]
-            assert (await connection.ask(call(action, 2)))[:2] == [3, f"{action} 2"]
-
-    run(walk())
+    gate = asyncio.Event()
+    few = {"waiting_per_charge_point": 1}
+    async with _held(gate) as peer, bridged(peer, limits=few) as gateway, dialled(gateway) as connection:
+        await connection.send([2, "out", "DataTransfer", {"vendorId": "v"}])
+        await peer.asked("DataTransfer")
+        await connection.send([2, "waits", "DataTransfer", {"vendorId": "w"}])
+        await connection.send(call(action))
+        await connection.send([2, "last", "DataTransfer", {"vendorId": "x"}])
+        # Refused at once and in order, before what is out is answered.
+        refused = [await connection.receive() for _ in range(1 if action in TRANSACTION_RELATED else 2)]
+        names = ["last"] if action in TRANSACTION_RELATED else [f"{action} 1", "last"]
+        assert [frame[:3] for frame in refused] == [[4, name, "InternalError"] for name in names]
+        gate.set()
+        assert [(await connection.receive())[:2] for _ in range(2)] == [[3, "out"], [3, "waits"]]
+        assert (await connection.ask(call(action, 2)))[:2] == [3, f"{action} 2"]
 
 
 # Shutting down.
@@ -144,101 +129,87 @@ class _Dialled:
         self.websocket_address = bridge.websocket_address
 
 
-def test_an_idle_json_charge_point_is_closed_at_once_and_others_when_they_are_answered(tmp_path: Path) -> None:
-    async def walk() -> None:
-        gate = asyncio.Event()
-        async with (
-            RawPeer(answering_well()) as peer,
-            draining(tmp_path, peer.url, "ocpp1.6s") as bridge,
-            connected(bridge, "idle") as idle,
-            connected(bridge, "busy") as busy,
-        ):
-            for connection in (idle, busy):
-                assert (await connection.ask(call("Heartbeat")))[0] == 3
-            peer.respond = lambda asked: Reply(octets=answered(asked), after=gate)
-            await busy.send(call("StartTransaction"))
-            await peer.asked("StartTransaction")
-            await _told_to_go(bridge)
-            assert (await idle.ended())[0] == 1001
-            # Neither passed on nor answered: a Call of any kind.
-            for action in ("StopTransaction", "Heartbeat"):
-                await busy.send(call(action, 2))
-            gate.set()
-            assert (await busy.receive())[:2] == [3, "StartTransaction 1"]
-            assert (await busy.ended())[0] == 1001
-            assert [asked.action for asked in peer.requests] == ["Heartbeat", "Heartbeat", "StartTransaction"]
-            assert await bridge.ended() == 0
-
-    run(walk())
+async def test_an_idle_json_charge_point_is_closed_at_once_and_others_when_they_are_answered(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+    async with (
+        RawPeer(answering_well()) as peer,
+        draining(tmp_path, peer.url, "ocpp1.6s") as bridge,
+        connected(bridge, "idle") as idle,
+        connected(bridge, "busy") as busy,
+    ):
+        for connection in (idle, busy):
+            assert (await connection.ask(call("Heartbeat")))[0] == 3
+        peer.respond = lambda asked: Reply(octets=answered(asked), after=gate)
+        await busy.send(call("StartTransaction"))
+        await peer.asked("StartTransaction")
+        await _told_to_go(bridge)
+        assert (await idle.ended())[0] == 1001
+        # Neither passed on nor answered: a Call of any kind.
+        for action in ("StopTransaction", "Heartbeat"):
+            await busy.send(call(action, 2))
+        gate.set()
+        assert (await busy.receive())[:2] == [3, "StartTransaction 1"]
+        assert (await busy.ended())[0] == 1001
+        assert [asked.action for asked in peer.requests] == ["Heartbeat", "Heartbeat", "StartTransaction"]
+        assert await bridge.ended() == 0
 
 
-def test_an_idle_charge_point_of_a_json_central_system_is_closed_at_once_too(tmp_path: Path) -> None:
+async def test_an_idle_charge_point_of_a_json_central_system_is_closed_at_once_too(tmp_path: Path) -> None:
     """Another one has a Call in flight, so that the bridge goes on."""
-
-    async def walk() -> None:
-        async with (
-            RawCentralSystem() as central,
-            draining(tmp_path, central.url, "ocpp1.6j") as bridge,
-            connected(bridge, "idle") as idle,
-            connected(bridge, "busy") as busy,
-        ):
-            links = {}
-            for connection in (idle, busy):
-                links[connection] = await central.connected()
-            await busy.send(call("StartTransaction"))
-            passed = await links[busy].receive()
-            await _told_to_go(bridge)
-            assert (await idle.ended())[0] == 1001
-            assert (await links[idle].ended())[0] in (1000, 1001)
-            await links[busy].send([3, passed[1], {"transactionId": 1, "idTagInfo": {"status": "Accepted"}}])
-            assert (await busy.receive())[:2] == [3, "StartTransaction 1"]
-            assert (await busy.ended())[0] == 1001
-            assert await bridge.ended() == 0
-
-    run(walk())
+    async with (
+        RawCentralSystem() as central,
+        draining(tmp_path, central.url, "ocpp1.6j") as bridge,
+        connected(bridge, "idle") as idle,
+        connected(bridge, "busy") as busy,
+    ):
+        links = {}
+        for connection in (idle, busy):
+            links[connection] = await central.connected()
+        await busy.send(call("StartTransaction"))
+        passed = await links[busy].receive()
+        await _told_to_go(bridge)
+        assert (await idle.ended())[0] == 1001
+        assert (await links[idle].ended())[0] in (1000, 1001)
+        await links[busy].send([3, passed[1], {"transactionId": 1, "idTagInfo": {"status": "Accepted"}}])
+        assert (await busy.receive())[:2] == [3, "StartTransaction 1"]
+        assert (await busy.ended())[0] == 1001
+        assert await bridge.ended() == 0
 
 
-def test_an_answer_of_a_json_charge_point_is_read_while_the_bridge_drains(tmp_path: Path) -> None:
+async def test_an_answer_of_a_json_charge_point_is_read_while_the_bridge_drains(tmp_path: Path) -> None:
     """A command is in flight to it."""
-
-    async def walk() -> None:
-        async with (
-            RawCentralSystem() as central,
-            draining(tmp_path, central.url, "ocpp1.6j") as bridge,
-            connected(bridge, "CP%201") as point,
-        ):
-            link = await central.connected()
-            await link.send([2, "id", "Reset", {"type": "Soft"}])
-            command = await point.receive()
-            await _told_to_go(bridge)
-            await point.send(call("StartTransaction"))
-            await point.send([3, command[1], {"status": "Accepted"}])
-            assert await link.receive() == [3, "id", {"status": "Accepted"}]
-            assert (await point.ended())[0] == 1001
-            assert (await link.ended())[0] in (1000, 1001)
-            assert await bridge.ended() == 0
-
-    run(walk())
+    async with (
+        RawCentralSystem() as central,
+        draining(tmp_path, central.url, "ocpp1.6j") as bridge,
+        connected(bridge, "CP%201") as point,
+    ):
+        link = await central.connected()
+        await link.send([2, "id", "Reset", {"type": "Soft"}])
+        command = await point.receive()
+        await _told_to_go(bridge)
+        await point.send(call("StartTransaction"))
+        await point.send([3, command[1], {"status": "Accepted"}])
+        assert await link.receive() == [3, "id", {"status": "Accepted"}]
+        assert (await point.ended())[0] == 1001
+        assert (await link.ended())[0] in (1000, 1001)
+        assert await bridge.ended() == 0
 
 
 @pytest.mark.parametrize("action", ACTIONS)
-def test_a_soap_charge_point_is_told_to_come_back(tmp_path: Path, action: str) -> None:
-    async def walk() -> None:
-        gate = asyncio.Event()
-        async with (
-            _held(gate) as peer,
-            draining(tmp_path, peer.url, "ocpp1.6s") as bridge,
-            asyncio.TaskGroup() as group,
-        ):
-            held = group.create_task(_posted(bridge, "DRAINED"))
-            await peer.asked("Heartbeat")
-            await _told_to_go(bridge)
-            assert come_back(await post(bridge, request(action)))
-            gate.set()
-            assert (await held).status == 200
-            assert await bridge.ended() == 0
-
-    run(walk())
+async def test_a_soap_charge_point_is_told_to_come_back(tmp_path: Path, action: str) -> None:
+    gate = asyncio.Event()
+    async with (
+        _held(gate) as peer,
+        draining(tmp_path, peer.url, "ocpp1.6s") as bridge,
+        asyncio.TaskGroup() as group,
+    ):
+        held = group.create_task(_posted(bridge, "DRAINED"))
+        await peer.asked("Heartbeat")
+        await _told_to_go(bridge)
+        assert come_back(await post(bridge, request(action)))
+        gate.set()
+        assert (await held).status == 200
+        assert await bridge.ended() == 0
 
 
 async def _posted(bridge: Listening, identity: str) -> Answer:

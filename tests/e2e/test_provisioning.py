@@ -11,7 +11,6 @@ import pytest
 
 from bridge.admin import token_file
 from tests.e2e.processes import Bridge
-from tests.e2e.stage import run
 
 ROWS = 3000
 
@@ -42,24 +41,21 @@ class DemoFleet:
 
 
 @pytest.mark.parametrize("after", [0.0, 0.05, 0.1, 0.2, 0.4])
-def test_a_bridge_that_is_killed_has_all_or_nothing(tmp_path: Path, after: float) -> None:
-    async def walk() -> None:
-        async with Bridge(tmp_path, {"main": {"url": "ws://127.0.0.1:1/"}}) as bridge:
-            fleet = DemoFleet(bridge)
-            assert await fleet.send(1) == 200
-            async with asyncio.TaskGroup() as group:
+async def test_a_bridge_that_is_killed_has_all_or_nothing(tmp_path: Path, after: float) -> None:
+    async with Bridge(tmp_path, {"main": {"url": "ws://127.0.0.1:1/"}}) as bridge:
+        fleet = DemoFleet(bridge)
+        assert await fleet.send(1) == 200
+        async with asyncio.TaskGroup() as group:
 
-                async def send() -> None:
-                    with contextlib.suppress(aiohttp.ClientError):
-                        await fleet.send(ROWS)
+            async def send() -> None:
+                with contextlib.suppress(aiohttp.ClientError):
+                    await fleet.send(ROWS)
 
-                group.create_task(send())
-                await asyncio.sleep(after)
-                await bridge.kill()
-            await bridge.start()
-            assert await fleet.count() in (1, ROWS)
-            assert await fleet.send(ROWS) == 200
-            await bridge.restart()
-            assert await fleet.count() == ROWS
-
-    run(walk())
+            group.create_task(send())
+            await asyncio.sleep(after)
+            await bridge.kill()
+        await bridge.start()
+        assert await fleet.count() in (1, ROWS)
+        assert await fleet.send(ROWS) == 200
+        await bridge.restart()
+        assert await fleet.count() == ROWS

@@ -32,7 +32,6 @@ from tests.e2e.stage import (
     envelope,
     listening,
     logged,
-    run,
     running,
     settings,
 )
@@ -123,8 +122,8 @@ def let_in(door: str) -> int:
 
 
 @BOTH
-def test_the_address_in_a_proxy_header_decides(door: str) -> None:
-    async def walk() -> None:
+async def test_the_address_in_a_proxy_header_decides(door: str) -> None:
+    with logged() as lines:
         async with JsonCentralSystem() as central:
             rules = told(central, BY_LINE, route=BY_NETWORK)
             async with running(rules) as gateway:
@@ -139,17 +138,14 @@ def test_the_address_in_a_proxy_header_decides(door: str) -> None:
                 assert await asked(gateway, door, request(door), peer=STRANGER) == 403
                 assert await asked(gateway, door, local() + request(door)) == 403
                 assert await asked(gateway, door, b"PROXY UNKNOWN\r\n" + request(door)) == 403
-
-    with logged() as lines:
-        run(walk())
     refused = [line for line in lines if "refused" in line]
     for peer in (ABROAD, STRANGER, PROXY):
         assert any(f"peer={peer}" in line or peer in line for line in refused), (peer, refused)
 
 
 @pytest.mark.parametrize("door", ["soap", "websocket", "admin"])
-def test_a_proxy_header_that_may_not_be_there_or_is_missing_or_broken(door: str) -> None:
-    async def walk() -> None:
+async def test_a_proxy_header_that_may_not_be_there_or_is_missing_or_broken(door: str) -> None:
+    with logged() as lines:
         async with JsonCentralSystem() as central, running(told(central, BY_LINE)) as gateway:
             served = 200 if door == "admin" else let_in(door)
             assert await asked(gateway, door, version_1(AT_HOME) + request(door), peer=STRANGER) is None
@@ -160,32 +156,25 @@ def test_a_proxy_header_that_may_not_be_there_or_is_missing_or_broken(door: str)
             assert await asked(gateway, door, version_1(AT_HOME) * 2 + request(door)) in (400, None)
             assert await asked(gateway, door, version_1(AT_HOME) + request(door)) == served
             assert await asked(gateway, door, request(door), peer=STRANGER) == served
-
-    with logged() as lines:
-        run(walk())
     for reason in ("from who may not send one", "no PROXY header comes first", "not as version 1 has it"):
         assert [line for line in lines if reason in line] != [], (reason, lines)
 
 
 @BOTH
-def test_a_proxy_header_where_none_is_expected(door: str) -> None:
-    async def walk() -> None:
+async def test_a_proxy_header_where_none_is_expected(door: str) -> None:
+    with logged() as lines:
         async with JsonCentralSystem() as central, running(settings(central.url)) as gateway:
             assert await asked(gateway, door, version_1(AT_HOME) + request(door)) == 400
             assert await asked(gateway, door, version_2(AT_HOME) + request(door)) == 400
-
-    with logged() as lines:
-        run(walk())
     assert [line for line in lines if "a PROXY header from who may not send one" in line] != []
 
 
 @pytest.mark.parametrize("door", ["soap", "websocket", "admin"])
-def test_a_proxy_header_where_tls_should_begin(door: str, tmp_path: Path) -> None:
+async def test_a_proxy_header_where_tls_should_begin(door: str, tmp_path: Path) -> None:
     """It is named, whether nobody may send one or one has been sent already."""
     authority = Authority(tmp_path)
     tls = TLS(**authority.issue("gateway", "localhost"))
-
-    async def walk() -> None:
+    with logged() as lines:
         async with JsonCentralSystem() as central:
             for rules, before in (({"proxies": (), "proxy": None}, b""), (BY_LINE, version_1(AT_HOME))):
                 settings_ = told(central, rules | {"tls": tls})
@@ -197,12 +186,9 @@ def test_a_proxy_header_where_tls_should_begin(door: str, tmp_path: Path) -> Non
                     (line,) = [line for line in lines[said:] if " refused " in line]
                     assert f"the listener {door}: a PROXY header from who may not send one" in line
 
+
+async def test_a_proxy_header_that_never_comes() -> None:
     with logged() as lines:
-        run(walk())
-
-
-def test_a_proxy_header_that_never_comes() -> None:
-    async def walk() -> None:
         async with JsonCentralSystem() as central:
             rules = told(central, BY_LINE, limits={"header_timeout": 0.1})
             async with running(rules) as gateway, Spoken(gateway.addresses["soap"], PROXY) as connection:
@@ -211,56 +197,48 @@ def test_a_proxy_header_that_never_comes() -> None:
                 await gateway.close()  # nobody waits for it
                 assert await connection.ask() is None
                 await gateway.start()
-
-    with logged() as lines:
-        run(walk())
     assert [line for line in lines if "no PROXY header came within 0.1 s" in line] != []
 
 
 @BOTH
-def test_a_proxy_header_comes_before_tls(door: str, tmp_path: Path) -> None:
+async def test_a_proxy_header_comes_before_tls(door: str, tmp_path: Path) -> None:
     """And the certificate that is shown there is the peer's own."""
     authority = Authority(tmp_path)
     tls = TLS(**authority.issue("gateway", "localhost"), client_ca=authority.file)
     shown = authority.issue("CP1", common_name="CP1")
     other = authority.issue("other", common_name="other")
-
-    async def walk() -> None:
-        async with JsonCentralSystem() as central:
-            rules = BY_LINE | {"tls": tls, "peers": (ip_network("192.0.2.0/24"),)}
-            asks = {"authentication": "certificate"}
-            async with running(told(central, rules, route=asks)) as gateway:
-                for source, certificate, status in (
-                    (AT_HOME, shown, let_in(door)),
-                    (AT_HOME, other, 403),
-                    (ABROAD, shown, 403),
-                ):
-                    async with Spoken(gateway.addresses[door], PROXY) as connection:
-                        connection.writer.write(version_2(source))
-                        await connection.encrypt(authority.client(certificate))
-                        assert await connection.ask(request(door)) == status
+    async with JsonCentralSystem() as central:
+        rules = BY_LINE | {"tls": tls, "peers": (ip_network("192.0.2.0/24"),)}
+        asks = {"authentication": "certificate"}
+        async with running(told(central, rules, route=asks)) as gateway:
+            for source, certificate, status in (
+                (AT_HOME, shown, let_in(door)),
+                (AT_HOME, other, 403),
+                (ABROAD, shown, 403),
+            ):
                 async with Spoken(gateway.addresses[door], PROXY) as connection:
-                    with pytest.raises((ssl.SSLError, ConnectionError)):
-                        await connection.encrypt(authority.client(shown))
-                # Header and hello in one piece.
-                hello, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-                client = authority.client(shown).wrap_bio(hello, outgoing, server_hostname="localhost")
-                with contextlib.suppress(ssl.SSLWantReadError):
-                    client.do_handshake()
-                async with Spoken(gateway.addresses[door], PROXY) as connection:
-                    connection.writer.write(version_1(AT_HOME) + outgoing.read())
-                    assert (await connection.reader.read(1)) == b"\x16"  # a handshake record
-
-    run(walk())
+                    connection.writer.write(version_2(source))
+                    await connection.encrypt(authority.client(certificate))
+                    assert await connection.ask(request(door)) == status
+            async with Spoken(gateway.addresses[door], PROXY) as connection:
+                with pytest.raises((ssl.SSLError, ConnectionError)):
+                    await connection.encrypt(authority.client(shown))
+            # Header and hello in one piece.
+            hello, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+            client = authority.client(shown).wrap_bio(hello, outgoing, server_hostname="localhost")
+            with contextlib.suppress(ssl.SSLWantReadError):
+                client.do_handshake()
+            async with Spoken(gateway.addresses[door], PROXY) as connection:
+                connection.writer.write(version_1(AT_HOME) + outgoing.read())
+                assert (await connection.reader.read(1)) == b"\x16"  # a handshake record
 
 
 @BOTH
 @pytest.mark.parametrize("chunked", [False, True])
-def test_the_address_in_a_header_is_each_requests(door: str, chunked: bool) -> None:
+async def test_the_address_in_a_header_is_each_requests(door: str, chunked: bool) -> None:
     if chunked and door == "websocket":
         return
-
-    async def walk() -> None:
+    with logged() as lines:
         async with JsonCentralSystem() as central:
             rules = told(central, BY_HEADER, route=BY_NETWORK)
             async with running(rules) as gateway:
@@ -282,9 +260,6 @@ def test_the_address_in_a_header_is_each_requests(door: str, chunked: bool) -> N
                     assert await asked(gateway, door, request(door, line, chunked=chunked)) == status
                 # From anybody else the header means nothing.
                 assert await asked(gateway, door, request(door, home, chunked=chunked), peer=STRANGER) == 403
-
-    with logged() as lines:
-        run(walk())
     assert [line for line in lines if "the headers of the proxy cannot be read" in line] != []
 
 
@@ -309,7 +284,7 @@ FORMATS: dict[str, Callable[[bytes], str]] = {
 @BOTH
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("way", [BY_LINE, BY_HEADER])
-def test_a_certificate_in_a_header(door: str, form: str, way: Mapping[str, Any], tmp_path: Path) -> None:
+async def test_a_certificate_in_a_header(door: str, form: str, way: Mapping[str, Any], tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     own, other = (FORMATS[form](certificate_of(tmp_path, authority, name)) for name in ("CP1", "other"))
     name = "X-Client-Cert"
@@ -321,7 +296,7 @@ def test_a_certificate_in_a_header(door: str, form: str, way: Mapping[str, Any],
         preamble = before if peer == PROXY else b""
         return await asked(gateway, door, preamble + request(door, *lines), peer=peer)
 
-    async def walk() -> None:
+    with logged() as lines:
         async with JsonCentralSystem() as central:
             asks = {"authentication": "certificate"}
             async with running(told(central, rules, route=asks)) as gateway:
@@ -335,40 +310,33 @@ def test_a_certificate_in_a_header(door: str, form: str, way: Mapping[str, Any],
                 assert await status(gateway, "", own) == 400
                 assert await status(gateway, "nonsense") == 400
                 assert await status(gateway, own[: len(own) // 2]) == 400
-
-    with logged() as lines:
-        run(walk())
     assert [line for line in lines if "X-Client-Cert of the proxy holds no certificate" in line] != []
 
 
-def test_the_certificate_of_a_proxy_is_not_that_of_who_it_speaks_for(tmp_path: Path) -> None:
+async def test_the_certificate_of_a_proxy_is_not_that_of_who_it_speaks_for(tmp_path: Path) -> None:
     """It shows one of its own to the bridge, which happens to name a Charge Point."""
     authority = Authority(tmp_path)
     tls = TLS(**authority.issue("gateway", "localhost"), client_ca=authority.file)
     shown = authority.issue("proxy", common_name="CP1")
-
-    async def walk() -> None:
-        async with JsonCentralSystem() as central:
-            asks = {"authentication": "certificate"}
-            async with running(told(central, BY_HEADER | {"tls": tls}, route=asks)) as gateway:
-                for door in ("soap", "websocket"):
-                    async with Spoken(gateway.addresses[door], PROXY) as connection:
-                        await connection.encrypt(authority.client(shown))
-                        assert await connection.ask(request(door, f"X-Forwarded-For: {AT_HOME}")) == 403
-
-    run(walk())
+    async with JsonCentralSystem() as central:
+        asks = {"authentication": "certificate"}
+        async with running(told(central, BY_HEADER | {"tls": tls}, route=asks)) as gateway:
+            for door in ("soap", "websocket"):
+                async with Spoken(gateway.addresses[door], PROXY) as connection:
+                    await connection.encrypt(authority.client(shown))
+                    assert await connection.ask(request(door, f"X-Forwarded-For: {AT_HOME}")) == 403
 
 
 @BOTH
 @pytest.mark.parametrize("way", [BY_LINE, BY_HEADER])
-def test_connections_are_counted_for_whom_the_proxy_speaks(door: str, way: Mapping[str, Any]) -> None:
+async def test_connections_are_counted_for_whom_the_proxy_speaks(door: str, way: Mapping[str, Any]) -> None:
     """Not for the proxy. On a connection that carries many peers' requests, a request in progress counts."""
 
     def speaking(peer: str, identity: str = "CP1") -> bytes:
         lines = [] if way is BY_LINE else [f"X-Forwarded-For: {peer}"]
         return (version_1(peer) if way is BY_LINE else b"") + request(door, *lines, identity=identity)
 
-    async def walk() -> None:
+    with logged() as lines:
         async with RawCentralSystem() as central:
             rules = told(central, way, limits={"connections_per_address": 2}, gateway={"call_timeout": 300})
             async with running(rules) as gateway, contextlib.AsyncExitStack() as held:
@@ -383,15 +351,12 @@ def test_connections_are_counted_for_whom_the_proxy_speaks(door: str, way: Mappi
                     assert await asked(gateway, door, speaking(peer)) == 503
                 if door == "websocket":
                     assert await asked(gateway, door, speaking("198.51.100.1")) == 101
-
-    with logged() as lines:
-        run(walk())
     assert [line for line in lines if "limits.connections_per_address" in line and f"{AT_HOME}" in line] != []
 
 
 @BOTH
 @pytest.mark.parametrize("way", [BY_LINE, BY_HEADER])
-def test_who_may_use_the_listener_and_how_much_goes_by_whom_the_proxy_speaks_for(
+async def test_who_may_use_the_listener_and_how_much_goes_by_whom_the_proxy_speaks_for(
     door: str, way: Mapping[str, Any]
 ) -> None:
     """`peers`, identities that are new, Calls in progress: of one peer no more for coming through a proxy, and of
@@ -401,72 +366,62 @@ def test_who_may_use_the_listener_and_how_much_goes_by_whom_the_proxy_speaks_for
         lines = [] if way is BY_LINE else [f"X-Forwarded-For: {peer}"]
         return (version_1(peer) if way is BY_LINE else b"") + request(door, *lines, identity=identity)
 
-    async def walk() -> None:
-        rules = {**way, "peers": (ip_network("192.0.2.0/24"), ip_network("203.0.113.0/24"))}
-        limits = {"new_identities_per_minute": 4}
-        async with JsonCentralSystem() as central, running(told(central, rules, limits=limits)) as gateway:
-            assert await asked(gateway, door, speaking("198.51.100.1", "CP0")) == 403
-            assert await asked(gateway, door, speaking(PROXY, "CP0")) == 403
-            if door == "soap":
-                got = [await asked(gateway, door, speaking(AT_HOME, f"CP{number}")) for number in range(6)]
-                assert got == [200] * 4 + [503] * 2
-                assert await asked(gateway, door, speaking(ABROAD, "CP9")) == 200
-        if door == "websocket":
-            return
-        patient = {"max_in_flight": 8, "call_timeout": 300, "drain_timeout": 0}
-        async with (
-            RawCentralSystem() as central_,
-            running(told(central_, rules, gateway=patient)) as gateway,
-            contextlib.AsyncExitStack() as held,
-        ):
-            for number in range(3):  # three quarters of half of eight
-                connection = await held.enter_async_context(Spoken(gateway.addresses[door], PROXY))
-                connection.writer.write(speaking(AT_HOME, f"CP{number}"))
-                await (await central_.connected()).receive()
-            assert await asked(gateway, door, speaking(AT_HOME, "CP8")) == 503
-            beat = asyncio.ensure_future(asked(gateway, door, speaking(ABROAD, "CP9")))
-            await (await central_.connected()).serve()
-            assert await beat == 200
-
-    run(walk())
+    rules = {**way, "peers": (ip_network("192.0.2.0/24"), ip_network("203.0.113.0/24"))}
+    limits = {"new_identities_per_minute": 4}
+    async with JsonCentralSystem() as central, running(told(central, rules, limits=limits)) as gateway:
+        assert await asked(gateway, door, speaking("198.51.100.1", "CP0")) == 403
+        assert await asked(gateway, door, speaking(PROXY, "CP0")) == 403
+        if door == "soap":
+            got = [await asked(gateway, door, speaking(AT_HOME, f"CP{number}")) for number in range(6)]
+            assert got == [200] * 4 + [503] * 2
+            assert await asked(gateway, door, speaking(ABROAD, "CP9")) == 200
+    if door == "websocket":
+        return
+    patient = {"max_in_flight": 8, "call_timeout": 300, "drain_timeout": 0}
+    async with (
+        RawCentralSystem() as central_,
+        running(told(central_, rules, gateway=patient)) as gateway,
+        contextlib.AsyncExitStack() as held,
+    ):
+        for number in range(3):  # three quarters of half of eight
+            connection = await held.enter_async_context(Spoken(gateway.addresses[door], PROXY))
+            connection.writer.write(speaking(AT_HOME, f"CP{number}"))
+            await (await central_.connected()).receive()
+        assert await asked(gateway, door, speaking(AT_HOME, "CP8")) == 503
+        beat = asyncio.ensure_future(asked(gateway, door, speaking(ABROAD, "CP9")))
+        await (await central_.connected()).serve()
+        assert await beat == 200
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_body_that_does_not_come_is_one_of_the_peers_for_whom_the_proxy_speaks(chunked: bool) -> None:
+async def test_a_body_that_does_not_come_is_one_of_the_peers_for_whom_the_proxy_speaks(chunked: bool) -> None:
     """Proxies that pass bodies on as they come would give one peer all connections that there may be."""
-
-    async def walk() -> None:
-        async with JsonCentralSystem() as central:
-            rules = told(central, BY_HEADER, limits={"connections_per_address": 2})
-            async with running(rules) as gateway, contextlib.AsyncExitStack() as held:
-                waiting = []
-                for _ in range(2):
-                    connection = await held.enter_async_context(Spoken(gateway.addresses["soap"], PROXY))
-                    sent = request("soap", f"X-Forwarded-For: {AT_HOME}", chunked=chunked)
-                    connection.writer.write(sent[:-10])
-                    waiting.append((connection, sent[-10:]))
-                home, abroad = (
-                    request("soap", f"X-Forwarded-For: {peer}", chunked=chunked) for peer in (AT_HOME, ABROAD)
-                )
-                await until(
-                    lambda: gateway._listeners.of(SoapServer)[0]._connection_limits.connection_count.of(AT_HOME) == 2
-                )
-                assert await asked(gateway, "soap", home) == 503
-                assert await asked(gateway, "soap", abroad) == 200
-                for connection, rest in waiting:
-                    assert await connection.ask(rest) == 200
-                assert await asked(gateway, "soap", home) == 200
-
-    run(walk())
+    async with JsonCentralSystem() as central:
+        rules = told(central, BY_HEADER, limits={"connections_per_address": 2})
+        async with running(rules) as gateway, contextlib.AsyncExitStack() as held:
+            waiting = []
+            for _ in range(2):
+                connection = await held.enter_async_context(Spoken(gateway.addresses["soap"], PROXY))
+                sent = request("soap", f"X-Forwarded-For: {AT_HOME}", chunked=chunked)
+                connection.writer.write(sent[:-10])
+                waiting.append((connection, sent[-10:]))
+            home, abroad = (request("soap", f"X-Forwarded-For: {peer}", chunked=chunked) for peer in (AT_HOME, ABROAD))
+            await until(
+                lambda: gateway._listeners.of(SoapServer)[0]._connection_limits.connection_count.of(AT_HOME) == 2
+            )
+            assert await asked(gateway, "soap", home) == 503
+            assert await asked(gateway, "soap", abroad) == 200
+            for connection, rest in waiting:
+                assert await connection.ask(rest) == 200
+            assert await asked(gateway, "soap", home) == 200
 
 
 @pytest.mark.parametrize("rules", [{"proxies": (), "proxy": None}, BY_HEADER, BY_LINE])
 @pytest.mark.parametrize("door", ["soap", "websocket", "admin"])
-def test_what_means_nothing_is_in_the_log(door: str, rules: Mapping[str, Any]) -> None:
+async def test_what_means_nothing_is_in_the_log(door: str, rules: Mapping[str, Any]) -> None:
     """Once a minute for each address: a proxy that is in no configuration is found by it."""
     certificate = {"proxy_certificate_header": "X-Client-Cert", "proxy_certificate_format": "pem"}
-
-    async def walk() -> None:
+    with logged() as lines:
         async with JsonCentralSystem() as central:
             plain = told(central, {**rules, **(certificate if rules is BY_HEADER else {})})
             async with running(plain) as gateway:
@@ -476,9 +431,6 @@ def test_what_means_nothing_is_in_the_log(door: str, rules: Mapping[str, Any]) -
                     sent = request(door, *fields, chunked=chunked)
                     assert await asked(gateway, door, sent, peer=STRANGER) == served
                 assert await asked(gateway, door, request(door), peer="127.0.0.4") == served
-
-    with logged() as lines:
-        run(walk())
     (line,) = [line for line in lines if " ignored " in line]
     names = ["Forwarded", "X-Forwarded-For", *(["X-Client-Cert"] if rules is BY_HEADER and door != "admin" else [])]
     assert f"peer={STRANGER}" in line and ", ".join(names) in line and "`proxies` of the listener" in line
@@ -497,28 +449,25 @@ async def overtaken(guesses: list[Coroutine[Any, Any, int | None]], right: Corou
 
 
 @pytest.mark.parametrize("way", [BY_LINE, BY_HEADER])
-def test_guessing_is_counted_for_whom_the_proxy_speaks(way: Mapping[str, Any]) -> None:
+async def test_guessing_is_counted_for_whom_the_proxy_speaks(way: Mapping[str, Any]) -> None:
     def speaking(peer: str, password: bytes) -> bytes:
         basic = f"Authorization: Basic {b64encode(b'CP1:' + password).decode()}"
         if way is BY_LINE:
             return version_2(peer) + request("soap", basic)
         return request("soap", basic, f"Forwarded: for={peer}")
 
-    async def walk() -> None:
-        async with JsonCentralSystem() as central:
-            own = {"CP1": ChargePoint(password=Secret(b"right"))}
-            async with running(told(central, way, charge_points=own)) as gateway:
-                for _ in range(5):  # those that wait for nothing
-                    assert await asked(gateway, "soap", speaking(ABROAD, b"guess")) == 401
-                # Who never guessed wrong comes first, though the proxy is the same.
-                guesses = [asked(gateway, "soap", speaking(ABROAD, b"guess")) for _ in range(6)]
-                await overtaken(guesses, asked(gateway, "soap", speaking(AT_HOME, b"right")))
-
-    run(walk())
+    async with JsonCentralSystem() as central:
+        own = {"CP1": ChargePoint(password=Secret(b"right"))}
+        async with running(told(central, way, charge_points=own)) as gateway:
+            for _ in range(5):  # those that wait for nothing
+                assert await asked(gateway, "soap", speaking(ABROAD, b"guess")) == 401
+            # Who never guessed wrong comes first, though the proxy is the same.
+            guesses = [asked(gateway, "soap", speaking(ABROAD, b"guess")) for _ in range(6)]
+            await overtaken(guesses, asked(gateway, "soap", speaking(AT_HOME, b"right")))
 
 
 @pytest.mark.parametrize("way", [BY_LINE, BY_HEADER])
-def test_a_callback_address_is_learnt_from_whom_the_proxy_speaks_for(way: Mapping[str, Any]) -> None:
+async def test_a_callback_address_is_learnt_from_whom_the_proxy_speaks_for(way: Mapping[str, Any]) -> None:
     """Of the peer's own address, and not of the proxy's."""
     reset = f'<resetResponse xmlns="{CP}"><status>Accepted</status></resetResponse>'
 
@@ -530,39 +479,30 @@ def test_a_callback_address_is_learnt_from_whom_the_proxy_speaks_for(way: Mappin
             b"Content-Length: %d" % len(envelope(identity="CP1")), b"Content-Length: %d" % len(body)
         )
 
-    async def walk() -> None:
-        async with (
-            RawCentralSystem() as central,
-            listening(answering(reset), host="127.0.0.5") as point,
-            running(told(central, way, gateway={"call_timeout": 1})) as gateway,
-        ):
-            async with asyncio.TaskGroup() as group:
-                group.create_task(asked(gateway, "soap", said(point.url, STRANGER)))
-                link = await central.connected()
-                await link.serve()
-            assert (await link.ask([2, "1", "Reset", {"type": "Soft"}]))[:3] == [4, "1", "InternalError"]
-            assert point.received == []
-            async with asyncio.TaskGroup() as group:
-                group.create_task(asked(gateway, "soap", said(point.url, "127.0.0.5")))
-                await link.serve()
-            assert await link.ask([2, "2", "Reset", {"type": "Soft"}]) == [3, "2", {"status": "Accepted"}]
-
-    run(walk())
+    async with (
+        RawCentralSystem() as central,
+        listening(answering(reset), host="127.0.0.5") as point,
+        running(told(central, way, gateway={"call_timeout": 1})) as gateway,
+    ):
+        async with asyncio.TaskGroup() as group:
+            group.create_task(asked(gateway, "soap", said(point.url, STRANGER)))
+            link = await central.connected()
+            await link.serve()
+        assert (await link.ask([2, "1", "Reset", {"type": "Soft"}]))[:3] == [4, "1", "InternalError"]
+        assert point.received == []
+        async with asyncio.TaskGroup() as group:
+            group.create_task(asked(gateway, "soap", said(point.url, "127.0.0.5")))
+            await link.serve()
+        assert await link.ask([2, "2", "Reset", {"type": "Soft"}]) == [3, "2", {"status": "Accepted"}]
 
 
-def test_the_admin_api_knows_who_asks() -> None:
+async def test_the_admin_api_knows_who_asks() -> None:
     """Its refusals, and whether a page of its own asks over the proxy's TLS."""
-
-    async def walk() -> None:
-        async with JsonCentralSystem() as central, running(told(central, BY_HEADER)) as gateway:
-            home = f"X-Forwarded-For: {AT_HOME}"
-            assert await asked(gateway, "admin", request("admin", home)) == 200
-            assert await asked(gateway, "admin", request("admin", "X-Forwarded-For: nobody")) == 400
-            own = ["Origin: https://localhost", home]
-            assert await asked(gateway, "admin", request("admin", *own)) == 403
-            assert await asked(gateway, "admin", request("admin", *own, "X-Forwarded-Proto: https")) == 200
-            assert (
-                await asked(gateway, "admin", request("admin", *own, "X-Forwarded-Proto: https"), peer=STRANGER) == 403
-            )
-
-    run(walk())
+    async with JsonCentralSystem() as central, running(told(central, BY_HEADER)) as gateway:
+        home = f"X-Forwarded-For: {AT_HOME}"
+        assert await asked(gateway, "admin", request("admin", home)) == 200
+        assert await asked(gateway, "admin", request("admin", "X-Forwarded-For: nobody")) == 400
+        own = ["Origin: https://localhost", home]
+        assert await asked(gateway, "admin", request("admin", *own)) == 403
+        assert await asked(gateway, "admin", request("admin", *own, "X-Forwarded-Proto: https")) == 200
+        assert await asked(gateway, "admin", request("admin", *own, "X-Forwarded-Proto: https"), peer=STRANGER) == 403

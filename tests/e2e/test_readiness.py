@@ -11,7 +11,7 @@ import pytest
 
 from bridge.lab.simulators.wire import CallRefused, Payload
 from tests.admin.asked import Api, api_of
-from tests.e2e.stage import AT_MOST, SAMPLES, run, running
+from tests.e2e.stage import AT_MOST, SAMPLES, running
 from tests.e2e.test_observers import KINDS, ONE, Watched, watched
 
 SHADOW = {"role": "shadow"}
@@ -81,74 +81,67 @@ def begin(stage: Watched) -> None:
 
 @pytest.mark.parametrize(("otherwise", "seen"), [(invalid, "'Invalid'"), (broken, "InternalError: no database")])
 @pytest.mark.parametrize("ems", KINDS)
-def test_one_authorize_in_a_hundred_is_found(ems: str, otherwise: Callable[[Payload], Payload], seen: str) -> None:
-    async def walk() -> None:
-        async with shadowed("json", "json", ems) as stage, api_of(stage.gateway) as api:
-            begin(stage)
-            await stage.boots()
-            await charge(stage, AFTER)
-            told = await readiness(api, 3 * AFTER + 1)
-            assert (told["ready"], told["why"], told["sessions"]) == (True, "", AFTER)
-            # What differs by itself, between two transports and two Central Systems, is no difference.
-            assert [each for each in told["actions"] if each["differing"]] == []
-            stage.observers["ems"].behaviour["Authorize"] = OneIn(100, otherwise)
-            for _ in range(120):
-                assert (await stage.point.call("Authorize", TAG))["idTagInfo"]["status"] == "Accepted"
-            told = await readiness(api, 3 * AFTER + 121)
-            assert (told["ready"], told["why"]) == (False, "1 of 1 Charge Points are not ready")
-            (one,) = told["items"]
-            assert (one["ready"], one["clean_sessions"], one["sessions"]) == (False, 0, AFTER)
-            assert one["why"].startswith("0 of 20 sessions without a difference that a driver feels, since Authorize")
-            (authorize,) = (each for each in told["actions"] if each["differing"])
-            assert (authorize["action"], authorize["compared"], authorize["differing"]) == ("Authorize", AFTER + 120, 1)
-            (example,) = told["examples"]
-            assert (example["identity"], example["action"]) == (ONE, "Authorize")
-            assert seen in example["shadow"] and "Accepted" in example["main"]
-            assert example["request"] == '{"idTag":"***"}'
-
-    run(walk(), 6 * AT_MOST)
+async def test_one_authorize_in_a_hundred_is_found(
+    ems: str, otherwise: Callable[[Payload], Payload], seen: str
+) -> None:
+    async with shadowed("json", "json", ems) as stage, api_of(stage.gateway) as api:
+        begin(stage)
+        await stage.boots()
+        await charge(stage, AFTER)
+        told = await readiness(api, 3 * AFTER + 1)
+        assert (told["ready"], told["why"], told["sessions"]) == (True, "", AFTER)
+        # What differs by itself, between two transports and two Central Systems, is no difference.
+        assert [each for each in told["actions"] if each["differing"]] == []
+        stage.observers["ems"].behaviour["Authorize"] = OneIn(100, otherwise)
+        for _ in range(120):
+            assert (await stage.point.call("Authorize", TAG))["idTagInfo"]["status"] == "Accepted"
+        told = await readiness(api, 3 * AFTER + 121)
+        assert (told["ready"], told["why"]) == (False, "1 of 1 Charge Points are not ready")
+        (one,) = told["items"]
+        assert (one["ready"], one["clean_sessions"], one["sessions"]) == (False, 0, AFTER)
+        assert one["why"].startswith("0 of 20 sessions without a difference that a driver feels, since Authorize")
+        (authorize,) = (each for each in told["actions"] if each["differing"])
+        assert (authorize["action"], authorize["compared"], authorize["differing"]) == ("Authorize", AFTER + 120, 1)
+        (example,) = told["examples"]
+        assert (example["identity"], example["action"]) == (ONE, "Authorize")
+        assert seen in example["shadow"] and "Accepted" in example["main"]
+        assert example["request"] == '{"idTag":"***"}'
 
 
 @pytest.mark.parametrize("ems", KINDS)
 @pytest.mark.parametrize("far", ["json", "soap"])
 @pytest.mark.parametrize("near", ["json", "soap"])
-def test_sessions_are_counted_on_every_leg(near: str, far: str, ems: str) -> None:
-    async def walk() -> None:
-        async with shadowed(near, far, ems) as stage, api_of(stage.gateway) as api:
-            begin(stage)
-            await stage.boots()
-            await stage.point.call("StatusNotification", SAMPLES["StatusNotification"])
-            await charge(stage, 2)
-            first, second = await stage.start(1), await stage.start(2)
-            await stage.meter(first)
-            await stage.stop(second)
-            await stage.stop(first)
-            await stage.point.call("Heartbeat", {})
-            told = await readiness(api, 14)
-            (one,) = told["items"]
-            assert (one["sessions"], one["clean_sessions"], one["ready"]) == (4, 4, False)
-            assert [each for each in told["actions"] if each["differing"]] == []
-            assert one["why"] == "4 of 20 sessions without a difference that a driver feels"
-
-    run(walk(), 4 * AT_MOST)
+async def test_sessions_are_counted_on_every_leg(near: str, far: str, ems: str) -> None:
+    async with shadowed(near, far, ems) as stage, api_of(stage.gateway) as api:
+        begin(stage)
+        await stage.boots()
+        await stage.point.call("StatusNotification", SAMPLES["StatusNotification"])
+        await charge(stage, 2)
+        first, second = await stage.start(1), await stage.start(2)
+        await stage.meter(first)
+        await stage.stop(second)
+        await stage.stop(first)
+        await stage.point.call("Heartbeat", {})
+        told = await readiness(api, 14)
+        (one,) = told["items"]
+        assert (one["sessions"], one["clean_sessions"], one["ready"]) == (4, 4, False)
+        assert [each for each in told["actions"] if each["differing"]] == []
+        assert one["why"] == "4 of 20 sessions without a difference that a driver feels"
 
 
-def test_a_session_goes_on_over_a_restart(tmp_path: Path) -> None:
-    async def walk() -> None:
-        async with shadowed("soap", store=f"sqlite:///{tmp_path / 'bridge.db'}") as stage:
-            begin(stage)
-            stage.observers["ems"].behaviour["Authorize"] = OneIn(1, invalid)
-            await stage.boots()
-            await stage.point.call("Authorize", TAG)
-            number = await stage.start()
-            async with api_of(stage.gateway) as api:
-                await readiness(api, 3)
-            await stage.gateway.close()
-            async with running(stage.gateway._settings) as gateway, api_of(gateway) as api:
-                await stage.stop(number)
-                after = await readiness(api, 4)
-                (one,) = after["items"]
-                assert (one["sessions"], one["clean_sessions"]) == (1, 1)
-                assert one["last_difference"]["shadow"] == "'Invalid'"
-
-    run(walk(), 4 * AT_MOST)
+async def test_a_session_goes_on_over_a_restart(tmp_path: Path) -> None:
+    async with shadowed("soap", store=f"sqlite:///{tmp_path / 'bridge.db'}") as stage:
+        begin(stage)
+        stage.observers["ems"].behaviour["Authorize"] = OneIn(1, invalid)
+        await stage.boots()
+        await stage.point.call("Authorize", TAG)
+        number = await stage.start()
+        async with api_of(stage.gateway) as api:
+            await readiness(api, 3)
+        await stage.gateway.close()
+        async with running(stage.gateway._settings) as gateway, api_of(gateway) as api:
+            await stage.stop(number)
+            after = await readiness(api, 4)
+            (one,) = after["items"]
+            assert (one["sessions"], one["clean_sessions"]) == (1, 1)
+            assert one["last_difference"]["shadow"] == "'Invalid'"

@@ -12,7 +12,7 @@ import pytest
 
 from bridge.app import Gateway
 from tests.e2e.raw_peer import Asked, RawPeer, Reply, answering_well, enveloped, http, result
-from tests.e2e.stage import dialled, post, run
+from tests.e2e.stage import dialled, post
 from tests.e2e.test_delivery import (
     ACTIONS,
     CENTRAL_SYSTEMS,
@@ -43,35 +43,28 @@ SPELLINGS = {
 
 
 @pytest.mark.parametrize("spelt", SPELLINGS.values(), ids=SPELLINGS)
-def test_an_answer_that_relates_to_what_we_sent(spelt: Callable[[str], str]) -> None:
+async def test_an_answer_that_relates_to_what_we_sent(spelt: Callable[[str], str]) -> None:
     """On a connection that carried an earlier request, where a foreign answer would not be taken."""
-
-    async def walk() -> None:
-        async with RawPeer(answering_well()) as peer, bridged(peer) as gateway:
-            for name in ("CP 1", "CP 2", "CP 3"):
-                assert (await post(gateway, request("StartTransaction", name))).status == 200
-                peer.respond = lambda asked: Reply(
-                    octets=http("200 OK", enveloped(result(asked.action), spelt(asked.message_id)))
-                )
-            assert {asked.connection for asked in peer.requests} == {1}
-
-    run(walk())
+    async with RawPeer(answering_well()) as peer, bridged(peer) as gateway:
+        for name in ("CP 1", "CP 2", "CP 3"):
+            assert (await post(gateway, request("StartTransaction", name))).status == 200
+            peer.respond = lambda asked: Reply(
+                octets=http("200 OK", enveloped(result(asked.action), spelt(asked.message_id)))
+            )
+        assert {asked.connection for asked in peer.requests} == {1}
 
 
-def test_only_the_reply_relationship_counts() -> None:
-    async def walk() -> None:
-        other = '<a:RelatesTo RelationshipType="urn:x:cause">urn:uuid:of-another</a:RelatesTo>'
+async def test_only_the_reply_relationship_counts() -> None:
+    other = '<a:RelatesTo RelationshipType="urn:x:cause">urn:uuid:of-another</a:RelatesTo>'
 
-        def respond(asked: Asked) -> Reply:
-            return Reply(octets=http("200 OK", enveloped(result(asked.action), asked.message_id, others=other)))
+    def respond(asked: Asked) -> Reply:
+        return Reply(octets=http("200 OK", enveloped(result(asked.action), asked.message_id, others=other)))
 
-        async with RawPeer(answering_well()) as peer, bridged(peer) as gateway:
-            for name in ("CP 1", "CP 2"):
-                assert (await post(gateway, request("StartTransaction", name))).status == 200
-                peer.respond = respond
-            assert {asked.connection for asked in peer.requests} == {1}
-
-    run(walk())
+    async with RawPeer(answering_well()) as peer, bridged(peer) as gateway:
+        for name in ("CP 1", "CP 2"):
+            assert (await post(gateway, request("StartTransaction", name))).status == 200
+            peer.respond = respond
+        assert {asked.connection for asked in peer.requests} == {1}
 
 
 # Charge Points of both kinds, Central Systems of both versions.
@@ -123,52 +116,46 @@ versions = pytest.mark.parametrize("protocol", CENTRAL_SYSTEMS)
 
 @both
 @versions
-def test_a_constant_relates_to_is_taken_on_a_connection_of_its_own(protocol: str, point: Point) -> None:
+async def test_a_constant_relates_to_is_taken_on_a_connection_of_its_own(protocol: str, point: Point) -> None:
     """Some programs send a constant. After the first mismatch this party gets one connection per POST."""
 
-    async def walk() -> None:
-        def respond(asked: Asked) -> Reply:
-            content = result(asked.action, len(peer.requests), protocol=protocol)
-            return Reply(octets=http("200 OK", enveloped(content, "urn:uuid:0")))
+    def respond(asked: Asked) -> Reply:
+        content = result(asked.action, len(peer.requests), protocol=protocol)
+        return Reply(octets=http("200 OK", enveloped(content, "urn:uuid:0")))
 
-        async with RawPeer(respond) as peer, bridged(peer, protocol) as gateway:
-            for name in ("CP 1", "CP 2", "CP 3"):
-                number = len(peer.requests)
-                async with point(gateway, name) as say:
-                    answer = await say("StartTransaction")
-                assert answer is not None
-                assert re.search(rf"transactionId\W+{number}\b", answer), answer
-            assert {asked.place for asked in peer.requests} == {1}
-
-    run(walk())
+    async with RawPeer(respond) as peer, bridged(peer, protocol) as gateway:
+        for name in ("CP 1", "CP 2", "CP 3"):
+            number = len(peer.requests)
+            async with point(gateway, name) as say:
+                answer = await say("StartTransaction")
+            assert answer is not None
+            assert re.search(rf"transactionId\W+{number}\b", answer), answer
+        assert {asked.place for asked in peer.requests} == {1}
 
 
 @both
 @versions
 @pytest.mark.parametrize("action", ACTIONS)
-def test_a_foreign_answer_on_a_connection_that_carried_another_request(
+async def test_a_foreign_answer_on_a_connection_that_carried_another_request(
     action: str, protocol: str, point: Point
 ) -> None:
-    async def walk() -> None:
-        good = answering_well(protocol)
-        async with RawPeer(good) as peer, bridged(peer, protocol) as gateway, point(gateway, "CP 2") as say:
-            assert (await post(gateway, request("Heartbeat", "CP 1"))).status == 200
+    good = answering_well(protocol)
+    async with RawPeer(good) as peer, bridged(peer, protocol) as gateway, point(gateway, "CP 2") as say:
+        assert (await post(gateway, request("Heartbeat", "CP 1"))).status == 200
 
-            def respond(asked: Asked) -> Reply:
-                if len(peer.requests) > 1:
-                    return good(asked)
-                foreign = result(asked.action, FOREIGN, protocol=protocol)
-                return Reply(octets=http("200 OK", enveloped(foreign, peer.requests[0].message_id)))
+        def respond(asked: Asked) -> Reply:
+            if len(peer.requests) > 1:
+                return good(asked)
+            foreign = result(asked.action, FOREIGN, protocol=protocol)
+            return Reply(octets=http("200 OK", enveloped(foreign, peer.requests[0].message_id)))
 
-            peer.respond = respond
-            assert await say(action) is None
-            assert [(asked.connection, asked.place) for asked in peer.requests[:2]] == [(1, 1), (1, 2)]
-            await peer.hung_up(1)
-            answer = await say(action)
-            assert answer is not None and str(FOREIGN) not in answer
-            assert len(peer.of(action)) == (3 if action == "Heartbeat" else 2)
-
-    run(walk())
+        peer.respond = respond
+        assert await say(action) is None
+        assert [(asked.connection, asked.place) for asked in peer.requests[:2]] == [(1, 1), (1, 2)]
+        await peer.hung_up(1)
+        answer = await say(action)
+        assert answer is not None and str(FOREIGN) not in answer
+        assert len(peer.of(action)) == (3 if action == "Heartbeat" else 2)
 
 
 @both
@@ -176,27 +163,24 @@ def test_a_foreign_answer_on_a_connection_that_carried_another_request(
 @pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize("related", [True, False], ids=["with RelatesTo", "without RelatesTo"])
 @pytest.mark.parametrize("when", ["with the answer", "once it was told"])
-def test_octets_on_an_idle_connection_close_it(
+async def test_octets_on_an_idle_connection_close_it(
     when: str, related: bool, action: str, protocol: str, point: Point
 ) -> None:
     """Seen: a Central System that repeated its answer answered the next Charge Point's StartTransaction with it."""
 
-    async def walk() -> None:
-        def twice(asked: Asked) -> Reply:
-            content = result(asked.action, FOREIGN, protocol=protocol)
-            good = http("200 OK", enveloped(content, asked.message_id if related else ""))
-            return Reply(octets=good * (2 if when == "with the answer" else 1))
+    def twice(asked: Asked) -> Reply:
+        content = result(asked.action, FOREIGN, protocol=protocol)
+        good = http("200 OK", enveloped(content, asked.message_id if related else ""))
+        return Reply(octets=good * (2 if when == "with the answer" else 1))
 
-        async with RawPeer(twice) as peer, bridged(peer, protocol) as gateway, point(gateway, "CP 2") as say:
-            assert (await post(gateway, request(action, "CP 1"))).status == 200
-            if when != "with the answer":
-                peer.send(1, http("200 OK", enveloped(result(action, FOREIGN, protocol=protocol), "")))
-            await peer.hung_up(1)
-            peer.respond = answering_well(protocol, number=4712)
-            answer = await say(action)
-            assert answer is not None and str(FOREIGN) not in answer
-            assert action != "StartTransaction" or "4712" in answer
-            assert [asked.identity for asked in peer.requests[:2]] == ["CP 1", "CP 2"]
-            assert peer.requests[1].connection == 2
-
-    run(walk())
+    async with RawPeer(twice) as peer, bridged(peer, protocol) as gateway, point(gateway, "CP 2") as say:
+        assert (await post(gateway, request(action, "CP 1"))).status == 200
+        if when != "with the answer":
+            peer.send(1, http("200 OK", enveloped(result(action, FOREIGN, protocol=protocol), "")))
+        await peer.hung_up(1)
+        peer.respond = answering_well(protocol, number=4712)
+        answer = await say(action)
+        assert answer is not None and str(FOREIGN) not in answer
+        assert action != "StartTransaction" or "4712" in answer
+        assert [asked.identity for asked in peer.requests[:2]] == ["CP 1", "CP 2"]
+        assert peer.requests[1].connection == 2

@@ -38,7 +38,6 @@ from tests.e2e.stage import (
     envelope,
     listening,
     post,
-    run,
     soap_central_system,
 )
 
@@ -110,61 +109,54 @@ def on_this(central: RawCentralSystem) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize(("request_of", "answer"), [(start, started()), (stop, {"idTagInfo": ACCEPTED})])
-def test_killed_while_the_central_system_has_it(tmp_path: Path, request_of: Any, answer: Payload) -> None:
+async def test_killed_while_the_central_system_has_it(tmp_path: Path, request_of: Any, answer: Payload) -> None:
     """It arrives twice: that the first copy arrived was known to nobody who still lives, so the Charge Point must
     repeat it, and the bridge may not answer in the Central System's place. Only the Central System can tell."""
+    async with RawCentralSystem() as central, Bridge(tmp_path, on_this(central)) as bridge:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(broken(post(bridge, request_of())))
+            link = await central.connected()
+            first = await link.receive()
+            await bridge.kill()
+        await asyncio.wait_for(link.websocket.wait_closed(), AT_MOST)
 
-    async def walk() -> None:
-        async with RawCentralSystem() as central, Bridge(tmp_path, on_this(central)) as bridge:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(broken(post(bridge, request_of())))
-                link = await central.connected()
-                first = await link.receive()
+        await bridge.start()
+        retried, _, second = await opened(central, bridge, request_of(message_id="urn:uuid:2"), answer)
+        assert second[2:] == first[2:]
+        assert second[1] == first[1], "under the same UniqueId, so that the Central System can recognise it"
+        # From here on it is known.
+        again = await post(bridge, request_of(message_id="urn:uuid:3"))
+        assert (told(again), again.status) == (told(retried), 200)
+
+
+async def test_killed_while_the_central_system_has_it_and_the_charge_point_speaks_json(tmp_path: Path) -> None:
+    held = asyncio.Event()
+
+    async def hold(_: Payload) -> Payload:
+        held.set()
+        await asyncio.Event().wait()
+        return {}
+
+    async with soap_central_system() as central:
+        table = {"main": {"url": central.url, "protocol": "ocpp1.6s"}}
+        ordinary = central.behaviour["StartTransaction"]
+        async with Bridge(tmp_path, table) as bridge:
+            point = JsonChargePoint(url=bridge.websocket_url, identity="CP 1")
+            central.behaviour["StartTransaction"] = hold
+            async with point, asyncio.TaskGroup() as group:
+                group.create_task(unanswered(point))
+                await asyncio.wait_for(held.wait(), AT_MOST)
                 await bridge.kill()
-            await asyncio.wait_for(link.websocket.wait_closed(), AT_MOST)
+            assert point.close_code == 1006
 
             await bridge.start()
-            retried, _, second = await opened(central, bridge, request_of(message_id="urn:uuid:2"), answer)
-            assert second[2:] == first[2:]
-            assert second[1] == first[1], "under the same UniqueId, so that the Central System can recognise it"
-            # From here on it is known.
-            again = await post(bridge, request_of(message_id="urn:uuid:3"))
-            assert (told(again), again.status) == (told(retried), 200)
-
-    run(walk())
-
-
-def test_killed_while_the_central_system_has_it_and_the_charge_point_speaks_json(tmp_path: Path) -> None:
-    async def walk() -> None:
-        held = asyncio.Event()
-
-        async def hold(_: Payload) -> Payload:
-            held.set()
-            await asyncio.Event().wait()
-            return {}
-
-        async with soap_central_system() as central:
-            table = {"main": {"url": central.url, "protocol": "ocpp1.6s"}}
-            ordinary = central.behaviour["StartTransaction"]
-            async with Bridge(tmp_path, table) as bridge:
-                point = JsonChargePoint(url=bridge.websocket_url, identity="CP 1")
-                central.behaviour["StartTransaction"] = hold
-                async with point, asyncio.TaskGroup() as group:
-                    group.create_task(unanswered(point))
-                    await asyncio.wait_for(held.wait(), AT_MOST)
-                    await bridge.kill()
-                assert point.close_code == 1006
-
-                await bridge.start()
-                central.behaviour["StartTransaction"] = ordinary
-                async with point:
-                    answer = await point.call("StartTransaction", SAMPLES["StartTransaction"])
-                    again = await point.call("StartTransaction", SAMPLES["StartTransaction"])
-            assert answer == again == started(1)
-            assert [action for _, action, _ in central.received] == ["StartTransaction"] * 2
-            assert point.violations == central.violations == []
-
-    run(walk())
+            central.behaviour["StartTransaction"] = ordinary
+            async with point:
+                answer = await point.call("StartTransaction", SAMPLES["StartTransaction"])
+                again = await point.call("StartTransaction", SAMPLES["StartTransaction"])
+        assert answer == again == started(1)
+        assert [action for _, action, _ in central.received] == ["StartTransaction"] * 2
+        assert point.violations == central.violations == []
 
 
 async def unanswered(point: JsonChargePoint) -> None:
@@ -174,27 +166,25 @@ async def unanswered(point: JsonChargePoint) -> None:
 
 
 @pytest.mark.parametrize(("request_of", "answer"), [(start, started()), (stop, {"idTagInfo": ACCEPTED})])
-def test_killed_after_the_answer_came_and_before_it_was_told(tmp_path: Path, request_of: Any, answer: Payload) -> None:
+async def test_killed_after_the_answer_came_and_before_it_was_told(
+    tmp_path: Path, request_of: Any, answer: Payload
+) -> None:
     """The Charge Point has hung up by then: that it was told nothing is certain. It arrives once."""
+    async with RawCentralSystem() as central, Bridge(tmp_path, on_this(central)) as bridge:
+        async with asked(bridge, request_of()) as hang_up:
+            link = await central.connected()
+            first = await link.receive()
+            hang_up()
+        await link.send([3, first[1], answer])
+        assert "outcome=result" in await bridge.says("call", f"action={first[2]}")
+        await bridge.restart()
 
-    async def walk() -> None:
-        async with RawCentralSystem() as central, Bridge(tmp_path, on_this(central)) as bridge:
-            async with asked(bridge, request_of()) as hang_up:
-                link = await central.connected()
-                first = await link.receive()
-                hang_up()
-            await link.send([3, first[1], answer])
-            assert "outcome=result" in await bridge.says("call", f"action={first[2]}")
-            await bridge.restart()
-
-            retried = await post(bridge, request_of(message_id="urn:uuid:2"))
-            assert told(retried) == ("Accepted", str(answer.get("transactionId", "")))
-            assert "urn:uuid:2" in retried.text
-            # What the Central System sees next is the next message.
-            _, _, call = await opened(central, bridge, envelope(), {"currentTime": AT})
-            assert call[2] == "Heartbeat"
-
-    run(walk())
+        retried = await post(bridge, request_of(message_id="urn:uuid:2"))
+        assert told(retried) == ("Accepted", str(answer.get("transactionId", "")))
+        assert "urn:uuid:2" in retried.text
+        # What the Central System sees next is the next message.
+        _, _, call = await opened(central, bridge, envelope(), {"currentTime": AT})
+        assert call[2] == "Heartbeat"
 
 
 @asynccontextmanager
@@ -211,40 +201,32 @@ async def asked(gateway: Listening, body: bytes) -> AsyncIterator[Callable[[], N
             await writer.wait_closed()
 
 
-def test_what_a_charge_point_was_told_is_never_forgotten(tmp_path: Path) -> None:
+async def test_what_a_charge_point_was_told_is_never_forgotten(tmp_path: Path) -> None:
     """Killed as soon as the answer is there, again and again: each time it gets the same one."""
-
-    async def walk() -> None:
-        async with RawCentralSystem() as central, Bridge(tmp_path, on_this(central)) as bridge:
-            for meter in range(4):
-                first, _, call = await opened(central, bridge, start(meter), started(meter + 1))
-                assert call[3]["meterStart"] == meter
-                await bridge.restart()
-                assert told(await post(bridge, start(meter))) == told(first) == ("Accepted", str(meter + 1))
-
-    run(walk())
+    async with RawCentralSystem() as central, Bridge(tmp_path, on_this(central)) as bridge:
+        for meter in range(4):
+            first, _, call = await opened(central, bridge, start(meter), started(meter + 1))
+            assert call[3]["meterStart"] == meter
+            await bridge.restart()
+            assert told(await post(bridge, start(meter))) == told(first) == ("Accepted", str(meter + 1))
 
 
 # What survives.
 
 
-def test_a_driver_is_what_the_last_authorize_said_after_a_restart(tmp_path: Path) -> None:
+async def test_a_driver_is_what_the_last_authorize_said_after_a_restart(tmp_path: Path) -> None:
     """For a StartTransaction.conf that leaves the status out."""
     body = f'<authorizeRequest xmlns="{CS}"><idTag>driver-1</idTag></authorizeRequest>'
     silent = {"transactionId": 7, "idTagInfo": {}}
-
-    async def walk() -> None:
-        async with RawCentralSystem() as central, Bridge(tmp_path, on_this(central)) as bridge:
-            _, link, _ = await opened(central, bridge, envelope(body), {"idTagInfo": {"status": "Blocked"}})
-            await through(link, bridge, start(1), started(1))  # on the disk, and what came before with it
-            await bridge.restart()
-            answer, _, _ = await opened(central, bridge, start(2), silent)
-            assert told(answer) == ("Blocked", "7")
-
-    run(walk())
+    async with RawCentralSystem() as central, Bridge(tmp_path, on_this(central)) as bridge:
+        _, link, _ = await opened(central, bridge, envelope(body), {"idTagInfo": {"status": "Blocked"}})
+        await through(link, bridge, start(1), started(1))  # on the disk, and what came before with it
+        await bridge.restart()
+        answer, _, _ = await opened(central, bridge, start(2), silent)
+        assert told(answer) == ("Blocked", "7")
 
 
-def test_transaction_ids_keep_their_names_and_connectors_their_state(tmp_path: Path) -> None:
+async def test_transaction_ids_keep_their_names_and_connectors_their_state(tmp_path: Path) -> None:
     meter_values = (
         f'<meterValuesRequest xmlns="{CS}"><connectorId>1</connectorId><transactionId>{TOP}</transactionId>'
         f"<meterValue><timestamp>{AT}</timestamp><sampledValue><value>1</value></sampledValue></meterValue>"
@@ -258,39 +240,36 @@ def test_transaction_ids_keep_their_names_and_connectors_their_state(tmp_path: P
         f'<remoteStopTransactionResponse xmlns="{CP}"><status>Accepted</status></remoteStopTransactionResponse>'
     )
 
-    async def walk() -> None:
-        async with (
-            RawCentralSystem() as central,
-            listening(answering(remote_stop)) as point,
-            Bridge(tmp_path, on_this(central)) as bridge,
-        ):
-            first, link, _ = await opened(central, bridge, start(source=point.url), started(WIDE))
-            assert told(first) == ("Accepted", str(TOP))
-            await through(link, bridge, envelope(charging), {})
-            # What is put away for good takes along what waits to be put away.
-            await through(link, bridge, start(connector=2), started(8))
-            await bridge.kill()
-            async with bridge.put_away() as store:
-                assert connector(store, 1) == ("Charging", TOP)  # as its Charge Point knows it
-
-            await bridge.start()
-            _, link, call = await opened(central, bridge, envelope(meter_values), {})
-            assert call[3]["transactionId"] == WIDE
-            answer = await link.ask([2, "id", "RemoteStopTransaction", {"transactionId": WIDE}])
-            assert answer == [3, "id", ACCEPTED]
-            assert f"transactionId>{TOP}<".encode() in point.received[-1]
-            # A name that is taken is not given again.
-            other, _ = await through(link, bridge, start(connector=3), started(WIDE + 1))
-            assert told(other) == ("Accepted", str(TOP - 1))
-            _, call = await through(link, bridge, stop(TOP), {})
-            assert call[3]["transactionId"] == WIDE
-
     def connector(store: Store, number: int) -> tuple[str | None, int | None]:
         [found] = [one for one in store.memory_of("CP 1").connectors if one.connector == number]
         assert isinstance(found, ConnectorRecord)
         return found.status, found.transaction_id
 
-    run(walk())
+    async with (
+        RawCentralSystem() as central,
+        listening(answering(remote_stop)) as point,
+        Bridge(tmp_path, on_this(central)) as bridge,
+    ):
+        first, link, _ = await opened(central, bridge, start(source=point.url), started(WIDE))
+        assert told(first) == ("Accepted", str(TOP))
+        await through(link, bridge, envelope(charging), {})
+        # What is put away for good takes along what waits to be put away.
+        await through(link, bridge, start(connector=2), started(8))
+        await bridge.kill()
+        async with bridge.put_away() as store:
+            assert connector(store, 1) == ("Charging", TOP)  # as its Charge Point knows it
+
+        await bridge.start()
+        _, link, call = await opened(central, bridge, envelope(meter_values), {})
+        assert call[3]["transactionId"] == WIDE
+        answer = await link.ask([2, "id", "RemoteStopTransaction", {"transactionId": WIDE}])
+        assert answer == [3, "id", ACCEPTED]
+        assert f"transactionId>{TOP}<".encode() in point.received[-1]
+        # A name that is taken is not given again.
+        other, _ = await through(link, bridge, start(connector=3), started(WIDE + 1))
+        assert told(other) == ("Accepted", str(TOP - 1))
+        _, call = await through(link, bridge, stop(TOP), {})
+        assert call[3]["transactionId"] == WIDE
 
 
 def known(identity: str, *, silent: float, interval: int, **changes: Any) -> ChargePointRecord:
@@ -301,7 +280,7 @@ def known(identity: str, *, silent: float, interval: int, **changes: Any) -> Cha
     return msgspec.structs.replace(record, **changes)
 
 
-def test_connections_of_who_was_there_are_opened_again_and_no_others(tmp_path: Path) -> None:
+async def test_connections_of_who_was_there_are_opened_again_and_no_others(tmp_path: Path) -> None:
     there = [
         *(known(f"there {number}", silent=850, interval=100) for number in range(12)),
         known("hourly", silent=2.5 * 3600, interval=3600),
@@ -313,39 +292,32 @@ def test_connections_of_who_was_there_are_opened_again_and_no_others(tmp_path: P
         known("of the others", silent=1, interval=100, transport="json"),
         known("stranger", silent=1, interval=100),
     ]
-
-    async def walk() -> None:
-        async with RawCentralSystem() as central:
-            bridge = Bridge(tmp_path, on_this(central), {"[!s]*": "main"})
-            async with bridge.put_away() as store:
-                store.put(*there, *gone)
-            async with bridge:
-                # Without a word from any of them; in some seconds, and in an order of chance.
-                for _ in there:
-                    await central.connected()
-                names = [unquote(request.path.rpartition("/")[2]) for request in central.requests]
-                assert sorted(names) == sorted(record.identity for record in there)
-                status, health = await bridge.ready()
-                assert (status, health["status"], health["store"]) == (200, "ready", {"trouble": None})
-                assert health["central_systems"] == {"main": all_well(len(there))}
-
-    run(walk())
+    async with RawCentralSystem() as central:
+        bridge = Bridge(tmp_path, on_this(central), {"[!s]*": "main"})
+        async with bridge.put_away() as store:
+            store.put(*there, *gone)
+        async with bridge:
+            # Without a word from any of them; in some seconds, and in an order of chance.
+            for _ in there:
+                await central.connected()
+            names = [unquote(request.path.rpartition("/")[2]) for request in central.requests]
+            assert sorted(names) == sorted(record.identity for record in there)
+            status, health = await bridge.ready()
+            assert (status, health["status"], health["store"]) == (200, "ready", {"trouble": None})
+            assert health["central_systems"] == {"main": all_well(len(there))}
 
 
-def test_a_command_arrives_right_after_a_restart(tmp_path: Path) -> None:
-    async def walk() -> None:
-        async with (
-            RawCentralSystem() as central,
-            listening(answering(RESET)) as point,
-            Bridge(tmp_path, on_this(central)) as bridge,
-        ):
-            await opened(central, bridge, start(source=point.url), started())
-            await bridge.restart()
-            link = await central.connected()
-            assert await link.ask([2, "id", "Reset", {"type": "Soft"}]) == [3, "id", ACCEPTED]
-            assert len(point.received) == 1
-
-    run(walk())
+async def test_a_command_arrives_right_after_a_restart(tmp_path: Path) -> None:
+    async with (
+        RawCentralSystem() as central,
+        listening(answering(RESET)) as point,
+        Bridge(tmp_path, on_this(central)) as bridge,
+    ):
+        await opened(central, bridge, start(source=point.url), started())
+        await bridge.restart()
+        link = await central.connected()
+        assert await link.ask([2, "id", "Reset", {"type": "Soft"}]) == [3, "id", ACCEPTED]
+        assert len(point.received) == 1
 
 
 def boot(source: str, serial: str) -> bytes:
@@ -357,64 +329,53 @@ def boot(source: str, serial: str) -> bytes:
     return envelope(body, source=source)
 
 
-def test_killed_as_soon_as_a_boot_notification_is_answered(tmp_path: Path) -> None:
+async def test_killed_as_soon_as_a_boot_notification_is_answered(tmp_path: Path) -> None:
     """What the BootNotification taught is on disk before: the callback address, the Boot and the interval."""
+    async with RawCentralSystem() as central, AsyncExitStack() as points:
+        bridge = await points.enter_async_context(Bridge(tmp_path, on_this(central)))
+        link = None
+        for number in (1, 2):  # each time it comes from another address, and learns another interval
+            point = await points.enter_async_context(listening(answering(RESET)))
+            conf = {"status": "Accepted", "currentTime": AT, "interval": 600 + number}
+            body = boot(point.url, f"{number}")
+            if link is None:
+                answer, _, _ = await opened(central, bridge, body, conf)
+            else:
+                answer, _ = await through(link, bridge, body, conf)
+            await bridge.kill()
+            assert told(answer)[0] == "Accepted"
 
-    async def walk() -> None:
-        async with RawCentralSystem() as central, AsyncExitStack() as points:
-            bridge = await points.enter_async_context(Bridge(tmp_path, on_this(central)))
-            link = None
-            for number in (1, 2):  # each time it comes from another address, and learns another interval
-                point = await points.enter_async_context(listening(answering(RESET)))
-                conf = {"status": "Accepted", "currentTime": AT, "interval": 600 + number}
-                body = boot(point.url, f"{number}")
-                if link is None:
-                    answer, _, _ = await opened(central, bridge, body, conf)
-                else:
-                    answer, _ = await through(link, bridge, body, conf)
-                await bridge.kill()
-                assert told(answer)[0] == "Accepted"
-
-                async with bridge.put_away() as store:
-                    [kept] = store.charge_points()
-                assert (kept.callback_url, kept.interval, kept.boot_status) == (point.url, 600 + number, "Accepted")
-                assert msgspec.json.decode(kept.boot or b"")["chargePointSerialNumber"] == f"{number}"
-                # Without a word from it: its Central System is connected to, and commands arrive where it was last.
-                await bridge.start()
-                link = await central.connected()
-                assert await link.ask([2, "id", "Reset", {"type": "Soft"}]) == [3, "id", ACCEPTED]
-                assert len(point.received) == 1
-
-    run(walk())
-
-
-def test_an_address_outlives_a_silence_too(tmp_path: Path) -> None:
-    """Nothing was opened for it at the start, and its first message does not say where it is."""
-
-    async def walk() -> None:
-        async with RawCentralSystem() as central, listening(answering(RESET)) as point:
-            bridge = Bridge(tmp_path, on_this(central))
-            address = {"callback_url": point.url, "callback_networks": ("127.0.0.1/32",)}
             async with bridge.put_away() as store:
-                store.put(known("CP 1", silent=5000, interval=100, **address))
-            async with bridge:
-                _, link, _ = await opened(central, bridge, envelope(), {"currentTime": AT})
-                assert await link.ask([2, "id", "Reset", {"type": "Soft"}]) == [3, "id", ACCEPTED]
+                [kept] = store.charge_points()
+            assert (kept.callback_url, kept.interval, kept.boot_status) == (point.url, 600 + number, "Accepted")
+            assert msgspec.json.decode(kept.boot or b"")["chargePointSerialNumber"] == f"{number}"
+            # Without a word from it: its Central System is connected to, and commands arrive where it was last.
+            await bridge.start()
+            link = await central.connected()
+            assert await link.ask([2, "id", "Reset", {"type": "Soft"}]) == [3, "id", ACCEPTED]
+            assert len(point.received) == 1
 
-    run(walk())
+
+async def test_an_address_outlives_a_silence_too(tmp_path: Path) -> None:
+    """Nothing was opened for it at the start, and its first message does not say where it is."""
+    async with RawCentralSystem() as central, listening(answering(RESET)) as point:
+        bridge = Bridge(tmp_path, on_this(central))
+        address = {"callback_url": point.url, "callback_networks": ("127.0.0.1/32",)}
+        async with bridge.put_away() as store:
+            store.put(known("CP 1", silent=5000, interval=100, **address))
+        async with bridge:
+            _, link, _ = await opened(central, bridge, envelope(), {"currentTime": AT})
+            assert await link.ask([2, "id", "Reset", {"type": "Soft"}]) == [3, "id", ACCEPTED]
 
 
-def test_a_command_of_a_soap_central_system_arrives_right_after_a_restart(tmp_path: Path) -> None:
-    async def walk() -> None:
-        async with soap_central_system() as central, listening(answering(RESET)) as point:
-            table = {"main": {"url": central.url, "protocol": "ocpp1.6s"}}
-            async with Bridge(tmp_path, table) as bridge:
-                assert told(await post(bridge, start(source=point.url))) == ("Accepted", "1")
-                await bridge.restart()
-                assert await central.call("CP 1", "Reset", {"type": "Soft"}) == ACCEPTED
-                assert len(point.received) == 1
-
-    run(walk())
+async def test_a_command_of_a_soap_central_system_arrives_right_after_a_restart(tmp_path: Path) -> None:
+    async with soap_central_system() as central, listening(answering(RESET)) as point:
+        table = {"main": {"url": central.url, "protocol": "ocpp1.6s"}}
+        async with Bridge(tmp_path, table) as bridge:
+            assert told(await post(bridge, start(source=point.url))) == ("Accepted", "1")
+            await bridge.restart()
+            assert await central.call("CP 1", "Reset", {"type": "Soft"}) == ACCEPTED
+            assert len(point.received) == 1
 
 
 def test_when_a_charge_point_was_last_heard_of_is_known_to_within_its_heartbeat() -> None:

@@ -12,7 +12,7 @@ from bridge.app import Gateway
 from bridge.config import Settings
 from bridge.lab.simulators.json_central_system import JsonCentralSystem
 from bridge.store import ChargePointRecord, Store
-from tests.e2e.stage import envelope, post, run, settings
+from tests.e2e.stage import envelope, post, settings
 
 KNOWN = 300
 
@@ -31,30 +31,24 @@ def stored(folder: Path, url: str) -> Settings:
     return msgspec.structs.replace(settings(url), store=config.Store(url=file))
 
 
-def test_it_answers_before_all_sessions_are_taken_up(tmp_path: Path) -> None:
-    async def walk() -> None:
-        async with JsonCentralSystem() as central:
-            gateway = Gateway(stored(tmp_path, central.url))
-            await gateway.start()
-            try:
-                assert not gateway.resumed.done()
-                # The last one: it is there before its turn comes, and is not taken up a second time.
-                answer = await post(gateway, envelope(identity=f"CP {KNOWN - 1}"))
-                assert (answer.status, answer.fault) == (200, None)
-                await gateway.resumed
-                assert len(gateway._sessions) == KNOWN
-            finally:
-                await gateway.close()
-
-    run(walk())
-
-
-def test_a_bridge_that_is_stopped_at_once_takes_up_no_more(tmp_path: Path) -> None:
-    async def walk() -> None:
-        gateway = Gateway(stored(tmp_path, "ws://127.0.0.1:1/"))
+async def test_it_answers_before_all_sessions_are_taken_up(tmp_path: Path) -> None:
+    async with JsonCentralSystem() as central:
+        gateway = Gateway(stored(tmp_path, central.url))
         await gateway.start()
-        await gateway.close()
-        assert gateway.resumed.done()
-        assert len(gateway._sessions) < KNOWN
+        try:
+            assert not gateway.resumed.done()
+            # The last one: it is there before its turn comes, and is not taken up a second time.
+            answer = await post(gateway, envelope(identity=f"CP {KNOWN - 1}"))
+            assert (answer.status, answer.fault) == (200, None)
+            await gateway.resumed
+            assert len(gateway._sessions) == KNOWN
+        finally:
+            await gateway.close()
 
-    run(walk())
+
+async def test_a_bridge_that_is_stopped_at_once_takes_up_no_more(tmp_path: Path) -> None:
+    gateway = Gateway(stored(tmp_path, "ws://127.0.0.1:1/"))
+    await gateway.start()
+    await gateway.close()
+    assert gateway.resumed.done()
+    assert len(gateway._sessions) < KNOWN

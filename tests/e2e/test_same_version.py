@@ -20,7 +20,7 @@ from bridge.config import Store
 from bridge.gateway.public_addresses import CHARGE_POINT_SERVICE
 from bridge.ocpp.actions import Party
 from tests.dialects import strategies
-from tests.e2e.stage import AT, Answer, RawChargePoint, envelope, listening, logged, post, run, running, settings
+from tests.e2e.stage import AT, Answer, RawChargePoint, envelope, listening, logged, post, running, settings
 from tests.ocpps.test_verbatim import canonical
 from tests.reference import CASES, needs_cases
 
@@ -130,17 +130,14 @@ _STATUS = "<connectorId>{}</connectorId><status>{}</status><errorCode>{}</errorC
         (CS, "UnlockConnector", "<connectorId>1</connectorId>", "<status>Accepted</status>"),
     ],
 )
-def test_quirk_72_what_1_6_would_change_passes_from_1_5_to_1_5(
+async def test_quirk_72_what_1_6_would_change_passes_from_1_5_to_1_5(
     caller: Party, action: str, request_: str, answer: str
 ) -> None:
-    async def walk() -> None:
+    with logged() as lines:
         async with scene("1.5") as stage:
             await stage.passes(caller, action, request_, answer)
         async with scene("1.5", tolerance="strict") as stage:
             await stage.passes(caller, action, request_, answer)
-
-    with logged() as lines:
-        run(walk())
     assert [line for line in lines if " loss " in line] == []
 
 
@@ -158,13 +155,12 @@ def test_quirk_72_what_1_6_would_change_passes_from_1_5_to_1_5(
         (CS, "ChangeConfiguration", "<key>HeartBeatInterval</key><value>60</value>", "<status>Accepted</status>"),
     ],
 )
-def test_what_1_6_would_change_passes_from_1_2_to_1_2(caller: Party, action: str, request_: str, answer: str) -> None:
-    async def walk() -> None:
-        async with scene("1.2") as stage:
-            model = "<chargePointModel>m</chargePointModel>" if action == "BootNotification" else ""
-            await stage.passes(caller, action, request_ + model, answer)
-
-    run(walk())
+async def test_what_1_6_would_change_passes_from_1_2_to_1_2(
+    caller: Party, action: str, request_: str, answer: str
+) -> None:
+    async with scene("1.2") as stage:
+        model = "<chargePointModel>m</chargePointModel>" if action == "BootNotification" else ""
+        await stage.passes(caller, action, request_ + model, answer)
 
 
 _FROM_THE_FIELD = (
@@ -179,33 +175,25 @@ _FROM_THE_FIELD = (
 
 @needs_cases
 @pytest.mark.parametrize("case", _FROM_THE_FIELD)
-def test_what_devices_really_send_reaches_a_central_system_of_their_version_as_it_is(case: str) -> None:
+async def test_what_devices_really_send_reaches_a_central_system_of_their_version_as_it_is(case: str) -> None:
     data = (CASES / f"{case}.xml").read_bytes()
     body = etree.fromstring(data).find("{*}Body")
     assert body is not None
     sent = next(body.iterchildren("*"))
     name = etree.QName(sent).localname.removesuffix("Request")
-
-    async def walk() -> None:
-        async with scene("1.5") as stage:
-            stage.central.answer = said("1.5", CP, f"{name}Response", _ANSWERS.get(name, ""))
-            answer = await post(stage.gateway, data)
-            assert answer.status == 200, answer.text
-            assert canonical(stage.central.heard) == canonical(sent)
-
-    run(walk())
+    async with scene("1.5") as stage:
+        stage.central.answer = said("1.5", CP, f"{name}Response", _ANSWERS.get(name, ""))
+        answer = await post(stage.gateway, data)
+        assert answer.status == 200, answer.text
+        assert canonical(stage.central.heard) == canonical(sent)
 
 
-def test_what_tolerance_would_repair_is_told_and_passes() -> None:
+async def test_what_tolerance_would_repair_is_told_and_passes() -> None:
     start = f"<connectorId>1</connectorId><idTag>A</idTag><meterStart>1</meterStart><timestamp>{AT[:-1]}</timestamp>"
     answer = "<transactionId>1</transactionId><idTagInfo><status>Accepted</status></idTagInfo>"
-
-    async def walk() -> None:
+    with logged() as lines:
         async with scene("1.5") as stage:
             await stage.passes(CP, "StartTransaction", f"{start}<colour>red</colour>", answer)
-
-    with logged() as lines:
-        run(walk())
     [line] = [line for line in lines if " loss " in line]
     assert "field=StartTransactionRequest.colour" in line
     assert "StartTransactionRequest.timestamp: a time stamp without a zone" in line
@@ -234,7 +222,9 @@ _SPOILT = (
 
 
 @pytest.mark.parametrize(("action", "request_", "answer", "told"), _SPOILT)
-def test_a_spoilt_command_passes_and_strict_refuses_it(action: str, request_: str, answer: str, told: str) -> None:
+async def test_a_spoilt_command_passes_and_strict_refuses_it(
+    action: str, request_: str, answer: str, told: str
+) -> None:
     """Absence has a meaning in a command. Nothing is made absent in what passes, so nothing is refused."""
 
     async def walk(tolerance: str) -> None:
@@ -249,42 +239,37 @@ def test_a_spoilt_command_passes_and_strict_refuses_it(action: str, request_: st
             assert len(stage.point.at.received) == heard
 
     with logged() as lines:
-        run(walk("tolerant"))
+        await walk("tolerant")
     [line] = [line for line in lines if " loss " in line]
     [head, rest] = told.split(": ")
     assert head in line and rest in line
-    run(walk("strict"))
+    await walk("strict")
 
 
-def test_strict_refuses_what_tolerance_would_repair() -> None:
-    async def walk() -> None:
-        async with scene("1.5", tolerance="strict") as stage:
-            heard = len(stage.central.at.received)
-            start = "<connectorId>1</connectorId><idTag>A</idTag><timestamp>{}</timestamp><meterStart>1</meterStart>"
-            body = said("1.5", CP, "startTransactionRequest", start.format(AT[:-1]))
-            refused = await stage.asks(CP, body)
-            assert refused.status == 400
-            assert "timestamp" in refused.reason and "strict" in refused.reason
-            assert len(stage.central.at.received) == heard
-
-    run(walk())
+async def test_strict_refuses_what_tolerance_would_repair() -> None:
+    async with scene("1.5", tolerance="strict") as stage:
+        heard = len(stage.central.at.received)
+        start = "<connectorId>1</connectorId><idTag>A</idTag><timestamp>{}</timestamp><meterStart>1</meterStart>"
+        body = said("1.5", CP, "startTransactionRequest", start.format(AT[:-1]))
+        refused = await stage.asks(CP, body)
+        assert refused.status == 400
+        assert "timestamp" in refused.reason and "strict" in refused.reason
+        assert len(stage.central.at.received) == heard
 
 
 @pytest.mark.parametrize("version", ["1.5", "1.2"])
 @pytest.mark.parametrize(("said_", "told"), [(900, 60), (60, 60), (30, 30)])
-def test_an_interval_over_heartbeat_max_is_capped_and_nothing_else_changes(version: str, said_: int, told: int) -> None:
+async def test_an_interval_over_heartbeat_max_is_capped_and_nothing_else_changes(
+    version: str, said_: int, told: int
+) -> None:
     boot = "<chargePointVendor>v</chargePointVendor><chargePointModel>m</chargePointModel>"
     answer = f"<status>Accepted</status><currentTime>{AT}</currentTime><heartbeatInterval>{{}}</heartbeatInterval>"
-
-    async def walk() -> None:
+    with logged() as lines:
         async with scene(version, heartbeat_max=60) as stage:
             stage.central.answer = said(version, CP, "bootNotificationResponse", answer.format(said_))
             got = await stage.asks(CP, said(version, CP, "bootNotificationRequest", boot))
             expected = said(version, CP, "bootNotificationResponse", answer.format(told))
             assert canonical(got.content) == canonical(expected.encode())
-
-    with logged() as lines:
-        run(walk())
     capped = [line for line in lines if " loss " in line and "heartbeat_max" in line]
     assert len(capped) == (said_ != told)
 
@@ -293,18 +278,9 @@ _STARTED = "<transactionId>7</transactionId><idTagInfo><status>Accepted</status>
 
 
 @pytest.mark.parametrize("restarted", [False, True])
-def test_a_repetition_gets_the_body_that_the_first_copy_got(restarted: bool, tmp_path: Path) -> None:
+async def test_a_repetition_gets_the_body_that_the_first_copy_got(restarted: bool, tmp_path: Path) -> None:
     start = f"<connectorId>1</connectorId><idTag>A</idTag><timestamp>{AT}</timestamp><meterStart>1</meterStart>"
     store = Store(url=f"sqlite:///{tmp_path}/bridge.db")
-
-    async def walk() -> None:
-        async with scene("1.5", store=store) as stage:
-            await stage.passes(CP, "StartTransaction", start, _STARTED)
-            if not restarted:
-                await repeated(stage)
-        if restarted:
-            async with scene("1.5", store=store) as stage:
-                await repeated(stage)
 
     async def repeated(stage: Scene) -> None:
         heard = len(stage.central.at.received)
@@ -313,39 +289,38 @@ def test_a_repetition_gets_the_body_that_the_first_copy_got(restarted: bool, tmp
         assert canonical(again.content) == canonical(expected.encode())
         assert len(stage.central.at.received) == heard
 
-    run(walk())
+    async with scene("1.5", store=store) as stage:
+        await stage.passes(CP, "StartTransaction", start, _STARTED)
+        if not restarted:
+            await repeated(stage)
+    if restarted:
+        async with scene("1.5", store=store) as stage:
+            await repeated(stage)
 
 
-def test_an_alias_takes_the_place_of_a_transaction_id_beyond_32_bits_both_ways() -> None:
+async def test_an_alias_takes_the_place_of_a_transaction_id_beyond_32_bits_both_ways() -> None:
     start = f"<connectorId>1</connectorId><idTag>A</idTag><timestamp>{AT}</timestamp><meterStart>1</meterStart>"
     started = "<transactionId>{}</transactionId><idTagInfo><status>Accepted</status></idTagInfo>"
     values = f"<connectorId>1</connectorId><transactionId>{{}}</transactionId>{_READING}"
     vast = 9_999_999_999
-
-    async def walk() -> None:
-        async with scene("1.5") as stage:
-            stage.central.answer = said("1.5", CP, "startTransactionResponse", started.format(vast))
-            answer = await stage.asks(CP, said("1.5", CP, "startTransactionRequest", start))
-            alias = answer.content.findtext("{*}transactionId")
-            assert alias is not None and int(alias) < 2**31
-            expected = said("1.5", CP, "startTransactionResponse", started.format(alias))
-            assert canonical(answer.content) == canonical(expected.encode())
-            for name, inside in (("meterValues", values), ("stopTransaction", _STOP.replace(">7<", ">{}<"))):
-                stage.central.answer = said("1.5", CP, f"{name}Response", "")
-                await stage.asks(CP, said("1.5", CP, f"{name}Request", inside.format(alias)))
-                expected = said("1.5", CP, f"{name}Request", inside.format(vast))
-                assert canonical(stage.central.heard) == canonical(expected.encode())
-
-    run(walk())
+    async with scene("1.5") as stage:
+        stage.central.answer = said("1.5", CP, "startTransactionResponse", started.format(vast))
+        answer = await stage.asks(CP, said("1.5", CP, "startTransactionRequest", start))
+        alias = answer.content.findtext("{*}transactionId")
+        assert alias is not None and int(alias) < 2**31
+        expected = said("1.5", CP, "startTransactionResponse", started.format(alias))
+        assert canonical(answer.content) == canonical(expected.encode())
+        for name, inside in (("meterValues", values), ("stopTransaction", _STOP.replace(">7<", ">{}<"))):
+            stage.central.answer = said("1.5", CP, f"{name}Response", "")
+            await stage.asks(CP, said("1.5", CP, f"{name}Request", inside.format(alias)))
+            expected = said("1.5", CP, f"{name}Request", inside.format(vast))
+            assert canonical(stage.central.heard) == canonical(expected.encode())
 
 
-def test_a_charge_point_of_another_version_is_translated() -> None:
-    async def walk() -> None:
-        async with scene("1.5") as stage:
-            stage.central.answer = said("1.5", CP, "heartbeatResponse", BEAT)
-            stage.version = "1.2"
-            answer = await stage.asks(CP, said("1.2", CP, "heartbeatRequest", ""))
-            assert answer.content.tag == etree.fromstring(said("1.2", CP, "heartbeatResponse", "")).tag
-            assert answer.content.findtext("{*}currentTime") == AT
-
-    run(walk())
+async def test_a_charge_point_of_another_version_is_translated() -> None:
+    async with scene("1.5") as stage:
+        stage.central.answer = said("1.5", CP, "heartbeatResponse", BEAT)
+        stage.version = "1.2"
+        answer = await stage.asks(CP, said("1.2", CP, "heartbeatRequest", ""))
+        assert answer.content.tag == etree.fromstring(said("1.2", CP, "heartbeatResponse", "")).tag
+        assert answer.content.findtext("{*}currentTime") == AT

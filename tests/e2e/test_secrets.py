@@ -36,7 +36,6 @@ from tests.e2e.stage import (
     fault,
     listening,
     post,
-    run,
 )
 
 _KINDS = (
@@ -414,31 +413,27 @@ async def bad_configurations(bridge: Bridge, folder: Path, secret: Planted) -> l
 
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
-def test_nothing_secret_is_in_anything_that_it_ever_wrote(log_format: str, tmp_path: Path) -> None:
+async def test_nothing_secret_is_in_anything_that_it_ever_wrote(log_format: str, tmp_path: Path) -> None:
     secret, written = Planted(), dict[str, bytes]()
-
-    async def walk() -> None:
-        async with (
-            RawCentralSystem() as main,
-            listening(heartbeats) as soap,
-            listening(posted(secret)) as point,
-            bridge_of(tmp_path, secret, main.url, soap.url, log_format) as bridge,
-        ):
-            await soap_charge_point(bridge, secret, main, point.url)
-            await json_charge_point(bridge, secret)
-            await relayed_charge_point(bridge, secret, main)
-            await charge_point_with_a_token(bridge, secret)
-            written.update(await told(bridge, secret))
-            arrived = b"".join(point.received) + str([request.headers for request in main.requests]).encode()
-            assert secret.found_in(arrived) >= {"changed-key", "firmware", "diagnostics", "soap-upstream"}
-            settings = config.load(tmp_path / "bridge.toml", bridge.environment)
-            written["repr"] = (repr(settings) + str(settings)).encode()
-            written["complaints"] = "\n".join(await bad_configurations(bridge, tmp_path, secret)).encode()
-            bridge.told(signal.SIGTERM)
-            assert await bridge.ended() == 0
-            written["log"] = "".join(bridge.lines).encode()
-
-    run(walk(), within=120)
+    async with (
+        RawCentralSystem() as main,
+        listening(heartbeats) as soap,
+        listening(posted(secret)) as point,
+        bridge_of(tmp_path, secret, main.url, soap.url, log_format) as bridge,
+    ):
+        await soap_charge_point(bridge, secret, main, point.url)
+        await json_charge_point(bridge, secret)
+        await relayed_charge_point(bridge, secret, main)
+        await charge_point_with_a_token(bridge, secret)
+        written.update(await told(bridge, secret))
+        arrived = b"".join(point.received) + str([request.headers for request in main.requests]).encode()
+        assert secret.found_in(arrived) >= {"changed-key", "firmware", "diagnostics", "soap-upstream"}
+        settings = config.load(tmp_path / "bridge.toml", bridge.environment)
+        written["repr"] = (repr(settings) + str(settings)).encode()
+        written["complaints"] = "\n".join(await bad_configurations(bridge, tmp_path, secret)).encode()
+        bridge.told(signal.SIGTERM)
+        assert await bridge.ended() == 0
+        written["log"] = "".join(bridge.lines).encode()
     for file in tmp_path.rglob("*"):
         if file.is_file() and file.name != "bridge.toml" and file.parent.name != "secrets":
             written[str(file.relative_to(tmp_path))] = file.read_bytes()

@@ -20,7 +20,6 @@ from tests.e2e.stage import (
     envelope,
     listening,
     post,
-    run,
     running,
     settings,
 )
@@ -68,53 +67,47 @@ async def refused(links: list[Connection], wanted: int) -> None:
             reader.cancel()
 
 
-def test_a_thousand_commands_to_callbacks_that_hang_hurt_nobody() -> None:
-    async def walk() -> None:
-        async with (
-            RawCentralSystem() as silent,
-            JsonCentralSystem() as central,
-            listening(hang, host=ATTACKER) as deaf,
-            listening(answering(RESET)) as honest,
-            running(two_systems(central.url, silent.url)) as gateway,
-        ):
-            links = []
-            for number in range(10):
-                body = envelope(identity=f"evil {number}", source=deaf.url)
-                waiting = asyncio.ensure_future(post(gateway, body, peer=ATTACKER))
-                links.append(await silent.connected())
-                await links[-1].serve()
-                assert (await waiting).status == 200
-            for number in range(1000):
-                await links[number % 10].send([2, f"{number}", "Reset", {"type": "Soft"}])
-            await refused(links, 1000 - OF_ONE)
-            statuses = [(await post(gateway, envelope(source=honest.url))).status for _ in range(58)]
-            assert statuses == [200] * 58
-            assert await central.call("CP 1", "Reset", {"type": "Soft"}) == {"status": "Accepted"}
-
-    run(walk())
+async def test_a_thousand_commands_to_callbacks_that_hang_hurt_nobody() -> None:
+    async with (
+        RawCentralSystem() as silent,
+        JsonCentralSystem() as central,
+        listening(hang, host=ATTACKER) as deaf,
+        listening(answering(RESET)) as honest,
+        running(two_systems(central.url, silent.url)) as gateway,
+    ):
+        links = []
+        for number in range(10):
+            body = envelope(identity=f"evil {number}", source=deaf.url)
+            waiting = asyncio.ensure_future(post(gateway, body, peer=ATTACKER))
+            links.append(await silent.connected())
+            await links[-1].serve()
+            assert (await waiting).status == 200
+        for number in range(1000):
+            await links[number % 10].send([2, f"{number}", "Reset", {"type": "Soft"}])
+        await refused(links, 1000 - OF_ONE)
+        statuses = [(await post(gateway, envelope(source=honest.url))).status for _ in range(58)]
+        assert statuses == [200] * 58
+        assert await central.call("CP 1", "Reset", {"type": "Soft"}) == {"status": "Accepted"}
 
 
-def test_a_thousand_calls_of_one_address_that_nobody_answers_hurt_no_other() -> None:
-    async def walk() -> None:
-        async with (
-            RawCentralSystem() as silent,
-            JsonCentralSystem() as central,
-            listening(answering(RESET)) as honest,
-            running(two_systems(central.url, silent.url)) as gateway,
-            AsyncExitStack() as held,
-        ):
-            points = []
-            for number in range(10):
-                opening = dialled(gateway, f"evil%20{number}", local_addr=(ATTACKER, 0))
-                points.append(await held.enter_async_context(opening))
-                await silent.connected()
-            for number in range(1000):
-                await points[number % 10].send([2, f"{number}", "Heartbeat", {}])
-            await refused(points, 1000 - OF_ONE)
-            # Not from their address either, though there is room for others.
-            assert (await post(gateway, envelope(identity="CP 2"), peer=ATTACKER)).status == 503
-            statuses = [(await post(gateway, envelope(source=honest.url))).status for _ in range(58)]
-            assert statuses == [200] * 58
-            assert await central.call("CP 1", "Reset", {"type": "Soft"}) == {"status": "Accepted"}
-
-    run(walk())
+async def test_a_thousand_calls_of_one_address_that_nobody_answers_hurt_no_other() -> None:
+    async with (
+        RawCentralSystem() as silent,
+        JsonCentralSystem() as central,
+        listening(answering(RESET)) as honest,
+        running(two_systems(central.url, silent.url)) as gateway,
+        AsyncExitStack() as held,
+    ):
+        points = []
+        for number in range(10):
+            opening = dialled(gateway, f"evil%20{number}", local_addr=(ATTACKER, 0))
+            points.append(await held.enter_async_context(opening))
+            await silent.connected()
+        for number in range(1000):
+            await points[number % 10].send([2, f"{number}", "Heartbeat", {}])
+        await refused(points, 1000 - OF_ONE)
+        # Not from their address either, though there is room for others.
+        assert (await post(gateway, envelope(identity="CP 2"), peer=ATTACKER)).status == 503
+        statuses = [(await post(gateway, envelope(source=honest.url))).status for _ in range(58)]
+        assert statuses == [200] * 58
+        assert await central.call("CP 1", "Reset", {"type": "Soft"}) == {"status": "Accepted"}

@@ -13,7 +13,7 @@ from spyne.server import ServerBase
 
 from bridge.dialects.versions import DIALECTS
 from bridge.lab.simulators.soap_central_system import SoapCentralSystem
-from tests.e2e.stage import COMMANDS, envelope, post, run
+from tests.e2e.stage import COMMANDS, envelope, post
 from tests.e2e.test_legacy import leg
 
 HALVES = ("generate_contexts", "get_in_object", "get_out_object", "get_out_string")
@@ -37,30 +37,23 @@ def passed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 
 @pytest.mark.parametrize("version", DIALECTS)
-def test_every_request_takes_both_halves(version: str, passed: Counter[str]) -> None:
-    async def walk() -> None:
-        async with leg(version, version) as scene:
-            for times in (1, 2):  # a Charge Point's, at the CentralSystemService
-                await scene.charge_point.call("Heartbeat", {})
-                assert passed == dict.fromkeys(HALVES, times)
-            passed.clear()
-            assert isinstance(scene.central_system, SoapCentralSystem)
-            await scene.central_system.call(scene.identity, "ClearCache", COMMANDS["ClearCache"])
-            assert passed == dict.fromkeys(HALVES, 1)  # a Central System's, at the ChargePointService
-
-    run(walk())
+async def test_every_request_takes_both_halves(version: str, passed: Counter[str]) -> None:
+    async with leg(version, version) as scene:
+        for times in (1, 2):  # a Charge Point's, at the CentralSystemService
+            await scene.charge_point.call("Heartbeat", {})
+            assert passed == dict.fromkeys(HALVES, times)
+        passed.clear()
+        assert isinstance(scene.central_system, SoapCentralSystem)
+        await scene.central_system.call(scene.identity, "ClearCache", COMMANDS["ClearCache"])
+        assert passed == dict.fromkeys(HALVES, 1)  # a Central System's, at the ChargePointService
 
 
-def test_a_request_that_cannot_be_read_takes_them_too(passed: Counter[str]) -> None:
+async def test_a_request_that_cannot_be_read_takes_them_too(passed: Counter[str]) -> None:
     """There is nothing to hand on between the halves."""
-
-    async def walk() -> None:
-        async with leg("1.6", "json") as scene:
-            answer = await post(scene.gateway, envelope('<authorizeRequest xmlns="urn://Ocpp/Cs/2015/10/"/>'))
-            assert answer.status == 400
-            assert passed == {"generate_contexts": 1, "get_in_object": 1, "get_out_string": 1}
-
-    run(walk())
+    async with leg("1.6", "json") as scene:
+        answer = await post(scene.gateway, envelope('<authorizeRequest xmlns="urn://Ocpp/Cs/2015/10/"/>'))
+        assert answer.status == 400
+        assert passed == {"generate_contexts": 1, "get_in_object": 1, "get_out_string": 1}
 
 
 def test_without_spyne_it_does_not_start() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 import bridge
-from tests.e2e.stage import COMMANDS, SAMPLES, run, stage
+from tests.e2e.stage import COMMANDS, SAMPLES, stage
 
 ROOT = str(Path(bridge.__file__).parent)
 OTHERS = (f"{ROOT}/lab", f"{ROOT}/watching", f"{ROOT}/admin", f"{ROOT}/gateway/call_counters")
@@ -55,24 +55,18 @@ async def walked(again: Callable[[], Awaitable[object]]) -> Walk:
     return walk
 
 
-def test_the_walk_of_meter_values_from_soap_to_json() -> None:
-    async def walk() -> None:
-        async with stage() as made:
-            values = await walked(lambda: made.charge_point.call("MeterValues", SAMPLES["MeterValues"]))
-            assert len(values.files) <= 70, sorted(values.files)
-            assert values.moves <= 300
-
-    run(walk())
+async def test_the_walk_of_meter_values_from_soap_to_json() -> None:
+    async with stage() as made:
+        values = await walked(lambda: made.charge_point.call("MeterValues", SAMPLES["MeterValues"]))
+        assert len(values.files) <= 70, sorted(values.files)
+        assert values.moves <= 300
 
 
-def test_the_walk_of_a_remote_start_from_json_to_soap() -> None:
-    async def walk() -> None:
-        async with stage() as made:
-            await made.charge_point.call("Heartbeat", {})
-            await made.central_system.wait_for("CP 1")
-            asked = COMMANDS["RemoteStartTransaction"]
-            started = await walked(lambda: made.central_system.call("CP 1", "RemoteStartTransaction", asked))
-            assert len(started.files) <= 66, sorted(started.files)
-            assert started.moves <= 267
-
-    run(walk())
+async def test_the_walk_of_a_remote_start_from_json_to_soap() -> None:
+    async with stage() as made:
+        await made.charge_point.call("Heartbeat", {})
+        await made.central_system.wait_for("CP 1")
+        asked = COMMANDS["RemoteStartTransaction"]
+        started = await walked(lambda: made.central_system.call("CP 1", "RemoteStartTransaction", asked))
+        assert len(started.files) <= 66, sorted(started.files)
+        assert started.moves <= 267

@@ -8,7 +8,6 @@ from bridge.gateway.audit import Audit, CallbackChanges
 from bridge.store import Store
 from bridge.store.audit import AuditQuery
 from bridge.watching.facts import CallbackChanged
-from tests.e2e.stage import run
 
 FOREVER = 1000.0
 
@@ -19,61 +18,48 @@ async def written(audit: Audit) -> list[tuple[str, str, str, str]]:
     return [(item.identity, item.who, item.detail, item.outcome) for item in items]
 
 
-def test_each_charge_point_has_a_line_at_once() -> None:
-    async def walk() -> None:
-        audit = Audit(Store("memory:"))
-        changes = CallbackChanges(audit, FOREVER)
-        changes.see(CallbackChanged("A", "http://1/", "http://2/", "10.0.0.1"))
-        changes.see(CallbackChanged("B", "http://3/", "http://4/", "10.0.0.2"))
-        assert await written(audit) == [
-            ("A", "Charge Point at 10.0.0.1", "http://1/ -> http://2/", "taken over"),
-            ("B", "Charge Point at 10.0.0.2", "http://3/ -> http://4/", "taken over"),
-        ]
-
-    run(walk())
+async def test_each_charge_point_has_a_line_at_once() -> None:
+    audit = Audit(Store("memory:"))
+    changes = CallbackChanges(audit, FOREVER)
+    changes.see(CallbackChanged("A", "http://1/", "http://2/", "10.0.0.1"))
+    changes.see(CallbackChanged("B", "http://3/", "http://4/", "10.0.0.2"))
+    assert await written(audit) == [
+        ("A", "Charge Point at 10.0.0.1", "http://1/ -> http://2/", "taken over"),
+        ("B", "Charge Point at 10.0.0.2", "http://3/ -> http://4/", "taken over"),
+    ]
 
 
-def test_what_changes_again_and_again_has_a_line_of_what_it_came_to() -> None:
+async def test_what_changes_again_and_again_has_a_line_of_what_it_came_to() -> None:
     """Nobody hides where commands go behind a change that says nothing."""
-
-    async def walk() -> None:
-        audit = Audit(Store("memory:"))
-        changes = CallbackChanges(audit, 0.05)
-        for number in range(1, 5):
-            changes.see(CallbackChanged("A", f"http://{number}/", f"http://{number + 1}/", f"10.0.0.{number}"))
-        assert len(await written(audit)) == 1
-        while len(await written(audit)) < 2:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-        last = ("A", "Charge Point at 10.0.0.4", "http://2/ -> http://5/", "taken over, the last of 3 changes")
-        assert (await written(audit))[1:] == [last]
-        while changes._held:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-        assert len(await written(audit)) == 2
-
-    run(walk())
+    audit = Audit(Store("memory:"))
+    changes = CallbackChanges(audit, 0.05)
+    for number in range(1, 5):
+        changes.see(CallbackChanged("A", f"http://{number}/", f"http://{number + 1}/", f"10.0.0.{number}"))
+    assert len(await written(audit)) == 1
+    while len(await written(audit)) < 2:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    last = ("A", "Charge Point at 10.0.0.4", "http://2/ -> http://5/", "taken over, the last of 3 changes")
+    assert (await written(audit))[1:] == [last]
+    while changes._held:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    assert len(await written(audit)) == 2
 
 
-def test_what_is_held_back_is_written_at_the_end() -> None:
-    async def walk() -> None:
-        audit = Audit(Store("memory:"))
-        changes = CallbackChanges(audit, FOREVER)
-        for number in range(1, 4):
-            changes.see(CallbackChanged("A", f"http://{number}/", f"http://{number + 1}/", "10.0.0.1"))
-        changes.see(CallbackChanged("B", "http://1/", "http://2/", "10.0.0.1"))
-        changes.settle()
-        assert [detail for _, _, detail, _ in await written(audit)][2:] == ["http://2/ -> http://4/"]
-        changes.settle()
-        assert len(await written(audit)) == 3
-
-    run(walk())
+async def test_what_is_held_back_is_written_at_the_end() -> None:
+    audit = Audit(Store("memory:"))
+    changes = CallbackChanges(audit, FOREVER)
+    for number in range(1, 4):
+        changes.see(CallbackChanged("A", f"http://{number}/", f"http://{number + 1}/", "10.0.0.1"))
+    changes.see(CallbackChanged("B", "http://1/", "http://2/", "10.0.0.1"))
+    changes.settle()
+    assert [detail for _, _, detail, _ in await written(audit)][2:] == ["http://2/ -> http://4/"]
+    changes.settle()
+    assert len(await written(audit)) == 3
 
 
-def test_both_addresses_are_there_however_long_they_are() -> None:
-    async def walk() -> None:
-        audit = Audit(Store("memory:"))
-        fact = CallbackChanged("A", "http://1/" + "x" * 1000, "http://2/", "10.0.0.1")
-        CallbackChanges(audit, FOREVER).see(fact)
-        ((_, _, detail, _),) = await written(audit)
-        assert detail.startswith("http://1/") and detail.endswith(" -> http://2/")
-
-    run(walk())
+async def test_both_addresses_are_there_however_long_they_are() -> None:
+    audit = Audit(Store("memory:"))
+    fact = CallbackChanged("A", "http://1/" + "x" * 1000, "http://2/", "10.0.0.1")
+    CallbackChanges(audit, FOREVER).see(fact)
+    ((_, _, detail, _),) = await written(audit)
+    assert detail.startswith("http://1/") and detail.endswith(" -> http://2/")

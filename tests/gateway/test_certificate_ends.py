@@ -14,7 +14,7 @@ from bridge.config import TLS, CentralSystem, ChargePoint, ClientTLS, Settings
 from bridge.gateway.certificate_ends import CertificateEnds, read_ends
 from tests.admin.asked import api_of
 from tests.authority import Authority
-from tests.e2e.stage import logged, run, running, settings
+from tests.e2e.stage import logged, running, settings
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 
@@ -40,30 +40,29 @@ def told(authority: Authority, *, days: float) -> Settings:
     return msgspec.structs.replace(plain, central_systems={"main": system})
 
 
-def test_one_that_ends_soon_is_told_and_changes_nothing(authority: Authority, caplog: pytest.LogCaptureFixture) -> None:
-    async def walk() -> None:
-        caplog.set_level(logging.WARNING, logger="bridge.trust")
-        async with running(told(authority, days=20)) as gateway, api_of(gateway) as api:
-            health = (await api("GET", "//readyz")).data
-            assert (health["status"], health["certificates"]["soap.tls"]["days"]) == ("ready", 20)
-            ends = datetime.fromisoformat(health["certificates"]["soap.tls"]["ends"])
-            assert ends == NOW + timedelta(days=20, hours=1)
-            assert list(health["certificates"]) == ["soap.tls"]
-            assert "the certificate ends soon" in caplog.text
-            metrics = (await api("GET", "//metrics")).data.decode()
-            stands = {
-                line.split('"')[1]: float(line.split()[-1])
-                for line in metrics.splitlines()
-                if line.startswith("ocpp_bridge_certificate_not_after_seconds{")
-            }
-            days = {"soap.tls": 20, "central_systems.main.tls": 400, "charge_points": 60}
-            assert stands == {table: (NOW + timedelta(days=each, hours=1)).timestamp() for table, each in days.items()}
-            assert "RDAM" not in metrics
-            # It is read again with the certificates.
-            await gateway.reload(told(authority, days=300))
-            assert (await api("GET", "//readyz")).data["certificates"] == {}
-
-    run(walk())
+async def test_one_that_ends_soon_is_told_and_changes_nothing(
+    authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, logger="bridge.trust")
+    async with running(told(authority, days=20)) as gateway, api_of(gateway) as api:
+        health = (await api("GET", "//readyz")).data
+        assert (health["status"], health["certificates"]["soap.tls"]["days"]) == ("ready", 20)
+        ends = datetime.fromisoformat(health["certificates"]["soap.tls"]["ends"])
+        assert ends == NOW + timedelta(days=20, hours=1)
+        assert list(health["certificates"]) == ["soap.tls"]
+        assert "the certificate ends soon" in caplog.text
+        metrics = (await api("GET", "//metrics")).data.decode()
+        stands = {
+            line.split('"')[1]: float(line.split()[-1])
+            for line in metrics.splitlines()
+            if line.startswith("ocpp_bridge_certificate_not_after_seconds{")
+        }
+        days = {"soap.tls": 20, "central_systems.main.tls": 400, "charge_points": 60}
+        assert stands == {table: (NOW + timedelta(days=each, hours=1)).timestamp() for table, each in days.items()}
+        assert "RDAM" not in metrics
+        # It is read again with the certificates.
+        await gateway.reload(told(authority, days=300))
+        assert (await api("GET", "//readyz")).data["certificates"] == {}
 
 
 def test_one_that_has_ended(authority: Authority) -> None:

@@ -20,7 +20,6 @@ from bridge.outgoing_events.delivery import EventToSend
 from bridge.outgoing_events.mqtt import topic_of as mqtt_topic
 from bridge.outgoing_events.nats import subject_of
 from bridge.outgoing_events.queue import QueueBounds
-from tests.e2e.stage import run
 from tests.outgoing_events.receivers import broker, eventually, http_receiver, nats, nats_client, subscribed
 from tests.ports import free_port
 
@@ -102,13 +101,10 @@ def test_a_library_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatc
     assert complaint.text == f"{library} is not installed here: pip install 'ocpp-bridge[{kind}]'"
 
 
-def test_a_webhook() -> None:
-    async def walk() -> None:
-        async with http_receiver() as at:
-            await send(receiver(url=at.url, secret=Secret(b"a secret of the webhook")))
-            assert at.events == [{"id": "id-1"}]
-
-    run(walk())
+async def test_a_webhook() -> None:
+    async with http_receiver() as at:
+        await send(receiver(url=at.url, secret=Secret(b"a secret of the webhook")))
+        assert at.events == [{"id": "id-1"}]
 
 
 @pytest.fixture
@@ -125,7 +121,7 @@ def issued(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("secure", [False, True])
-def test_a_broker(tmp_path: Path, issued: dict[str, str], secure: bool) -> None:
+async def test_a_broker(tmp_path: Path, issued: dict[str, str], secure: bool) -> None:
     port = free_port()
     own = free_port()
     lines = [f"listener {own} 127.0.0.1"]
@@ -134,34 +130,26 @@ def test_a_broker(tmp_path: Path, issued: dict[str, str], secure: bool) -> None:
     keys: dict[str, Any] = {"kind": "mqtt", "secret": None, "url": f"mqtt{'s' * secure}://127.0.0.1:{port}"}
     if secure:
         keys["tls"] = ClientTLS(ca=issued["ca"])
-
-    async def walk() -> None:
-        with broker(tmp_path, port, *lines):
-            async with subscribed(own) as taken:
-                await send(receiver(**keys))
-                await send(receiver(**keys, topic="fleet/{type}"))
-                await eventually(lambda: len(taken) == 2)
-                assert [topic for topic, _ in taken] == ["ocpp/CP 1/boot", "fleet/boot"]
-
-    run(walk())
+    with broker(tmp_path, port, *lines):
+        async with subscribed(own) as taken:
+            await send(receiver(**keys))
+            await send(receiver(**keys, topic="fleet/{type}"))
+            await eventually(lambda: len(taken) == 2)
+            assert [topic for topic, _ in taken] == ["ocpp/CP 1/boot", "fleet/boot"]
 
 
 @pytest.mark.parametrize("secure", [False, True])
-def test_a_stream(tmp_path: Path, issued: dict[str, str], secure: bool) -> None:
+async def test_a_stream(tmp_path: Path, issued: dict[str, str], secure: bool) -> None:
     port = free_port()
     arguments = ("--tls", "--tlscert", issued["cert"], "--tlskey", issued["key"]) if secure else ()
     keys: dict[str, Any] = {"kind": "nats", "secret": None, "url": f"nats://127.0.0.1:{port}"}
     if secure:
         keys |= {"url": f"tls://127.0.0.1:{port}", "tls": ClientTLS(ca=issued["ca"])}
     context = ClientContexts().of(ClientTLS(ca=issued["ca"])) if secure else None
-
-    async def walk() -> None:
-        with nats(tmp_path, port, *arguments):
-            async with nats_client(port, tls=context) as client:
-                await client.jetstream().add_stream(name="events", subjects=["ocpp.>", "fleet.>"])
-                await send(receiver(**keys))
-                await send(receiver(**keys, topic="fleet.{type}"), structs.replace(EVENT, id="id-2"))
-                messages = [await client.jetstream().get_msg("events", number) for number in (1, 2)]
-                assert [message.subject for message in messages] == ["ocpp.CP%201.boot", "fleet.boot"]
-
-    run(walk())
+    with nats(tmp_path, port, *arguments):
+        async with nats_client(port, tls=context) as client:
+            await client.jetstream().add_stream(name="events", subjects=["ocpp.>", "fleet.>"])
+            await send(receiver(**keys))
+            await send(receiver(**keys, topic="fleet.{type}"), structs.replace(EVENT, id="id-2"))
+            messages = [await client.jetstream().get_msg("events", number) for number in (1, 2)]
+            assert [message.subject for message in messages] == ["ocpp.CP%201.boot", "fleet.boot"]

@@ -9,7 +9,6 @@ import pytest
 from bridge.errors import Unavailable
 from bridge.gateway.in_progress import InProgress
 from bridge.ocpp.actions import Party
-from tests.e2e.stage import run
 
 # Seconds. What is waited for comes, or the test fails.
 AT_MOST = 20.0
@@ -67,18 +66,15 @@ def test_none_while_it_drains() -> None:
         calls.begin(0, CHARGE_POINT, "10.0.0.1")
 
 
-def test_it_is_drained_when_the_last_one_ends() -> None:
-    async def walk() -> None:
-        calls = InProgress(limit=8, most_waiting=3)
-        assert await calls.drained(0)  # there was none
-        calls.begin(0, CHARGE_POINT, "10.0.0.1")
-        calls.begin(0, CHARGE_POINT, "10.0.0.1")
-        waits = [asyncio.ensure_future(calls.drained(AT_MOST)) for _ in range(2)]
-        await asyncio.sleep(0)
-        calls.end(CHARGE_POINT, "10.0.0.1")
-        assert not await calls.drained(0)
-        assert not any(waiting.done() for waiting in waits)
-        calls.end(CHARGE_POINT, "10.0.0.1")
-        assert await asyncio.gather(*waits) == [True, True]
-
-    run(walk())
+async def test_it_is_drained_when_the_last_one_ends() -> None:
+    calls = InProgress(limit=8, most_waiting=3)
+    assert await calls.drained(0)  # there was none
+    calls.begin(0, CHARGE_POINT, "10.0.0.1")
+    calls.begin(0, CHARGE_POINT, "10.0.0.1")
+    waits = [asyncio.ensure_future(calls.drained(AT_MOST)) for _ in range(2)]
+    await asyncio.sleep(0)
+    calls.end(CHARGE_POINT, "10.0.0.1")
+    assert not await calls.drained(0)
+    assert not any(waiting.done() for waiting in waits)
+    calls.end(CHARGE_POINT, "10.0.0.1")
+    assert await asyncio.gather(*waits) == [True, True]

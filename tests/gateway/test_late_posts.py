@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from bridge.gateway.transports import LatePosts, SoapTransport
 from bridge.net.tasks import Tasks
-from tests.e2e.stage import AT_MOST, run
+from tests.e2e.stage import AT_MOST
 
 
 class Way:
@@ -56,7 +56,7 @@ async def _with(posts: LatePosts, walk: Any) -> None:
         await tasks.close()
 
 
-def test_the_fifth_of_a_charge_point_closes_its_oldest() -> None:
+async def test_the_fifth_of_a_charge_point_closes_its_oldest() -> None:
     async def walk(posts: Posts) -> None:
         one, other = Way(), Way()
         await posts.late(other, "other")
@@ -66,10 +66,10 @@ def test_the_fifth_of_a_charge_point_closes_its_oldest() -> None:
         assert [name for name, post in posts.tasks.items() if post.cancelled()] == ["0", "1"]
         assert (len(posts.posts), posts.posts.closed) == (5, 2)
 
-    run(_with(LatePosts(), walk))
+    await _with(LatePosts(), walk)
 
 
-def test_one_more_than_a_thousand_closes_the_oldest_of_all() -> None:
+async def test_one_more_than_a_thousand_closes_the_oldest_of_all() -> None:
     async def walk(posts: Posts) -> None:
         transports = [Way() for _ in range(251)]
         for number in range(1000):
@@ -81,10 +81,10 @@ def test_one_more_than_a_thousand_closes_the_oldest_of_all() -> None:
         assert transports[0].given_up_ == ["0"]
         assert posts.tasks["0"].cancelled()
 
-    run(_with(LatePosts(), walk))
+    await _with(LatePosts(), walk)
 
 
-def test_one_that_has_ended_makes_room() -> None:
+async def test_one_that_has_ended_makes_room() -> None:
     async def walk(posts: Posts) -> None:
         way, answer = Way(), asyncio.Event()
         await posts.late(way, "0", answer=answer)
@@ -95,10 +95,10 @@ def test_one_that_has_ended_makes_room() -> None:
         await posts.late(way, "4")
         assert (way.given_up_, len(posts.posts), posts.posts.closed) == ([], 4, 0)
 
-    run(_with(LatePosts(), walk))
+    await _with(LatePosts(), walk)
 
 
-def test_one_that_was_answered_in_time_is_never_late() -> None:
+async def test_one_that_was_answered_in_time_is_never_late() -> None:
     async def walk(posts: Posts) -> None:
         answer = asyncio.Event()
         answer.set()
@@ -108,10 +108,10 @@ def test_one_that_was_answered_in_time_is_never_late() -> None:
         await asyncio.sleep(0.02)
         assert (len(posts.posts), posts.posts.closed) == (0, 0)
 
-    run(_with(LatePosts(), walk))
+    await _with(LatePosts(), walk)
 
 
-def test_a_drain_waits_for_them_and_not_longer_than_it_may() -> None:
+async def test_a_drain_waits_for_them_and_not_longer_than_it_may() -> None:
     async def walk(posts: Posts) -> None:
         answer = asyncio.Event()
         await posts.late(Way(), "0", answer=answer)
@@ -125,4 +125,4 @@ def test_a_drain_waits_for_them_and_not_longer_than_it_may() -> None:
             answer.set()
         assert len(posts.posts) == 0
 
-    run(_with(LatePosts(), walk))
+    await _with(LatePosts(), walk)

@@ -8,7 +8,6 @@ import pytest
 
 from bridge.errors import Unavailable
 from bridge.gateway.newcomers import Newcomers
-from tests.e2e.stage import run
 
 
 class Clock:
@@ -35,14 +34,11 @@ def test_so_many_of_one_address_in_a_minute() -> None:
     assert len(newcomers) < 200
 
 
-def test_who_is_accepted_counts_no_more_and_lets_in_who_waits() -> None:
-    async def walk() -> None:
-        newcomers = Newcomers(2)
-        waiting = [asyncio.ensure_future(newcomers.entered("10.0.0.1", f"CP {number}")) for number in range(30)]
-        for number in range(30):
-            await waiting[number]
-            assert sum(one.done() for one in waiting) <= number + 2
-            newcomers.accepted(f"CP {number}")
-        assert len(newcomers) == 0
-
-    run(walk())
+async def test_who_is_accepted_counts_no_more_and_lets_in_who_waits() -> None:
+    newcomers = Newcomers(2)
+    waiting = [asyncio.ensure_future(newcomers.entered("10.0.0.1", f"CP {number}")) for number in range(30)]
+    for number in range(30):
+        await waiting[number]
+        assert sum(one.done() for one in waiting) <= number + 2
+        newcomers.accepted(f"CP {number}")
+    assert len(newcomers) == 0

@@ -193,7 +193,7 @@ def test_an_answer_that_comes_after_the_removal_is_not_kept(store: Store) -> Non
     assert (seen.of("new", "CP 1"), seen.of("new", "CP 2") is None) == (None, False)
 
 
-def test_examples_are_kept_as_long_as_messages_and_counts_longer(path: str) -> None:
+async def test_examples_are_kept_as_long_as_messages_and_counts_longer(path: str) -> None:
     clock = Clock()
 
     async def forgotten(seen: ShadowComparisons) -> None:
@@ -205,15 +205,15 @@ def test_examples_are_kept_as_long_as_messages_and_counts_longer(path: str) -> N
     with opened(path) as store, comparisons(store, clock=clock) as seen:
         seen.see(answered("Authorize", TAG, ACCEPTED, REFUSED))
         clock.now += 6 * DAY
-        asyncio.run(forgotten(seen))
+        await forgotten(seen)
         assert b"Invalid" in store.readiness()[0].content
         clock.now += 2 * DAY
-        asyncio.run(forgotten(seen))
+        await forgotten(seen)
         assert b"Invalid" not in store.readiness()[0].content
         history = seen.of("new", "CP 1")
         assert history is not None and history.differing == {"Authorize": 1}
         clock.now += 90 * DAY
-        asyncio.run(forgotten(seen))
+        await forgotten(seen)
         assert seen.of("new", "CP 1") is None
 
 

@@ -41,7 +41,6 @@ from tests.e2e.stage import (
     answering,
     envelope,
     logged,
-    run,
     running,
     settings,
 )
@@ -140,32 +139,20 @@ async def charge_point(tls: TLS, body: str = RESET) -> AsyncIterator[RawChargePo
 # Who calls us.
 
 
-def test_soap_and_json_over_tls(authority: Authority, shown: dict[str, Any]) -> None:
-    async def walk() -> None:
-        central = CentralSystem(TLS(**shown))
-        tls = {"tls": TLS(**shown)}
-        async with central.open() as url:
-            there = {"tls": ClientTLS(ca=authority.file)}
-            async with running(settings(url, soap=tls, websocket=tls, central_system=there)) as gateway:
-                status, text = await posted(gateway, envelope(identity="CP2"), authority.client())
-                assert (status, "heartbeatResponse" in text) == (200, True)
-                async with dialled(gateway, authority.client()) as point:
-                    assert await point.ask([2, "1", "Heartbeat", {}]) == [3, "1", {"currentTime": AT}]
-
-    run(walk())
+async def test_soap_and_json_over_tls(authority: Authority, shown: dict[str, Any]) -> None:
+    central = CentralSystem(TLS(**shown))
+    tls = {"tls": TLS(**shown)}
+    async with central.open() as url:
+        there = {"tls": ClientTLS(ca=authority.file)}
+        async with running(settings(url, soap=tls, websocket=tls, central_system=there)) as gateway:
+            status, text = await posted(gateway, envelope(identity="CP2"), authority.client())
+            assert (status, "heartbeatResponse" in text) == (200, True)
+            async with dialled(gateway, authority.client()) as point:
+                assert await point.ask([2, "1", "Heartbeat", {}]) == [3, "1", {"currentTime": AT}]
 
 
 @pytest.mark.parametrize("how", ["required", "asked"])
-def test_client_certificates(authority: Authority, stranger: Authority, shown: dict[str, Any], how: Any) -> None:
-    async def walk() -> None:
-        tls = {"tls": TLS(**shown, client_ca=authority.file, client_certificate=how)}
-        with logged() as lines:
-            async with running(settings(NOWHERE, soap=tls, websocket=tls)) as gateway:
-                await walk_in(gateway)
-        refused = [line for line in lines if " refused " in line]
-        assert "no TLS at the listener" in refused[0] and "why=wrong_certificate" in refused[0]
-        assert ["why=no_credentials" in line for line in refused[1:]] == [True] * (how == "required")
-
+async def test_client_certificates(authority: Authority, stranger: Authority, shown: dict[str, Any], how: Any) -> None:
     async def walk_in(gateway: Gateway) -> None:
         known = authority.client(authority.issue("cp", "CP1"))
         unknown = authority.client(stranger.issue("unknown", "CP1"))
@@ -181,10 +168,16 @@ def test_client_certificates(authority: Authority, stranger: Authority, shown: d
             with pytest.raises(aiohttp.ClientError):
                 await get(gateway, authority.client())
 
-    run(walk())
+    tls = {"tls": TLS(**shown, client_ca=authority.file, client_certificate=how)}
+    with logged() as lines:
+        async with running(settings(NOWHERE, soap=tls, websocket=tls)) as gateway:
+            await walk_in(gateway)
+    refused = [line for line in lines if " refused " in line]
+    assert "no TLS at the listener" in refused[0] and "why=wrong_certificate" in refused[0]
+    assert ["why=no_credentials" in line for line in refused[1:]] == [True] * (how == "required")
 
 
-def test_the_doors_are_told_what_it_says(
+async def test_the_doors_are_told_what_it_says(
     authority: Authority, shown: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[str, tuple[str, ...] | None]] = []
@@ -200,70 +193,56 @@ def test_the_doors_are_told_what_it_says(
 
     monkeypatch.setattr(AdmissionControl, "soap_charge_point", arriving)
     monkeypatch.setattr(AdmissionControl, "handshake", knocking)
-
-    async def walk() -> None:
-        central = CentralSystem(TLS(**shown))
-        tls = {"tls": TLS(**shown, client_ca=authority.file, client_certificate="asked")}
-        there = {"tls": ClientTLS(ca=authority.file)}
-        own = authority.client(authority.issue("cp", "cp1", common_name="CP 1"))
-        async with central.open() as url:
-            told = settings(url, soap=tls | {"name": "north"}, websocket=tls, central_system=there)
-            async with running(told) as gateway:
-                await posted(gateway, envelope(), own)
-                await posted(gateway, envelope(identity="CP 2"), authority.client())
-                async with dialled(gateway, own), dialled(gateway, authority.client(), "CP2"):
-                    pass
-        names = ("CP 1", "cp1")
-        assert seen == [("north", names), ("north", None), ("websocket", names), ("websocket", None)]
-
-    run(walk())
+    central = CentralSystem(TLS(**shown))
+    tls = {"tls": TLS(**shown, client_ca=authority.file, client_certificate="asked")}
+    there = {"tls": ClientTLS(ca=authority.file)}
+    own = authority.client(authority.issue("cp", "cp1", common_name="CP 1"))
+    async with central.open() as url:
+        told = settings(url, soap=tls | {"name": "north"}, websocket=tls, central_system=there)
+        async with running(told) as gateway:
+            await posted(gateway, envelope(), own)
+            await posted(gateway, envelope(identity="CP 2"), authority.client())
+            async with dialled(gateway, own), dialled(gateway, authority.client(), "CP2"):
+                pass
+    names = ("CP 1", "cp1")
+    assert seen == [("north", names), ("north", None), ("websocket", names), ("websocket", None)]
 
 
-def test_who_waits_for_an_answer_is_not_taken_for_who_reads_nothing(
+async def test_who_waits_for_an_answer_is_not_taken_for_who_reads_nothing(
     authority: Authority, shown: dict[str, Any]
 ) -> None:
     """Asyncio's TLS says at once that nothing more may be written, where the limit is no octet at all."""
-
-    async def walk() -> None:
-        async with RawCentralSystem() as central:
-            times: dict[str, Any] = {"gateway": {"call_timeout": 1}, "soap": {"tls": TLS(**shown)}}
-            async with running(settings(central.url, limits={"send_timeout": 0.2}, **times)) as gateway:
-                assert (await posted(gateway, envelope(), authority.client()))[0] == 503
-
-    run(walk())
+    async with RawCentralSystem() as central:
+        times: dict[str, Any] = {"gateway": {"call_timeout": 1}, "soap": {"tls": TLS(**shown)}}
+        async with running(settings(central.url, limits={"send_timeout": 0.2}, **times)) as gateway:
+            assert (await posted(gateway, envelope(), authority.client()))[0] == 503
 
 
-def test_an_old_fleet_has_its_own_listener(authority: Authority, shown: dict[str, Any]) -> None:
-    async def walk() -> None:
-        told = settings(NOWHERE, soap={"tls": TLS(**shown)})
-        (modern,) = told.soap
-        old = msgspec.structs.replace(modern, name="old fleet", tls=TLS(**shown, minimum_version="1.0"))
-        with logged() as lines:
-            async with running(msgspec.structs.replace(told, soap=(modern, old))) as gateway:
-                legacy = authority.client(version=ssl.TLSVersion.TLSv1)
-                assert await get(gateway, legacy, "old fleet") == 200
-                assert await get(gateway, authority.client(), "old fleet") == 200
-                with pytest.raises(aiohttp.ClientError):
-                    await get(gateway, legacy)
-        (warning,) = (line for line in lines if "OLD TLS" in line)
-        assert "WARN" in warning and 'listener="old fleet"' in warning and "minimum_version=1.0" in warning
-
+async def test_an_old_fleet_has_its_own_listener(authority: Authority, shown: dict[str, Any]) -> None:
     needs_old_versions()
-    run(walk())
+    told = settings(NOWHERE, soap={"tls": TLS(**shown)})
+    (modern,) = told.soap
+    old = msgspec.structs.replace(modern, name="old fleet", tls=TLS(**shown, minimum_version="1.0"))
+    with logged() as lines:
+        async with running(msgspec.structs.replace(told, soap=(modern, old))) as gateway:
+            legacy = authority.client(version=ssl.TLSVersion.TLSv1)
+            assert await get(gateway, legacy, "old fleet") == 200
+            assert await get(gateway, authority.client(), "old fleet") == 200
+            with pytest.raises(aiohttp.ClientError):
+                await get(gateway, legacy)
+    (warning,) = (line for line in lines if "OLD TLS" in line)
+    assert "WARN" in warning and 'listener="old fleet"' in warning and "minimum_version=1.0" in warning
 
 
 # Whom we call.
 
 
-def test_a_central_system_that_asks_for_our_certificate(authority: Authority, shown: dict[str, Any]) -> None:
-    async def walk() -> None:
-        central = CentralSystem(TLS(**shown, client_ca=authority.file))
-        own = ClientTLS(ca=authority.file, **authority.issue("bridge", "bridge.example"))
-        async with central.open() as url, running(settings(url, central_system={"tls": own})) as gateway:
-            assert (await posted(gateway, envelope()))[0] == 200
-            assert central.shown == [("bridge.example",)]
-
-    run(walk())
+async def test_a_central_system_that_asks_for_our_certificate(authority: Authority, shown: dict[str, Any]) -> None:
+    central = CentralSystem(TLS(**shown, client_ca=authority.file))
+    own = ClientTLS(ca=authority.file, **authority.issue("bridge", "bridge.example"))
+    async with central.open() as url, running(settings(url, central_system={"tls": own})) as gateway:
+        assert (await posted(gateway, envelope()))[0] == 200
+        assert central.shown == [("bridge.example",)]
 
 
 @pytest.mark.parametrize(
@@ -273,79 +252,68 @@ def test_a_central_system_that_asks_for_our_certificate(authority: Authority, sh
         (["127.0.0.1"], False, "certificate verify failed"),
     ],
 )
-def test_a_central_system_that_is_another(authority: Authority, names: list[str], trusted: bool, said: str) -> None:
-    async def walk() -> None:
-        central = CentralSystem(TLS(**authority.issue("other", *names)))
-        tls = ClientTLS(ca=authority.file) if trusted else None
-        async with central.open() as url, running(settings(url, central_system={"tls": tls})) as gateway:
-            with logged() as lines:
-                assert (await posted(gateway, envelope()))[0] == 503
-            assert any(said in line for line in lines)
-            assert central.shown == []
+async def test_a_central_system_that_is_another(
+    authority: Authority, names: list[str], trusted: bool, said: str
+) -> None:
+    central = CentralSystem(TLS(**authority.issue("other", *names)))
+    tls = ClientTLS(ca=authority.file) if trusted else None
+    async with central.open() as url, running(settings(url, central_system={"tls": tls})) as gateway:
+        with logged() as lines:
+            assert (await posted(gateway, envelope()))[0] == 503
+        assert any(said in line for line in lines)
+        assert central.shown == []
 
-    run(walk())
 
-
-def test_a_soap_central_system(authority: Authority) -> None:
+async def test_a_soap_central_system(authority: Authority) -> None:
     heartbeat = f'<c:heartbeatResponse xmlns:c="urn://Ocpp/Cs/2015/10/"><c:currentTime>{AT}</c:currentTime>'
-
-    async def walk() -> None:
-        tls = TLS(**authority.issue("central", "localhost"), client_ca=authority.file)
-        async with charge_point(tls, f"{heartbeat}</c:heartbeatResponse>") as central:
-            own = ClientTLS(ca=authority.file, **authority.issue("bridge", "bridge.example"))
-            there = {"protocol": "ocpp1.6s", "tls": own}
-            async with running(settings(central.url, central_system=there)) as gateway:
-                status, text = await posted(gateway, envelope())
-                assert (status, AT in text) == (200, True)
-
-    run(walk())
+    tls = TLS(**authority.issue("central", "localhost"), client_ca=authority.file)
+    async with charge_point(tls, f"{heartbeat}</c:heartbeatResponse>") as central:
+        own = ClientTLS(ca=authority.file, **authority.issue("bridge", "bridge.example"))
+        there = {"protocol": "ocpp1.6s", "tls": own}
+        async with running(settings(central.url, central_system=there)) as gateway:
+            status, text = await posted(gateway, envelope())
+            assert (status, AT in text) == (200, True)
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_a_charge_point_is_called_back(authority: Authority, shown: dict[str, Any], known: bool) -> None:
-    async def walk() -> None:
-        central = CentralSystem(TLS(**shown))
-        own = {"CP 1": ChargePoint(tls=ClientTLS(ca=authority.file))} if known else {}
-        there = {"tls": ClientTLS(ca=authority.file)}
-        async with (
-            central.open() as url,
-            charge_point(TLS(**authority.issue("cp", "localhost"))) as point,
-            running(settings(url, gateway={"call_timeout": 2}, central_system=there, charge_points=own)) as gateway,
-        ):
-            assert (await posted(gateway, envelope(source=point.url)))[0] == 200
-            link = await asyncio.wait_for(central.links.get(), AT_MOST)
-            answer = await link.ask([2, "id", "Reset", {"type": "Soft"}])
-            if known:
-                assert answer == [3, "id", {"status": "Accepted"}]
-            else:
-                assert answer[:3] == [4, "id", "InternalError"]
-                assert "certificate verify failed" in answer[3]
-            assert len(point.received) == known
-
-    run(walk(), within=3 * AT_MOST)
+async def test_a_charge_point_is_called_back(authority: Authority, shown: dict[str, Any], known: bool) -> None:
+    central = CentralSystem(TLS(**shown))
+    own = {"CP 1": ChargePoint(tls=ClientTLS(ca=authority.file))} if known else {}
+    there = {"tls": ClientTLS(ca=authority.file)}
+    async with (
+        central.open() as url,
+        charge_point(TLS(**authority.issue("cp", "localhost"))) as point,
+        running(settings(url, gateway={"call_timeout": 2}, central_system=there, charge_points=own)) as gateway,
+    ):
+        assert (await posted(gateway, envelope(source=point.url)))[0] == 200
+        link = await asyncio.wait_for(central.links.get(), AT_MOST)
+        answer = await link.ask([2, "id", "Reset", {"type": "Soft"}])
+        if known:
+            assert answer == [3, "id", {"status": "Accepted"}]
+        else:
+            assert answer[:3] == [4, "id", "InternalError"]
+            assert "certificate verify failed" in answer[3]
+        assert len(point.received) == known
 
 
 # SIGHUP.
 
 
-def test_certificates_are_read_again(authority: Authority, shown: dict[str, Any]) -> None:
-    async def walk() -> None:
-        central = CentralSystem(TLS(**authority.issue("central", "127.0.0.1")))
-        tls = {"tls": TLS(**shown)}
-        async with central.open() as url:
-            there = {"tls": ClientTLS(ca=authority.file)}
-            told = settings(url, soap=tls, websocket=tls, central_system=there)
-            async with running(told) as gateway, dialled(gateway, authority.client()) as point:
-                before = await serial(gateway, authority)
-                assert await serial(gateway, authority) == before
-                authority.issue("gateway", "127.0.0.1")
-                await gateway.reload(told)
-                assert await serial(gateway, authority) != before
-                assert await point.ask([2, "1", "Heartbeat", {}]) == [3, "1", {"currentTime": AT}]
-                async with dialled(gateway, authority.client()):
-                    pass
-
-    run(walk())
+async def test_certificates_are_read_again(authority: Authority, shown: dict[str, Any]) -> None:
+    central = CentralSystem(TLS(**authority.issue("central", "127.0.0.1")))
+    tls = {"tls": TLS(**shown)}
+    async with central.open() as url:
+        there = {"tls": ClientTLS(ca=authority.file)}
+        told = settings(url, soap=tls, websocket=tls, central_system=there)
+        async with running(told) as gateway, dialled(gateway, authority.client()) as point:
+            before = await serial(gateway, authority)
+            assert await serial(gateway, authority) == before
+            authority.issue("gateway", "127.0.0.1")
+            await gateway.reload(told)
+            assert await serial(gateway, authority) != before
+            assert await point.ask([2, "1", "Heartbeat", {}]) == [3, "1", {"currentTime": AT}]
+            async with dialled(gateway, authority.client()):
+                pass
 
 
 async def serial(gateway: Listening, authority: Authority) -> str:
@@ -358,7 +326,7 @@ async def serial(gateway: Listening, authority: Authority) -> str:
         await writer.wait_closed()
 
 
-def test_a_process_reads_them_at_sighup(authority: Authority, shown: dict[str, Any], tmp_path: Path) -> None:
+async def test_a_process_reads_them_at_sighup(authority: Authority, shown: dict[str, Any], tmp_path: Path) -> None:
     async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
         writer.write(b"GET /services HTTP/1.1\r\nHost: gateway\r\n\r\n")
         head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), AT_MOST)
@@ -366,86 +334,74 @@ def test_a_process_reads_them_at_sighup(authority: Authority, shown: dict[str, A
         await reader.readexactly(int(length.partition(b":")[2]))
         return head.partition(b"\r\n")[0]
 
-    async def walk() -> None:
-        bridge = Bridge(tmp_path, {"main": {"url": NOWHERE}})
-        bridge.environment = {f"OCPP_BRIDGE__SOAP__TLS__{key.upper()}": path for key, path in shown.items()}
-        async with bridge:
-            before = await serial(bridge, authority)
-            kept = await asyncio.open_connection(*bridge.soap_address, ssl=authority.client())
-            assert await ask(*kept) == b"HTTP/1.1 200 OK"
-            authority.issue("gateway", "127.0.0.1")
-            await bridge.reload()
-            after = await serial(bridge, authority)
-            assert after != before
-            remove(shown["key"])
-            bridge.told(signal.SIGHUP)
-            await bridge.says("ERROR", "configuration not taken over", "OCPP_BRIDGE__SOAP__TLS__KEY", "no such file")
-            assert await serial(bridge, authority) == after
-            assert await ask(*kept) == b"HTTP/1.1 200 OK"
-            kept[1].transport.abort()
-
-    run(walk())
+    bridge = Bridge(tmp_path, {"main": {"url": NOWHERE}})
+    bridge.environment = {f"OCPP_BRIDGE__SOAP__TLS__{key.upper()}": path for key, path in shown.items()}
+    async with bridge:
+        before = await serial(bridge, authority)
+        kept = await asyncio.open_connection(*bridge.soap_address, ssl=authority.client())
+        assert await ask(*kept) == b"HTTP/1.1 200 OK"
+        authority.issue("gateway", "127.0.0.1")
+        await bridge.reload()
+        after = await serial(bridge, authority)
+        assert after != before
+        remove(shown["key"])
+        bridge.told(signal.SIGHUP)
+        await bridge.says("ERROR", "configuration not taken over", "OCPP_BRIDGE__SOAP__TLS__KEY", "no such file")
+        assert await serial(bridge, authority) == after
+        assert await ask(*kept) == b"HTTP/1.1 200 OK"
+        kept[1].transport.abort()
 
 
 def remove(file: str) -> None:
     Path(file).unlink()
 
 
-def test_bad_files_leave_the_last_good_certificate_in_use(authority: Authority, shown: dict[str, Any]) -> None:
-    async def walk() -> None:
-        told = settings(NOWHERE, soap={"tls": TLS(**shown)})
-        async with running(told) as gateway:
-            before = await serial(gateway, authority)
-            spoil(shown["certificate"])
-            with logged() as lines:
-                await gateway.reload(told)
-            assert await serial(gateway, authority) == before
-            (line,) = (line for line in lines if "NOT TAKEN OVER" in line)
-            assert "ERROR" in line and "listener=soap" in line and "soap.tls: certificate and key" in line
-
-    run(walk())
+async def test_bad_files_leave_the_last_good_certificate_in_use(authority: Authority, shown: dict[str, Any]) -> None:
+    told = settings(NOWHERE, soap={"tls": TLS(**shown)})
+    async with running(told) as gateway:
+        before = await serial(gateway, authority)
+        spoil(shown["certificate"])
+        with logged() as lines:
+            await gateway.reload(told)
+        assert await serial(gateway, authority) == before
+        (line,) = (line for line in lines if "NOT TAKEN OVER" in line)
+        assert "ERROR" in line and "listener=soap" in line and "soap.tls: certificate and key" in line
 
 
 def spoil(file: str) -> None:
     Path(file).write_text("no certificate")
 
 
-def test_files_of_clients_are_read_again(authority: Authority, stranger: Authority) -> None:
-    async def walk() -> None:
-        central = CentralSystem(TLS(**authority.issue("central", "127.0.0.1")))
-        async with central.open() as url:
-            told = settings(url, central_system={"tls": ClientTLS(ca=stranger.file)})
-            async with running(told) as gateway:
-                assert (await posted(gateway, envelope(identity="A")))[0] == 503
-                Path(stranger.file).write_bytes(Path(authority.file).read_bytes())  # noqa: ASYNC240
-                await gateway.reload(told)
-                assert (await posted(gateway, envelope(identity="B")))[0] == 200
-                spoil(stranger.file)
-                with logged() as lines:
-                    await gateway.reload(told)
-                assert any("ERROR" in line and "central_systems.main.tls: ca: " in line for line in lines)
-                assert (await posted(gateway, envelope(identity="C")))[0] == 200
-
-    run(walk())
-
-
-def test_a_new_table_whose_files_are_bad_is_not_taken_over(authority: Authority, tmp_path: Path) -> None:
-    async def walk() -> None:
-        told = settings(NOWHERE)
+async def test_files_of_clients_are_read_again(authority: Authority, stranger: Authority) -> None:
+    central = CentralSystem(TLS(**authority.issue("central", "127.0.0.1")))
+    async with central.open() as url:
+        told = settings(url, central_system={"tls": ClientTLS(ca=stranger.file)})
         async with running(told) as gateway:
-            wanted = settings("wss://127.0.0.1:1/ocpp", central_system={"tls": ClientTLS(ca=str(tmp_path))})
-            with pytest.raises(ConfigurationError, match=r"central_systems\.main\.tls: ca: "):
-                await gateway.reload(wanted)
-            assert gateway._settings.central_systems == told.central_systems
+            assert (await posted(gateway, envelope(identity="A")))[0] == 503
+            Path(stranger.file).write_bytes(Path(authority.file).read_bytes())
+            await gateway.reload(told)
+            assert (await posted(gateway, envelope(identity="B")))[0] == 200
+            spoil(stranger.file)
+            with logged() as lines:
+                await gateway.reload(told)
+            assert any("ERROR" in line and "central_systems.main.tls: ca: " in line for line in lines)
+            assert (await posted(gateway, envelope(identity="C")))[0] == 200
 
-    run(walk())
+
+async def test_a_new_table_whose_files_are_bad_is_not_taken_over(authority: Authority, tmp_path: Path) -> None:
+    told = settings(NOWHERE)
+    async with running(told) as gateway:
+        wanted = settings("wss://127.0.0.1:1/ocpp", central_system={"tls": ClientTLS(ca=str(tmp_path))})
+        with pytest.raises(ConfigurationError, match=r"central_systems\.main\.tls: ca: "):
+            await gateway.reload(wanted)
+        assert gateway._settings.central_systems == told.central_systems
 
 
-def test_certificates_must_be_good_at_the_start(shown: dict[str, Any]) -> None:
+async def test_certificates_must_be_good_at_the_start(shown: dict[str, Any]) -> None:
     async def start(told: Settings) -> None:
         with pytest.raises(ConfigurationError, match=r"tls: (ca|certificate and key): "):
             await Gateway(told).start()
 
     spoil(shown["certificate"])
-    run(start(settings(NOWHERE, websocket={"tls": TLS(**shown)})))
-    run(start(settings("wss://127.0.0.1:1/", central_system={"tls": ClientTLS(ca=shown["certificate"])})))
+    await start(settings(NOWHERE, websocket={"tls": TLS(**shown)}))
+    await start(settings("wss://127.0.0.1:1/", central_system={"tls": ClientTLS(ca=shown["certificate"])}))

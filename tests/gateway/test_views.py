@@ -92,26 +92,22 @@ def kept(count: int) -> tuple[SessionViews, Persistence, ChargePointStates]:
         (Wanted(identity="cp-0000*", transport="soap"), 5),
     ],
 )
-def test_others_are_served_meanwhile(wanted: Wanted, total: int) -> None:
+async def test_others_are_served_meanwhile(wanted: Wanted, total: int) -> None:
     seen, *_ = kept(MANY)
+    turns = 0
 
-    async def walk() -> None:
-        turns = 0
+    async def serve_others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
 
-        async def serve_others() -> None:
-            nonlocal turns
-            while True:
-                turns += 1
-                await asyncio.sleep(0)
-
-        async with asyncio.TaskGroup() as group:
-            others = group.create_task(serve_others())
-            page = await seen.charge_points(wanted, Sorting(), 1000, tenant="")
-            others.cancel()
-        assert page.total == total == sum(page.states.values())
-        assert turns >= MANY // 100
-
-    asyncio.run(walk())
+    async with asyncio.TaskGroup() as group:
+        others = group.create_task(serve_others())
+        page = await seen.charge_points(wanted, Sorting(), 1000, tenant="")
+        others.cancel()
+    assert page.total == total == sum(page.states.values())
+    assert turns >= MANY // 100
 
 
 class Watched(Sequence[str]):
@@ -130,39 +126,31 @@ class Watched(Sequence[str]):
         return found
 
 
-def test_a_page_of_all_looks_at_no_others() -> None:
+async def test_a_page_of_all_looks_at_no_others() -> None:
     """However many there are: they are in order already."""
     seen, _, states = kept(MANY)
     keys = Watched(states.keys())
     states.keys_of = lambda tenant: keys  # type: ignore[method-assign]
-
-    async def walk() -> None:
-        after = ListPlace(sort="identity", value="", key=f"cp-{MANY // 2:05}")
-        page = await seen.charge_points(Wanted(), Sorting(after=after), 10, tenant="")
-        assert [item.identity for item in page.items] == [f"Cp-{MANY // 2 + n:05}" for n in range(1, 11)]
-        assert page.total == MANY
-        assert 0 < keys.looked < 40
-
-    asyncio.run(walk())
+    after = ListPlace(sort="identity", value="", key=f"cp-{MANY // 2:05}")
+    page = await seen.charge_points(Wanted(), Sorting(after=after), 10, tenant="")
+    assert [item.identity for item in page.items] == [f"Cp-{MANY // 2 + n:05}" for n in range(1, 11)]
+    assert page.total == MANY
+    assert 0 < keys.looked < 40
 
 
-def test_pages_are_in_order_and_complete_whoever_comes_meanwhile() -> None:
+async def test_pages_are_in_order_and_complete_whoever_comes_meanwhile() -> None:
     seen, persistence, _ = kept(250)
-
-    async def walk() -> None:
-        identities: list[str] = []
-        after: ListPlace | None = None
-        while True:
-            page = await seen.charge_points(Wanted(), Sorting(after=after), 40, tenant="")
-            identities += [item.identity for item in page.items]
-            if page.next is None:
-                break
-            after = page.next
-            persistence.heard(f"Cp-{len(identities):05}-later", "json")
-        assert identities == sorted(identities)
-        assert {f"Cp-{number:05}" for number in range(250)} <= set(identities)
-
-    asyncio.run(walk())
+    identities: list[str] = []
+    after: ListPlace | None = None
+    while True:
+        page = await seen.charge_points(Wanted(), Sorting(after=after), 40, tenant="")
+        identities += [item.identity for item in page.items]
+        if page.next is None:
+            break
+        after = page.next
+        persistence.heard(f"Cp-{len(identities):05}-later", "json")
+    assert identities == sorted(identities)
+    assert {f"Cp-{number:05}" for number in range(250)} <= set(identities)
 
 
 def fleet() -> SessionViews:
@@ -175,8 +163,8 @@ def fleet() -> SessionViews:
     return seen
 
 
-def found(wanted: Wanted, sorting: Sorting = Sorting()) -> list[str]:  # noqa: B008 (frozen)
-    return [item.identity for item in asyncio.run(fleet().charge_points(wanted, sorting, 10, tenant="")).items]
+async def found(wanted: Wanted, sorting: Sorting = Sorting()) -> list[str]:  # noqa: B008 (frozen)
+    return [item.identity for item in (await fleet().charge_points(wanted, sorting, 10, tenant="")).items]
 
 
 @pytest.mark.parametrize(
@@ -192,8 +180,8 @@ def found(wanted: Wanted, sorting: Sorting = Sorting()) -> list[str]:  # noqa: B
         ("*", []),
     ],
 )
-def test_a_search_finds_parts_of_what_a_charge_point_is_known_by(text: str, identities: list[str]) -> None:
-    assert found(Wanted(text=text)) == identities
+async def test_a_search_finds_parts_of_what_a_charge_point_is_known_by(text: str, identities: list[str]) -> None:
+    assert await found(Wanted(text=text)) == identities
 
 
 @pytest.mark.parametrize(
@@ -210,8 +198,8 @@ def test_a_search_finds_parts_of_what_a_charge_point_is_known_by(text: str, iden
         (Wanted(faulted=False, vendor="zeta"), ["RDAM-333"]),
     ],
 )
-def test_a_filter_takes_whole_values(wanted: Wanted, identities: list[str]) -> None:
-    assert found(wanted) == identities
+async def test_a_filter_takes_whole_values(wanted: Wanted, identities: list[str]) -> None:
+    assert await found(wanted) == identities
 
 
 @pytest.mark.parametrize(
@@ -224,15 +212,15 @@ def test_a_filter_takes_whole_values(wanted: Wanted, identities: list[str]) -> N
         ("identity", ["AMS-1", "quiet", "rdam-22", "RDAM-333"]),
     ],
 )
-def test_a_list_is_sorted_and_what_has_no_value_comes_last(by: Any, ascending: list[str]) -> None:
-    assert found(Wanted(), Sorting(by=by)) == ascending
+async def test_a_list_is_sorted_and_what_has_no_value_comes_last(by: Any, ascending: list[str]) -> None:
+    assert await found(Wanted(), Sorting(by=by)) == ascending
     missing = {"model": ["quiet"], "firmware": ["rdam-22", "quiet"]}.get(by, [])
     having = [identity for identity in ascending if identity not in missing]
     if by == "model":  # those of one model are in the order of their identities, backwards too
         having = ["AMS-1", "rdam-22", "RDAM-333"]
     if by == "transport":
         having = ["quiet", "AMS-1", "rdam-22", "RDAM-333"]
-    assert found(Wanted(), Sorting(by=by, descending=True)) == [*reversed(having), *missing]
+    assert await found(Wanted(), Sorting(by=by, descending=True)) == [*reversed(having), *missing]
 
 
 SORTS: list[Any] = [*get_args(SortName)]
@@ -240,73 +228,61 @@ SORTS: list[Any] = [*get_args(SortName)]
 
 @pytest.mark.parametrize("by", SORTS)
 @pytest.mark.parametrize("descending", [False, True])
-def test_sorted_pages_are_complete(by: Any, descending: bool) -> None:
+async def test_sorted_pages_are_complete(by: Any, descending: bool) -> None:
     seen, *_ = kept(130)
-
-    async def walk() -> None:
-        identities: list[str] = []
-        after: ListPlace | None = None
-        while True:
-            page = await seen.charge_points(Wanted(), Sorting(by=by, descending=descending, after=after), 17, tenant="")
-            identities += [item.identity for item in page.items]
-            if (after := page.next) is None:
-                break
-        assert sorted(identities) == [f"Cp-{number:05}" for number in range(130)]
-
-    asyncio.run(walk())
+    identities: list[str] = []
+    after: ListPlace | None = None
+    while True:
+        page = await seen.charge_points(Wanted(), Sorting(by=by, descending=descending, after=after), 17, tenant="")
+        identities += [item.identity for item in page.items]
+        if (after := page.next) is None:
+            break
+    assert sorted(identities) == [f"Cp-{number:05}" for number in range(130)]
 
 
-def test_the_values_there_are_have_the_most_frequent_first() -> None:
-    values = asyncio.run(fleet().values(tenant=""))
+async def test_the_values_there_are_have_the_most_frequent_first() -> None:
+    values = await fleet().values(tenant="")
     assert [(one.value, one.count) for one in values.vendors] == [("Alfen", 1), ("alfen", 1), ("Zeta", 1)]
     assert {one.value for one in values.firmwares} == {"4.2", "4.10"}
 
 
-def test_a_tenant_sees_and_seeks_its_own() -> None:
+async def test_a_tenant_sees_and_seeks_its_own() -> None:
     store = Store("memory:")
     for tenant, vendor in (("", "Ours"), ("acme", "Theirs"), ("beta", "Betas")):
         for number in range(30):
             booted(store, key_of(tenant, f"CP-{number:02}"), vendor)
     seen, *_ = overview(store)
-
-    async def walk() -> None:
-        for tenant, vendor in (("", "Ours"), ("acme", "Theirs"), ("gone", None)):
-            values = await seen.values(tenant=tenant)
-            assert [(one.value, one.count) for one in values.vendors] == ([] if vendor is None else [(vendor, 30)])
-            for wanted in (Wanted(), Wanted(identity="cp-*"), Wanted(text="cp"), Wanted(text="one")):
-                page = await seen.charge_points(wanted, Sorting(), 1000, tenant=tenant)
-                identities = [key_of(tenant, f"CP-{number:02}") for number in range(30)]
-                assert [item.identity for item in page.items] == ([] if vendor is None else identities)
-                assert page.total == sum(page.states.values()) == len(page.items)
-            # The name of a tenant is no part of what its Charge Points are known by.
-            for wanted in (Wanted(text="acme"), Wanted(identity="acme*"), Wanted(identity="*\x1f*")):
-                assert (await seen.charge_points(wanted, Sorting(), 1000, tenant=tenant)).total == 0
-
-    asyncio.run(walk())
+    for tenant, shown in (("", "Ours"), ("acme", "Theirs"), ("gone", None)):
+        values = await seen.values(tenant=tenant)
+        assert [(one.value, one.count) for one in values.vendors] == ([] if shown is None else [(shown, 30)])
+        for wanted in (Wanted(), Wanted(identity="cp-*"), Wanted(text="cp"), Wanted(text="one")):
+            page = await seen.charge_points(wanted, Sorting(), 1000, tenant=tenant)
+            identities = [key_of(tenant, f"CP-{number:02}") for number in range(30)]
+            assert [item.identity for item in page.items] == ([] if shown is None else identities)
+            assert page.total == sum(page.states.values()) == len(page.items)
+        # The name of a tenant is no part of what its Charge Points are known by.
+        for wanted in (Wanted(text="acme"), Wanted(identity="acme*"), Wanted(identity="*\x1f*")):
+            assert (await seen.charge_points(wanted, Sorting(), 1000, tenant=tenant)).total == 0
 
 
 @pytest.mark.parametrize("by", SORTS)
 @pytest.mark.parametrize("descending", [False, True])
-def test_the_place_of_a_page_holds_no_key(by: Any, descending: bool) -> None:
+async def test_the_place_of_a_page_holds_no_key(by: Any, descending: bool) -> None:
     store = Store("memory:")
     for tenant in ("", "acme"):
         for number in range(5):
             booted(store, key_of(tenant, f"CP-{number}"), "v")
     seen, *_ = overview(store)
-
-    async def walk() -> None:
-        for tenant in ("", "acme"):
-            sorting, identities = Sorting(by=by, descending=descending), []
-            while True:
-                page = await seen.charge_points(Wanted(), sorting, 2, tenant=tenant)
-                identities += [item.identity for item in page.items]
-                if page.next is None:
-                    break
-                assert page.next.key == identity_of(page.items[-1].identity).casefold()
-                sorting = msgspec.structs.replace(sorting, after=page.next)
-            assert sorted(identities) == [key_of(tenant, f"CP-{number}") for number in range(5)]
-        place = ListPlace(sort=by, value=None, key=key_of("acme", "cp-1"))
-        with pytest.raises(RequestRefused, match="none of ours"):
-            await seen.charge_points(Wanted(), Sorting(by=by, after=place), 2, tenant="")
-
-    asyncio.run(walk())
+    for tenant in ("", "acme"):
+        sorting, identities = Sorting(by=by, descending=descending), []
+        while True:
+            page = await seen.charge_points(Wanted(), sorting, 2, tenant=tenant)
+            identities += [item.identity for item in page.items]
+            if page.next is None:
+                break
+            assert page.next.key == identity_of(page.items[-1].identity).casefold()
+            sorting = msgspec.structs.replace(sorting, after=page.next)
+        assert sorted(identities) == [key_of(tenant, f"CP-{number}") for number in range(5)]
+    place = ListPlace(sort=by, value=None, key=key_of("acme", "cp-1"))
+    with pytest.raises(RequestRefused, match="none of ours"):
+        await seen.charge_points(Wanted(), Sorting(by=by, after=place), 2, tenant="")

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 import pytest
 
 from bridge.net.descriptors import AcceptingSocket, Descriptors, Purpose, listen_at
-from tests.e2e.stage import run
 from tests.names import stand_for
 
 
@@ -38,37 +37,33 @@ def test_what_the_bridge_opens_leaves_some_for_accepting_and_both_some_for_the_a
     assert descriptors.lease(Purpose.OPENED) is not None
 
 
-def test_accepting_pauses_while_there_are_none_and_resumes() -> None:
+async def test_accepting_pauses_while_there_are_none_and_resumes() -> None:
     """Room for two: the third is connected by the system, and is not served before one of them is gone."""
-
-    async def walk() -> None:
-        descriptors = Descriptors(lambda: 100)
-        room = descriptors.room(Purpose.ACCEPTED)
-        told: asyncio.Queue[str] = asyncio.Queue()
-        loop = asyncio.get_running_loop()
-        loop.set_exception_handler(lambda loop, context: told.put_nowait(context["message"]))
-        served: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
-        server = await asyncio.start_server(
-            lambda reader, writer: served.put_nowait(writer), sock=listen_at("127.0.0.1", 0, descriptors=descriptors)[0]
-        )
-        address = server.sockets[0].getsockname()
-        with contextlib.ExitStack() as stack:
-            for _ in range(room + 1):
-                stack.enter_context(socket.create_connection(address))
-            writers = [await served.get() for _ in range(room)]
-            assert await told.get() == "socket.accept() out of system resource"
-            assert served.empty()
-            assert descriptors.in_use == room
-            writers[0].close()
-            await writers[0].wait_closed()
-            writers.append(await asyncio.wait_for(served.get(), 5))
-            for writer in writers[1:]:
-                writer.close()
-                await writer.wait_closed()
-        assert descriptors.in_use == 0
-        server.close()
-
-    run(walk())
+    descriptors = Descriptors(lambda: 100)
+    room = descriptors.room(Purpose.ACCEPTED)
+    told: asyncio.Queue[str] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda loop, context: told.put_nowait(context["message"]))
+    served: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
+    server = await asyncio.start_server(
+        lambda reader, writer: served.put_nowait(writer), sock=listen_at("127.0.0.1", 0, descriptors=descriptors)[0]
+    )
+    address = server.sockets[0].getsockname()
+    with contextlib.ExitStack() as stack:
+        for _ in range(room + 1):
+            stack.enter_context(socket.create_connection(address))
+        writers = [await served.get() for _ in range(room)]
+        assert await told.get() == "socket.accept() out of system resource"
+        assert served.empty()
+        assert descriptors.in_use == room
+        writers[0].close()
+        await writers[0].wait_closed()
+        writers.append(await asyncio.wait_for(served.get(), 5))
+        for writer in writers[1:]:
+            writer.close()
+            await writer.wait_closed()
+    assert descriptors.in_use == 0
+    server.close()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])

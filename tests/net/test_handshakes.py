@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e.stage import run
 from tests.net.test_json_server import handshake, hosting, opened, raw
 
 LONG = "X: " + "y" * 9000
@@ -20,24 +19,18 @@ LONG = "X: " + "y" * 9000
         (handshake("/ocpp/CP1", key="none"), b"400", "HTTP 400: no WebSocket handshake: InvalidHeaderValue"),
     ],
 )
-def test_what_is_no_handshake(data: bytes, answered: bytes, told: str) -> None:
-    async def walk() -> None:
-        async with hosting() as host:
-            assert (await raw(host, data)).startswith(b"HTTP/1.1 " + answered)
-            assert await host.told.get() == (None, "127.0.0.1", told)
-            assert host.told.empty()
-
-    run(walk())
+async def test_what_is_no_handshake(data: bytes, answered: bytes, told: str) -> None:
+    async with hosting() as host:
+        assert (await raw(host, data)).startswith(b"HTTP/1.1 " + answered)
+        assert await host.told.get() == (None, "127.0.0.1", told)
+        assert host.told.empty()
 
 
-def test_who_hangs_up_without_a_word_is_not_turned_away() -> None:
-    async def walk() -> None:
-        async with hosting() as host:
-            async with opened(host) as (reader, writer):
-                writer.write_eof()
-                assert await reader.read() == b""
-            await raw(host, b"\r\n\r\n")  # somebody after it, of whom is told
-            assert (await host.told.get())[1:] != ("127.0.0.1", "")
-            assert host.told.empty()
-
-    run(walk())
+async def test_who_hangs_up_without_a_word_is_not_turned_away() -> None:
+    async with hosting() as host:
+        async with opened(host) as (reader, writer):
+            writer.write_eof()
+            assert await reader.read() == b""
+        await raw(host, b"\r\n\r\n")  # somebody after it, of whom is told
+        assert (await host.told.get())[1:] != ("127.0.0.1", "")
+        assert host.told.empty()

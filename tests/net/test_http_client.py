@@ -10,7 +10,6 @@ import pytest
 
 from bridge.net.http_client import Connection, Endpoint, HttpClient
 from tests.e2e.raw_peer import RawPeer, Reply
-from tests.e2e.stage import run
 
 
 @asynccontextmanager
@@ -31,14 +30,10 @@ def of_its_socket(connection: Connection, level: int, option: int) -> int:
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_KEEPIDLE"), reason="this system has no such options")
-def test_a_peer_that_has_vanished_is_noticed_after_25_seconds() -> None:
+async def test_a_peer_that_has_vanished_is_noticed_after_25_seconds() -> None:
     """TCP keep-alive: after 10 s of silence, then 3 times at intervals of 5 s."""
-
-    async def walk() -> None:
-        async with connected() as connection:
-            assert of_its_socket(connection, socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
-            assert of_its_socket(connection, socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 10
-            assert of_its_socket(connection, socket.IPPROTO_TCP, socket.TCP_KEEPINTVL) == 5
-            assert of_its_socket(connection, socket.IPPROTO_TCP, socket.TCP_KEEPCNT) == 3
-
-    run(walk())
+    async with connected() as connection:
+        assert of_its_socket(connection, socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert of_its_socket(connection, socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 10
+        assert of_its_socket(connection, socket.IPPROTO_TCP, socket.TCP_KEEPINTVL) == 5
+        assert of_its_socket(connection, socket.IPPROTO_TCP, socket.TCP_KEEPCNT) == 3

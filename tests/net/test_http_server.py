@@ -25,7 +25,6 @@ from bridge.net.limits.connections import ConnectionLimits, ConnectionRules
 from bridge.net.limits.refusal_summary import RefusalSummary
 from bridge.net.limits.request_queue import RequestQueue
 from bridge.ocpps.replies import Reply
-from tests.e2e.stage import run
 from tests.mutations import mutated
 
 AWAY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy"
@@ -217,33 +216,29 @@ def forms(draw: st.DrawFn) -> Form:
     by_and_by=st.booleans(),
     half_closes=st.booleans(),
 )
-def test_each_request_gets_its_response_in_its_turn(
+async def test_each_request_gets_its_response_in_its_turn(
     sent: list[Form], cuts: list[int], by_and_by: bool, half_closes: bool
 ) -> None:
     """Whatever forms they have, in whatever pieces they come, one behind the other."""
     octets = b"".join(form.octets for form in sent)
     ends = [*sorted(min(cut, len(octets)) for cut in cuts), len(octets)]
-
-    async def walk() -> None:
-        async with Stage(per_turn=1000, by_and_by=by_and_by).listening() as stage:
-            peer = await stage.stranger()
-            start = 0
-            for end in ends:
-                peer.writer.write(octets[start:end])
-                await peer.writer.drain()
-                await asyncio.sleep(0)
-                start = end
-            if half_closes:
-                peer.writer.write_eof()
-            assert [await peer.answer() for _ in sent] == [(200, form.body) for form in sent]
-            assert [(one.path, one.failure) for one in stage.served] == [("/", None)] * len(sent)
-            if half_closes:
-                assert await peer.hung_up()
-            else:
-                peer.post(b"next")
-                assert await peer.answer() == (200, b"next")
-
-    run(walk())
+    async with Stage(per_turn=1000, by_and_by=by_and_by).listening() as stage:
+        peer = await stage.stranger()
+        start = 0
+        for end in ends:
+            peer.writer.write(octets[start:end])
+            await peer.writer.drain()
+            await asyncio.sleep(0)
+            start = end
+        if half_closes:
+            peer.writer.write_eof()
+        assert [await peer.answer() for _ in sent] == [(200, form.body) for form in sent]
+        assert [(one.path, one.failure) for one in stage.served] == [("/", None)] * len(sent)
+        if half_closes:
+            assert await peer.hung_up()
+        else:
+            peer.post(b"next")
+            assert await peer.answer() == (200, b"next")
 
 
 PLAIN = b"POST /services/X HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n<a/>"
@@ -263,71 +258,59 @@ ODD = [
 
 @settings(max_examples=100)
 @given(data=mutated(st.just(PLAIN) | st.just(PLAIN * 3), ODD))
-def test_whatever_comes_ends_with_a_response_or_the_connection(data: bytes) -> None:
-    async def walk() -> None:
-        async with Stage(per_turn=1000).listening() as stage:
+async def test_whatever_comes_ends_with_a_response_or_the_connection(data: bytes) -> None:
+    async with Stage(per_turn=1000).listening() as stage:
+        peer = await stage.stranger()
+        peer.writer.write(data)
+        peer.writer.write_eof()
+        with contextlib.suppress(ConnectionError):
+            await peer.reader.read()
+        other = await stage.stranger()
+        other.post(b"next")
+        assert await other.answer() == (200, b"next")
+
+
+async def test_the_connection_is_kept_as_its_version_has_it() -> None:
+    async with Stage(per_turn=1000).listening() as stage:
+        for line, more, kept in (
+            (b"POST / HTTP/1.1", b"", b""),
+            (b"POST / HTTP/1.1", b"Connection: close\r\n", b"Connection: close"),
+            (b"POST / HTTP/1.0", b"", b"Connection: close"),
+            (b"POST / HTTP/1.0", b"Connection: keep-alive\r\n", b"Connection: keep-alive"),
+            (b"POST / HTTP/1.1", b"Connection: close, Upgrade\r\nUpgrade: h2c\r\n", b"Connection: close"),
+            (b"POST / HTTP/1.0", b"Connection: Upgrade\r\nUpgrade: h2c\r\n", b"Connection: close"),
+            (b"POST / HTTP/1.0", b"Connection: keep-alive, Upgrade\r\nUpgrade: h2c\r\n", b"Connection: keep-alive"),
+        ):
             peer = await stage.stranger()
-            peer.writer.write(data)
-            peer.writer.write_eof()
-            with contextlib.suppress(ConnectionError):
-                await peer.reader.read()
-            other = await stage.stranger()
-            other.post(b"next")
-            assert await other.answer() == (200, b"next")
-
-    run(walk())
-
-
-def test_the_connection_is_kept_as_its_version_has_it() -> None:
-    async def walk() -> None:
-        async with Stage(per_turn=1000).listening() as stage:
-            for line, more, kept in (
-                (b"POST / HTTP/1.1", b"", b""),
-                (b"POST / HTTP/1.1", b"Connection: close\r\n", b"Connection: close"),
-                (b"POST / HTTP/1.0", b"", b"Connection: close"),
-                (b"POST / HTTP/1.0", b"Connection: keep-alive\r\n", b"Connection: keep-alive"),
-                (b"POST / HTTP/1.1", b"Connection: close, Upgrade\r\nUpgrade: h2c\r\n", b"Connection: close"),
-                (b"POST / HTTP/1.0", b"Connection: Upgrade\r\nUpgrade: h2c\r\n", b"Connection: close"),
-                (b"POST / HTTP/1.0", b"Connection: keep-alive, Upgrade\r\nUpgrade: h2c\r\n", b"Connection: keep-alive"),
-            ):
-                peer = await stage.stranger()
-                peer.writer.write(b"%s\r\n%sContent-Length: 1\r\n\r\na" % (line, more))
-                head = await peer.reader.readuntil(b"\r\n\r\n")
-                assert (b"Connection" in head) == bool(kept)
-                assert kept in head
-                assert await peer.reader.readexactly(1) == b"a"
-                if kept == b"Connection: close":
-                    assert await peer.hung_up()
-                else:
-                    peer.post(b"b")
-                    assert await peer.answer() == (200, b"b")
-
-    run(walk())
+            peer.writer.write(b"%s\r\n%sContent-Length: 1\r\n\r\na" % (line, more))
+            head = await peer.reader.readuntil(b"\r\n\r\n")
+            assert (b"Connection" in head) == bool(kept)
+            assert kept in head
+            assert await peer.reader.readexactly(1) == b"a"
+            if kept == b"Connection: close":
+                assert await peer.hung_up()
+            else:
+                peer.post(b"b")
+                assert await peer.answer() == (200, b"b")
 
 
-def test_the_answer_to_head_has_no_content() -> None:
-    async def walk() -> None:
-        async with Stage().listening() as stage:
-            peer = await stage.stranger()
-            peer.writer.write(b"HEAD / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            answer = await peer.reader.read()
-            assert answer.endswith(b"\r\n\r\n")
-            assert b"Content-Length: 6\r\n" in answer
-
-    run(walk())
+async def test_the_answer_to_head_has_no_content() -> None:
+    async with Stage().listening() as stage:
+        peer = await stage.stranger()
+        peer.writer.write(b"HEAD / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        answer = await peer.reader.read()
+        assert answer.endswith(b"\r\n\r\n")
+        assert b"Content-Length: 6\r\n" in answer
 
 
-def test_who_expects_to_be_told_to_go_on_is_told_so_behind_what_comes_before() -> None:
-    async def walk() -> None:
-        async with Stage(per_turn=1000, by_and_by=True).listening() as stage:
-            peer = await stage.stranger()
-            peer.writer.write(peer.head(1) + b"a" + peer.head(1, b"Expect: 100-continue\r\n"))
-            assert await peer.answer() == (200, b"a")
-            assert await peer.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
-            peer.writer.write(b"b")
-            assert await peer.answer() == (200, b"b")
-
-    run(walk())
+async def test_who_expects_to_be_told_to_go_on_is_told_so_behind_what_comes_before() -> None:
+    async with Stage(per_turn=1000, by_and_by=True).listening() as stage:
+        peer = await stage.stranger()
+        peer.writer.write(peer.head(1) + b"a" + peer.head(1, b"Expect: 100-continue\r\n"))
+        assert await peer.answer() == (200, b"a")
+        assert await peer.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        peer.writer.write(b"b")
+        assert await peer.answer() == (200, b"b")
 
 
 @pytest.mark.parametrize(
@@ -344,44 +327,34 @@ def test_who_expects_to_be_told_to_go_on_is_told_so_behind_what_comes_before() -
     ],
     ids=["length", "expected", "chunks", "coding", "not that coding"],
 )
-def test_what_is_refused_is_read_no_further(octets: bytes, text: str) -> None:
+async def test_what_is_refused_is_read_no_further(octets: bytes, text: str) -> None:
     """Its sender reads the response, and the connection ends."""
-
-    async def walk() -> None:
-        async with Stage(per_turn=1000).listening() as stage:
-            peer = await stage.stranger()
-            peer.post(b"before")
-            peer.writer.write(octets)
-            assert await peer.answer() == (200, b"before")
-            assert await peer.answer() == (400, b"refused")
-            assert await peer.hung_up()
-            assert [one[: len(text)] for one in stage.failures] == [text]
-
-    run(walk())
+    async with Stage(per_turn=1000).listening() as stage:
+        peer = await stage.stranger()
+        peer.post(b"before")
+        peer.writer.write(octets)
+        assert await peer.answer() == (200, b"before")
+        assert await peer.answer() == (400, b"refused")
+        assert await peer.hung_up()
+        assert [one[: len(text)] for one in stage.failures] == [text]
 
 
-def test_a_zip_bomb_is_inflated_to_the_limit_and_no_further() -> None:
-    async def walk() -> None:
-        async with Stage(per_turn=1000).listening() as stage:
-            peer = await stage.stranger()
-            peer.post(gzip.compress(bytes(10 * MOST)), b"Content-Encoding: gzip\r\n")
-            assert await peer.answer() == (400, b"refused")
-            assert stage.failures == [f"more than {MOST} bytes"]
-
-    run(walk())
+async def test_a_zip_bomb_is_inflated_to_the_limit_and_no_further() -> None:
+    async with Stage(per_turn=1000).listening() as stage:
+        peer = await stage.stranger()
+        peer.post(gzip.compress(bytes(10 * MOST)), b"Content-Encoding: gzip\r\n")
+        assert await peer.answer() == (400, b"refused")
+        assert stage.failures == [f"more than {MOST} bytes"]
 
 
-def test_a_trailer_adds_nothing_to_the_head() -> None:
-    async def walk() -> None:
-        async with Stage().listening() as stage:
-            peer = await stage.stranger()
-            peer.writer.write(
-                b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nAuthorization: x\r\n\r\n"
-            )
-            assert await peer.answer() == (200, b"a")
-            assert "Authorization" not in stage.served[0].headers
-
-    run(walk())
+async def test_a_trailer_adds_nothing_to_the_head() -> None:
+    async with Stage().listening() as stage:
+        peer = await stage.stranger()
+        peer.writer.write(
+            b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nAuthorization: x\r\n\r\n"
+        )
+        assert await peer.answer() == (200, b"a")
+        assert "Authorization" not in stage.served[0].headers
 
 
 LIMITS = ConnectionRules(header_bytes=1000, header_count=5, header_timeout=0.2)
@@ -396,7 +369,7 @@ LIMITS = ConnectionRules(header_bytes=1000, header_count=5, header_timeout=0.2)
         b"POST /" + b"a" * 1000,
     ],
 )
-def test_a_head_that_is_too_large_is_refused(octets: bytes) -> None:
+async def test_a_head_that_is_too_large_is_refused(octets: bytes) -> None:
     """Also behind another request, in one piece with it."""
 
     async def walk(before: bytes) -> None:
@@ -410,81 +383,66 @@ def test_a_head_that_is_too_large_is_refused(octets: bytes) -> None:
             assert await peer.hung_up()
             assert stage.told == [Why.TOO_LARGE]
 
-    run(walk(b""))
-    run(walk(Peer.head(1) + b"a"))
+    await walk(b"")
+    await walk(Peer.head(1) + b"a")
 
 
 @pytest.mark.parametrize("octets", [b"", b"\r\n", b"POST", Peer.head(1) + b"aPOST"])
-def test_a_head_that_does_not_come_is_given_up(octets: bytes) -> None:
-    async def walk() -> None:
-        async with Stage(rules=LIMITS).listening() as stage:
-            peer = await stage.stranger()
-            peer.writer.write(octets)
-            if octets.startswith(b"POST /"):
-                assert await peer.answer() == (200, b"a")
-            assert (await peer.answer())[0] == 408
-            assert await peer.hung_up()
-            assert stage.told == [Why.TOO_SLOW]
-
-    run(walk())
+async def test_a_head_that_does_not_come_is_given_up(octets: bytes) -> None:
+    async with Stage(rules=LIMITS).listening() as stage:
+        peer = await stage.stranger()
+        peer.writer.write(octets)
+        if octets.startswith(b"POST /"):
+            assert await peer.answer() == (200, b"a")
+        assert (await peer.answer())[0] == 408
+        assert await peer.hung_up()
+        assert stage.told == [Why.TOO_SLOW]
 
 
-def test_a_body_that_does_not_come_is_given_up() -> None:
-    async def walk() -> None:
-        async with Stage(idle=0.5).listening() as stage:
-            peer = await stage.stranger()
-            peer.writer.write(peer.head(2) + b"a")
-            assert await peer.answer() == (400, b"refused")
-            assert await peer.hung_up()
-            assert stage.failures == ["the body did not arrive within 0.2 s"]
-
-    run(walk())
+async def test_a_body_that_does_not_come_is_given_up() -> None:
+    async with Stage(idle=0.5).listening() as stage:
+        peer = await stage.stranger()
+        peer.writer.write(peer.head(2) + b"a")
+        assert await peer.answer() == (400, b"refused")
+        assert await peer.hung_up()
+        assert stage.failures == ["the body did not arrive within 0.2 s"]
 
 
-def test_a_connection_that_rests_too_long_is_closed() -> None:
-    async def walk() -> None:
-        async with Stage(idle=0.3).listening() as stage:
-            peer = await stage.peer()
-            assert await peer.hung_up()
-            assert stage.told == []
-
-    run(walk())
+async def test_a_connection_that_rests_too_long_is_closed() -> None:
+    async with Stage(idle=0.3).listening() as stage:
+        peer = await stage.peer()
+        assert await peer.hung_up()
+        assert stage.told == []
 
 
 @pytest.mark.parametrize("ends", ["half", "whole"])
-def test_a_body_that_is_cut_off_is_told_of(ends: str) -> None:
-    async def walk() -> None:
-        async with Stage().listening() as stage:
-            peer = await stage.stranger()
-            peer.writer.write(peer.head(2) + b"a")
-            await peer.writer.drain()
-            if ends == "half":
-                peer.writer.write_eof()
-                assert await peer.answer() == (400, b"refused")
-                assert await peer.hung_up()
-            else:
-                peer.reset()
-            while not stage.failures:  # noqa: ASYNC110
-                await asyncio.sleep(0)
-            assert stage.failures == ["the body cannot be read: the sender hung up in the middle of it"]
-
-    run(walk())
-
-
-def test_a_listener_that_closes_waits_for_responses_under_way() -> None:
-    async def walk() -> None:
-        async with Stage(by_and_by=True).listening() as stage:
-            idle, peer = await stage.peer(), await stage.peer()
-            peer.post(b"last")
-            while len(stage.served) < 3:  # noqa: ASYNC110
-                await asyncio.sleep(0)
-            await stage.server.close()
-            await stage.server.hang_up(5)
-            assert await peer.answer() == (200, b"last")
+async def test_a_body_that_is_cut_off_is_told_of(ends: str) -> None:
+    async with Stage().listening() as stage:
+        peer = await stage.stranger()
+        peer.writer.write(peer.head(2) + b"a")
+        await peer.writer.drain()
+        if ends == "half":
+            peer.writer.write_eof()
+            assert await peer.answer() == (400, b"refused")
             assert await peer.hung_up()
-            assert await idle.hung_up()
+        else:
+            peer.reset()
+        while not stage.failures:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        assert stage.failures == ["the body cannot be read: the sender hung up in the middle of it"]
 
-    run(walk())
+
+async def test_a_listener_that_closes_waits_for_responses_under_way() -> None:
+    async with Stage(by_and_by=True).listening() as stage:
+        idle, peer = await stage.peer(), await stage.peer()
+        peer.post(b"last")
+        while len(stage.served) < 3:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        await stage.server.close()
+        await stage.server.hang_up(5)
+        assert await peer.answer() == (200, b"last")
+        assert await peer.hung_up()
+        assert await idle.hung_up()
 
 
 class _Socket:
@@ -516,174 +474,143 @@ def test_what_is_written_is_understood(status: int, body: bytes, closes: bool) -
     assert (response.getheader("Date") or "").endswith(" GMT")
 
 
-def test_a_request_counts_from_its_head_to_its_response() -> None:
-    async def walk() -> None:
-        async with Stage(per_turn=1000).listening() as stage:
-            first, second, third = [await stage.stranger() for _ in range(3)]
-            first.writer.write(first.head(2, b"X-Counts: A\r\n") + b"a")
-            while stage.counted != ["A"]:  # noqa: ASYNC110
-                await asyncio.sleep(0)
-            second.post(b"x", b"X-Counts: A\r\n")
-            assert await second.answer() == (400, b"refused")
-            assert stage.failures == ["A has too many"]
-            first.writer.write(b"b")
-            assert await first.answer() == (200, b"ab")
-            third.post(b"x", b"X-Counts: A\r\n")
-            assert await third.answer() == (200, b"x")
-            assert stage.counted == []
-
-    run(walk())
+async def test_a_request_counts_from_its_head_to_its_response() -> None:
+    async with Stage(per_turn=1000).listening() as stage:
+        first, second, third = [await stage.stranger() for _ in range(3)]
+        first.writer.write(first.head(2, b"X-Counts: A\r\n") + b"a")
+        while stage.counted != ["A"]:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        second.post(b"x", b"X-Counts: A\r\n")
+        assert await second.answer() == (400, b"refused")
+        assert stage.failures == ["A has too many"]
+        first.writer.write(b"b")
+        assert await first.answer() == (200, b"ab")
+        third.post(b"x", b"X-Counts: A\r\n")
+        assert await third.answer() == (200, b"x")
+        assert stage.counted == []
 
 
 @pytest.mark.parametrize("octets", [b"", b"a\r\n\r\n"])
-def test_a_request_counts_no_longer_than_its_connection(octets: bytes) -> None:
-    async def walk() -> None:
-        async with Stage(per_turn=1000).listening() as stage:
-            peer = await stage.stranger()
-            peer.writer.write(peer.head(20, b"X-Counts: A\r\n"))
-            while stage.counted != ["A"]:  # noqa: ASYNC110
-                await asyncio.sleep(0)
-            peer.writer.write(octets)
-            peer.reset()
-            while stage.counted:  # noqa: ASYNC110
-                await asyncio.sleep(0)
-
-    run(walk())
+async def test_a_request_counts_no_longer_than_its_connection(octets: bytes) -> None:
+    async with Stage(per_turn=1000).listening() as stage:
+        peer = await stage.stranger()
+        peer.writer.write(peer.head(20, b"X-Counts: A\r\n"))
+        while stage.counted != ["A"]:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        peer.writer.write(octets)
+        peer.reset()
+        while stage.counted:  # noqa: ASYNC110
+            await asyncio.sleep(0)
 
 
 # Requests that wait for their turn.
 
 
-def test_who_comes_late_in_a_turn_is_served_in_the_next() -> None:
-    async def walk() -> None:
-        async with Stage(most=5).listening() as stage:
-            one, two, three = [await stage.peer() for _ in range(3)]
-            one.post(b"a")
-            assert await one.answer() == (200, b"a")
-            two.post(b"b")
-            await stage.waiting(1)
-            three.post(b"hello")
-            await stage.waiting(2)
-            stage.turn()
-            assert await two.answer() == (200, b"b")
-            stage.turn()
-            assert await three.answer() == (200, b"hello")
-            assert stage.told == []
-
-    run(walk())
+async def test_who_comes_late_in_a_turn_is_served_in_the_next() -> None:
+    async with Stage(most=5).listening() as stage:
+        one, two, three = [await stage.peer() for _ in range(3)]
+        one.post(b"a")
+        assert await one.answer() == (200, b"a")
+        two.post(b"b")
+        await stage.waiting(1)
+        three.post(b"hello")
+        await stage.waiting(2)
+        stage.turn()
+        assert await two.answer() == (200, b"b")
+        stage.turn()
+        assert await three.answer() == (200, b"hello")
+        assert stage.told == []
 
 
-def test_who_is_refused_keeps_the_connection() -> None:
-    async def walk() -> None:
-        async with Stage(most=1).listening() as stage:
-            one, two, three = [await stage.peer() for _ in range(3)]
-            one.post(b"a")
-            assert await one.answer() == (200, b"a")
-            two.post(b"b")
-            await stage.waiting(1)
-            three.post(b"c")
-            assert await three.answer() == (503, b"busy")
-            three.writer.write(three.head(1_000_000))  # refused before the rest has come, which is not looked at
-            assert await three.answer() == (503, b"busy")
-            three.writer.write(bytes(1_000_000) + three.head(1) + b"c")
-            assert await three.answer() == (503, b"busy")
-            assert (stage.told, stage.refused) == ([], 3)
-            stage.turn()
-            assert await two.answer() == (200, b"b")
-            stage.turn()
-            three.post(b"d")
-            assert await three.answer() == (200, b"d")
-
-    run(walk())
+async def test_who_is_refused_keeps_the_connection() -> None:
+    async with Stage(most=1).listening() as stage:
+        one, two, three = [await stage.peer() for _ in range(3)]
+        one.post(b"a")
+        assert await one.answer() == (200, b"a")
+        two.post(b"b")
+        await stage.waiting(1)
+        three.post(b"c")
+        assert await three.answer() == (503, b"busy")
+        three.writer.write(three.head(1_000_000))  # refused before the rest has come, which is not looked at
+        assert await three.answer() == (503, b"busy")
+        three.writer.write(bytes(1_000_000) + three.head(1) + b"c")
+        assert await three.answer() == (503, b"busy")
+        assert (stage.told, stage.refused) == ([], 3)
+        stage.turn()
+        assert await two.answer() == (200, b"b")
+        stage.turn()
+        three.post(b"d")
+        assert await three.answer() == (200, b"d")
 
 
-def test_where_it_is_not_clear_what_follows_the_connection_ends() -> None:
-    async def walk() -> None:
-        async with Stage(most=0).listening() as stage:
-            peers = [await stage.peer() for _ in range(4)]
-            first, chunked, expecting, closing = peers
-            first.post(b"a")
-            assert await first.answer() == (200, b"a")
-            chunked.writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n")
-            expecting.writer.write(expecting.head(1, b"Expect: 100-continue\r\n"))
-            closing.post(b"a", b"Connection: close\r\n")
-            for peer in (chunked, expecting, closing):
-                assert await peer.answer() == (503, b"busy")
-                assert await peer.hung_up()
-
-    run(walk())
+async def test_where_it_is_not_clear_what_follows_the_connection_ends() -> None:
+    async with Stage(most=0).listening() as stage:
+        peers = [await stage.peer() for _ in range(4)]
+        first, chunked, expecting, closing = peers
+        first.post(b"a")
+        assert await first.answer() == (200, b"a")
+        chunked.writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n")
+        expecting.writer.write(expecting.head(1, b"Expect: 100-continue\r\n"))
+        closing.post(b"a", b"Connection: close\r\n")
+        for peer in (chunked, expecting, closing):
+            assert await peer.answer() == (503, b"busy")
+            assert await peer.hung_up()
 
 
-def test_all_of_a_pipeline_are_refused() -> None:
-    async def walk() -> None:
-        async with Stage(most=0).listening() as stage:
-            first, pipelined = await stage.peer(), await stage.peer()
-            first.post(b"a")
-            assert await first.answer() == (200, b"a")
-            pipelined.writer.write(2 * (pipelined.head(1) + b"a"))
-            assert [await pipelined.answer() for _ in range(2)] == [(503, b"busy")] * 2
-            stage.turn()
-            pipelined.post(b"b")
-            assert await pipelined.answer() == (200, b"b")
-
-    run(walk())
+async def test_all_of_a_pipeline_are_refused() -> None:
+    async with Stage(most=0).listening() as stage:
+        first, pipelined = await stage.peer(), await stage.peer()
+        first.post(b"a")
+        assert await first.answer() == (200, b"a")
+        pipelined.writer.write(2 * (pipelined.head(1) + b"a"))
+        assert [await pipelined.answer() for _ in range(2)] == [(503, b"busy")] * 2
+        stage.turn()
+        pipelined.post(b"b")
+        assert await pipelined.answer() == (200, b"b")
 
 
-def test_a_page_is_served_at_once() -> None:
-    async def walk() -> None:
-        async with Stage(most=0).listening() as stage:
-            peer, other = await stage.peer(), await stage.peer()
-            peer.post(b"a")
-            assert await peer.answer() == (200, b"a")
-            other.writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert await other.answer() == (200, b"GET /")
-
-    run(walk())
+async def test_a_page_is_served_at_once() -> None:
+    async with Stage(most=0).listening() as stage:
+        peer, other = await stage.peer(), await stage.peer()
+        peer.post(b"a")
+        assert await peer.answer() == (200, b"a")
+        other.writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert await other.answer() == (200, b"GET /")
 
 
-def test_who_hangs_up_does_not_wait_any_more() -> None:
-    async def walk() -> None:
-        async with Stage(most=5).listening() as stage:
-            one, two = await stage.peer(), await stage.peer()
-            one.post(b"a")
-            assert await one.answer() == (200, b"a")
-            two.post(b"b")
-            await stage.waiting(1)
-            two.reset()
-            await stage.waiting(0)
-
-    run(walk())
+async def test_who_hangs_up_does_not_wait_any_more() -> None:
+    async with Stage(most=5).listening() as stage:
+        one, two = await stage.peer(), await stage.peer()
+        one.post(b"a")
+        assert await one.answer() == (200, b"a")
+        two.post(b"b")
+        await stage.waiting(1)
+        two.reset()
+        await stage.waiting(0)
 
 
-def test_who_closes_its_half_while_it_waits_is_answered() -> None:
+async def test_who_closes_its_half_while_it_waits_is_answered() -> None:
     """A connection that is closed altogether looks the same, until something is written to it."""
-
-    async def walk() -> None:
-        async with Stage(most=5).listening() as stage:
-            one, two = await stage.peer(), await stage.peer()
-            one.post(b"a")
-            assert await one.answer() == (200, b"a")
-            two.post(b"b")
-            two.writer.write_eof()
-            await stage.waiting(1)
-            await stage.ended()
-            stage.turn()
-            assert await two.answer() == (200, b"b")
-            assert await two.reader.read() == b""
-
-    run(walk())
+    async with Stage(most=5).listening() as stage:
+        one, two = await stage.peer(), await stage.peer()
+        one.post(b"a")
+        assert await one.answer() == (200, b"a")
+        two.post(b"b")
+        two.writer.write_eof()
+        await stage.waiting(1)
+        await stage.ended()
+        stage.turn()
+        assert await two.answer() == (200, b"b")
+        assert await two.reader.read() == b""
 
 
-def test_who_waits_when_the_listener_closes_is_told_so() -> None:
-    async def walk() -> None:
-        async with Stage(most=5).listening() as stage:
-            one, two = await stage.peer(), await stage.peer()
-            one.post(b"a")
-            assert await one.answer() == (200, b"a")
-            two.post(b"b")
-            await stage.waiting(1)
-            stage.request_queue.close()
-            assert await two.answer() == (503, b"busy")
-            assert await two.hung_up()
-
-    run(walk())
+async def test_who_waits_when_the_listener_closes_is_told_so() -> None:
+    async with Stage(most=5).listening() as stage:
+        one, two = await stage.peer(), await stage.peer()
+        one.post(b"a")
+        assert await one.answer() == (200, b"a")
+        two.post(b"b")
+        await stage.waiting(1)
+        stage.request_queue.close()
+        assert await two.answer() == (503, b"busy")
+        assert await two.hung_up()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -120,34 +120,24 @@ async def joined(terms: ChannelTerms = TOLERANT, **bounds: Any) -> AsyncIterator
     server.close()
 
 
-def run(walk: Coroutine[Any, Any, None]) -> None:
-    async def bounded() -> None:
-        await asyncio.wait_for(walk, 2 * AT_MOST)
-
-    asyncio.run(bounded())
-
-
 # In.
 
 
-def test_a_call_is_told_and_answered() -> None:
-    async def walk() -> None:
-        async with joined() as ends:
-            await ends.peer.send('[2, "1", "Authorize", {"idTag": "A"}]')
-            await ends.peer.send(b'[2, "2", "Heartbeat", null]')
-            assert await ends.told() == (
-                "call",
-                Call(unique_id="1", action="Authorize", payload=AuthorizeRequest(idTag="A")),
-            )
-            assert await ends.told() == ("call", Call(unique_id="2", action="Heartbeat", payload=HeartbeatRequest()))
-            ends.link.send_answer(CallResult(unique_id="2", payload=HeartbeatResponse(currentTime=NOW)), None)
-            ends.link.send_answer(CallError(unique_id="1", code="GenericError"), None)
-            ends.link.send_answer(Unanswered(unique_id="3", reason="nobody there"), None)
-            assert await ends.receive() == [3, "2", {"currentTime": NOW}]
-            assert await ends.receive() == [4, "1", "GenericError", "", {}]
-            assert await ends.receive() == [4, "3", "InternalError", "nobody there", {}]
-
-    run(walk())
+async def test_a_call_is_told_and_answered() -> None:
+    async with joined() as ends:
+        await ends.peer.send('[2, "1", "Authorize", {"idTag": "A"}]')
+        await ends.peer.send(b'[2, "2", "Heartbeat", null]')
+        assert await ends.told() == (
+            "call",
+            Call(unique_id="1", action="Authorize", payload=AuthorizeRequest(idTag="A")),
+        )
+        assert await ends.told() == ("call", Call(unique_id="2", action="Heartbeat", payload=HeartbeatRequest()))
+        ends.link.send_answer(CallResult(unique_id="2", payload=HeartbeatResponse(currentTime=NOW)), None)
+        ends.link.send_answer(CallError(unique_id="1", code="GenericError"), None)
+        ends.link.send_answer(Unanswered(unique_id="3", reason="nobody there"), None)
+        assert await ends.receive() == [3, "2", {"currentTime": NOW}]
+        assert await ends.receive() == [4, "1", "GenericError", "", {}]
+        assert await ends.receive() == [4, "3", "InternalError", "nobody there", {}]
 
 
 REFUSED: dict[str, tuple[Any, ErrorCode | None, str | None]] = {
@@ -167,225 +157,188 @@ REFUSED: dict[str, tuple[Any, ErrorCode | None, str | None]] = {
 
 
 @pytest.mark.parametrize(("frame", "code", "unique_id"), REFUSED.values(), ids=REFUSED)
-def test_what_cannot_be_a_call_is_refused_here(frame: Any, code: ErrorCode | None, unique_id: str | None) -> None:
-    async def walk() -> None:
-        async with joined() as ends:
-            await ends.peer.send(frame)
-            kind, error, named = await ends.told()
-            assert (kind, named) == ("refused", unique_id)
-            answer = await ends.receive()
-            assert answer[:3] == [4, unique_id or "-1", error.value]
-            assert answer[3] != ""
-            assert answer[4] == {}
-            assert code is None or error == code
-            await ends.peer.send('[2, "next", "Heartbeat", {}]')
-            assert (await ends.told())[0] == "call"
-
-    run(walk())
+async def test_what_cannot_be_a_call_is_refused_here(frame: Any, code: ErrorCode | None, unique_id: str | None) -> None:
+    async with joined() as ends:
+        await ends.peer.send(frame)
+        kind, error, named = await ends.told()
+        assert (kind, named) == ("refused", unique_id)
+        answer = await ends.receive()
+        assert answer[:3] == [4, unique_id or "-1", error.value]
+        assert answer[3] != ""
+        assert answer[4] == {}
+        assert code is None or error == code
+        await ends.peer.send('[2, "next", "Heartbeat", {}]')
+        assert (await ends.told())[0] == "call"
 
 
-def test_an_answer_is_matched_with_the_call_that_is_out() -> None:
-    async def walk() -> None:
-        async with joined() as ends:
-            ends.link.send(Call(unique_id="1", action="Authorize", payload=AuthorizeRequest(idTag="A")))
-            assert await ends.receive() == [2, "1", "Authorize", {"idTag": "A"}]
-            await ends.peer.send(f'[3, "0", {{"currentTime": "{NOW}"}}]')
-            kind, stray = await ends.told()
-            assert (kind, stray.unique_id, type(stray)) == ("answer", "0", Unanswered)
-            await ends.peer.send('[3, "1", {"idTagInfo": {"status": "Accepted"}}]')
-            kind, answer = await ends.told()
-            assert (kind, type(answer.payload)) == ("answer", AuthorizeResponse)
-            # Whether it is out still is the owner's business.
-            await ends.peer.send('[4, "1", "SecurityError", "no", {"a": 1}]')
-            error = CallError(unique_id="1", code="SecurityError", description="no", details={"a": 1})
-            assert await ends.told() == ("answer", error)
-
-    run(walk())
+async def test_an_answer_is_matched_with_the_call_that_is_out() -> None:
+    async with joined() as ends:
+        ends.link.send(Call(unique_id="1", action="Authorize", payload=AuthorizeRequest(idTag="A")))
+        assert await ends.receive() == [2, "1", "Authorize", {"idTag": "A"}]
+        await ends.peer.send(f'[3, "0", {{"currentTime": "{NOW}"}}]')
+        kind, stray = await ends.told()
+        assert (kind, stray.unique_id, type(stray)) == ("answer", "0", Unanswered)
+        await ends.peer.send('[3, "1", {"idTagInfo": {"status": "Accepted"}}]')
+        kind, answer = await ends.told()
+        assert (kind, type(answer.payload)) == ("answer", AuthorizeResponse)
+        # Whether it is out still is the owner's business.
+        await ends.peer.send('[4, "1", "SecurityError", "no", {"a": 1}]')
+        error = CallError(unique_id="1", code="SecurityError", description="no", details={"a": 1})
+        assert await ends.told() == ("answer", error)
 
 
-def test_an_answer_that_comes_late_is_read_where_it_is_of_use() -> None:
-    async def walk() -> None:
-        async with joined(ChannelTerms(peer=Party.CENTRAL_SYSTEM)) as ends:
-            asked: list[Any] = [START, AuthorizeRequest(idTag="A"), START, HeartbeatRequest()]
-            for number, payload in enumerate(asked):
-                action = type(payload).__name__.removesuffix("Request")
-                ends.link.send(Call(unique_id=str(number), action=action, payload=payload))
-                await ends.receive()
-            info = '"idTagInfo": {"status": "Accepted"}'
-            for unique_id, payload, kind in (
-                ("1", f"{{{info}}}", Unanswered),
-                ("2", f'{{{info}, "transactionId": 2}}', StartTransactionResponse),
-                ("2", f'{{{info}, "transactionId": 2}}', Unanswered),
-                ("0", f'{{{info}, "transactionId": 1}}', StartTransactionResponse),
-                ("3", f'{{"currentTime": "{NOW}"}}', HeartbeatResponse),
-            ):
-                await ends.peer.send(f'[3, "{unique_id}", {payload}]')
-                _, answer = await ends.told()
-                assert answer.unique_id == unique_id
-                assert type(getattr(answer, "payload", answer)) is kind
-
-    run(walk())
-
-
-def test_no_more_than_a_hundred_late_answers_are_waited_for() -> None:
-    async def walk() -> None:
-        async with joined(ChannelTerms(peer=Party.CENTRAL_SYSTEM)) as ends:
-            for number in range(102):
-                ends.link.send(Call(unique_id=str(number), action="StartTransaction", payload=START))
-            for unique_id, kind in (("0", Unanswered), ("1", CallResult), ("101", CallResult)):
-                payload = '{"idTagInfo": {"status": "Accepted"}, "transactionId": 2}'
-                await ends.peer.send(f'[3, "{unique_id}", {payload}]')
-                _, answer = await ends.told()
-                assert type(answer) is kind
-
-    run(walk())
-
-
-def test_an_answer_that_is_not_valid_is_told_and_never_answered() -> None:
-    async def walk() -> None:
-        async with joined() as ends:
-            ends.link.send(Call(unique_id="1", action="Authorize", payload=AuthorizeRequest(idTag="A")))
+async def test_an_answer_that_comes_late_is_read_where_it_is_of_use() -> None:
+    async with joined(ChannelTerms(peer=Party.CENTRAL_SYSTEM)) as ends:
+        asked: list[Any] = [START, AuthorizeRequest(idTag="A"), START, HeartbeatRequest()]
+        for number, payload in enumerate(asked):
+            action = type(payload).__name__.removesuffix("Request")
+            ends.link.send(Call(unique_id=str(number), action=action, payload=payload))
             await ends.receive()
-            await ends.peer.send('[3, "1", {"idTagInfo": {"status": "Perhaps"}}]')
+        info = '"idTagInfo": {"status": "Accepted"}'
+        for unique_id, payload, kind in (
+            ("1", f"{{{info}}}", Unanswered),
+            ("2", f'{{{info}, "transactionId": 2}}', StartTransactionResponse),
+            ("2", f'{{{info}, "transactionId": 2}}', Unanswered),
+            ("0", f'{{{info}, "transactionId": 1}}', StartTransactionResponse),
+            ("3", f'{{"currentTime": "{NOW}"}}', HeartbeatResponse),
+        ):
+            await ends.peer.send(f'[3, "{unique_id}", {payload}]')
+            _, answer = await ends.told()
+            assert answer.unique_id == unique_id
+            assert type(getattr(answer, "payload", answer)) is kind
+
+
+async def test_no_more_than_a_hundred_late_answers_are_waited_for() -> None:
+    async with joined(ChannelTerms(peer=Party.CENTRAL_SYSTEM)) as ends:
+        for number in range(102):
+            ends.link.send(Call(unique_id=str(number), action="StartTransaction", payload=START))
+        for unique_id, kind in (("0", Unanswered), ("1", CallResult), ("101", CallResult)):
+            payload = '{"idTagInfo": {"status": "Accepted"}, "transactionId": 2}'
+            await ends.peer.send(f'[3, "{unique_id}", {payload}]')
+            _, answer = await ends.told()
+            assert type(answer) is kind
+
+
+async def test_an_answer_that_is_not_valid_is_told_and_never_answered() -> None:
+    async with joined() as ends:
+        ends.link.send(Call(unique_id="1", action="Authorize", payload=AuthorizeRequest(idTag="A")))
+        await ends.receive()
+        await ends.peer.send('[3, "1", {"idTagInfo": {"status": "Perhaps"}}]')
+        kind, answer = await ends.told()
+        assert (kind, answer.unique_id, answer.failure) == ("answer", "1", Failure.MALFORMED_ANSWER)
+        assert "malformed answer: the answer to Authorize is not valid" in answer.reason
+        for frame in ("[4]", "[3, 5.5.5, {}]"):
+            await ends.peer.send(frame)
+            assert (await ends.told())[0] == "refused"
+        for frame in ('[3, "1", {', ' [ 4 , "1", "a"', '[3,"1"', '[,3, "1",{}]'):  # whose Call ends at once
+            await ends.peer.send(frame)
+            assert (await ends.told())[0] == "refused"
             kind, answer = await ends.told()
             assert (kind, answer.unique_id, answer.failure) == ("answer", "1", Failure.MALFORMED_ANSWER)
-            assert "malformed answer: the answer to Authorize is not valid" in answer.reason
-            for frame in ("[4]", "[3, 5.5.5, {}]"):
-                await ends.peer.send(frame)
-                assert (await ends.told())[0] == "refused"
-            for frame in ('[3, "1", {', ' [ 4 , "1", "a"', '[3,"1"', '[,3, "1",{}]'):  # whose Call ends at once
-                await ends.peer.send(frame)
-                assert (await ends.told())[0] == "refused"
-                kind, answer = await ends.told()
-                assert (kind, answer.unique_id, answer.failure) == ("answer", "1", Failure.MALFORMED_ANSWER)
-            # OCPP-J 1.6 section 4.2.3: nothing has been sent in return; the next frame is the answer to a Call.
-            await ends.peer.send("[2]")
-            assert (await ends.receive())[:2] == [4, "-1"]
-
-    run(walk())
+        # OCPP-J 1.6 section 4.2.3: nothing has been sent in return; the next frame is the answer to a Call.
+        await ends.peer.send("[2]")
+        assert (await ends.receive())[:2] == [4, "-1"]
 
 
 @pytest.mark.parametrize("frame", ["[5, 1]", "[]", '["2", "1", "Heartbeat", {}]', "[6, {}, 1e400]"])
-def test_an_unknown_type_of_message_is_ignored(frame: str) -> None:
-    async def walk() -> None:
-        async with joined() as ends:
-            await ends.peer.send(frame)
-            assert await ends.told() == ("refused", ErrorCode.FormationViolation, None)
-            await ends.peer.send("[2]")
-            assert (await ends.receive())[:2] == [4, "-1"]
-        async with joined(RELAY) as ends:
-            await ends.peer.send(frame)
-            assert await ends.told() == ("other", frame.encode())
-            await ends.peer.send(f" {frame}".encode())
-            assert await ends.told() == ("other", f" {frame}".encode())
-
-    run(walk())
+async def test_an_unknown_type_of_message_is_ignored(frame: str) -> None:
+    async with joined() as ends:
+        await ends.peer.send(frame)
+        assert await ends.told() == ("refused", ErrorCode.FormationViolation, None)
+        await ends.peer.send("[2]")
+        assert (await ends.receive())[:2] == [4, "-1"]
+    async with joined(RELAY) as ends:
+        await ends.peer.send(frame)
+        assert await ends.told() == ("other", frame.encode())
+        await ends.peer.send(f" {frame}".encode())
+        assert await ends.told() == ("other", f" {frame}".encode())
 
 
-def test_strict_terms_refuse_what_tolerance_mends() -> None:
-    async def walk() -> None:
-        frame = '[2, "1", "StatusNotification", {"connectorId": 1, "status": "available", "errorCode": "NoError"}]'
-        async with joined() as ends:
-            await ends.peer.send(frame)
-            assert (await ends.told())[0] == "call"
-        async with joined(STRICT) as ends:
-            await ends.peer.send(frame)
-            assert (await ends.told())[0] == "refused"
-            assert (await ends.receive())[:2] == [4, "1"]
-
-    run(walk())
+async def test_strict_terms_refuse_what_tolerance_mends() -> None:
+    frame = '[2, "1", "StatusNotification", {"connectorId": 1, "status": "available", "errorCode": "NoError"}]'
+    async with joined() as ends:
+        await ends.peer.send(frame)
+        assert (await ends.told())[0] == "call"
+    async with joined(STRICT) as ends:
+        await ends.peer.send(frame)
+        assert (await ends.told())[0] == "refused"
+        assert (await ends.receive())[:2] == [4, "1"]
 
 
-def test_a_relay_does_not_open_payloads() -> None:
-    async def walk() -> None:
-        async with joined(RELAY) as ends:
-            frame = '[2, "1", "Vendor", { "b":1e400, "a":1, "a":2}\n]'
-            await ends.peer.send(frame)
-            kind, call = await ends.told()
-            assert (kind, call.unique_id, call.action) == ("call", "1", "Vendor")
-            assert bytes(call.payload.raw) == b'{ "b":1e400, "a":1, "a":2}'
-            ends.link.send(Call(unique_id="2", action="Ü", payload=UnopenedRequest(raw=Raw(b'{"x" : 1.0}'))))
-            assert await ends.peer.recv() == '[2,"2","Ü",{"x" : 1.0}]'
-            await ends.peer.send('[3, "2", [1 ,2]]')
-            kind, answer = await ends.told()
-            payload = UnopenedResponse(raw=Raw(b"[1 ,2]"))
-            assert (kind, answer) == ("answer", CallResult(unique_id="2", payload=payload))
-            await ends.peer.send('[3, "other", {}]')
-            assert type((await ends.told())[1]) is Unanswered
-
-    run(walk())
+async def test_a_relay_does_not_open_payloads() -> None:
+    async with joined(RELAY) as ends:
+        frame = '[2, "1", "Vendor", { "b":1e400, "a":1, "a":2}\n]'
+        await ends.peer.send(frame)
+        kind, call = await ends.told()
+        assert (kind, call.unique_id, call.action) == ("call", "1", "Vendor")
+        assert bytes(call.payload.raw) == b'{ "b":1e400, "a":1, "a":2}'
+        ends.link.send(Call(unique_id="2", action="Ü", payload=UnopenedRequest(raw=Raw(b'{"x" : 1.0}'))))
+        assert await ends.peer.recv() == '[2,"2","Ü",{"x" : 1.0}]'
+        await ends.peer.send('[3, "2", [1 ,2]]')
+        kind, answer = await ends.told()
+        payload = UnopenedResponse(raw=Raw(b"[1 ,2]"))
+        assert (kind, answer) == ("answer", CallResult(unique_id="2", payload=payload))
+        await ends.peer.send('[3, "other", {}]')
+        assert type((await ends.told())[1]) is Unanswered
 
 
 @given(transports=st.lists(st.sampled_from(["text", "binary", "fragments", "with a pause"]), max_size=12))
 @examples(max_examples=25)
-def test_whichever_way_messages_come_they_are_told_in_their_order(transports: list[str]) -> None:
+async def test_whichever_way_messages_come_they_are_told_in_their_order(transports: list[str]) -> None:
     """A whole text is taken at once, all else waits for its turn: nothing overtakes."""
-
-    async def walk() -> None:
-        hurries = iter([0.0 if way != "with a pause" else 0.001 for way in transports])
-        terms = structs.replace(TOLERANT, pace=lambda: next(hurries, 0.0))
-        async with joined(terms) as ends:
-            for number, way in enumerate(transports):
-                call = f'[2, "{number}", "Heartbeat", {{}}]'
-                pieces = (call[:5], call[5:9], call[9:])
-                await ends.peer.send(call.encode() if way == "binary" else pieces if way == "fragments" else call)
-            assert [(await ends.told())[1].unique_id for _ in transports] == [
-                str(number) for number in range(len(transports))
-            ]
-
-    run(walk())
+    hurries = iter([0.0 if way != "with a pause" else 0.001 for way in transports])
+    terms = structs.replace(TOLERANT, pace=lambda: next(hurries, 0.0))
+    async with joined(terms) as ends:
+        for number, way in enumerate(transports):
+            call = f'[2, "{number}", "Heartbeat", {{}}]'
+            pieces = (call[:5], call[5:9], call[9:])
+            await ends.peer.send(call.encode() if way == "binary" else pieces if way == "fragments" else call)
+        assert [(await ends.told())[1].unique_id for _ in transports] == [
+            str(number) for number in range(len(transports))
+        ]
 
 
 # Out, and the end.
 
 
-def test_what_was_sent_before_it_was_closed_arrives_in_order() -> None:
-    async def walk() -> None:
-        async with joined() as ends:
-            for number in range(100):
-                ends.link.send_frame(f"[{number}]".encode())
-            ends.link.close(1013, "é" * 100)
-            ends.link.send_frame(b"[too late]")
-            assert [await ends.receive() for _ in range(100)] == [[number] for number in range(100)]
-            await asyncio.wait_for(ends.peer.wait_closed(), AT_MOST)
-            # RFC 6455 section 5.5: 125 bytes at most, and whole characters.
-            assert (ends.peer.close_code, ends.peer.close_reason) == (1013, "é" * 60)
-            await ends.over
-            assert ends.told_nothing_more()
-
-    run(walk())
+async def test_what_was_sent_before_it_was_closed_arrives_in_order() -> None:
+    async with joined() as ends:
+        for number in range(100):
+            ends.link.send_frame(f"[{number}]".encode())
+        ends.link.close(1013, "é" * 100)
+        ends.link.send_frame(b"[too late]")
+        assert [await ends.receive() for _ in range(100)] == [[number] for number in range(100)]
+        await asyncio.wait_for(ends.peer.wait_closed(), AT_MOST)
+        # RFC 6455 section 5.5: 125 bytes at most, and whole characters.
+        assert (ends.peer.close_code, ends.peer.close_reason) == (1013, "é" * 60)
+        await ends.over
+        assert ends.told_nothing_more()
 
 
-def test_the_reason_of_the_end_is_told() -> None:
-    async def walk() -> None:
-        async with joined() as ends:
-            await ends.peer.close(1000)
-            assert await ends.over == "it closed the connection"
-            ends.link.send_frame(b"[]")
-            ends.link.close(1000, "")
-        async with joined() as ends:
-            await ends.peer.close(4001, "going home")
-            assert await ends.over == "it closed the connection (4001 going home)"
-        async with joined() as ends:
-            await ends.peer.close(4001)
-            assert await ends.over == "it closed the connection (4001)"
-        async with joined() as ends:
-            ends.peer.transport.abort()
-            assert await ends.over == "the connection broke"
-
-    run(walk())
+async def test_the_reason_of_the_end_is_told() -> None:
+    async with joined() as ends:
+        await ends.peer.close(1000)
+        assert await ends.over == "it closed the connection"
+        ends.link.send_frame(b"[]")
+        ends.link.close(1000, "")
+    async with joined() as ends:
+        await ends.peer.close(4001, "going home")
+        assert await ends.over == "it closed the connection (4001 going home)"
+    async with joined() as ends:
+        await ends.peer.close(4001)
+        assert await ends.over == "it closed the connection (4001)"
+    async with joined() as ends:
+        ends.peer.transport.abort()
+        assert await ends.over == "the connection broke"
 
 
-def test_a_frame_over_the_limit_ends_it() -> None:
-    async def walk() -> None:
-        async with joined(max_size=100) as ends:
-            await ends.peer.send("x" * 101)
-            await asyncio.wait_for(ends.peer.wait_closed(), AT_MOST)
-            assert ends.peer.close_code == 1009
-            assert (await ends.over).startswith("the connection was given up (1009 ")
-            assert ends.told_nothing_more()
-
-    run(walk())
+async def test_a_frame_over_the_limit_ends_it() -> None:
+    async with joined(max_size=100) as ends:
+        await ends.peer.send("x" * 101)
+        await asyncio.wait_for(ends.peer.wait_closed(), AT_MOST)
+        assert ends.peer.close_code == 1009
+        assert (await ends.over).startswith("the connection was given up (1009 ")
+        assert ends.told_nothing_more()
 
 
 ORIGINALS = st.sampled_from(
@@ -416,23 +369,17 @@ TOKENS = [
 
 
 @pytest.mark.parametrize("terms", [TOLERANT, STRICT, RELAY], ids=["tolerant", "strict", "relay"])
-def test_whatever_comes_in_the_link_goes_on(terms: ChannelTerms) -> None:
-    @examples(max_examples=40)
-    @given(st.lists(mutated(ORIGINALS, TOKENS), min_size=1, max_size=10))
-    def fuzz(frames: list[bytes]) -> None:
-        async def walk() -> None:
-            async with joined(terms) as ends:
-                ends.link.send(Call(unique_id="17", action="Authorize", payload=AuthorizeRequest(idTag="A")))
-                for frame in frames:
-                    await ends.peer.send(frame)
-                await ends.peer.send('[2,"the last","Heartbeat",{}]')
-                for _ in range(2 * len(frames) + 1):  # each is told, as one thing or another; a broken answer as two
-                    told = await ends.told()
-                    assert told[0] in ("call", "answer", "refused", "other")
-                    if told[0] == "call" and told[1].unique_id == "the last":
-                        return
-                raise AssertionError("the last was not told")
-
-        run(walk())
-
-    fuzz()
+@examples(max_examples=40)
+@given(frames=st.lists(mutated(ORIGINALS, TOKENS), min_size=1, max_size=10))
+async def test_whatever_comes_in_the_link_goes_on(terms: ChannelTerms, frames: list[bytes]) -> None:
+    async with joined(terms) as ends:
+        ends.link.send(Call(unique_id="17", action="Authorize", payload=AuthorizeRequest(idTag="A")))
+        for frame in frames:
+            await ends.peer.send(frame)
+        await ends.peer.send('[2,"the last","Heartbeat",{}]')
+        for _ in range(2 * len(frames) + 1):  # each is told, as one thing or another; a broken answer as two
+            told = await ends.told()
+            assert told[0] in ("call", "answer", "refused", "other")
+            if told[0] == "call" and told[1].unique_id == "the last":
+                return
+        raise AssertionError("the last was not told")

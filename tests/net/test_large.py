@@ -18,21 +18,21 @@ def settings() -> tuple[float, bool]:
     return sys.getswitchinterval(), gc.isenabled()
 
 
-def test_work_is_done_in_short_turns() -> None:
+async def test_work_is_done_in_short_turns() -> None:
     before = settings()
-    interval, collects = asyncio.run(aside(settings))
+    interval, collects = await aside(settings)
     assert interval < before[0] / 10
     assert not collects
     assert settings() == before
 
 
-def test_after_an_error_all_is_as_before() -> None:
+async def test_after_an_error_all_is_as_before() -> None:
     def fail() -> None:
         raise ValueError("as it should")
 
     before = settings()
     with pytest.raises(ValueError, match="as it should"):
-        asyncio.run(aside(fail))
+        await aside(fail)
     assert settings() == before
 
 
@@ -55,20 +55,16 @@ def test_the_last_of_several_threads_restores_what_was() -> None:
     assert settings() == before
 
 
-def test_who_collects_no_garbage_is_not_made_to() -> None:
+async def test_who_collects_no_garbage_is_not_made_to() -> None:
     gc.disable()
     try:
-        asyncio.run(aside(settings))
+        await aside(settings)
         assert not gc.isenabled()
     finally:
         gc.enable()
 
 
-def test_one_piece_of_work_comes_after_another() -> None:
+async def test_one_piece_of_work_comes_after_another() -> None:
     done: list[int] = []
-
-    async def test() -> None:
-        await asyncio.gather(*[aside(lambda number=number: done.append(number)) for number in range(5)])  # type: ignore[misc]
-
-    asyncio.run(test())
+    await asyncio.gather(*[aside(lambda number=number: done.append(number)) for number in range(5)])  # type: ignore[misc]
     assert done == [*range(5)]

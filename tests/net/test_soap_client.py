@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,10 +26,6 @@ from tests.authority import Authority
 
 AT_MOST = 10
 METADATA = "169.254.169.254"
-
-
-def run(walk: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(walk, AT_MOST))
 
 
 @dataclass
@@ -119,20 +114,16 @@ def learnt(url: str) -> CallbackTarget:
     return callback
 
 
-def test_a_name_is_resolved_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_name_is_resolved_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was checked is what is connected to, even if the name leads elsewhere a moment later."""
-
-    async def walk() -> None:
-        async with listening() as heard, client() as soap:
-            resolver = Resolver(monkeypatch, ["127.0.0.1"], [METADATA])
-            to = learnt(f"http://cp.example:{heard.port}/")
-            assert isinstance((await call(soap, to)).answer, Unanswered)
-            assert (heard.hosts, resolver.asked) == ([f"cp.example:{heard.port}"], ["cp.example"])
-            with pytest.raises(Undelivered, match=f"leads to {METADATA}, which is not allowed"):
-                await call(soap, to)
-            assert len(heard.hosts) == 1
-
-    run(walk())
+    async with listening() as heard, client() as soap:
+        resolver = Resolver(monkeypatch, ["127.0.0.1"], [METADATA])
+        to = learnt(f"http://cp.example:{heard.port}/")
+        assert isinstance((await call(soap, to)).answer, Unanswered)
+        assert (heard.hosts, resolver.asked) == ([f"cp.example:{heard.port}"], ["cp.example"])
+        with pytest.raises(Undelivered, match=f"leads to {METADATA}, which is not allowed"):
+            await call(soap, to)
+        assert len(heard.hosts) == 1
 
 
 @pytest.mark.parametrize(
@@ -148,46 +139,34 @@ def test_a_name_is_resolved_once(monkeypatch: pytest.MonkeyPatch) -> None:
         "224.0.0.1",
     ],
 )
-def test_a_name_that_leads_elsewhere(monkeypatch: pytest.MonkeyPatch, elsewhere: str) -> None:
-    async def walk() -> None:
-        async with listening() as heard, client() as soap:
-            Resolver(monkeypatch, [elsewhere])
-            with pytest.raises(Undelivered, match="which is not allowed for this Charge Point"):
-                await call(soap, learnt(f"http://cp.example:{heard.port}/"))
-            assert heard.hosts == []
-
-    run(walk())
-
-
-def test_of_several_addresses_one_that_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def walk() -> None:
-        async with listening() as heard, client() as soap:
-            Resolver(monkeypatch, [METADATA, "127.0.0.1"])
+async def test_a_name_that_leads_elsewhere(monkeypatch: pytest.MonkeyPatch, elsewhere: str) -> None:
+    async with listening() as heard, client() as soap:
+        Resolver(monkeypatch, [elsewhere])
+        with pytest.raises(Undelivered, match="which is not allowed for this Charge Point"):
             await call(soap, learnt(f"http://cp.example:{heard.port}/"))
-            assert len(heard.hosts) == 1
-
-    run(walk())
+        assert heard.hosts == []
 
 
-def test_what_is_no_address() -> None:
-    async def walk() -> None:
-        async with client() as soap:
-            with pytest.raises(Undelivered, match="is no address"):
-                await call(soap, pinned("http://[::1]x/"))
+async def test_of_several_addresses_one_that_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with listening() as heard, client() as soap:
+        Resolver(monkeypatch, [METADATA, "127.0.0.1"])
+        await call(soap, learnt(f"http://cp.example:{heard.port}/"))
+        assert len(heard.hosts) == 1
 
-    run(walk())
+
+async def test_what_is_no_address() -> None:
+    async with client() as soap:
+        with pytest.raises(Undelivered, match="is no address"):
+            await call(soap, pinned("http://[::1]x/"))
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_redirects_are_not_followed(status: int) -> None:
-    async def walk() -> None:
-        async with listening() as elsewhere, client() as soap:
-            there = web.Response(status=status, headers={"Location": f"{elsewhere.url}/"})
-            async with listening(answer=there) as heard:
-                assert isinstance((await call(soap, learnt(f"{heard.url}/"))).answer, CallError | Unanswered)
-                assert (len(heard.hosts), elsewhere.hosts) == (1, [])
-
-    run(walk())
+async def test_redirects_are_not_followed(status: int) -> None:
+    async with listening() as elsewhere, client() as soap:
+        there = web.Response(status=status, headers={"Location": f"{elsewhere.url}/"})
+        async with listening(answer=there) as heard:
+            assert isinstance((await call(soap, learnt(f"{heard.url}/"))).answer, CallError | Unanswered)
+            assert (len(heard.hosts), elsewhere.hosts) == (1, [])
 
 
 # https
@@ -198,69 +177,54 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("authority"))
 
 
-def test_the_name_is_asked_for_and_verified(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def walk() -> None:
-        tls = TLS(**authority.issue("cp", "cp.example"))
-        async with listening(tls) as heard, client() as soap:
-            Resolver(monkeypatch, ["127.0.0.1"])
-            context = ClientContexts().of(ClientTLS(ca=authority.file))
-            await call(soap, learnt(f"https://cp.example:{heard.port}/"), context)
-            assert heard.asked_for == ["cp.example"]
-            with pytest.raises(Undelivered, match=r"certificate is not valid for 'other\.example'"):
-                await call(soap, learnt(f"https://other.example:{heard.port}/"), context)
-            with pytest.raises(Undelivered, match=r"certificate is not valid for '127\.0\.0\.1'"):
-                await call(soap, learnt(heard.url), context)
-            assert heard.hosts == [f"cp.example:{heard.port}"]
-
-    run(walk())
+async def test_the_name_is_asked_for_and_verified(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    tls = TLS(**authority.issue("cp", "cp.example"))
+    async with listening(tls) as heard, client() as soap:
+        Resolver(monkeypatch, ["127.0.0.1"])
+        context = ClientContexts().of(ClientTLS(ca=authority.file))
+        await call(soap, learnt(f"https://cp.example:{heard.port}/"), context)
+        assert heard.asked_for == ["cp.example"]
+        with pytest.raises(Undelivered, match=r"certificate is not valid for 'other\.example'"):
+            await call(soap, learnt(f"https://other.example:{heard.port}/"), context)
+        with pytest.raises(Undelivered, match=r"certificate is not valid for '127\.0\.0\.1'"):
+            await call(soap, learnt(heard.url), context)
+        assert heard.hosts == [f"cp.example:{heard.port}"]
 
 
-def test_a_connection_that_is_kept_open_is_not_used_for_another_name(
+async def test_a_connection_that_is_kept_open_is_not_used_for_another_name(
     authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def walk() -> None:
-        async with listening(TLS(**authority.issue("cp", "cp.example"))) as heard, client() as soap:
-            Resolver(monkeypatch, ["127.0.0.1"])
-            context = ClientContexts().of(ClientTLS(ca=authority.file))
-            for _ in range(2):
-                await call(soap, learnt(f"https://cp.example:{heard.port}/"), context, connection_per_call=False)
-            with pytest.raises(Undelivered, match=r"certificate is not valid for 'other\.example'"):
-                await call(soap, learnt(f"https://other.example:{heard.port}/"), context, connection_per_call=False)
-            assert (len(heard.hosts), heard.asked_for) == (2, ["cp.example", "other.example"])
-
-    run(walk())
+    async with listening(TLS(**authority.issue("cp", "cp.example"))) as heard, client() as soap:
+        Resolver(monkeypatch, ["127.0.0.1"])
+        context = ClientContexts().of(ClientTLS(ca=authority.file))
+        for _ in range(2):
+            await call(soap, learnt(f"https://cp.example:{heard.port}/"), context, connection_per_call=False)
+        with pytest.raises(Undelivered, match=r"certificate is not valid for 'other\.example'"):
+            await call(soap, learnt(f"https://other.example:{heard.port}/"), context, connection_per_call=False)
+        assert (len(heard.hosts), heard.asked_for) == (2, ["cp.example", "other.example"])
 
 
-def test_an_address_is_verified_as_such(authority: Authority) -> None:
-    async def walk() -> None:
-        async with listening(TLS(**authority.issue("ip", "127.0.0.1"))) as heard, client() as soap:
-            await call(soap, learnt(heard.url), ClientContexts().of(ClientTLS(ca=authority.file)))
-            assert len(heard.hosts) == 1
-
-    run(walk())
+async def test_an_address_is_verified_as_such(authority: Authority) -> None:
+    async with listening(TLS(**authority.issue("ip", "127.0.0.1"))) as heard, client() as soap:
+        await call(soap, learnt(heard.url), ClientContexts().of(ClientTLS(ca=authority.file)))
+        assert len(heard.hosts) == 1
 
 
-def test_the_systems_authorities_count_where_none_is_named(authority: Authority) -> None:
-    async def walk() -> None:
-        async with listening(TLS(**authority.issue("ip", "127.0.0.1"))) as heard, client() as soap:
-            for context in (None, ClientContexts().of(None)):
-                with pytest.raises(Undelivered, match="certificate verify failed"):
-                    await call(soap, pinned(heard.url), context)
-            assert heard.hosts == []
-
-    run(walk())
+async def test_the_systems_authorities_count_where_none_is_named(authority: Authority) -> None:
+    async with listening(TLS(**authority.issue("ip", "127.0.0.1"))) as heard, client() as soap:
+        for context in (None, ClientContexts().of(None)):
+            with pytest.raises(Undelivered, match="certificate verify failed"):
+                await call(soap, pinned(heard.url), context)
+        assert heard.hosts == []
 
 
-def test_a_certificate_is_shown(authority: Authority) -> None:
-    async def walk() -> None:
-        tls = TLS(**authority.issue("ip", "127.0.0.1"), client_ca=authority.file)
-        async with listening(tls) as heard, client() as soap:
-            contexts = ClientContexts()
-            own = authority.issue("bridge", "bridge.example")
-            await call(soap, pinned(heard.url), contexts.of(ClientTLS(ca=authority.file, **own)))
-            assert len(heard.hosts) == 1
-            posted = await call(soap, pinned(heard.url), contexts.of(ClientTLS(ca=authority.file)))
-            assert isinstance(posted.answer, Unanswered)
-            assert len(heard.hosts) == 1
-
-    run(walk())
+async def test_a_certificate_is_shown(authority: Authority) -> None:
+    tls = TLS(**authority.issue("ip", "127.0.0.1"), client_ca=authority.file)
+    async with listening(tls) as heard, client() as soap:
+        contexts = ClientContexts()
+        own = authority.issue("bridge", "bridge.example")
+        await call(soap, pinned(heard.url), contexts.of(ClientTLS(ca=authority.file, **own)))
+        assert len(heard.hosts) == 1
+        posted = await call(soap, pinned(heard.url), contexts.of(ClientTLS(ca=authority.file)))
+        assert isinstance(posted.answer, Unanswered)
+        assert len(heard.hosts) == 1

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -13,40 +14,35 @@ import pytest
 from bridge.net.tasks import Tasks
 
 
-def run(test: Callable[[Tasks], Coroutine[Any, Any, None]]) -> None:
-    """Within one event loop, whose own complaints are failures too."""
-
-    async def inside() -> None:
-        complaints: list[dict[str, Any]] = []
-        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-        tasks = Tasks()
-        await test(tasks)
-        await tasks.close()
-        gc.collect()
-        assert complaints == []
-
-    asyncio.run(inside())
+@asynccontextmanager
+async def owned() -> AsyncIterator[Tasks]:
+    """Tasks that are closed at the end; what the event loop complains of is a failure too."""
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    tasks = Tasks()
+    yield tasks
+    await tasks.close()
+    gc.collect()
+    assert complaints == []
 
 
 async def forever() -> None:
     await asyncio.Event().wait()
 
 
-def test_it_runs_and_is_awaited() -> None:
+async def test_it_runs_and_is_awaited() -> None:
     async def give() -> int:
         return 7
 
-    async def test(tasks: Tasks) -> None:
+    async with owned() as tasks:
         task = tasks.spawn(give(), name="giving")
         assert (task.get_name(), len(tasks)) == ("giving", 1)
         assert await task == 7
         assert len(tasks) == 0
 
-    run(test)
 
-
-def test_it_is_not_lost_to_the_garbage_collector() -> None:
-    async def test(tasks: Tasks) -> None:
+async def test_it_is_not_lost_to_the_garbage_collector() -> None:
+    async with owned() as tasks:
         gate, done = asyncio.Event(), asyncio.Event()
 
         async def work() -> None:
@@ -60,37 +56,31 @@ def test_it_is_not_lost_to_the_garbage_collector() -> None:
         async with asyncio.timeout(5):
             await done.wait()
 
-    run(test)
 
-
-def test_a_failure_is_logged_once_with_its_name_and_trace(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_failure_is_logged_once_with_its_name_and_trace(caplog: pytest.LogCaptureFixture) -> None:
     async def fail() -> None:
         raise ValueError("broken")
 
-    async def test(tasks: Tasks) -> None:
+    async with owned() as tasks:
         await asyncio.wait([tasks.spawn(fail(), name="link of RDAM 123")])
         assert len(tasks) == 0
-
-    run(test)
     (record,) = caplog.records
     assert (record.name, record.levelno) == ("bridge.tasks", logging.ERROR)
     assert record.getMessage() == "task link of RDAM 123 failed: ValueError('broken')"
     assert record.exc_info and isinstance(record.exc_info[1], ValueError)
 
 
-def test_whoever_awaits_a_failure_gets_it_too(caplog: pytest.LogCaptureFixture) -> None:
+async def test_whoever_awaits_a_failure_gets_it_too(caplog: pytest.LogCaptureFixture) -> None:
     async def fail() -> None:
         raise ValueError("broken")
 
-    async def test(tasks: Tasks) -> None:
+    async with owned() as tasks:
         with pytest.raises(ValueError, match="broken"):
             await tasks.spawn(fail(), name="failing")
-
-    run(test)
     assert len(caplog.records) == 1
 
 
-def test_closing_cancels_what_runs_and_waits_for_its_end(caplog: pytest.LogCaptureFixture) -> None:
+async def test_closing_cancels_what_runs_and_waits_for_its_end(caplog: pytest.LogCaptureFixture) -> None:
     ended: list[str] = []
 
     async def tidy_up() -> None:
@@ -100,39 +90,36 @@ def test_closing_cancels_what_runs_and_waits_for_its_end(caplog: pytest.LogCaptu
             await asyncio.sleep(0)
             ended.append("tidied up")
 
-    async def test(tasks: Tasks) -> None:
+    async with owned() as tasks:
         running = [tasks.spawn(tidy_up(), name="a"), tasks.spawn(forever(), name="b")]
         await asyncio.sleep(0)
         await tasks.close()
         assert all(task.cancelled() for task in running)
         assert (ended, len(tasks)) == (["tidied up"], 0)
-
-    run(test)
     assert caplog.records == []
 
 
-def test_closing_survives_what_fails_on_its_way_out(caplog: pytest.LogCaptureFixture) -> None:
+async def test_closing_survives_what_fails_on_its_way_out(caplog: pytest.LogCaptureFixture) -> None:
     async def fail_late() -> None:
         try:
             await forever()
         finally:
             raise OSError("already closed")
 
-    async def test(tasks: Tasks) -> None:
+    async with owned() as tasks:
         tasks.spawn(fail_late(), name="closing badly")
         await asyncio.sleep(0)
         await tasks.close()
-
-    run(test)
     assert [record.getMessage() for record in caplog.records] == [
         "task closing badly failed: OSError('already closed')"
     ]
 
 
-def test_a_task_that_closes_its_own_owner_finishes() -> None:
+async def test_a_task_that_closes_its_own_owner_finishes() -> None:
     ended: list[str] = []
 
-    async def test(tasks: Tasks) -> None:
+    async with owned() as tasks:
+
         async def close() -> None:
             await tasks.close()
             ended.append("closer")
@@ -140,15 +127,11 @@ def test_a_task_that_closes_its_own_owner_finishes() -> None:
         other = tasks.spawn(forever(), name="other")
         await tasks.spawn(close(), name="closer")
         assert other.cancelled()
-
-    run(test)
     assert ended == ["closer"]
 
 
-def test_closing_when_nothing_runs() -> None:
-    async def test(tasks: Tasks) -> None:
+async def test_closing_when_nothing_runs() -> None:
+    async with owned() as tasks:
         await tasks.close()
         await tasks.close()
         assert len(tasks) == 0
-
-    run(test)

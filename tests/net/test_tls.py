@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,6 @@ from bridge.net.certificates import names_of
 from bridge.net.tls import ClientContexts, Renewable, server_context, speaks_old
 from tests.authority import Authority, only
 from tests.lacking import lacking
-
-AT_MOST = 10
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +43,6 @@ def shown(authority: Authority) -> dict[str, Any]:
 
 def write(path: str | Path, content: bytes) -> None:
     Path(path).write_bytes(content)
-
-
-def run(walk: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(walk, AT_MOST))
 
 
 @asynccontextmanager
@@ -108,81 +102,61 @@ async def asked(port: int, context: ssl.SSLContext, host: str = "localhost") -> 
 
 
 class TestListeners:
-    def test_a_certificate_is_not_asked_for(self, authority: Authority, shown: dict[str, Any]) -> None:
-        async def walk() -> None:
-            async with listening(server_context(TLS(**shown), "soap.tls")) as port:
-                assert await asked(port, authority.client(authority.issue("cp", "CP1"))) == "None"
-
-        run(walk())
+    async def test_a_certificate_is_not_asked_for(self, authority: Authority, shown: dict[str, Any]) -> None:
+        async with listening(server_context(TLS(**shown), "soap.tls")) as port:
+            assert await asked(port, authority.client(authority.issue("cp", "CP1"))) == "None"
 
     @pytest.mark.parametrize("how", [None, "required"])
-    def test_a_certificate_is_required(
+    async def test_a_certificate_is_required(
         self, authority: Authority, stranger: Authority, shown: dict[str, Any], how: Any
     ) -> None:
-        async def walk() -> None:
-            tls = TLS(**shown, client_ca=authority.file, client_certificate=how)
-            async with listening(server_context(tls, "soap.tls")) as port:
-                known = authority.issue("cp", "cp1.example", common_name="CP 1")
-                assert await asked(port, authority.client(known)) == "('CP 1', 'cp1.example')"
-                with pytest.raises(OSError, match=r"certificate|hung up|reset"):
-                    await asked(port, authority.client())
-                with pytest.raises(OSError, match=r"unknown ca|hung up|reset"):
-                    await asked(port, authority.client(stranger.issue("cp", "CP1")))
+        tls = TLS(**shown, client_ca=authority.file, client_certificate=how)
+        async with listening(server_context(tls, "soap.tls")) as port:
+            known = authority.issue("cp", "cp1.example", common_name="CP 1")
+            assert await asked(port, authority.client(known)) == "('CP 1', 'cp1.example')"
+            with pytest.raises(OSError, match=r"certificate|hung up|reset"):
+                await asked(port, authority.client())
+            with pytest.raises(OSError, match=r"unknown ca|hung up|reset"):
+                await asked(port, authority.client(stranger.issue("cp", "CP1")))
 
-        run(walk())
-
-    def test_a_certificate_is_asked_for(self, authority: Authority, stranger: Authority, shown: dict[str, Any]) -> None:
-        async def walk() -> None:
-            tls = TLS(**shown, client_ca=authority.file, client_certificate="asked")
-            async with listening(server_context(tls, "soap.tls")) as port:
-                assert await asked(port, authority.client()) == "None"
-                assert await asked(port, authority.client(authority.issue("cp", "cp1.example"))) == "('cp1.example',)"
-                with pytest.raises(OSError, match=r"unknown ca|hung up|reset"):
-                    await asked(port, authority.client(stranger.issue("cp", "CP1")))
-
-        run(walk())
+    async def test_a_certificate_is_asked_for(
+        self, authority: Authority, stranger: Authority, shown: dict[str, Any]
+    ) -> None:
+        tls = TLS(**shown, client_ca=authority.file, client_certificate="asked")
+        async with listening(server_context(tls, "soap.tls")) as port:
+            assert await asked(port, authority.client()) == "None"
+            assert await asked(port, authority.client(authority.issue("cp", "cp1.example"))) == "('cp1.example',)"
+            with pytest.raises(OSError, match=r"unknown ca|hung up|reset"):
+                await asked(port, authority.client(stranger.issue("cp", "CP1")))
 
     @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
-    def test_old_versions_are_not_spoken(
+    async def test_old_versions_are_not_spoken(
         self, authority: Authority, shown: dict[str, Any], version: ssl.TLSVersion
     ) -> None:
-        async def walk() -> None:
-            async with listening(server_context(TLS(**shown), "soap.tls")) as port:
-                with pytest.raises(OSError):  # in words that differ
-                    await asked(port, authority.client(version=version))
-
-        run(walk())
+        async with listening(server_context(TLS(**shown), "soap.tls")) as port:
+            with pytest.raises(OSError):  # in words that differ
+                await asked(port, authority.client(version=version))
 
     @pytest.mark.parametrize("least", ["1.0", "1.1"])
-    def test_but_where_they_must_be(self, authority: Authority, shown: dict[str, Any], least: Any) -> None:
+    async def test_but_where_they_must_be(self, authority: Authority, shown: dict[str, Any], least: Any) -> None:
         version = {"1.0": ssl.TLSVersion.TLSv1, "1.1": ssl.TLSVersion.TLSv1_1}[least]
-
-        async def walk() -> None:
-            async with listening(server_context(TLS(**shown, minimum_version=least), "soap.tls")) as port:
-                async with visiting(port, authority.client(version=version)) as visit:
-                    assert (await visit.ask(), visit.version) == ("None", f"TLSv{least}".removesuffix(".0"))
-                async with visiting(port, authority.client()) as visit:
-                    assert (await visit.ask(), visit.version) == ("None", "TLSv1.3")
-
         needs_old_versions()
-        run(walk())
+        async with listening(server_context(TLS(**shown, minimum_version=least), "soap.tls")) as port:
+            async with visiting(port, authority.client(version=version)) as visit:
+                assert (await visit.ask(), visit.version) == ("None", f"TLSv{least}".removesuffix(".0"))
+            async with visiting(port, authority.client()) as visit:
+                assert (await visit.ask(), visit.version) == ("None", "TLSv1.3")
 
-    def test_the_newest_alone(self, authority: Authority, shown: dict[str, Any]) -> None:
-        async def walk() -> None:
-            async with listening(server_context(TLS(**shown, minimum_version="1.3"), "soap.tls")) as port:
-                with pytest.raises(OSError):
-                    await asked(port, authority.client(version=ssl.TLSVersion.TLSv1_2))
+    async def test_the_newest_alone(self, authority: Authority, shown: dict[str, Any]) -> None:
+        async with listening(server_context(TLS(**shown, minimum_version="1.3"), "soap.tls")) as port:
+            with pytest.raises(OSError):
+                await asked(port, authority.client(version=ssl.TLSVersion.TLSv1_2))
 
-        run(walk())
-
-    def test_ciphers(self, authority: Authority, shown: dict[str, Any]) -> None:
-        async def walk() -> None:
-            tls = TLS(**shown, ciphers="ECDHE-RSA-AES128-GCM-SHA256")
-            client = authority.client(version=ssl.TLSVersion.TLSv1_2)
-            async with listening(server_context(tls, "soap.tls")) as port, visiting(port, client) as visit:
-                assert visit.writer.get_extra_info("cipher")[0] == "ECDHE-RSA-AES128-GCM-SHA256"
-
-        run(walk())
+    async def test_ciphers(self, authority: Authority, shown: dict[str, Any]) -> None:
+        tls = TLS(**shown, ciphers="ECDHE-RSA-AES128-GCM-SHA256")
+        client = authority.client(version=ssl.TLSVersion.TLSv1_2)
+        async with listening(server_context(tls, "soap.tls")) as port, visiting(port, client) as visit:
+            assert visit.writer.get_extra_info("cipher")[0] == "ECDHE-RSA-AES128-GCM-SHA256"
 
     def test_which_versions_are_old(self, shown: dict[str, Any]) -> None:
         assert [speaks_old(ClientTLS(minimum_version=version)) for version in ("1.0", "1.1", "1.2", "1.3")] == [
@@ -230,94 +204,72 @@ class TestWhatCannotBeUsed:
 
 
 class TestRenewing:
-    def test_new_handshakes_get_the_new_certificate(self, authority: Authority, shown: dict[str, Any]) -> None:
-        async def walk() -> None:
-            tls = TLS(**authority.issue("renewed", "localhost"))
-            context = Renewable(lambda: server_context(tls, "soap.tls"))
-            async with listening(context) as port, visiting(port, authority.client()) as old:
-                first = old.serial
-                assert await old.ask() == "None"
-                authority.issue("renewed", "localhost")
+    async def test_new_handshakes_get_the_new_certificate(self, authority: Authority, shown: dict[str, Any]) -> None:
+        tls = TLS(**authority.issue("renewed", "localhost"))
+        context = Renewable(lambda: server_context(tls, "soap.tls"))
+        async with listening(context) as port, visiting(port, authority.client()) as old:
+            first = old.serial
+            assert await old.ask() == "None"
+            authority.issue("renewed", "localhost")
+            context.renew()
+            assert await old.ask() == "None"
+            async with visiting(port, authority.client()) as new:
+                assert (await new.ask(), new.serial != first) == ("None", True)
+
+    async def test_what_is_bad_changes_nothing(self, authority: Authority) -> None:
+        paths = authority.issue("spoilt", "localhost")
+        context = Renewable(lambda: server_context(TLS(**paths), "soap.tls"))
+        async with listening(context) as port:
+            async with visiting(port, authority.client()) as visit:
+                first = visit.serial
+            write(paths["certificate"], b"not a certificate")
+            with pytest.raises(ConfigurationError):
                 context.renew()
-                assert await old.ask() == "None"
-                async with visiting(port, authority.client()) as new:
-                    assert (await new.ask(), new.serial != first) == ("None", True)
+            async with visiting(port, authority.client()) as visit:
+                assert (await visit.ask(), visit.serial) == ("None", first)
 
-        run(walk())
-
-    def test_what_is_bad_changes_nothing(self, authority: Authority) -> None:
-        async def walk() -> None:
-            paths = authority.issue("spoilt", "localhost")
-            context = Renewable(lambda: server_context(TLS(**paths), "soap.tls"))
-            async with listening(context) as port:
-                async with visiting(port, authority.client()) as visit:
-                    first = visit.serial
-                write(paths["certificate"], b"not a certificate")
-                with pytest.raises(ConfigurationError):
-                    context.renew()
-                async with visiting(port, authority.client()) as visit:
-                    assert (await visit.ask(), visit.serial) == ("None", first)
-
-        run(walk())
-
-    def test_all_of_it_is_renewed(self, authority: Authority, stranger: Authority, shown: dict[str, Any]) -> None:
+    async def test_all_of_it_is_renewed(self, authority: Authority, stranger: Authority, shown: dict[str, Any]) -> None:
         """An authority that is no longer trusted, too."""
-
-        async def walk() -> None:
-            context = Renewable(lambda: server_context(TLS(**shown, client_ca=authority.file), "soap.tls"))
-            known, new = authority.issue("cp", "old.example"), stranger.issue("cp", "new.example")
-            async with listening(context) as port:
-                assert await asked(port, authority.client(known)) == "('old.example',)"
-                context.renew(lambda: server_context(TLS(**shown, client_ca=stranger.file), "soap.tls"))
-                assert await asked(port, authority.client(new)) == "('new.example',)"
-                with pytest.raises(OSError, match=r"unknown ca|hung up|reset"):
-                    await asked(port, authority.client(known))
-
-        run(walk())
+        context = Renewable(lambda: server_context(TLS(**shown, client_ca=authority.file), "soap.tls"))
+        known, new = authority.issue("cp", "old.example"), stranger.issue("cp", "new.example")
+        async with listening(context) as port:
+            assert await asked(port, authority.client(known)) == "('old.example',)"
+            context.renew(lambda: server_context(TLS(**shown, client_ca=stranger.file), "soap.tls"))
+            assert await asked(port, authority.client(new)) == "('new.example',)"
+            with pytest.raises(OSError, match=r"unknown ca|hung up|reset"):
+                await asked(port, authority.client(known))
 
 
 class TestClients:
-    def test_an_authority_of_their_own(self, authority: Authority, shown: dict[str, Any]) -> None:
-        async def walk() -> None:
-            contexts = ClientContexts()
-            async with listening(server_context(TLS(**shown), "soap.tls")) as port:
-                assert await asked(port, contexts.of(ClientTLS(ca=authority.file))) == "None"
-                assert await asked(port, contexts.of(ClientTLS(ca=authority.file)), "127.0.0.1") == "None"
-                with pytest.raises(ssl.SSLCertVerificationError, match="unable to get local issuer"):
-                    await asked(port, contexts.of(None))
-
-        run(walk())
+    async def test_an_authority_of_their_own(self, authority: Authority, shown: dict[str, Any]) -> None:
+        contexts = ClientContexts()
+        async with listening(server_context(TLS(**shown), "soap.tls")) as port:
+            assert await asked(port, contexts.of(ClientTLS(ca=authority.file))) == "None"
+            assert await asked(port, contexts.of(ClientTLS(ca=authority.file)), "127.0.0.1") == "None"
+            with pytest.raises(ssl.SSLCertVerificationError, match="unable to get local issuer"):
+                await asked(port, contexts.of(None))
 
     @pytest.mark.parametrize("host", ["other.example", "127.0.0.2"])
-    def test_the_host_is_verified(self, authority: Authority, shown: dict[str, Any], host: str) -> None:
-        async def walk() -> None:
-            context = ClientContexts().of(ClientTLS(ca=authority.file))
-            async with listening(server_context(TLS(**shown), "soap.tls")) as port:
-                with pytest.raises(ssl.SSLCertVerificationError, match=r"mismatch, certificate is not valid for"):
-                    await asked(port, context, host)
+    async def test_the_host_is_verified(self, authority: Authority, shown: dict[str, Any], host: str) -> None:
+        context = ClientContexts().of(ClientTLS(ca=authority.file))
+        async with listening(server_context(TLS(**shown), "soap.tls")) as port:
+            with pytest.raises(ssl.SSLCertVerificationError, match=r"mismatch, certificate is not valid for"):
+                await asked(port, context, host)
 
-        run(walk())
+    async def test_a_certificate_of_their_own(self, authority: Authority, shown: dict[str, Any]) -> None:
+        own = authority.issue("bridge", "bridge.example")
+        async with listening(server_context(TLS(**shown, client_ca=authority.file), "soap.tls")) as port:
+            context = ClientContexts().of(ClientTLS(ca=authority.file, **own))
+            assert await asked(port, context) == "('bridge.example',)"
 
-    def test_a_certificate_of_their_own(self, authority: Authority, shown: dict[str, Any]) -> None:
-        async def walk() -> None:
-            own = authority.issue("bridge", "bridge.example")
-            async with listening(server_context(TLS(**shown, client_ca=authority.file), "soap.tls")) as port:
-                context = ClientContexts().of(ClientTLS(ca=authority.file, **own))
-                assert await asked(port, context) == "('bridge.example',)"
-
-        run(walk())
-
-    def test_old_versions_where_they_must_be(self, authority: Authority, shown: dict[str, Any]) -> None:
-        async def walk() -> None:
-            listener = server_context(TLS(**shown, minimum_version="1.0"), "soap.tls")
-            only(listener, ssl.TLSVersion.TLSv1)
-            async with listening(listener) as port:
-                context = ClientContexts().of(ClientTLS(ca=authority.file, minimum_version="1.0"))
-                async with visiting(port, context) as visit:
-                    assert visit.version == "TLSv1"
-
+    async def test_old_versions_where_they_must_be(self, authority: Authority, shown: dict[str, Any]) -> None:
         needs_old_versions()
-        run(walk())
+        listener = server_context(TLS(**shown, minimum_version="1.0"), "soap.tls")
+        only(listener, ssl.TLSVersion.TLSv1)
+        async with listening(listener) as port:
+            context = ClientContexts().of(ClientTLS(ca=authority.file, minimum_version="1.0"))
+            async with visiting(port, context) as visit:
+                assert visit.version == "TLSv1"
 
     def test_one_context_a_table(self, authority: Authority) -> None:
         contexts = ClientContexts()
@@ -329,28 +281,24 @@ class TestClients:
         with pytest.raises(ConfigurationError, match=r"central_systems\.a\.tls: ca: No such file"):
             contexts.load([("central_systems.a.tls", ClientTLS(ca="gone"))])
 
-    def test_what_cannot_be_read_again_stays_in_use(
+    async def test_what_cannot_be_read_again_stays_in_use(
         self, authority: Authority, stranger: Authority, shown: dict[str, Any], tmp_path: Path
     ) -> None:
         bundle, other = tmp_path / "ca.pem", Path(stranger.file).read_bytes()
         write(bundle, Path(authority.file).read_bytes())
-
-        async def walk() -> None:
-            contexts, tls = ClientContexts(), ClientTLS(ca=str(bundle))
+        contexts, tls = ClientContexts(), ClientTLS(ca=str(bundle))
+        assert contexts.load([("a.tls", tls)]) == []
+        context = contexts.of(tls)
+        async with listening(server_context(TLS(**shown), "soap.tls")) as port:
+            assert await asked(port, context) == "None"
+            write(bundle, b"spoilt")
+            (complaint,) = contexts.load([("a.tls", tls)])
+            assert str(complaint).startswith("configuration: a.tls: ca: ")
+            assert await asked(port, context) == "None"
+            write(bundle, other)
             assert contexts.load([("a.tls", tls)]) == []
-            context = contexts.of(tls)
-            async with listening(server_context(TLS(**shown), "soap.tls")) as port:
-                assert await asked(port, context) == "None"
-                write(bundle, b"spoilt")
-                (complaint,) = contexts.load([("a.tls", tls)])
-                assert str(complaint).startswith("configuration: a.tls: ca: ")
-                assert await asked(port, context) == "None"
-                write(bundle, other)
-                assert contexts.load([("a.tls", tls)]) == []
-                with pytest.raises(ssl.SSLCertVerificationError):
-                    await asked(port, context)
-
-        run(walk())
+            with pytest.raises(ssl.SSLCertVerificationError):
+                await asked(port, context)
 
     def test_if_one_is_refused_none_is_renewed(self, authority: Authority, tmp_path: Path) -> None:
         contexts, tls = ClientContexts(), ClientTLS(ca=authority.file)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -71,13 +71,6 @@ async def joined(*, ping_interval: float | None = None, **bounds: Any) -> AsyncI
     server.close()
 
 
-def run(walk: Coroutine[Any, Any, None]) -> None:
-    async def bounded() -> None:
-        await asyncio.wait_for(walk, 2 * AT_MOST)
-
-    asyncio.run(bounded())
-
-
 def text(data: bytes, *, fin: bool = True) -> Frame:
     return Frame(Opcode.TEXT, data, fin)
 
@@ -86,143 +79,110 @@ def more(data: bytes, *, fin: bool = False) -> Frame:
     return Frame(Opcode.CONT, data, fin)
 
 
-def test_fragments_are_one_message_whatever_comes_between_them() -> None:
-    async def walk() -> None:
-        async with joined() as ends:
-            ends.write(text(b"a\xc3", fin=False), Frame(Opcode.PING, b"1"), more(b"\xa9"), more(b"b", fin=True))
-            assert await ends.read() == b"a\xc3\xa9b"
-            ends.write(Frame(Opcode.BINARY, b"\xff"))
-            assert await ends.read() == b"\xff"
-
-    run(walk())
+async def test_fragments_are_one_message_whatever_comes_between_them() -> None:
+    async with joined() as ends:
+        ends.write(text(b"a\xc3", fin=False), Frame(Opcode.PING, b"1"), more(b"\xa9"), more(b"b", fin=True))
+        assert await ends.read() == b"a\xc3\xa9b"
+        ends.write(Frame(Opcode.BINARY, b"\xff"))
+        assert await ends.read() == b"\xff"
 
 
 @pytest.mark.parametrize("frames", [(text(b"\xff"),), (text(b"\xc3", fin=False), more(b"a", fin=True))])
-def test_a_text_that_is_no_utf8_ends_it(frames: tuple[Frame, ...]) -> None:
+async def test_a_text_that_is_no_utf8_ends_it(frames: tuple[Frame, ...]) -> None:
     """RFC 6455 section 8.1."""
-
-    async def walk() -> None:
-        async with joined() as ends:
-            ends.write(*frames, text(b"never looked at"))
-            assert await ends.read() is None
-            assert await ends.closed_with() == 1007
-
-    run(walk())
+    async with joined() as ends:
+        ends.write(*frames, text(b"never looked at"))
+        assert await ends.read() is None
+        assert await ends.closed_with() == 1007
 
 
-def test_fragments_and_control_frames_are_bounded_in_number() -> None:
-    async def walk() -> None:
-        async with joined(max_fragments=3) as ends:
-            ends.write(text(b"", fin=False), more(b""), more(b""), more(b"", fin=True))
-            assert await ends.read() == b""
-            ends.write(text(b"", fin=False), more(b""), more(b""), more(b""), more(b"", fin=True))
-            assert await ends.read() is None
-            assert await ends.closed_with() == 1009
-        async with joined(frames_per_second=0.001, frames_burst=3) as ends:
-            ends.write(*[Frame(Opcode.PONG, b"")] * 4)
-            assert await ends.closed_with() == 1008
-
-    run(walk())
+async def test_fragments_and_control_frames_are_bounded_in_number() -> None:
+    async with joined(max_fragments=3) as ends:
+        ends.write(text(b"", fin=False), more(b""), more(b""), more(b"", fin=True))
+        assert await ends.read() == b""
+        ends.write(text(b"", fin=False), more(b""), more(b""), more(b""), more(b"", fin=True))
+        assert await ends.read() is None
+        assert await ends.closed_with() == 1009
+    async with joined(frames_per_second=0.001, frames_burst=3) as ends:
+        ends.write(*[Frame(Opcode.PONG, b"")] * 4)
+        assert await ends.closed_with() == 1008
 
 
-def test_what_is_not_read_is_not_taken_from_the_socket() -> None:
+async def test_what_is_not_read_is_not_taken_from_the_socket() -> None:
     """So its sender has to wait, and is not given up for its silence meanwhile."""
-
-    async def walk() -> None:
-        async with joined(ping_interval=0.05) as ends:
-            ends.write(*[text(b"%d" % number) for number in range(1000)])
-            await asyncio.sleep(0.3)  # several Pings
-            assert ends.here.is_open
-            assert [await ends.read() for _ in range(1000)] == [b"%d" % number for number in range(1000)]
-
-    run(walk())
+    async with joined(ping_interval=0.05) as ends:
+        ends.write(*[text(b"%d" % number) for number in range(1000)])
+        await asyncio.sleep(0.3)  # several Pings
+        assert ends.here.is_open
+        assert [await ends.read() for _ in range(1000)] == [b"%d" % number for number in range(1000)]
 
 
-def test_what_is_taken_at_once_does_not_wait() -> None:
-    async def walk() -> None:
-        async with joined() as ends:
-            taken: list[bytes] = []
+async def test_what_is_taken_at_once_does_not_wait() -> None:
+    async with joined() as ends:
+        taken: list[bytes] = []
 
-            def take(data: bytes) -> bool:
-                if data == b"large":
-                    return False
-                taken.append(data)
-                return True
+        def take(data: bytes) -> bool:
+            if data == b"large":
+                return False
+            taken.append(data)
+            return True
 
-            ends.here.receiver = take
-            ends.write(text(b"1"), text(b"large"), text(b"2"))
-            assert await ends.here.recv() == b"large"
-            assert taken == [b"1"]
-            ends.here.one_read()
-            assert await ends.read() == b"2"  # it came behind one that waited
-            ends.write(text(b"3"), text(b"large"))
-            assert await ends.read() == b"large"
-            assert taken == [b"1", b"3"]
-
-    run(walk())
+        ends.here.receiver = take
+        ends.write(text(b"1"), text(b"large"), text(b"2"))
+        assert await ends.here.recv() == b"large"
+        assert taken == [b"1"]
+        ends.here.one_read()
+        assert await ends.read() == b"2"  # it came behind one that waited
+        ends.write(text(b"3"), text(b"large"))
+        assert await ends.read() == b"large"
+        assert taken == [b"1", b"3"]
 
 
-def test_any_frame_is_a_sign_of_life() -> None:
+async def test_any_frame_is_a_sign_of_life() -> None:
     """Rule 76. A peer that sends none is given up."""
-
-    async def walk() -> None:
-        async with joined(ping_interval=0.2) as ends:
-            ends.peer.protocol.send_pong = lambda data: None  # type: ignore[method-assign]
-            ends.peer.protocol.send_frame = lambda frame: None  # type: ignore[method-assign]
-            for _ in range(10):
-                ends.write(text(b"alive"))
-                assert await ends.read() == b"alive"
-                await asyncio.sleep(0.1)
-            assert await ends.read() is None
-            assert ends.here.end.sent is not None
-            assert (ends.here.end.sent.code, ends.here.end.sent.reason) == (1011, "keepalive ping timeout")
-
-    run(walk())
+    async with joined(ping_interval=0.2) as ends:
+        ends.peer.protocol.send_pong = lambda data: None  # type: ignore[method-assign]
+        ends.peer.protocol.send_frame = lambda frame: None  # type: ignore[method-assign]
+        for _ in range(10):
+            ends.write(text(b"alive"))
+            assert await ends.read() == b"alive"
+            await asyncio.sleep(0.1)
+        assert await ends.read() is None
+        assert ends.here.end.sent is not None
+        assert (ends.here.end.sent.code, ends.here.end.sent.reason) == (1011, "keepalive ping timeout")
 
 
-def test_each_ping_and_pong_is_told_and_no_message() -> None:
-    async def walk() -> None:
-        told: list[None] = []
-        async with joined() as ends:
-            ends.here.on_control = lambda: told.append(None)
-            ends.write(Frame(Opcode.PING, b""), Frame(Opcode.PONG, b"unasked"), text(b"a message"))
-            assert await ends.read() == b"a message"
-            assert len(told) == 2
-
-    run(walk())
+async def test_each_ping_and_pong_is_told_and_no_message() -> None:
+    told: list[None] = []
+    async with joined() as ends:
+        ends.here.on_control = lambda: told.append(None)
+        ends.write(Frame(Opcode.PING, b""), Frame(Opcode.PONG, b"unasked"), text(b"a message"))
+        assert await ends.read() == b"a message"
+        assert len(told) == 2
 
 
-def test_a_peer_that_does_not_close_is_hung_up_on() -> None:
-    async def walk() -> None:
-        async with joined() as ends:
-            ends.peer.transport.pause_reading()
-            ends.here.close(1001, "going")
-            await asyncio.wait_for(ends.here.closed(), AT_MOST)
-            assert ends.here.end.rcvd is None
-            ends.peer.transport.resume_reading()
-
-    run(walk())
+async def test_a_peer_that_does_not_close_is_hung_up_on() -> None:
+    async with joined() as ends:
+        ends.peer.transport.pause_reading()
+        ends.here.close(1001, "going")
+        await asyncio.wait_for(ends.here.closed(), AT_MOST)
+        assert ends.here.end.rcvd is None
+        ends.peer.transport.resume_reading()
 
 
-def test_a_reason_fits_into_its_frame() -> None:
-    async def walk() -> None:
-        async with joined() as ends:
-            ends.here.close(1013, "é" * 100)
-            assert await ends.closed_with() == 1013
-            assert ends.peer.close_reason == "é" * 60
-
-    run(walk())
+async def test_a_reason_fits_into_its_frame() -> None:
+    async with joined() as ends:
+        ends.here.close(1013, "é" * 100)
+        assert await ends.closed_with() == 1013
+        assert ends.peer.close_reason == "é" * 60
 
 
-def test_one_that_reads_nothing_is_given_up() -> None:
-    async def walk() -> None:
-        async with joined(max_unsent=1000) as ends:
-            ends.peer.transport.pause_reading()
-            while ends.here.is_open and not ends.here.is_closing:
-                ends.here.send(b"x" * 1_000_000)
-            await asyncio.wait_for(ends.here.closed(), AT_MOST)
-            assert ends.here.end.sent is not None
-            assert ends.here.end.sent.code == 1013
-            ends.peer.transport.resume_reading()
-
-    run(walk())
+async def test_one_that_reads_nothing_is_given_up() -> None:
+    async with joined(max_unsent=1000) as ends:
+        ends.peer.transport.pause_reading()
+        while ends.here.is_open and not ends.here.is_closing:
+            ends.here.send(b"x" * 1_000_000)
+        await asyncio.wait_for(ends.here.closed(), AT_MOST)
+        assert ends.here.end.sent is not None
+        assert ends.here.end.sent.code == 1013
+        ends.peer.transport.resume_reading()

@@ -18,7 +18,6 @@ from tests.e2e.stage import (
     fault,
     listening,
     logged,
-    run,
 )
 from tests.ocpps.test_quirks import HEARTBEAT, ME, bare, site
 
@@ -121,8 +120,8 @@ def meant(answer: Answer) -> tuple[str, list[str]]:
 
 
 @pytest.mark.parametrize(("header", "code", "subcodes"), REFUSED.values(), ids=REFUSED)
-def test_a_strict_route_refuses(header: str, code: str, subcodes: list[str]) -> None:
-    answer = run(answered(header, tolerance="strict"))
+async def test_a_strict_route_refuses(header: str, code: str, subcodes: list[str]) -> None:
+    answer = await answered(header, tolerance="strict")
     assert meant(answer) == (code, subcodes)
     assert answer.status == (400 if code == "Sender" else 500)
     action = etree.fromstring(answer.body).findtext(".//{*}Action") or ""  # in the version that was used
@@ -133,24 +132,21 @@ def test_a_strict_route_refuses(header: str, code: str, subcodes: list[str]) -> 
 
 
 @pytest.mark.parametrize("header", TAKEN.values(), ids=TAKEN)
-def test_a_strict_route_takes(header: str) -> None:
-    assert run(answered(header, tolerance="strict")).fault is None
+async def test_a_strict_route_takes(header: str) -> None:
+    assert (await answered(header, tolerance="strict")).fault is None
 
 
 @pytest.mark.parametrize("header", [header for header, _, _ in REFUSED.values()], ids=REFUSED)
-def test_a_tolerant_route_takes_all_of_it(header: str) -> None:
-    assert run(answered(header)).fault is None
+async def test_a_tolerant_route_takes_all_of_it(header: str) -> None:
+    assert (await answered(header)).fault is None
 
 
-def test_the_action_of_a_content_type_does_not_stand_in_its_place() -> None:
+async def test_the_action_of_a_content_type_does_not_stand_in_its_place() -> None:
     """WS-Addressing 1.0 SOAP Binding section 3: it may repeat the header."""
-
-    async def walk() -> Answer:
-        async with site(route={"tolerance": "strict"}) as here:
-            content_type = 'application/soap+xml; charset=utf-8; action="/Heartbeat"'
-            return await here.post(bare(ME + MESSAGE_ID), headers={"Content-Type": content_type})
-
-    assert meant(run(walk())) == ("Sender", ["MessageAddressingHeaderRequired"])
+    async with site(route={"tolerance": "strict"}) as here:
+        content_type = 'application/soap+xml; charset=utf-8; action="/Heartbeat"'
+        answer = await here.post(bare(ME + MESSAGE_ID), headers={"Content-Type": content_type})
+    assert meant(answer) == ("Sender", ["MessageAddressingHeaderRequired"])
 
 
 RESET = f'<resetResponse xmlns="{CP}"><status>Accepted</status></resetResponse>'
@@ -178,33 +174,33 @@ async def commanded(answer: bytes, tolerance: str) -> tuple[Any, list[str]]:
 
 
 @pytest.mark.parametrize(("header", "why"), ANSWERS.values(), ids=ANSWERS)
-def test_an_answer_that_breaks_the_rules_is_a_link_failure_on_a_strict_route(header: str, why: str) -> None:
+async def test_an_answer_that_breaks_the_rules_is_a_link_failure_on_a_strict_route(header: str, why: str) -> None:
     """Nobody answers an answer with a Fault."""
-    told, lines = run(commanded(bare(header, RESET), "strict"))
+    told, lines = await commanded(bare(header, RESET), "strict")
     assert isinstance(told, CallRefused) and told.code == "InternalError"
     assert any(why in line for line in lines), lines
-    told, _ = run(commanded(bare(header, RESET), "tolerant"))
+    told, _ = await commanded(bare(header, RESET), "tolerant")
     assert told == {"status": "Accepted"}
 
 
-def test_an_answer_in_soap_1_1_is_none_on_a_strict_route() -> None:
-    told, lines = run(commanded(bare(RESET_ACTION, RESET, soap=SOAP11), "strict"))
+async def test_an_answer_in_soap_1_1_is_none_on_a_strict_route() -> None:
+    told, lines = await commanded(bare(RESET_ACTION, RESET, soap=SOAP11), "strict")
     assert isinstance(told, CallRefused)
     assert any("SOAP 1.2 is spoken" in line for line in lines)
-    assert run(commanded(bare(RESET_ACTION, RESET, soap=SOAP11), "tolerant"))[0] == {"status": "Accepted"}
+    assert (await commanded(bare(RESET_ACTION, RESET, soap=SOAP11), "tolerant"))[0] == {"status": "Accepted"}
 
 
 @pytest.mark.parametrize("tolerance", ["strict", "tolerant"])
-def test_an_answer_needs_no_message_id_and_a_fault_no_action(tolerance: str) -> None:
-    assert run(commanded(bare(RESET_ACTION, RESET), tolerance))[0] == {"status": "Accepted"}
-    told, _ = run(commanded(bare(MESSAGE_ID, fault("NotSupported")), tolerance))
+async def test_an_answer_needs_no_message_id_and_a_fault_no_action(tolerance: str) -> None:
+    assert (await commanded(bare(RESET_ACTION, RESET), tolerance))[0] == {"status": "Accepted"}
+    told, _ = await commanded(bare(MESSAGE_ID, fault("NotSupported")), tolerance)
     assert told.code == "NotSupported"
 
 
-def test_what_was_not_understood_is_named() -> None:
+async def test_what_was_not_understood_is_named() -> None:
     """SOAP 1.2 part 1, section 5.4.8."""
     other = '<y xmlns="urn:y" s:mustUnderstand="1"/>'
-    answer = run(answered(PLAIN + SECURITY.format("true") + other, tolerance="strict"))
+    answer = await answered(PLAIN + SECURITY.format("true") + other, tolerance="strict")
     blocks = [*etree.fromstring(answer.body).iter(f"{{{SOAP12}}}NotUnderstood")]
     named = []
     for block in blocks:
@@ -214,45 +210,36 @@ def test_what_was_not_understood_is_named() -> None:
     assert "{urn:wsse}Security" in answer.reason and "strict" in answer.reason
 
 
-def test_a_strict_route_speaks_soap_1_2_only() -> None:
-    answer = run(answered(PLAIN, soap=SOAP11, tolerance="strict"))
+async def test_a_strict_route_speaks_soap_1_2_only() -> None:
+    answer = await answered(PLAIN, soap=SOAP11, tolerance="strict")
     assert (answer.status, answer.fault) == (500, (f"{{{SOAP11}}}VersionMismatch", ""))
     assert [*etree.fromstring(answer.body).iter(f"{{{SOAP12}}}SupportedEnvelope")]
 
 
 @pytest.mark.parametrize("tolerance", ["strict", "tolerant"])
 @pytest.mark.parametrize("soap", ["http://www.w3.org/2001/12/soap-envelope", "urn:soap", ""])
-def test_quirk_87_an_envelope_of_no_version_that_is_spoken(soap: str, tolerance: str) -> None:
-    async def walk() -> Answer:
-        async with site(route={"tolerance": tolerance}) as here:
-            plain = f"<Envelope><Body>{HEARTBEAT}</Body></Envelope>".encode()
-            return await here.post(bare(PLAIN, soap=soap) if soap else plain)
-
-    answer = run(walk())
+async def test_quirk_87_an_envelope_of_no_version_that_is_spoken(soap: str, tolerance: str) -> None:
+    async with site(route={"tolerance": tolerance}) as here:
+        plain = f"<Envelope><Body>{HEARTBEAT}</Body></Envelope>".encode()
+        answer = await here.post(bare(PLAIN, soap=soap) if soap else plain)
     assert (answer.status, answer.fault) == (500, (f"{{{SOAP12}}}VersionMismatch", ""))
     [supported] = etree.fromstring(answer.body).iter(f"{{{SOAP12}}}SupportedEnvelope")
     prefix, _, name = (supported.get("qname") or "").partition(":")
     assert (supported.nsmap[prefix], name) == (SOAP12, "Envelope")
 
 
-def test_quirk_86_headers_that_must_be_understood_are_not_looked_at() -> None:
-    async def walk() -> None:
-        async with site() as here:
-            assert (await here.post(bare(PLAIN + SECURITY.format("true")))).fault is None
-            assert here.central.received[-1][:2] == ("CP 1", "Heartbeat")
-
-    run(walk())
+async def test_quirk_86_headers_that_must_be_understood_are_not_looked_at() -> None:
+    async with site() as here:
+        assert (await here.post(bare(PLAIN + SECURITY.format("true")))).fault is None
+        assert here.central.received[-1][:2] == ("CP 1", "Heartbeat")
 
 
 @pytest.mark.parametrize("code", ["MustUnderstand", "VersionMismatch", "DataEncodingUnknown"])
-def test_a_code_of_soap_keeps_its_name(code: str) -> None:
-    async def walk() -> None:
-        broken = fault("Else", side=code).replace("<s:Subcode><s:Value>o:Else</s:Value></s:Subcode>", "")
-        async with site() as here, listening(answering(broken, status=500)) as point:
-            await here.send(HEARTBEAT, source=point.url)
-            await here.central.wait_for("CP 1")
-            with pytest.raises(CallRefused) as refused:
-                await here.command()
-            assert (refused.value.code, refused.value.details["soapCode"]) == ("ProtocolError", code)
-
-    run(walk())
+async def test_a_code_of_soap_keeps_its_name(code: str) -> None:
+    broken = fault("Else", side=code).replace("<s:Subcode><s:Value>o:Else</s:Value></s:Subcode>", "")
+    async with site() as here, listening(answering(broken, status=500)) as point:
+        await here.send(HEARTBEAT, source=point.url)
+        await here.central.wait_for("CP 1")
+        with pytest.raises(CallRefused) as refused:
+            await here.command()
+        assert (refused.value.code, refused.value.details["soapCode"]) == ("ProtocolError", code)

@@ -27,7 +27,6 @@ from tests.e2e.stage import (
     listening,
     logged,
     post,
-    run,
     running,
     settings,
 )
@@ -62,8 +61,8 @@ async def site(packs: tuple[Pack, ...] = SHIPPED, **tables: Any) -> AsyncIterato
 
 
 @pytest.mark.parametrize("space", [CS, "urn://Ocpp/Cs/2012/06/", "urn://Ocpp/Cs/2010/08/"])
-def test_schneider_evlink_serial_numbers_are_left_out_of_the_very_first_message(space: str) -> None:
-    async def walk() -> None:
+async def test_schneider_evlink_serial_numbers_are_left_out_of_the_very_first_message(space: str) -> None:
+    with logged() as lines:
         async with site() as (central, gateway):
             assert (await post(gateway, boot(space=space))).fault is None
             said = central.received[-1][2]
@@ -71,87 +70,68 @@ def test_schneider_evlink_serial_numbers_are_left_out_of_the_very_first_message(
             # ... and what follows is treated alike.
             await post(gateway, STATUS)
             assert "info" not in central.received[-1][2]
-
-    with logged() as lines:
-        run(walk())
     assert any("treated" in line and "Schneider" in line and "overlong=drop" in line for line in lines)
 
 
-def test_who_is_something_else_is_treated_as_all() -> None:
-    async def walk() -> None:
-        async with site() as (central, gateway):
+async def test_who_is_something_else_is_treated_as_all() -> None:
+    async with site() as (central, gateway):
+        await post(gateway, STATUS)
+        assert central.received[-1][2]["info"] == "i" * 50
+        await post(gateway, boot(vendor="Somebody"))
+        assert central.received[-1][2]["chargeBoxSerialNumber"] == "E" * 25
+        # A new controller in an old box.
+        await post(gateway, boot())
+        assert "chargeBoxSerialNumber" not in central.received[-1][2]
+        await post(gateway, boot(model="Another"))
+        assert central.received[-1][2]["chargeBoxSerialNumber"] == "E" * 25
+
+
+async def test_what_the_route_says_itself_counts_more() -> None:
+    async with site(route={"overlong": "truncate"}) as (central, gateway):
+        await post(gateway, boot())
+        assert central.received[-1][2]["chargeBoxSerialNumber"] == "E" * 25
+
+
+async def test_a_pack_holds_after_a_restart_and_when_the_configuration_is_read_again(tmp_path: Path) -> None:
+    async with JsonCentralSystem() as central:
+        store = Store(url=f"sqlite:///{tmp_path}/bridge.db")
+        told = with_packs(settings(central.url), store=store)
+        async with running(told) as gateway:
+            await post(gateway, boot())
+        async with running(told) as gateway:
+            await post(gateway, STATUS)
+            assert "info" not in central.received[-1][2]
+            await gateway.reload(with_packs(told, ()))
             await post(gateway, STATUS)
             assert central.received[-1][2]["info"] == "i" * 50
-            await post(gateway, boot(vendor="Somebody"))
-            assert central.received[-1][2]["chargeBoxSerialNumber"] == "E" * 25
-            # A new controller in an old box.
-            await post(gateway, boot())
-            assert "chargeBoxSerialNumber" not in central.received[-1][2]
-            await post(gateway, boot(model="Another"))
-            assert central.received[-1][2]["chargeBoxSerialNumber"] == "E" * 25
-
-    run(walk())
-
-
-def test_what_the_route_says_itself_counts_more() -> None:
-    async def walk() -> None:
-        async with site(route={"overlong": "truncate"}) as (central, gateway):
-            await post(gateway, boot())
-            assert central.received[-1][2]["chargeBoxSerialNumber"] == "E" * 25
-
-    run(walk())
-
-
-def test_a_pack_holds_after_a_restart_and_when_the_configuration_is_read_again(tmp_path: Path) -> None:
-    async def walk() -> None:
-        async with JsonCentralSystem() as central:
-            store = Store(url=f"sqlite:///{tmp_path}/bridge.db")
-            told = with_packs(settings(central.url), store=store)
-            async with running(told) as gateway:
-                await post(gateway, boot())
-            async with running(told) as gateway:
-                await post(gateway, STATUS)
-                assert "info" not in central.received[-1][2]
-                await gateway.reload(with_packs(told, ()))
-                await post(gateway, STATUS)
-                assert central.received[-1][2]["info"] == "i" * 50
-                await gateway.reload(told)
-                await post(gateway, STATUS)
-                assert "info" not in central.received[-1][2]
-
-    run(walk())
+            await gateway.reload(told)
+            await post(gateway, STATUS)
+            assert "info" not in central.received[-1][2]
 
 
 @pytest.mark.parametrize(("packs", "left"), [(SHIPPED, {}), ((), {name: text[:25] for name, text in LONG.items()})])
-def test_a_json_charge_point_towards_a_soap_central_system(packs: tuple[Pack, ...], left: dict[str, str]) -> None:
+async def test_a_json_charge_point_towards_a_soap_central_system(packs: tuple[Pack, ...], left: dict[str, str]) -> None:
     answer = f"<status>Accepted</status><currentTime>{AT}</currentTime><interval>300</interval>"
     respond = answering(f'<bootNotificationResponse xmlns="{CS}">{answer}</bootNotificationResponse>')
-
-    async def walk() -> None:
-        async with listening(respond) as central:
-            told = with_packs(settings(central.url, central_system={"protocol": "ocpp1.6s"}), packs)
-            async with running(told) as gateway, dialled(gateway, "CP1") as point:
-                result = await point.ask(command("BootNotification", {**EVLINK, **LONG}))
-                assert result[0] == 3, result
-            body = central.received[-1].decode()
-            for name in LONG:
-                assert (f"<c:{name}>{left[name]}</c:{name}>" in body) if name in left else (name not in body)
-
-    run(walk())
+    async with listening(respond) as central:
+        told = with_packs(settings(central.url, central_system={"protocol": "ocpp1.6s"}), packs)
+        async with running(told) as gateway, dialled(gateway, "CP1") as point:
+            result = await point.ask(command("BootNotification", {**EVLINK, **LONG}))
+            assert result[0] == 3, result
+        body = central.received[-1].decode()
+        for name in LONG:
+            assert (f"<c:{name}>{left[name]}</c:{name}>" in body) if name in left else (name not in body)
 
 
-def test_between_two_json_parties_nothing_is_touched() -> None:
-    async def walk() -> None:
-        async with (
-            RawCentralSystem() as central,
-            running(with_packs(settings(central.url))) as gateway,
-            dialled(gateway, "CP1") as point,
-        ):
-            far = await central.connected()
-            await point.send(command("BootNotification", {**EVLINK, **LONG}))
-            assert (await far.receive())[3] == {**EVLINK, **LONG}
-
-    run(walk())
+async def test_between_two_json_parties_nothing_is_touched() -> None:
+    async with (
+        RawCentralSystem() as central,
+        running(with_packs(settings(central.url))) as gateway,
+        dialled(gateway, "CP1") as point,
+    ):
+        far = await central.connected()
+        await point.send(command("BootNotification", {**EVLINK, **LONG}))
+        assert (await far.receive())[3] == {**EVLINK, **LONG}
 
 
 # --- Which pack, and which of its keys ---

@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 
 from bridge.outgoing_events.delivery import DeliveryFailed, EventToSend
 from bridge.outgoing_events.mqtt import Mqtt, topic_of
-from tests.e2e.stage import run
 from tests.outgoing_events.receivers import broker, eventually, mosquitto, subscribed
 from tests.ports import free_port
 
@@ -51,17 +50,14 @@ async def refused(mqtt: Mqtt, told: EventToSend) -> DeliveryFailed:
     return caught.value
 
 
-def test_events_arrive_under_their_topics(tmp_path: Path, port: int) -> None:
-    async def walk() -> None:
-        with broker(tmp_path, port):
-            async with subscribed(port) as taken, sender(port) as mqtt:
-                await mqtt.send(event(1))
-                await asyncio.gather(*(mqtt.send(event(number, f"CP {number}", "status")) for number in range(2, 20)))
-                await eventually(lambda: len(taken) == 19)
-                assert taken[0] == ("ocpp/CP 1/boot", {"n": 1})
-                assert {topic for topic, _ in taken[1:]} == {f"ocpp/CP {number}/status" for number in range(2, 20)}
-
-    run(walk())
+async def test_events_arrive_under_their_topics(tmp_path: Path, port: int) -> None:
+    with broker(tmp_path, port):
+        async with subscribed(port) as taken, sender(port) as mqtt:
+            await mqtt.send(event(1))
+            await asyncio.gather(*(mqtt.send(event(number, f"CP {number}", "status")) for number in range(2, 20)))
+            await eventually(lambda: len(taken) == 19)
+            assert taken[0] == ("ocpp/CP 1/boot", {"n": 1})
+            assert {topic for topic, _ in taken[1:]} == {f"ocpp/CP {number}/status" for number in range(2, 20)}
 
 
 @given(st.text(min_size=1), st.sampled_from(["boot", "loss"]))
@@ -77,61 +73,48 @@ def test_two_identities_have_two_topics() -> None:
     assert topic_of("fixed", event()) == "fixed"
 
 
-def test_nobody_there_and_then_somebody(tmp_path: Path, port: int) -> None:
-    async def walk() -> None:
-        async with sender(port) as mqtt:
-            assert "refused" in str(await refused(mqtt, event())).lower()
-            with broker(tmp_path, port):
-                async with subscribed(port) as taken:
-                    await mqtt.send(event())
-                    await eventually(lambda: taken)
-
-    run(walk())
+async def test_nobody_there_and_then_somebody(tmp_path: Path, port: int) -> None:
+    async with sender(port) as mqtt:
+        assert "refused" in str(await refused(mqtt, event())).lower()
+        with broker(tmp_path, port):
+            async with subscribed(port) as taken:
+                await mqtt.send(event())
+                await eventually(lambda: taken)
 
 
-def test_a_broker_that_goes_away_is_noticed_at_once(tmp_path: Path, port: int) -> None:
+async def test_a_broker_that_goes_away_is_noticed_at_once(tmp_path: Path, port: int) -> None:
     """And found again."""
-
-    async def walk() -> None:
-        async with sender(port, within=1000) as mqtt:
-            with broker(tmp_path, port) as process:
-                await mqtt.send(event(1))
-                process.kill()
-                process.wait()
-                failed = await refused(mqtt, event(2))
-                assert not failed.refused
-            with broker(tmp_path, port):
-                async with subscribed(port) as taken:
-                    await mqtt.send(event(3))
-                    await eventually(lambda: taken)
-                    assert taken == [("ocpp/CP 1/boot", {"n": 3})]
-
-    run(walk())
+    async with sender(port, within=1000) as mqtt:
+        with broker(tmp_path, port) as process:
+            await mqtt.send(event(1))
+            process.kill()
+            process.wait()
+            failed = await refused(mqtt, event(2))
+            assert not failed.refused
+        with broker(tmp_path, port):
+            async with subscribed(port) as taken:
+                await mqtt.send(event(3))
+                await eventually(lambda: taken)
+                assert taken == [("ocpp/CP 1/boot", {"n": 3})]
 
 
-def test_a_broker_that_hangs_is_noticed(tmp_path: Path, port: int) -> None:
-    async def walk() -> None:
-        async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.read()
-            writer.close()
+async def test_a_broker_that_hangs_is_noticed(tmp_path: Path, port: int) -> None:
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
 
-        async with await asyncio.start_server(hang, "127.0.0.1", port), sender(port, within=0.2) as mqtt:
-            assert "timed out" in str(await refused(mqtt, event())).lower()
-
-    run(walk())
+    async with await asyncio.start_server(hang, "127.0.0.1", port), sender(port, within=0.2) as mqtt:
+        assert "timed out" in str(await refused(mqtt, event())).lower()
 
 
-def test_what_answers_is_no_broker(port: int) -> None:
-    async def walk() -> None:
-        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.read(100)
-            writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-            writer.close()
+async def test_what_answers_is_no_broker(port: int) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
 
-        async with await asyncio.start_server(answer, "127.0.0.1", port), sender(port, within=0.5) as mqtt:
-            assert not (await refused(mqtt, event())).refused
-
-    run(walk())
+    async with await asyncio.start_server(answer, "127.0.0.1", port), sender(port, within=0.5) as mqtt:
+        assert not (await refused(mqtt, event())).refused
 
 
 # Who may publish what.
@@ -148,49 +131,39 @@ def users(folder: Path, *names: str) -> str:
     return f"password_file {file}"
 
 
-def test_a_broker_that_does_not_know_the_bridge(tmp_path: Path, port: int) -> None:
-    async def walk() -> None:
-        with broker(tmp_path, port, users(tmp_path, "bridge"), anonymous=False):
-            async with sender(port) as mqtt:
-                failed = await refused(mqtt, event())
-                assert "Not authorized" in str(failed) and not failed.refused
-            async with sender(port, username="bridge", password=b"wrong") as mqtt:
-                assert "Not authorized" in str(await refused(mqtt, event()))
-            async with sender(port, username="bridge", password=b"egdirb") as mqtt:
-                await mqtt.send(event())
-
-    run(walk())
+async def test_a_broker_that_does_not_know_the_bridge(tmp_path: Path, port: int) -> None:
+    with broker(tmp_path, port, users(tmp_path, "bridge"), anonymous=False):
+        async with sender(port) as mqtt:
+            failed = await refused(mqtt, event())
+            assert "Not authorized" in str(failed) and not failed.refused
+        async with sender(port, username="bridge", password=b"wrong") as mqtt:
+            assert "Not authorized" in str(await refused(mqtt, event()))
+        async with sender(port, username="bridge", password=b"egdirb") as mqtt:
+            await mqtt.send(event())
 
 
-def test_a_topic_that_the_bridge_may_not_publish_to_is_a_refusal(tmp_path: Path, port: int) -> None:
+async def test_a_topic_that_the_bridge_may_not_publish_to_is_a_refusal(tmp_path: Path, port: int) -> None:
     """Not a success, as aiomqtt takes it for: nobody would ever get the event."""
-
-    async def walk() -> None:
-        rules = tmp_path / "rules"
-        rules.write_text("topic write ocpp/+/boot\ntopic read #\n")
-        rules.chmod(0o644)
-        with broker(tmp_path, port, f"acl_file {rules}"):
-            async with subscribed(port) as taken, sender(port) as mqtt:
-                failed = await refused(mqtt, event(1, kind="status"))
-                assert failed.refused and "Not authorized" in str(failed)
-                await mqtt.send(event(2))
-                await eventually(lambda: taken)
-                assert taken == [("ocpp/CP 1/boot", {"n": 2})]
-
-    run(walk())
+    rules = tmp_path / "rules"
+    rules.write_text("topic write ocpp/+/boot\ntopic read #\n")
+    rules.chmod(0o644)
+    with broker(tmp_path, port, f"acl_file {rules}"):
+        async with subscribed(port) as taken, sender(port) as mqtt:
+            failed = await refused(mqtt, event(1, kind="status"))
+            assert failed.refused and "Not authorized" in str(failed)
+            await mqtt.send(event(2))
+            await eventually(lambda: taken)
+            assert taken == [("ocpp/CP 1/boot", {"n": 2})]
 
 
-def test_a_topic_that_is_too_long_is_refused(tmp_path: Path, port: int) -> None:
-    async def walk() -> None:
-        with broker(tmp_path, port):
-            async with sender(port, "x" * 70_000) as mqtt:
-                assert (await refused(mqtt, event())).refused
-
-    run(walk())
+async def test_a_topic_that_is_too_long_is_refused(tmp_path: Path, port: int) -> None:
+    with broker(tmp_path, port):
+        async with sender(port, "x" * 70_000) as mqtt:
+            assert (await refused(mqtt, event())).refused
 
 
 @pytest.mark.filterwarnings("ignore:Exception ignored in. <ssl.SSLSocket:pytest.PytestUnraisableExceptionWarning")
-def test_over_tls_the_certificate_is_checked(tmp_path: Path, port: int) -> None:
+async def test_over_tls_the_certificate_is_checked(tmp_path: Path, port: int) -> None:
     authority = trustme.CA()
     issued = authority.issue_cert("127.0.0.1")
     issued.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "both.pem"))
@@ -202,17 +175,13 @@ def test_over_tls_the_certificate_is_checked(tmp_path: Path, port: int) -> None:
         (lambda: trusting, True),
         (ssl.create_default_context, False),
     ]
-
-    async def walk() -> None:
-        with broker(tmp_path, port, f"certfile {both}", f"keyfile {both}"):
-            for tls, known in contexts:
-                async with sender(port, tls=tls) as mqtt:
-                    if known:
-                        await mqtt.send(event())
-                    else:
-                        assert "certificate verify failed" in str(await refused(mqtt, event()))
-
-    run(walk())
+    with broker(tmp_path, port, f"certfile {both}", f"keyfile {both}"):
+        for tls, known in contexts:
+            async with sender(port, tls=tls) as mqtt:
+                if known:
+                    await mqtt.send(event())
+                else:
+                    assert "certificate verify failed" in str(await refused(mqtt, event()))
     gc.collect()  # paho leaves the socket of a handshake that failed to the collector
 
 

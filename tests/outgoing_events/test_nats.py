@@ -17,7 +17,6 @@ from nats.js.api import StreamConfig
 
 from bridge.outgoing_events.delivery import DeliveryFailed, EventToSend
 from bridge.outgoing_events.nats import Nats, subject_of
-from tests.e2e.stage import run
 from tests.outgoing_events.receivers import nats, nats_client
 from tests.ports import free_port
 
@@ -62,33 +61,27 @@ async def stored(client: Client) -> list[tuple[str, int, str]]:
     return [(m.subject or "", json.loads(m.data or b"")["n"], (m.headers or {})["Nats-Msg-Id"]) for m in messages]
 
 
-def test_events_are_in_the_stream(tmp_path: Path, port: int) -> None:
-    async def walk() -> None:
-        with nats(tmp_path, port):
-            async with nats_client(port) as client, sender(port) as to:
-                await stream(client)
-                for number in (1, 2):
-                    await to.send(event(number, "CP.1 *"))
-                assert await stored(client) == [
-                    ("ocpp.CP%2E1%20%2A.boot", 1, "id-1"),
-                    ("ocpp.CP%2E1%20%2A.boot", 2, "id-2"),
-                ]
-                await asyncio.gather(*(to.send(event(number, f"CP {number}")) for number in range(3, 20)))
-                assert len(await stored(client)) == 19
-
-    run(walk())
+async def test_events_are_in_the_stream(tmp_path: Path, port: int) -> None:
+    with nats(tmp_path, port):
+        async with nats_client(port) as client, sender(port) as to:
+            await stream(client)
+            for number in (1, 2):
+                await to.send(event(number, "CP.1 *"))
+            assert await stored(client) == [
+                ("ocpp.CP%2E1%20%2A.boot", 1, "id-1"),
+                ("ocpp.CP%2E1%20%2A.boot", 2, "id-2"),
+            ]
+            await asyncio.gather(*(to.send(event(number, f"CP {number}")) for number in range(3, 20)))
+            assert len(await stored(client)) == 19
 
 
-def test_the_stream_drops_what_comes_twice(tmp_path: Path, port: int) -> None:
-    async def walk() -> None:
-        with nats(tmp_path, port):
-            async with nats_client(port) as client, sender(port) as to:
-                await stream(client)
-                await to.send(event())
-                await to.send(event())
-                assert len(await stored(client)) == 1
-
-    run(walk())
+async def test_the_stream_drops_what_comes_twice(tmp_path: Path, port: int) -> None:
+    with nats(tmp_path, port):
+        async with nats_client(port) as client, sender(port) as to:
+            await stream(client)
+            await to.send(event())
+            await to.send(event())
+            assert len(await stored(client)) == 1
 
 
 @given(st.text(min_size=1))
@@ -98,49 +91,39 @@ def test_an_identity_is_one_word_of_a_subject(identity: str) -> None:
     assert len(words) == 3 and all(words) and not set(subject) & set("*> \t\r\n")
 
 
-def test_without_a_stream_events_wait(tmp_path: Path, port: int) -> None:
+async def test_without_a_stream_events_wait(tmp_path: Path, port: int) -> None:
     """A server without one takes them and forgets them."""
+    with nats(tmp_path, port):
+        async with nats_client(port) as client, sender(port) as to:
+            failed = await refused(to, event())
+            assert str(failed).startswith("no stream takes the subject ocpp.CP%201.boot") and not failed.refused
+            await stream(client)
+            await to.send(event())
 
-    async def walk() -> None:
-        with nats(tmp_path, port):
-            async with nats_client(port) as client, sender(port) as to:
-                failed = await refused(to, event())
-                assert str(failed).startswith("no stream takes the subject ocpp.CP%201.boot") and not failed.refused
+
+async def test_a_stream_that_is_full_is_told(tmp_path: Path, port: int) -> None:
+    with nats(tmp_path, port):
+        async with nats_client(port) as client, sender(port) as to:
+            await stream(client, max_msgs=1, discard="new")
+            await to.send(event(1))
+            failed = await refused(to, event(2))
+            assert "maximum messages exceeded" in str(failed) and not failed.refused
+
+
+async def test_nobody_there_and_then_somebody_and_then_nobody(tmp_path: Path, port: int) -> None:
+    async with sender(port, within=2) as to:
+        assert "Connect call failed" in str(await refused(to, event(1)))
+        with nats(tmp_path, port) as process:
+            async with nats_client(port) as client:
                 await stream(client)
-                await to.send(event())
-
-    run(walk())
-
-
-def test_a_stream_that_is_full_is_told(tmp_path: Path, port: int) -> None:
-    async def walk() -> None:
+            await to.send(event(2))
+            process.kill()
+            process.wait()
+            assert not (await refused(to, event(3))).refused
         with nats(tmp_path, port):
-            async with nats_client(port) as client, sender(port) as to:
-                await stream(client, max_msgs=1, discard="new")
-                await to.send(event(1))
-                failed = await refused(to, event(2))
-                assert "maximum messages exceeded" in str(failed) and not failed.refused
-
-    run(walk())
-
-
-def test_nobody_there_and_then_somebody_and_then_nobody(tmp_path: Path, port: int) -> None:
-    async def walk() -> None:
-        async with sender(port, within=2) as to:
-            assert "Connect call failed" in str(await refused(to, event(1)))
-            with nats(tmp_path, port) as process:
-                async with nats_client(port) as client:
-                    await stream(client)
-                await to.send(event(2))
-                process.kill()
-                process.wait()
-                assert not (await refused(to, event(3))).refused
-            with nats(tmp_path, port):
-                await to.send(event(4))
-                async with nats_client(port) as client:
-                    assert [number for _, number, _ in await stored(client)] == [2, 4]
-
-    run(walk())
+            await to.send(event(4))
+            async with nats_client(port) as client:
+                assert [number for _, number, _ in await stored(client)] == [2, 4]
 
 
 @pytest.mark.parametrize(
@@ -150,43 +133,34 @@ def test_nobody_there_and_then_somebody_and_then_nobody(tmp_path: Path, port: in
         (("--auth", "t0ken"), {"password": b"t0ken"}, {"password": b"guess"}),
     ],
 )
-def test_a_server_that_wants_to_know_who_it_is(
+async def test_a_server_that_wants_to_know_who_it_is(
     tmp_path: Path, port: int, arguments: tuple[str, ...], right: dict[str, Any], wrong: dict[str, Any]
 ) -> None:
-    async def walk() -> None:
-        with nats(tmp_path, port, *arguments):
-            async with sender(port, within=5, **wrong) as to:
-                assert "uthorization" in str(await refused(to, event()))
-            options = {"user": right.get("username"), "password": right["password"].decode()}
-            if options["user"] is None:
-                options = {"token": options["password"]}
-            async with nats_client(port, **options) as client, sender(port, **right) as to:
-                await stream(client)
-                await to.send(event())
-                assert len(await stored(client)) == 1
-
-    run(walk())
+    with nats(tmp_path, port, *arguments):
+        async with sender(port, within=5, **wrong) as to:
+            assert "uthorization" in str(await refused(to, event()))
+        options = {"user": right.get("username"), "password": right["password"].decode()}
+        if options["user"] is None:
+            options = {"token": options["password"]}
+        async with nats_client(port, **options) as client, sender(port, **right) as to:
+            await stream(client)
+            await to.send(event())
+            assert len(await stored(client)) == 1
 
 
-def test_what_is_too_large_is_refused(tmp_path: Path, port: int) -> None:
-    async def walk() -> None:
-        with nats(tmp_path, port):
-            async with nats_client(port) as client, sender(port) as to:
-                await stream(client)
-                assert (await refused(to, event(size=2_000_000))).refused
-                await to.send(event())
-
-    run(walk())
+async def test_what_is_too_large_is_refused(tmp_path: Path, port: int) -> None:
+    with nats(tmp_path, port):
+        async with nats_client(port) as client, sender(port) as to:
+            await stream(client)
+            assert (await refused(to, event(size=2_000_000))).refused
+            await to.send(event())
 
 
-def test_what_answers_is_no_server(port: int) -> None:
-    async def walk() -> None:
-        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            writer.write(b"220 mail.example.com ESMTP\r\n")
-            await reader.read()
-            writer.close()
+async def test_what_answers_is_no_server(port: int) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mail.example.com ESMTP\r\n")
+        await reader.read()
+        writer.close()
 
-        async with await asyncio.start_server(answer, "127.0.0.1", port), sender(port, within=2) as to:
-            assert not (await refused(to, event())).refused
-
-    run(walk())
+    async with await asyncio.start_server(answer, "127.0.0.1", port), sender(port, within=2) as to:
+        assert not (await refused(to, event())).refused

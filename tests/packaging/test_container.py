@@ -5,7 +5,6 @@ Where these tests run there may be nothing that builds images, so they carry out
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -37,7 +36,7 @@ def image(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Im
         removed(where)
 
 
-def test_it_serves_as_nobody_with_a_read_only_root(image: Image, tmp_path: Path) -> None:
+async def test_it_serves_as_nobody_with_a_read_only_root(image: Image, tmp_path: Path) -> None:
     assert image.user.split(":")[0].isdecimal() and image.user != "0:0"  # a number: Kubernetes sees that it is not root
     assert image.stop_signal == "SIGTERM"
     (volume,) = image.volumes
@@ -54,7 +53,7 @@ def test_it_serves_as_nobody_with_a_read_only_root(image: Image, tmp_path: Path)
 
     command = [*image.entrypoint, *image.command]
     serving = InstalledBridge(lambda environment: run(command, environment), tmp_path, image.environment)
-    about = asyncio.run(serving.boots(token))
+    about = await serving.boots(token)
     assert (about["version"], about["commit"]) == (bridge.__version__, COMMIT)
     assert "ocpp-bridge.db" in as_root("ls", data)
     # Its health check fails once it is gone, and nothing but the volume could be written.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import subprocess
 import sys
@@ -53,7 +52,7 @@ def found(root: Path) -> set[str]:
     return {name.removeprefix(str(root)) for name in listed.splitlines()}
 
 
-def test_it_is_installed_started_and_removed(package: Path, root: Path, tmp_path: Path) -> None:
+async def test_it_is_installed_started_and_removed(package: Path, root: Path, tmp_path: Path) -> None:
     before = found(root)
     as_root("cp", package, root / "ocpp-bridge.deb")
     said = in_root(root, "dpkg", "--install", "/ocpp-bridge.deb")
@@ -64,7 +63,7 @@ def test_it_is_installed_started_and_removed(package: Path, root: Path, tmp_path
     )
     assert as_root("stat", "-c", "%a %U", root / "etc/ocpp-bridge/admin-token").split() == ["600", "root"]
     installed = found(root)
-    serve_as_the_unit_says(root, tmp_path)
+    await serve_as_the_unit_says(root, tmp_path)
     assert found(root) == installed  # all that it has written is in its store
 
     in_root(root, "dpkg", "--remove", "ocpp-bridge")
@@ -76,7 +75,7 @@ def test_it_is_installed_started_and_removed(package: Path, root: Path, tmp_path
     assert not (root / "opt" / "ocpp-bridge").exists() and not (root / "etc" / "ocpp-bridge").exists()
 
 
-def serve_as_the_unit_says(root: Path, tmp_path: Path) -> None:
+async def serve_as_the_unit_says(root: Path, tmp_path: Path) -> None:
     """As a user without rights, in a tree that can only be read, with the credential and the variables of the unit."""
     keys = unit_of(root / "usr" / "lib" / "systemd" / "system" / "ocpp-bridge.service")
     store, (command,) = tmp_path / "store", keys["ExecStart"]
@@ -94,7 +93,7 @@ def serve_as_the_unit_says(root: Path, tmp_path: Path) -> None:
         return confined(root, command.split(), environment, user=_NOBODY, volume=store, at="/var/lib/ocpp-bridge")
 
     serving = InstalledBridge(run, tmp_path, path | environment)
-    about = asyncio.run(serving.boots(lambda: as_root("cat", f"{root}{file}").strip()))
+    about = await serving.boots(lambda: as_root("cat", f"{root}{file}").strip())
     assert (about["version"], about["commit"], about["python"][:4]) == (bridge.__version__, COMMIT, "3.13")
     assert "ocpp-bridge.db" in as_root("ls", store)
     as_root("rmdir", f"{root}/var/lib/ocpp-bridge")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import subprocess
 import sys
@@ -46,12 +45,12 @@ def program(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "bin" / "ocpp-bridge"
 
 
-def test_init_and_serve_in_an_empty_folder(program: Path, tmp_path: Path) -> None:
+async def test_init_and_serve_in_an_empty_folder(program: Path, tmp_path: Path) -> None:
     ran([program, "init", "here"], tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["here"]
     command = [str(program), "serve", "--config", "here/bridge.toml"]
     serving = InstalledBridge(lambda _: command, tmp_path, bare())
-    about = asyncio.run(serving.boots(lambda: (tmp_path / "here" / "admin-token").read_text().strip()))
+    about = await serving.boots(lambda: (tmp_path / "here" / "admin-token").read_text().strip())
     assert (about["version"], about["commit"]) == (bridge.__version__, COMMIT)
     assert (tmp_path / "here" / "var" / "ocpp-bridge.db").exists()
     # The quirk packs are those of the wheel.

@@ -91,26 +91,22 @@ def test_the_event_loop_packs_few_large_messages_at_once(monkeypatch: pytest.Mon
     assert (len(writer._queue), writer.waiting) == (6, 6)
 
 
-def test_who_waits_is_served_though_more_comes() -> None:
+async def test_who_waits_is_served_though_more_comes() -> None:
     """A flush waits for what was put before it, and for nothing that comes behind."""
-
-    async def walk() -> None:
-        writer = opened()
-        writer.open()
-        try:
-            for _ in range(300):
+    writer = opened()
+    writer.open()
+    try:
+        for _ in range(300):
+            writer.put(dropped(10))
+        flushed = asyncio.wrap_future(writer.flush())
+        while not flushed.done():
+            for _ in range(20):
                 writer.put(dropped(10))
-            flushed = asyncio.wrap_future(writer.flush())
-            while not flushed.done():
-                for _ in range(20):
-                    writer.put(dropped(10))
-                await asyncio.sleep(0.001)
-            assert len(writer._database.listed("1", [], 1000)) >= 300
-        finally:
-            writer.close()
-        assert (writer.waiting, writer.lost) == (0, 0)
-
-    asyncio.run(asyncio.wait_for(walk(), 30))
+            await asyncio.sleep(0.001)
+        assert len(writer._database.listed("1", [], 1000)) >= 300
+    finally:
+        writer.close()
+    assert (writer.waiting, writer.lost) == (0, 0)
 
 
 def test_a_fault_of_ours_loses_one_message(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

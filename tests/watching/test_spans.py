@@ -25,7 +25,7 @@ from bridge.ocpp.rpc import Answer, Call, CallError, CallResult
 from bridge.ocpp.tenants import key_of
 from bridge.watching.facts import CallEnded
 from bridge.watching.spans import Spans, open_spans
-from tests.e2e.stage import AT, RawCentralSystem, envelope, post, run, running, settings
+from tests.e2e.stage import AT, RawCentralSystem, envelope, post, running, settings
 
 SECOND = 1_000_000_000
 NOW = 1_700_000_000 * SECOND
@@ -112,43 +112,36 @@ def test_without_its_library_one_is_told_how_to_get_it(monkeypatch: pytest.Monke
         open_spans("http://127.0.0.1:4318/v1/traces", "ocpp-bridge", Here())
 
 
-def test_it_is_not_even_loaded_where_it_is_not_configured() -> None:
+async def test_it_is_not_even_loaded_where_it_is_not_configured() -> None:
     code = "import bridge.app, sys; print([name for name in sys.modules if 'opentelemetry' in name])"
-
-    async def walk() -> bytes:
-        process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
-        return (await process.communicate())[0]
-
-    assert run(walk()).strip() == b"[]"
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
+    assert (await process.communicate())[0].strip() == b"[]"
 
 
-def test_a_collector_gets_the_spans_before_the_bridge_has_stopped() -> None:
-    async def walk() -> None:
-        got: list[ExportTraceServiceRequest] = []
+async def test_a_collector_gets_the_spans_before_the_bridge_has_stopped() -> None:
+    got: list[ExportTraceServiceRequest] = []
 
-        async def collect(request: web.Request) -> web.Response:
-            data = await request.read()
-            got.append(ExportTraceServiceRequest.FromString(data))
-            return web.Response()
+    async def collect(request: web.Request) -> web.Response:
+        data = await request.read()
+        got.append(ExportTraceServiceRequest.FromString(data))
+        return web.Response()
 
-        application = web.Application()
-        application.router.add_post("/v1/traces", collect)
-        runner = web.AppRunner(application)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        tracing = config.Tracing(endpoint=f"http://127.0.0.1:{runner.addresses[0][1]}/v1/traces", service_name="here")
-        await one_heartbeat(tracing)
-        await runner.cleanup()
-        [resource] = [resource for request in got for resource in request.resource_spans]
-        assert [a.value.string_value for a in resource.resource.attributes if a.key == "service.name"] == ["here"]
-        [span] = [span for scope in resource.scope_spans for span in scope.spans]
-        assert span.name == "Heartbeat"
-
-    run(walk())
+    application = web.Application()
+    application.router.add_post("/v1/traces", collect)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    tracing = config.Tracing(endpoint=f"http://127.0.0.1:{runner.addresses[0][1]}/v1/traces", service_name="here")
+    await one_heartbeat(tracing)
+    await runner.cleanup()
+    [resource] = [resource for request in got for resource in request.resource_spans]
+    assert [a.value.string_value for a in resource.resource.attributes if a.key == "service.name"] == ["here"]
+    [span] = [span for scope in resource.scope_spans for span in scope.spans]
+    assert span.name == "Heartbeat"
 
 
-def test_a_collector_that_is_not_there_stops_nothing() -> None:
-    run(one_heartbeat(config.Tracing(endpoint="http://127.0.0.1:1/v1/traces")))
+async def test_a_collector_that_is_not_there_stops_nothing() -> None:
+    await one_heartbeat(config.Tracing(endpoint="http://127.0.0.1:1/v1/traces"))
 
 
 async def one_heartbeat(tracing: config.Tracing) -> None:

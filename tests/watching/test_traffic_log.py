@@ -47,24 +47,20 @@ from bridge.watching.facts import (
     ShadowAnswered,
 )
 from bridge.watching.traffic_log import TrafficLog
-from tests.e2e.stage import AT, SAMPLES, envelope, logged, post, run, stage
+from tests.e2e.stage import AT, SAMPLES, envelope, logged, post, stage
 
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"
 
 
-def lines_of(level: int, talk: Any, **tables: Any) -> list[str]:
+async def lines_of(level: int, talk: Any, **tables: Any) -> list[str]:
     """The lines about the traffic while `talk` goes on."""
-
-    async def walk() -> list[str]:
-        async with stage("RDAM 123", **tables) as scene:
-            with logged(level) as lines:
-                await talk(scene)
-        return lines
-
-    return run(walk())
+    async with stage("RDAM 123", **tables) as scene:
+        with logged(level) as lines:
+            await talk(scene)
+    return lines
 
 
-def test_one_line_for_each_message_with_all_that_finds_it_again() -> None:
+async def test_one_line_for_each_message_with_all_that_finds_it_again() -> None:
     async def talk(scene: Any) -> None:
         await scene.charge_point.call("Heartbeat", {})
         scene.central_system.behaviour["Authorize"] = refuse
@@ -78,7 +74,7 @@ def test_one_line_for_each_message_with_all_that_finds_it_again() -> None:
     def refuse(_: Payload) -> Payload:
         raise CallRefused("SecurityError", "not you", subcode="SecurityError")
 
-    *links, first, second, third, fourth = lines_of(logging.INFO, talk)
+    *links, first, second, third, fourth = await lines_of(logging.INFO, talk)
     calls = [first, second, third, fourth]
     assert [line.partition(" ")[2] for line in links] == [
         'INFO  link up identity="RDAM 123" to=charge_point central_system=main',
@@ -101,16 +97,16 @@ def test_one_line_for_each_message_with_all_that_finds_it_again() -> None:
     assert len(ids) == len(set(ids)) == 8  # every hop has its own
 
 
-def test_payloads_only_at_debug() -> None:
+async def test_payloads_only_at_debug() -> None:
     async def talk(scene: Any) -> None:
         await scene.charge_point.call("Authorize", {"idTag": "DEADBEEF"})
 
-    assert not any("DEADBEEF" in line for line in lines_of(logging.INFO, talk))
-    [line] = [line for line in lines_of(logging.DEBUG, talk) if "action=Authorize" in line]
+    assert not any("DEADBEEF" in line for line in await lines_of(logging.INFO, talk))
+    [line] = [line for line in await lines_of(logging.DEBUG, talk) if "action=Authorize" in line]
     assert r'request="{\"idTag\":\"DEADBEEF\"}" response="{\"idTagInfo\":{\"status\":\"Accepted\"}}"' in line
 
 
-def test_no_credential_at_any_level() -> None:
+async def test_no_credential_at_any_level() -> None:
     secret = "S3cr3t!"
 
     async def talk(scene: Any) -> None:
@@ -137,7 +133,7 @@ def test_no_credential_at_any_level() -> None:
             await point.call("Heartbeat", {})
 
     told = {"RDAM 123": ChargePoint(central_system_password=Secret(secret.encode()))}
-    lines = lines_of(logging.DEBUG, talk, charge_points=told)
+    lines = await lines_of(logging.DEBUG, talk, charge_points=told)
     assert len([line for line in lines if "outcome=" in line]) == 8
     basic = b64encode(f"RDAM 123:{secret}".encode()).decode()
     assert [line for line in lines if secret in line or basic in line] == []
@@ -383,24 +379,24 @@ def test_a_call_that_is_only_passed_on_shows_no_credential() -> None:
     assert f'request="{HIDDEN}" response="{HIDDEN}"' in line and "s3cr3t" not in line
 
 
-def test_what_a_translation_cost_is_on_a_line_of_its_own() -> None:
+async def test_what_a_translation_cost_is_on_a_line_of_its_own() -> None:
     async def talk(scene: Any) -> None:
         assert SAMPLES["Heartbeat"] == {}
         body = '<heartbeatRequest xmlns="urn://Ocpp/Cs/2015/10/"><mood>good</mood></heartbeatRequest>'
         assert (await post(scene.gateway, envelope(body, identity="RDAM 123"))).status == 200
 
-    [line] = [line for line in lines_of(logging.INFO, talk) if "loss" in line]
+    [line] = [line for line in await lines_of(logging.INFO, talk) if "loss" in line]
     assert 'loss identity="RDAM 123" field=HeartbeatRequest.mood reason="a field that OCPP 1.6 does not know' in line
 
 
-def test_what_costs_much_is_one_line_too() -> None:
+async def test_what_costs_much_is_one_line_too() -> None:
     unknown = "".join(f"<a{number}/>" for number in range(10_000))
 
     async def talk(scene: Any) -> None:
         body = f'<heartbeatRequest xmlns="urn://Ocpp/Cs/2015/10/">{unknown}{"<mood/>" * 5_000}</heartbeatRequest>'
         assert (await post(scene.gateway, envelope(body, identity="RDAM 123"))).status == 200
 
-    [line] = [line for line in lines_of(logging.INFO, talk) if "loss" in line]
+    [line] = [line for line in await lines_of(logging.INFO, talk) if "loss" in line]
     assert line.count("HeartbeatRequest") == 20
     assert "(14981 times)" in line
     assert len(line) < 5_000
@@ -504,13 +500,13 @@ def test_of_those_that_ended_well_one_in_a_hundred_is_a_sample() -> None:
     assert told_of("sampled", chance=0.01) == FAILED
 
 
-def test_the_operator_says_so_in_the_configuration() -> None:
+async def test_the_operator_says_so_in_the_configuration() -> None:
     async def talk(scene: Any) -> None:
         await scene.charge_point.call("Heartbeat", {})
         scene.central_system.behaviour["Authorize"] = lambda _: {"idTagInfo": 7}
         with pytest.raises(CallRefused):
             await scene.charge_point.call("Authorize", {"idTag": "a"})
 
-    lines = lines_of(logging.INFO, talk, gateway={"log_calls": "errors"})
+    lines = await lines_of(logging.INFO, talk, gateway={"log_calls": "errors"})
     (call,) = [line for line in lines if " call " in line]
     assert "action=Authorize" in call and "outcome=unanswered" in call

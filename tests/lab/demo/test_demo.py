@@ -37,10 +37,10 @@ def once(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, encoding="utf-8")
 
 
-def played(prepare: Prepare | None = None, protocol: str = "ocpp1.6s") -> tuple[int, list[str]]:
+async def played(prepare: Prepare | None = None, protocol: str = "ocpp1.6s") -> tuple[int, list[str]]:
     """The exit code and the lines of a demo in this process."""
     said: list[str] = []
-    code = asyncio.run(run(Demo(say=said.append, prepare=prepare, protocol=protocol), once=True))
+    code = await run(Demo(say=said.append, prepare=prepare, protocol=protocol), once=True)
     return code, said
 
 
@@ -137,8 +137,8 @@ def test_the_session_of_an_older_charge_point_goes_well_too(protocol: str, up: i
 
 
 @pytest.mark.parametrize("protocol", ["ocpp1.5s", "ocpp1.2s"])
-def test_the_losses_that_the_gateway_logged_are_shown_at_the_end(protocol: str) -> None:
-    code, said = played(protocol=protocol)
+async def test_the_losses_that_the_gateway_logged_are_shown_at_the_end(protocol: str) -> None:
+    code, said = await played(protocol=protocol)
     assert code == 0
     at = next(number for number, line in enumerate(said) if line.startswith("Loss"))
     ending = said[at:]
@@ -149,7 +149,7 @@ def test_the_losses_that_the_gateway_logged_are_shown_at_the_end(protocol: str) 
     for field in {field for step in steps for field in step.losses}:
         times = sum(list(step.losses).count(field) for step in steps)
         assert f"Loss  {field}{f' ({times} times)' if times > 1 else ''}: " in losses
-    assert "Loss" not in "".join(played()[1])
+    assert "Loss" not in "".join((await played())[1])
 
 
 @pytest.mark.parametrize(
@@ -163,18 +163,18 @@ def test_the_losses_that_the_gateway_logged_are_shown_at_the_end(protocol: str) 
         ("ocpp1.2s", in_central_system("MeterValues", refusing), "an answer"),
     ],
 )
-def test_a_broken_step_of_an_older_session_is_named(protocol: str, prepare: Prepare, expected: str) -> None:
-    code, said = played(prepare, protocol)
+async def test_a_broken_step_of_an_older_session_is_named(protocol: str, prepare: Prepare, expected: str) -> None:
+    code, said = await played(prepare, protocol)
     assert code == 1
     failure = next(number for number, line in enumerate(said) if line.startswith("FAILED"))
     assert said[failure + 1] == f"  expected  {expected}"
 
 
-def test_what_it_shows_of_the_log_gets_into_no_other(caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_it_shows_of_the_log_gets_into_no_other(caplog: pytest.LogCaptureFixture) -> None:
     traffic = logging.getLogger("bridge.traffic")
     before = (traffic.level, list(traffic.filters))
     with caplog.at_level(logging.ERROR, "bridge"):
-        assert played(protocol="ocpp1.5s")[0] == 0
+        assert (await played(protocol="ocpp1.5s"))[0] == 0
     assert caplog.records == []
     assert (traffic.level, list(traffic.filters)) == before
 
@@ -182,23 +182,19 @@ def test_what_it_shows_of_the_log_gets_into_no_other(caplog: pytest.LogCaptureFi
 # Staying up
 
 
-def test_the_charge_point_goes_on_living() -> None:
+async def test_the_charge_point_goes_on_living() -> None:
     said: list[str] = []
+    enough, tasks = asyncio.Event(), Tasks()
 
-    async def live() -> None:
-        enough, tasks = asyncio.Event(), Tasks()
+    def say(line: str) -> None:
+        said.append(line)
+        if "MeterValues, " in line and "  CP -> CS  " in line:
+            enough.set()
 
-        def say(line: str) -> None:
-            said.append(line)
-            if "MeterValues, " in line and "  CP -> CS  " in line:
-                enough.set()
-
-        tasks.spawn(run(Demo(say=say, every=0.0), once=False), name="demo")
-        async with asyncio.timeout(30):
-            await enough.wait()
-        await tasks.close()
-
-    asyncio.run(live())
+    tasks.spawn(run(Demo(say=say, every=0.0), once=False), name="demo")
+    async with asyncio.timeout(30):
+        await enough.wait()
+    await tasks.close()
     life = [line.split("  ")[1:] for line in said[said.index("") :] if line[2:3] == ":"]
     assert [(way, what.partition(",")[0]) for way, what in life[:2]] == [
         ("CP -> CS", "Heartbeat"),
@@ -206,7 +202,7 @@ def test_the_charge_point_goes_on_living() -> None:
     ]
 
 
-def test_a_sign_of_life_that_fails_is_told() -> None:
+async def test_a_sign_of_life_that_fails_is_told() -> None:
     said: list[str] = []
 
     def prepare(central_system: JsonCentralSystem, _: SoapChargePoint) -> None:
@@ -219,20 +215,17 @@ def test_a_sign_of_life_that_fails_is_told() -> None:
 
         central_system.behaviour["Heartbeat"] = beat
 
-    async def live() -> None:
-        told, tasks = asyncio.Event(), Tasks()
+    told, tasks = asyncio.Event(), Tasks()
 
-        def say(line: str) -> None:
-            said.append(line)
-            if "once is enough" in line and line.startswith("  a refusal"):
-                told.set()
+    def say(line: str) -> None:
+        said.append(line)
+        if "once is enough" in line and line.startswith("  a refusal"):
+            told.set()
 
-        tasks.spawn(run(Demo(say=say, prepare=prepare, every=0.0), once=False), name="demo")
-        async with asyncio.timeout(30):
-            await told.wait()
-        await tasks.close()
-
-    asyncio.run(live())
+    tasks.spawn(run(Demo(say=say, prepare=prepare, every=0.0), once=False), name="demo")
+    async with asyncio.timeout(30):
+        await told.wait()
+    await tasks.close()
     assert "  a refusal, Receiver/InternalError: InternalError: once is enough" in said
 
 
@@ -281,8 +274,10 @@ def test_a_sign_of_life_that_fails_is_told() -> None:
         ),
     ],
 )
-def test_a_broken_step_is_named_and_the_exit_code_is_1(prepare: Prepare, step: str, expected: str, came: str) -> None:
-    code, said = played(prepare)
+async def test_a_broken_step_is_named_and_the_exit_code_is_1(
+    prepare: Prepare, step: str, expected: str, came: str
+) -> None:
+    code, said = await played(prepare)
     assert code == 1
     at = next(number for number, line in enumerate(said) if line.startswith("FAILED"))
     failure = said[at:]
@@ -292,11 +287,11 @@ def test_a_broken_step_is_named_and_the_exit_code_is_1(prepare: Prepare, step: s
     assert came in " ".join(failure[2:])
 
 
-def test_what_the_specification_does_not_allow_is_a_failure() -> None:
+async def test_what_the_specification_does_not_allow_is_a_failure() -> None:
     def prepare(central_system: JsonCentralSystem, _: SoapChargePoint) -> None:
         central_system.violations.append("a frame of two kinds")
 
-    code, said = played(prepare)
+    code, said = await played(prepare)
     assert (code, said[-1]) == (1, "  came      a frame of two kinds")
 
 

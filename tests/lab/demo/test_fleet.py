@@ -23,15 +23,14 @@ from bridge.lab.simulators.soap_charge_point import SoapChargePoint
 from bridge.lab.simulators.wire import CallRefused, Payload
 from bridge.net.tasks import Tasks
 from tests.e2e.processes import Bridge, Program
-from tests.e2e.stage import run as in_time
 from tests.lab.demo.test_demo import once
 from tests.ports import free_port
 
 
-def played(fleet: int, prepare: Prepare | None = None) -> tuple[int, list[str]]:
+async def played(fleet: int, prepare: Prepare | None = None) -> tuple[int, list[str]]:
     """The exit code and the lines of a demo with a fleet, in which everybody charges once."""
     said: list[str] = []
-    code = asyncio.run(run(Demo(say=said.append, prepare=prepare, fleet=fleet), once=True))
+    code = await run(Demo(say=said.append, prepare=prepare, fleet=fleet), once=True)
     return code, [line for line in said if line.lower().startswith("fleet")]
 
 
@@ -41,7 +40,7 @@ def test_each_charge_point_charges_once_over_its_protocol() -> None:
     assert result.stdout.splitlines()[-1] == "fleet of 10: 0 charge, 160 messages were answered, 0 were not"
 
 
-def test_who_charges_with_what_arrives_whole() -> None:
+async def test_who_charges_with_what_arrives_whole() -> None:
     arrived: Counter[str] = Counter()
     readings: list[Payload] = []
 
@@ -59,7 +58,7 @@ def test_who_charges_with_what_arrives_whole() -> None:
 
         central_system.behaviour |= {"BootNotification": boot, "MeterValues": meter}
 
-    assert played(10, prepare)[0] == 0
+    assert (await played(10, prepare))[0] == 0
     simulators = {"1.6s simulator": 5, "1.5s simulator": 2, "1.2s simulator": 1, "1.6j simulator": 2}
     assert arrived == Counter(simulators | {"demo": 1})
     of_the_fleet = [request for request in readings if request["connectorId"] == 1][-60:]
@@ -70,7 +69,7 @@ def test_who_charges_with_what_arrives_whole() -> None:
     assert max(energies) > 10_000  # the tenth counts from 10 kWh
 
 
-def test_a_call_that_fails_is_told_and_the_exit_code_is_1() -> None:
+async def test_a_call_that_fails_is_told_and_the_exit_code_is_1() -> None:
     def prepare(central_system: JsonCentralSystem, _: SoapChargePoint) -> None:
         answer = central_system.behaviour["StartTransaction"]
 
@@ -81,66 +80,58 @@ def test_a_call_that_fails_is_told_and_the_exit_code_is_1() -> None:
 
         central_system.behaviour["StartTransaction"] = start
 
-    code, said = played(3, prepare)
+    code, said = await played(3, prepare)
     assert code == 1
     assert said[0].startswith("FLEET-002: StartTransaction: a refusal, ") and said[0].endswith("out of order")
     assert said[1:] == ["fleet of 3: 0 charge, 38 messages were answered, 1 were not"]
 
 
-def test_the_fleet_goes_on_charging() -> None:
+async def test_the_fleet_goes_on_charging() -> None:
     said: list[str] = []
+    enough, tasks = asyncio.Event(), Tasks()
+    remote: list[str] = []
 
-    async def live() -> None:
-        enough, tasks = asyncio.Event(), Tasks()
-        remote: list[str] = []
+    def say(line: str) -> None:
+        said.append(line)
+        counts = re.search(r"fleet of 5: \d+ charge, (\d+) messages were answered, 0 were not", line)
+        if counts is not None and int(counts[1]) > 150:
+            enough.set()
 
-        def say(line: str) -> None:
-            said.append(line)
-            counts = re.search(r"fleet of 5: \d+ charge, (\d+) messages were answered, 0 were not", line)
-            if counts is not None and int(counts[1]) > 150:
-                enough.set()
+    def prepare(central_system: JsonCentralSystem, _: SoapChargePoint) -> None:
+        call = central_system.call
 
-        def prepare(central_system: JsonCentralSystem, _: SoapChargePoint) -> None:
-            call = central_system.call
+        async def calling(identity: str, action: str, payload: Payload, timeout: float = 30) -> Payload:  # noqa: ASYNC109
+            if identity.startswith("FLEET-"):
+                remote.append(f"{identity} {action}")
+            return await call(identity, action, payload, timeout)
 
-            async def calling(identity: str, action: str, payload: Payload, timeout: float = 30) -> Payload:  # noqa: ASYNC109
-                if identity.startswith("FLEET-"):
-                    remote.append(f"{identity} {action}")
-                return await call(identity, action, payload, timeout)
+        central_system.call = calling  # type: ignore[method-assign,assignment]
 
-            central_system.call = calling  # type: ignore[method-assign,assignment]
-
-        tasks.spawn(run(Demo(say=say, prepare=prepare, every=0.01, fleet=5), once=False), name="demo")
-        async with asyncio.timeout(60):
-            await enough.wait()
-        await tasks.close()
-        assert set(remote) <= {f"FLEET-00{number} RemoteStartTransaction" for number in range(1, 6)}
-        assert remote
-
-    asyncio.run(live())
+    tasks.spawn(run(Demo(say=say, prepare=prepare, every=0.01, fleet=5), once=False), name="demo")
+    async with asyncio.timeout(60):
+        await enough.wait()
+    await tasks.close()
+    assert set(remote) <= {f"FLEET-00{number} RemoteStartTransaction" for number in range(1, 6)}
+    assert remote
     assert "5 more Charge Points, FLEET-001 and so on, charge from now on." in said
     assert [line for line in said if line.startswith("FLEET-")] == []
 
 
-def test_a_charge_point_that_finds_no_gateway_tries_again() -> None:
+async def test_a_charge_point_that_finds_no_gateway_tries_again() -> None:
     said: list[str] = []
+    nobody = free_port()
+    addresses = FleetAddresses(soap=f"http://127.0.0.1:{nobody}/", websocket=f"ws://127.0.0.1:{nobody}/ocpp")
+    twice = asyncio.Event()
 
-    async def walk() -> None:
-        nobody = free_port()
-        addresses = FleetAddresses(soap=f"http://127.0.0.1:{nobody}/", websocket=f"ws://127.0.0.1:{nobody}/ocpp")
-        twice = asyncio.Event()
+    def say(line: str) -> None:
+        said.append(line)
+        times = Counter(line.partition(":")[0] for line in said)
+        if len(times) == 3 and min(times.values()) >= 2:
+            twice.set()
 
-        def say(line: str) -> None:
-            said.append(line)
-            times = Counter(line.partition(":")[0] for line in said)
-            if len(times) == 3 and min(times.values()) >= 2:
-                twice.set()
-
-        fleet = DemoFleet(3, addresses, JsonCentralSystem(), say=say, every=0.001)
-        async with asyncio.timeout(30), fleet.alive():
-            await twice.wait()
-
-    asyncio.run(walk())
+    fleet = DemoFleet(3, addresses, JsonCentralSystem(), say=say, every=0.001)
+    async with asyncio.timeout(30), fleet.alive():
+        await twice.wait()
     assert all(re.match(r"FLEET-00[123]: connection: Connection\w*Error: ", line) for line in said)
 
 
@@ -153,22 +144,18 @@ def test_a_fleet_is_of_1_to_500(number: str, capsys: pytest.CaptureFixture[str])
 # On its own
 
 
-def test_a_fleet_of_its_own_charges_at_a_bridge_and_takes_commands(tmp_path: Path) -> None:
+async def test_a_fleet_of_its_own_charges_at_a_bridge_and_takes_commands(tmp_path: Path) -> None:
     """As the containers of deploy/compose.yaml have it: each party is a process."""
-
-    async def walk() -> None:
-        async with JsonCentralSystem() as central, Bridge(tmp_path, {"main": {"url": central.url}}) as bridge:
-            soap = "http://127.0.0.1:{1}/services/CentralSystemService".format(*bridge.soap_address)
-            urls = ("--url", soap, "--websocket-url", bridge.websocket_url)
-            async with Program("bridge", "simulate", "fleet", "--size", "5", *urls) as fleet:
-                for number in range(1, 6):
-                    await central.wait_for(f"FLEET-00{number}")
-                for number in (1, 2, 3, 5):  # of 1.6, 1.5 and 1.2 over SOAP, and of 1.6 over JSON
-                    assert await central.call(f"FLEET-00{number}", "Reset", {"type": "Soft"}) == {"status": "Accepted"}
-                fleet.told(signal.SIGTERM)
-                assert (await fleet.ended(), fleet.lines) == (0, [])
-
-    in_time(walk())
+    async with JsonCentralSystem() as central, Bridge(tmp_path, {"main": {"url": central.url}}) as bridge:
+        soap = "http://127.0.0.1:{1}/services/CentralSystemService".format(*bridge.soap_address)
+        urls = ("--url", soap, "--websocket-url", bridge.websocket_url)
+        async with Program("bridge", "simulate", "fleet", "--size", "5", *urls) as fleet:
+            for number in range(1, 6):
+                await central.wait_for(f"FLEET-00{number}")
+            for number in (1, 2, 3, 5):  # of 1.6, 1.5 and 1.2 over SOAP, and of 1.6 over JSON
+                assert await central.call(f"FLEET-00{number}", "Reset", {"type": "Soft"}) == {"status": "Accepted"}
+            fleet.told(signal.SIGTERM)
+            assert (await fleet.ended(), fleet.lines) == (0, [])
 
 
 @pytest.mark.parametrize(

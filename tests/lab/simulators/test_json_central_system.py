@@ -34,22 +34,18 @@ async def ask(websocket: ClientConnection, unique_id: str, action: str, payload:
     return answer
 
 
-def connected(
+async def connected(
     talk: Callable[[JsonCentralSystem, ClientConnection], Coroutine[Any, Any, None]],
     central: JsonCentralSystem | None = None,
 ) -> JsonCentralSystem:
     """Run `talk` with a Central System and a raw client, CP1, connected to it; gives the former afterwards."""
     central = central or JsonCentralSystem()
-
-    async def run() -> None:
-        async with central, connect(f"{central.url}/CP1", subprotocols=OCPP16, proxy=None) as websocket:
-            await talk(central, websocket)
-
-    asyncio.run(run())
+    async with central, connect(f"{central.url}/CP1", subprotocols=OCPP16, proxy=None) as websocket:
+        await talk(central, websocket)
     return central
 
 
-def test_every_action_of_a_charge_point_has_an_answer_that_fits_its_schema() -> None:
+async def test_every_action_of_a_charge_point_has_an_answer_that_fits_its_schema() -> None:
     async def talk(central: JsonCentralSystem, websocket: ClientConnection) -> None:
         central.blocked.add("thief")
 
@@ -78,7 +74,7 @@ def test_every_action_of_a_charge_point_has_an_answer_that_fits_its_schema() -> 
         assert await answer("DataTransfer", ours) == {"status": "Accepted", "data": "x"}
         assert await answer("DataTransfer", {"vendorId": "x", "data": "x"}) == {"status": "UnknownVendorId"}
 
-    central = connected(talk)
+    central = await connected(talk)
     assert central.violations == []
     assert {action for _, action, _ in central.received} == set(central.behaviour)
     assert central.received[0][:2] == ("CP1", "BootNotification")
@@ -100,18 +96,18 @@ def test_every_action_of_a_charge_point_has_an_answer_that_fits_its_schema() -> 
         ),
     ],
 )
-def test_a_call_against_its_schema_is_refused_and_written_down(action: str, payload: Any, code: str) -> None:
+async def test_a_call_against_its_schema_is_refused_and_written_down(action: str, payload: Any, code: str) -> None:
     async def talk(central: JsonCentralSystem, websocket: ClientConnection) -> None:
         kind, _, found, _, details = await ask(websocket, "1", action, payload)
         assert (kind, found, details) == (4, code, {})
 
-    central = connected(talk)
+    central = await connected(talk)
     assert len(central.violations) == 1
     assert central.violations[0].startswith(f"CP1: {action}: {code}: $")
     assert central.received == []
 
 
-def test_an_action_without_a_behaviour_is_not_implemented() -> None:
+async def test_an_action_without_a_behaviour_is_not_implemented() -> None:
     async def talk(central: JsonCentralSystem, websocket: ClientConnection) -> None:
         for action in ("LogStatusNotification", "VendorThing", "../Authorize"):
             kind, _, code, *_ = await ask(websocket, "1", action, {"status": "Idle"})
@@ -119,10 +115,10 @@ def test_an_action_without_a_behaviour_is_not_implemented() -> None:
         central.behaviour["VendorThing"] = lambda request: request
         assert await ask(websocket, "1", "VendorThing", {"a": 1}) == [3, "1", {"a": 1}]
 
-    assert connected(talk).violations == []
+    assert (await connected(talk)).violations == []
 
 
-def test_refusals_and_failures_of_a_behaviour_are_call_errors() -> None:
+async def test_refusals_and_failures_of_a_behaviour_are_call_errors() -> None:
     def refuse(_: Payload) -> Payload:
         raise CallRefused("SecurityError", "no", {"why": "so"})
 
@@ -136,12 +132,12 @@ def test_refusals_and_failures_of_a_behaviour_are_call_errors() -> None:
         stop = {"transactionId": 1, "meterStop": 1, "timestamp": "2026-01-02T03:04:05Z"}
         assert await ask(websocket, "3", "StopTransaction", stop) == [3, "3", {"odd": 1}]
 
-    failed, odd = connected(talk).violations
+    failed, odd = (await connected(talk)).violations
     assert failed == "CP1: our own answer to Authorize: KeyError('oops')"
     assert odd.startswith("CP1: our own StopTransaction: FormationViolation")
 
 
-def test_what_is_no_frame_is_written_down_and_a_broken_call_is_refused() -> None:
+async def test_what_is_no_frame_is_written_down_and_a_broken_call_is_refused() -> None:
     async def talk(central: JsonCentralSystem, websocket: ClientConnection) -> None:
         for text in ("junk", "{}", "[]", "[9]", '[3,"unknown",{}]', '[2,5,"Heartbeat",{}]', b"\x00"):
             await websocket.send(text)
@@ -149,10 +145,10 @@ def test_what_is_no_frame_is_written_down_and_a_broken_call_is_refused() -> None
         assert json.loads(await websocket.recv())[:3] == [4, "short", "FormationViolation"]
         assert (await ask(websocket, "1", "Heartbeat", {}))[0] == 3
 
-    assert len(connected(talk).violations) == 8
+    assert len((await connected(talk)).violations) == 8
 
 
-def test_a_second_call_before_the_answer_is_served_but_written_down() -> None:
+async def test_a_second_call_before_the_answer_is_served_but_written_down() -> None:
     async def talk(central: JsonCentralSystem, websocket: ClientConnection) -> None:
         go = asyncio.Event()
 
@@ -167,12 +163,12 @@ def test_a_second_call_before_the_answer_is_served_but_written_down() -> None:
         go.set()
         assert json.loads(await websocket.recv())[:2] == [3, "1"]
 
-    early, twice = connected(talk).violations
+    early, twice = (await connected(talk)).violations
     assert early == "CP1: Heartbeat was sent while another Call is unanswered"
     assert "UniqueId 1 is in progress" in twice
 
 
-def test_a_call_is_served_while_a_command_is_unanswered() -> None:
+async def test_a_call_is_served_while_a_command_is_unanswered() -> None:
     async def talk(central: JsonCentralSystem, websocket: ClientConnection) -> None:
         await central.wait_for("CP1")
         async with asyncio.TaskGroup() as group:
@@ -183,10 +179,10 @@ def test_a_call_is_served_while_a_command_is_unanswered() -> None:
             await websocket.send(json.dumps([3, unique_id, {"status": "Accepted"}]))
             assert await command == {"status": "Accepted"}
 
-    assert connected(talk).violations == []
+    assert (await connected(talk)).violations == []
 
 
-def test_a_command_that_gets_no_result_raises() -> None:
+async def test_a_command_that_gets_no_result_raises() -> None:
     async def answering(central: JsonCentralSystem, websocket: ClientConnection, answer: list[Any]) -> Payload:
         async with asyncio.TaskGroup() as group:
             command = group.create_task(central.call("CP1", "Reset", {"type": "Soft"}))
@@ -209,11 +205,11 @@ def test_a_command_that_gets_no_result_raises() -> None:
         with pytest.raises(ConnectionError):
             await central.call("CP2", "Reset", {"type": "Soft"})
 
-    [violation] = connected(talk).violations
+    [violation] = (await connected(talk)).violations
     assert violation.startswith("CP1: answer to Reset: PropertyConstraintViolation")
 
 
-def test_a_command_ends_with_its_connection() -> None:
+async def test_a_command_ends_with_its_connection() -> None:
     async def talk(central: JsonCentralSystem, websocket: ClientConnection) -> None:
         await central.wait_for("CP1")
         async with asyncio.TaskGroup() as group:
@@ -228,10 +224,10 @@ def test_a_command_ends_with_its_connection() -> None:
             await central.call("CP1", "ClearCache", {})
         return True
 
-    connected(talk)
+    await connected(talk)
 
 
-def test_limits_with_one_digit_fit_and_those_with_two_do_not() -> None:
+async def test_limits_with_one_digit_fit_and_those_with_two_do_not() -> None:
     def profile(limit: float) -> Payload:
         periods = [{"startPeriod": 0, "limit": limit}]
         schedule = {"chargingRateUnit": "A", "chargingSchedulePeriod": periods}
@@ -253,11 +249,11 @@ def test_limits_with_one_digit_fit_and_those_with_two_do_not() -> None:
                 await central.call("CP1", "SetChargingProfile", profile(limit), timeout=0.01)
             assert f'"limit":{limit}' in await websocket.recv()
 
-    [violation] = connected(talk).violations
+    [violation] = (await connected(talk)).violations
     assert "6.55" in violation
 
 
-def test_a_newer_connection_replaces_the_older() -> None:
+async def test_a_newer_connection_replaces_the_older() -> None:
     async def talk(central: JsonCentralSystem, websocket: ClientConnection) -> None:
         async with connect(f"{central.url}/CP1", subprotocols=OCPP16, proxy=None) as newer:
             with pytest.raises(ConnectionClosed) as closed:
@@ -268,25 +264,21 @@ def test_a_newer_connection_replaces_the_older() -> None:
             assert "CP1" in central.connections
         await central.wait_gone("CP1")
 
-    connected(talk)
+    await connected(talk)
 
 
-def status_of(central: JsonCentralSystem, path: str, authorization: bytes | None = None) -> int:
+async def status_of(central: JsonCentralSystem, path: str, authorization: bytes | None = None) -> int:
     """The HTTP status of a handshake."""
     headers = {} if authorization is None else {"Authorization": "Basic " + base64.b64encode(authorization).decode()}
-
-    async def run() -> int:
-        async with central:
-            url = central.url.removesuffix("/ocpp") + path
-            try:
-                async with connect(url, subprotocols=OCPP16, additional_headers=headers, proxy=None):
-                    return 101
-            except InvalidStatus as refused:
-                if refused.response.status_code == 401:
-                    assert refused.response.headers["WWW-Authenticate"].startswith("Basic")
-                return refused.response.status_code
-
-    return asyncio.run(run())
+    async with central:
+        url = central.url.removesuffix("/ocpp") + path
+        try:
+            async with connect(url, subprotocols=OCPP16, additional_headers=headers, proxy=None):
+                return 101
+        except InvalidStatus as refused:
+            if refused.response.status_code == 401:
+                assert refused.response.headers["WWW-Authenticate"].startswith("Basic")
+            return refused.response.status_code
 
 
 @pytest.mark.parametrize(
@@ -304,35 +296,32 @@ def status_of(central: JsonCentralSystem, path: str, authorization: bytes | None
         ("/CP1", 404),
     ],
 )
-def test_only_known_identities_are_let_in(path: str, status: int) -> None:
-    assert status_of(JsonCentralSystem(known=["CP1", "RDAM 1"]), path) == status
+async def test_only_known_identities_are_let_in(path: str, status: int) -> None:
+    assert await status_of(JsonCentralSystem(known=["CP1", "RDAM 1"]), path) == status
 
 
 @pytest.mark.parametrize(
     ("authorization", "status"),
     [(b"a:b:se:cret", 101), (b"a:b:secret", 401), (b"CP1:se:cret", 401), (b"", 401), (None, 401)],
 )
-def test_a_password_is_asked_for(authorization: bytes | None, status: int) -> None:
-    assert status_of(JsonCentralSystem(passwords={"a:b": "se:cret"}), "/ocpp/a:b", authorization) == status
-    assert status_of(JsonCentralSystem(passwords={"a:b": "se:cret"}), "/ocpp/CP1", b"CP1:se:cret") == 401
+async def test_a_password_is_asked_for(authorization: bytes | None, status: int) -> None:
+    assert await status_of(JsonCentralSystem(passwords={"a:b": "se:cret"}), "/ocpp/a:b", authorization) == status
+    assert await status_of(JsonCentralSystem(passwords={"a:b": "se:cret"}), "/ocpp/CP1", b"CP1:se:cret") == 401
 
 
-def test_without_the_subprotocol_the_connection_is_made_and_closed() -> None:
-    async def run() -> None:
-        async with (
-            JsonCentralSystem() as central,
-            connect(f"{central.url}/CP1", subprotocols=[Subprotocol("ocpp1.5")], proxy=None) as websocket,
-        ):
-            assert websocket.subprotocol is None
-            with pytest.raises(ConnectionClosed):
-                await websocket.recv()
-            assert central.connections == {}
-            assert central.violations == ["CP1: does not offer ocpp1.6"]
-
-    asyncio.run(run())
+async def test_without_the_subprotocol_the_connection_is_made_and_closed() -> None:
+    async with (
+        JsonCentralSystem() as central,
+        connect(f"{central.url}/CP1", subprotocols=[Subprotocol("ocpp1.5")], proxy=None) as websocket,
+    ):
+        assert websocket.subprotocol is None
+        with pytest.raises(ConnectionClosed):
+            await websocket.recv()
+        assert central.connections == {}
+        assert central.violations == ["CP1: does not offer ocpp1.6"]
 
 
-def test_the_observer_is_told_of_both_directions() -> None:
+async def test_the_observer_is_told_of_both_directions() -> None:
     told: list[WireMessage] = []
 
     async def talk(central: JsonCentralSystem, websocket: ClientConnection) -> None:
@@ -343,7 +332,7 @@ def test_the_observer_is_told_of_both_directions() -> None:
             await websocket.send(f'[3, "{unique_id}", {{"status": "Accepted"}}]')
             await command
 
-    connected(talk, JsonCentralSystem(observe=told.append))
+    await connected(talk, JsonCentralSystem(observe=told.append))
     assert [(message.direction, message.kind, message.action) for message in told] == [
         ("received", "call", "Heartbeat"),
         ("sent", "result", "Heartbeat"),
@@ -363,7 +352,7 @@ class LibraryChargePoint(ChargePoint):  # type: ignore[misc]
         return call_result.Reset(status="Accepted" if type == "Soft" else "Rejected")
 
 
-def test_the_ocpp_library_agrees() -> None:
+async def test_the_ocpp_library_agrees() -> None:
     async def talk(central: JsonCentralSystem, websocket: ClientConnection) -> None:
         charge_point = LibraryChargePoint("CP1", websocket)
         tasks = Tasks()
@@ -378,6 +367,6 @@ def test_the_ocpp_library_agrees() -> None:
             await central.call("CP1", "ClearCache", {})
         await tasks.close()
 
-    central = connected(talk, JsonCentralSystem(interval=42))
+    central = await connected(talk, JsonCentralSystem(interval=42))
     assert central.violations == []
     assert central.received[2] == ("CP1", "MeterValues", METER_VALUES)

@@ -21,23 +21,19 @@ from tests.lab.simulators.samples import COMMANDS, NOON
 Talk = Callable[[JsonCentralSystem, JsonChargePoint], Coroutine[Any, Any, None]]
 
 
-def connected(talk: Talk, prepare: Callable[[JsonChargePoint], None] = lambda _: None) -> JsonChargePoint:
+async def connected(talk: Talk, prepare: Callable[[JsonChargePoint], None] = lambda _: None) -> JsonChargePoint:
     """Run `talk` with a Central System and the Charge Point "CP 1/a" connected to it; gives the latter afterwards."""
-
-    async def run() -> JsonChargePoint:
-        async with JsonCentralSystem() as central:
-            charge_point = JsonChargePoint(url=central.url, identity="CP 1/a")
-            prepare(charge_point)
-            async with charge_point:
-                await central.wait_for("CP 1/a")
-                await talk(central, charge_point)
-            assert central.violations == []
-        return charge_point
-
-    return asyncio.run(run())
+    async with JsonCentralSystem() as central:
+        charge_point = JsonChargePoint(url=central.url, identity="CP 1/a")
+        prepare(charge_point)
+        async with charge_point:
+            await central.wait_for("CP 1/a")
+            await talk(central, charge_point)
+        assert central.violations == []
+    return charge_point
 
 
-def test_the_built_in_session_is_carried() -> None:
+async def test_the_built_in_session_is_carried() -> None:
     said: list[str] = []
 
     async def talk(central: JsonCentralSystem, charge_point: JsonChargePoint) -> None:
@@ -49,24 +45,24 @@ def test_the_built_in_session_is_carried() -> None:
         assert {identity for identity, _, _ in central.received} == {"CP 1/a"}
         assert central.answers.transactions[1]["idTag"] == "DRIVER-1"
 
-    assert connected(talk).violations == []
+    assert (await connected(talk)).violations == []
 
 
-def test_every_command_has_an_answer_that_fits_its_schema() -> None:
+async def test_every_command_has_an_answer_that_fits_its_schema() -> None:
     async def talk(central: JsonCentralSystem, charge_point: JsonChargePoint) -> None:
         for action, (payload, answer) in COMMANDS.items():
             assert await central.call("CP 1/a", action, payload) == answer
         schedule = await central.call("CP 1/a", "GetCompositeSchedule", {"connectorId": 1, "duration": 60})
         assert schedule["chargingSchedule"]["chargingSchedulePeriod"] == [{"startPeriod": 0, "limit": 11000.0}]
 
-    charge_point = connected(talk)
+    charge_point = await connected(talk)
     assert charge_point.violations == []
     assert {action for action, _ in charge_point.received} == set(charge_point.behaviour)
     assert charge_point.received[0] == ("CancelReservation", {"reservationId": 7})
     assert len(charge_point.behaviour) == 19
 
 
-def test_hooks_stand_before_and_after_the_answer() -> None:
+async def test_hooks_stand_before_and_after_the_answer() -> None:
     story: list[str] = []
     finished = asyncio.Event()
 
@@ -91,12 +87,12 @@ def test_hooks_stand_before_and_after_the_answer() -> None:
         assert await central.call("CP 1/a", "RemoteStartTransaction", {"idTag": "A"}) == {"status": "Rejected"}
         await finished.wait()
 
-    connected(talk, prepare)
+    await connected(talk, prepare)
     wanted = ["before RemoteStartTransaction A", "behaviour", "sent result", "after RemoteStartTransaction A"]
     assert story == ["received call", *wanted]
 
 
-def test_a_call_may_stand_inside_a_command_and_follow_it() -> None:
+async def test_a_call_may_stand_inside_a_command_and_follow_it() -> None:
     finished = asyncio.Event()
 
     async def talk(central: JsonCentralSystem, charge_point: JsonChargePoint) -> None:
@@ -113,10 +109,10 @@ def test_a_call_may_stand_inside_a_command_and_follow_it() -> None:
         await finished.wait()
         assert [action for _, action, _ in central.received] == ["Authorize", "StartTransaction"]
 
-    assert connected(talk).violations == []
+    assert (await connected(talk)).violations == []
 
 
-def test_refusals_and_failures_are_call_errors_that_nothing_follows() -> None:
+async def test_refusals_and_failures_are_call_errors_that_nothing_follows() -> None:
     followed: list[str] = []
 
     async def after(action: str, payload: Payload) -> None:
@@ -141,11 +137,11 @@ def test_refusals_and_failures_are_call_errors_that_nothing_follows() -> None:
             await central.call("CP 1/a", "TriggerMessage", {"requestedMessage": "Heartbeat"})
         await charge_point.call("Heartbeat", {})
 
-    assert connected(talk).violations == ["our own answer to ClearCache: KeyError('oops')"]
+    assert (await connected(talk)).violations == ["our own answer to ClearCache: KeyError('oops')"]
     assert followed == []
 
 
-def test_a_call_that_gets_no_result_raises() -> None:
+async def test_a_call_that_gets_no_result_raises() -> None:
     def refuse(_: Payload) -> Payload:
         raise CallRefused("SecurityError", "no")
 
@@ -153,32 +149,29 @@ def test_a_call_that_gets_no_result_raises() -> None:
         await asyncio.Event().wait()
         return {}
 
-    async def run() -> None:
-        async with (
-            JsonCentralSystem() as central,
-            JsonChargePoint(url=central.url, identity="CP1") as charge_point,
-        ):
-            central.behaviour |= {"Heartbeat": refuse, "Authorize": hang}
-            with pytest.raises(CallRefused, match="SecurityError: no"):
-                await charge_point.call("Heartbeat", {})
-            charge_point.timeout = 0.01
-            with pytest.raises(TimeoutError, match="Authorize"):
-                await charge_point.call("Authorize", {"idTag": "a"})
-            await charge_point.stop()
-            assert (charge_point.close_code, charge_point.close_reason) == (1000, "")
-            with pytest.raises(ConnectionError):
-                await charge_point.call("Heartbeat", {})
-        with pytest.raises(ConnectionError, match="CP2 is not connected"):
-            await JsonChargePoint(url=central.url, identity="CP2").call("Heartbeat", {})
-
-    asyncio.run(run())
+    async with (
+        JsonCentralSystem() as central,
+        JsonChargePoint(url=central.url, identity="CP1") as charge_point,
+    ):
+        central.behaviour |= {"Heartbeat": refuse, "Authorize": hang}
+        with pytest.raises(CallRefused, match="SecurityError: no"):
+            await charge_point.call("Heartbeat", {})
+        charge_point.timeout = 0.01
+        with pytest.raises(TimeoutError, match="Authorize"):
+            await charge_point.call("Authorize", {"idTag": "a"})
+        await charge_point.stop()
+        assert (charge_point.close_code, charge_point.close_reason) == (1000, "")
+        with pytest.raises(ConnectionError):
+            await charge_point.call("Heartbeat", {})
+    with pytest.raises(ConnectionError, match="CP2 is not connected"):
+        await JsonChargePoint(url=central.url, identity="CP2").call("Heartbeat", {})
 
 
 # The end of a connection.
 
 
 @pytest.mark.parametrize(("code", "reason"), [(1013, "try again later"), (4003, "go away"), (1001, "")])
-def test_the_code_of_a_close_can_be_seen(code: int, reason: str) -> None:
+async def test_the_code_of_a_close_can_be_seen(code: int, reason: str) -> None:
     async def talk(central: JsonCentralSystem, charge_point: JsonChargePoint) -> None:
         assert (charge_point.close_code, charge_point.close_reason) == (None, None)
         with pytest.raises(TimeoutError, match="is still connected"):
@@ -190,10 +183,10 @@ def test_the_code_of_a_close_can_be_seen(code: int, reason: str) -> None:
         assert charge_point.close_code is None
         await charge_point.call("Heartbeat", {})
 
-    connected(talk)
+    await connected(talk)
 
 
-def test_a_call_ends_with_the_connection() -> None:
+async def test_a_call_ends_with_the_connection() -> None:
     async def talk(central: JsonCentralSystem, charge_point: JsonChargePoint) -> None:
         async def cut(_: Payload) -> Payload:
             central.connections["CP 1/a"].websocket.transport.abort()
@@ -205,78 +198,63 @@ def test_a_call_ends_with_the_connection() -> None:
         await charge_point.wait_closed()
         assert charge_point.close_code == 1006
 
-    connected(talk)
+    await connected(talk)
 
 
-def test_before_the_first_connection_there_is_nothing_to_see() -> None:
-    async def run() -> None:
-        charge_point = JsonChargePoint(url="ws://127.0.0.1:1", identity="CP1")
-        await charge_point.wait_closed()
-        await charge_point.stop()
-        assert (charge_point.close_code, charge_point.close_reason, charge_point.subprotocol) == (None, None, None)
-
-    asyncio.run(run())
+async def test_before_the_first_connection_there_is_nothing_to_see() -> None:
+    charge_point = JsonChargePoint(url="ws://127.0.0.1:1", identity="CP1")
+    await charge_point.wait_closed()
+    await charge_point.stop()
+    assert (charge_point.close_code, charge_point.close_reason, charge_point.subprotocol) == (None, None, None)
 
 
 # The handshake.
 
 
-def refusing(central: JsonCentralSystem, identity: str, password: bytes | None = None) -> ConnectionRefused:
-    async def run() -> ConnectionRefused:
-        async with central:
-            with pytest.raises(ConnectionRefused) as caught:
-                await JsonChargePoint(url=central.url, identity=identity, password=password).start()
-            return caught.value
-
-    return asyncio.run(run())
+async def refusing(central: JsonCentralSystem, identity: str, password: bytes | None = None) -> ConnectionRefused:
+    async with central:
+        with pytest.raises(ConnectionRefused) as caught:
+            await JsonChargePoint(url=central.url, identity=identity, password=password).start()
+        return caught.value
 
 
-def test_a_refused_handshake_has_its_status() -> None:
-    refused = refusing(JsonCentralSystem(known=["CP1"]), "CP2")
+async def test_a_refused_handshake_has_its_status() -> None:
+    refused = await refusing(JsonCentralSystem(known=["CP1"]), "CP2")
     assert (refused.status, refused.body) == (404, "no such Charge Point here\n")
     assert str(refused) == "the handshake was refused: HTTP 404, no such Charge Point here"
-    refused = refusing(JsonCentralSystem(passwords={"CP1": "secret"}), "CP1")
+    refused = await refusing(JsonCentralSystem(passwords={"CP1": "secret"}), "CP1")
     assert refused.status == 401
     assert refused.headers["WWW-Authenticate"].startswith("Basic")
-    assert refusing(JsonCentralSystem(passwords={"CP1": "secret"}), "CP1", b"wrong").status == 401
+    assert (await refusing(JsonCentralSystem(passwords={"CP1": "secret"}), "CP1", b"wrong")).status == 401
 
 
 @pytest.mark.parametrize("identity", ["CP1", "RDAM 1", "a/b?c#d%e", "é", "a:b"])
-def test_any_identity_gets_through_with_its_password(identity: str) -> None:
-    async def run() -> None:
-        async with (
-            JsonCentralSystem(passwords={identity: "se:cret"}) as central,
-            JsonChargePoint(url=central.url + "/", identity=identity, password=b"se:cret") as charge_point,
-        ):
-            assert charge_point.subprotocol == "ocpp1.6"
-            await charge_point.call("Heartbeat", {})
-            assert central.received == [(identity, "Heartbeat", {})]
-
-    asyncio.run(run())
+async def test_any_identity_gets_through_with_its_password(identity: str) -> None:
+    async with (
+        JsonCentralSystem(passwords={identity: "se:cret"}) as central,
+        JsonChargePoint(url=central.url + "/", identity=identity, password=b"se:cret") as charge_point,
+    ):
+        assert charge_point.subprotocol == "ocpp1.6"
+        await charge_point.call("Heartbeat", {})
+        assert central.received == [(identity, "Heartbeat", {})]
 
 
 @pytest.mark.parametrize("subprotocols", [(), ("ocpp2.0.1", "ocpp1.5")])
-def test_without_a_subprotocol_in_common_the_connection_is_made_and_closed(subprotocols: tuple[str, ...]) -> None:
-    async def run() -> None:
-        async with (
-            JsonCentralSystem() as central,
-            JsonChargePoint(url=central.url, identity="CP1", subprotocols=subprotocols) as charge_point,
-        ):
-            assert charge_point.subprotocol is None
-            await charge_point.wait_closed()
-            assert charge_point.close_code == 1002
-
-    asyncio.run(run())
+async def test_without_a_subprotocol_in_common_the_connection_is_made_and_closed(subprotocols: tuple[str, ...]) -> None:
+    async with (
+        JsonCentralSystem() as central,
+        JsonChargePoint(url=central.url, identity="CP1", subprotocols=subprotocols) as charge_point,
+    ):
+        assert charge_point.subprotocol is None
+        await charge_point.wait_closed()
+        assert charge_point.close_code == 1002
 
 
-def test_nobody_at_the_url_is_an_os_error() -> None:
-    async def run() -> None:
-        async with JsonCentralSystem() as central:
-            url = central.url
-        with pytest.raises(OSError, match="Connect"):
-            await JsonChargePoint(url=url, identity="CP1").start()
-
-    asyncio.run(run())
+async def test_nobody_at_the_url_is_an_os_error() -> None:
+    async with JsonCentralSystem() as central:
+        url = central.url
+    with pytest.raises(OSError, match="Connect"):
+        await JsonChargePoint(url=url, identity="CP1").start()
 
 
 async def handshake(answer: bytes | None) -> None:
@@ -301,20 +279,20 @@ async def handshake(answer: bytes | None) -> None:
 
 
 @pytest.mark.parametrize("answer", [b"", b"junk\r\n\r\n", b"HTTP/1.1 101 Switching Protocols\r\n\r\n"])
-def test_what_is_no_handshake_is_a_connection_error(answer: bytes) -> None:
+async def test_what_is_no_handshake_is_a_connection_error(answer: bytes) -> None:
     with pytest.raises(ConnectionError, match="the handshake failed"):
-        asyncio.run(handshake(answer))
+        await handshake(answer)
 
 
-def test_a_handshake_without_an_answer_is_a_timeout() -> None:
+async def test_a_handshake_without_an_answer_is_a_timeout() -> None:
     with pytest.raises(TimeoutError):
-        asyncio.run(handshake(None))
+        await handshake(None)
 
 
 # Raw frames.
 
 
-def test_what_a_central_system_does_wrong_is_written_down() -> None:
+async def test_what_a_central_system_does_wrong_is_written_down() -> None:
     answers: list[Any] = []
     told: list[WireMessage] = []
 
@@ -328,15 +306,11 @@ def test_what_a_central_system_does_wrong_is_written_down() -> None:
         assert "Authorization" not in request.headers
         return None
 
-    async def run() -> JsonChargePoint:
-        ocpp = [Subprotocol("ocpp1.6")]
-        async with serve(misbehave, "127.0.0.1", 0, process_request=seen, subprotocols=ocpp) as server:
-            url = f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/x"
-            async with JsonChargePoint(url=url, identity="CP1", observe=told.append) as charge_point:
-                await charge_point.wait_closed()
-                return charge_point
-
-    charge_point = asyncio.run(run())
+    ocpp = [Subprotocol("ocpp1.6")]
+    async with serve(misbehave, "127.0.0.1", 0, process_request=seen, subprotocols=ocpp) as server:
+        url = f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/x"
+        async with JsonChargePoint(url=url, identity="CP1", observe=told.append) as charge_point:
+            await charge_point.wait_closed()
     assert sorted(answer[:3] for answer in answers)[0] == [3, "2", {"status": "Accepted"}]
     assert sorted(answer[:3] for answer in answers)[1] == [4, "1", "PropertyConstraintViolation"]
     assert charge_point.received == [("ClearCache", {})]

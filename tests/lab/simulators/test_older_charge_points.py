@@ -5,7 +5,6 @@ Its far side here is the bridge's own codec with the dialect: what zeep writes i
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import aiohttp
@@ -88,22 +87,19 @@ class CentralSystem:
 
 
 @each_version
-def test_the_built_in_session_is_carried_and_told_apart(version: str) -> None:
+async def test_the_built_in_session_is_carried_and_told_apart(version: str) -> None:
     central_system = CentralSystem(version)
     said: list[str] = []
-
-    async def run() -> tuple[bool, list[str]]:
-        runner = web.ServerRunner(web.Server(central_system.serve), shutdown_timeout=1)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        try:
-            async with charge_point(version, f"http://127.0.0.1:{runner.addresses[0][1]}/") as station:
-                steps = read_script(DEFAULT_SCRIPTS[f"ocpp{version}s"], "built in")
-                return await run_script(station, steps, said.append), station.violations
-        finally:
-            await runner.cleanup()
-
-    assert asyncio.run(run()) == (True, []), said
+    runner = web.ServerRunner(web.Server(central_system.serve), shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        async with charge_point(version, f"http://127.0.0.1:{runner.addresses[0][1]}/") as station:
+            steps = read_script(DEFAULT_SCRIPTS[f"ocpp{version}s"], "built in")
+            went_well = await run_script(station, steps, said.append)
+    finally:
+        await runner.cleanup()
+    assert (went_well, station.violations) == (True, []), said
     statuses = [payload["status"] for action, payload in central_system.seen if action == "StatusNotification"]
     assert statuses == ["Available", "Available", "Preparing", "Charging", "Finishing", "Available"]
     (readings,) = (payload["meterValue"] for action, payload in central_system.seen if action == "MeterValues")
@@ -150,7 +146,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
 }
 
 
-def commanded(version: str, actions: list[str]) -> tuple[dict[str, Any], SoapChargePoint]:
+async def commanded(version: str, actions: list[str]) -> tuple[dict[str, Any], SoapChargePoint]:
     """Each command, as 1.6 has it, sent through the codec; the answers as 1.6 has them, Faults as their code."""
     chosen = codec(version, Party.CENTRAL_SYSTEM)
     station = charge_point(version)
@@ -169,25 +165,22 @@ def commanded(version: str, actions: list[str]) -> tuple[dict[str, Any], SoapCha
             answer = chosen.read_answer(soap.read(await response.read()), action, "1", strict=True)
         return answer.code if isinstance(answer, CallError) else plain(answer.payload)
 
-    async def run() -> dict[str, Any]:
-        async with station, aiohttp.ClientSession() as http:
-            return {action: await send(http, action) for action in actions}
-
-    return asyncio.run(run()), station
+    async with station, aiohttp.ClientSession() as http:
+        return {action: await send(http, action) for action in actions}, station
 
 
 @each_version
-def test_every_command_has_an_answer(version: str) -> None:
+async def test_every_command_has_an_answer(version: str) -> None:
     operations = codec(version, Party.CENTRAL_SYSTEM).service.operations
-    answers, station = commanded(version, [action for action in COMMANDS if action in operations])
+    answers, station = await commanded(version, [action for action in COMMANDS if action in operations])
     assert answers == {action: ANSWERS.get(action, {"status": "Accepted"}) for action in operations}
     assert station.behaviour.keys() == operations.keys()
     assert {action for action, _ in station.received} == operations.keys()
     assert station.violations == []
 
 
-def test_commands_arrive_in_the_words_of_1_5() -> None:
-    _, station = commanded("1.5", ["SendLocalList"])
+async def test_commands_arrive_in_the_words_of_1_5() -> None:
+    _, station = await commanded("1.5", ["SendLocalList"])
     assert station.received == [
         ("SendLocalList", {"updateType": "Full", "listVersion": 4, "localAuthorisationList": [{"idTag": "A"}]})
     ]

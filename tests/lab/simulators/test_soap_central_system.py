@@ -27,20 +27,16 @@ NS = {"s": "http://www.w3.org/2003/05/soap-envelope", "a": "http://www.w3.org/20
 Talk = Callable[[SoapCentralSystem, SoapChargePoint], Coroutine[Any, Any, None]]
 
 
-def connected(talk: Talk, central: SoapCentralSystem | None = None) -> SoapCentralSystem:
+async def connected(talk: Talk, central: SoapCentralSystem | None = None) -> SoapCentralSystem:
     """Run `talk` with a Central System and the Charge Point "CP 1" that knows its URL; gives the former afterwards."""
     central = central or SoapCentralSystem(wsdl=WSDL)
-
-    async def run() -> None:
-        async with central, SoapChargePoint(url=central.url, identity="CP 1", wsdl=WSDL) as charge_point:
-            await talk(central, charge_point)
-            assert charge_point.violations == []
-
-    asyncio.run(run())
+    async with central, SoapChargePoint(url=central.url, identity="CP 1", wsdl=WSDL) as charge_point:
+        await talk(central, charge_point)
+        assert charge_point.violations == []
     return central
 
 
-def test_every_request_of_a_charge_point_has_an_answer() -> None:
+async def test_every_request_of_a_charge_point_has_an_answer() -> None:
     async def talk(central: SoapCentralSystem, charge_point: SoapChargePoint) -> None:
         central.blocked.add("thief")
         ask = charge_point.call
@@ -65,13 +61,13 @@ def test_every_request_of_a_charge_point_has_an_answer() -> None:
         assert await ask("DataTransfer", ours) == {"status": "Accepted", "data": "<&>"}
         assert await ask("DataTransfer", {"vendorId": "x"}) == {"status": "UnknownVendorId"}
 
-    central = connected(talk, SoapCentralSystem(wsdl=WSDL, interval=42))
+    central = await connected(talk, SoapCentralSystem(wsdl=WSDL, interval=42))
     assert central.violations == []
     assert {action for _, action, _ in central.received} == set(central.behaviour)
     assert len(central.behaviour) == 10
 
 
-def test_every_command_reaches_the_address_that_a_charge_point_told() -> None:
+async def test_every_command_reaches_the_address_that_a_charge_point_told() -> None:
     async def talk(central: SoapCentralSystem, charge_point: SoapChargePoint) -> None:
         with pytest.raises(ConnectionError, match="CP 1 has not told its address"):
             await central.call("CP 1", "ClearCache", {})
@@ -87,10 +83,10 @@ def test_every_command_reaches_the_address_that_a_charge_point_told() -> None:
         assert schedule["chargingSchedule"]["chargingSchedulePeriod"][0]["limit"] == Decimal(11000)
         assert {action for action, _ in charge_point.received} == set(charge_point.behaviour)
 
-    assert connected(talk).violations == []
+    assert (await connected(talk)).violations == []
 
 
-def test_zeep_alone_agrees() -> None:
+async def test_zeep_alone_agrees() -> None:
     """The simulated parties share their envelopes; this one's are zeep's own."""
 
     def boot(url: str) -> Any:
@@ -105,18 +101,15 @@ def test_zeep_alone_agrees() -> None:
         finally:
             transport.session.close()
 
-    async def run() -> tuple[Any, SoapCentralSystem]:
-        async with SoapCentralSystem(wsdl=WSDL) as central:
-            return await asyncio.to_thread(boot, central.url), central
-
-    answer, central = asyncio.run(run())
+    async with SoapCentralSystem(wsdl=WSDL) as central:
+        answer = await asyncio.to_thread(boot, central.url)
     assert (answer.status, answer.interval) == ("Accepted", 300)
     assert central.received == [("CP1", "BootNotification", {"chargePointVendor": "v", "chargePointModel": "é&<"})]
     # zeep's client sends neither ReplyTo nor From: exactly that is objected to.
     assert len(central.violations) == 2
 
 
-def test_requests_and_commands_may_cross() -> None:
+async def test_requests_and_commands_may_cross() -> None:
     async def talk(central: SoapCentralSystem, charge_point: SoapChargePoint) -> None:
         async def authorise(action: str, payload: Payload) -> None:
             assert await charge_point.call("Authorize", {"idTag": payload["idTag"]}) == {
@@ -132,10 +125,10 @@ def test_requests_and_commands_may_cross() -> None:
         answer = await charge_point.call("DataTransfer", {"vendorId": "v"})
         assert answer == {"status": "Accepted", "data": "Accepted"}
 
-    assert connected(talk).violations == []
+    assert (await connected(talk)).violations == []
 
 
-def test_a_command_that_is_refused_or_unfit_raises() -> None:
+async def test_a_command_that_is_refused_or_unfit_raises() -> None:
     def refuse(_: Payload) -> Payload:
         raise CallRefused("Receiver", "not today", {"when": "tomorrow"}, subcode="NotSupported")
 
@@ -160,10 +153,10 @@ def test_a_command_that_is_refused_or_unfit_raises() -> None:
             await central.call("CP 1", "ClearCache", {})
         await charge_point.start()
 
-    assert connected(talk).violations == []
+    assert (await connected(talk)).violations == []
 
 
-def test_a_charge_point_that_is_slow_is_a_timeout() -> None:
+async def test_a_charge_point_that_is_slow_is_a_timeout() -> None:
     async def talk(central: SoapCentralSystem, charge_point: SoapChargePoint) -> None:
         go = asyncio.Event()
 
@@ -178,7 +171,7 @@ def test_a_charge_point_that_is_slow_is_a_timeout() -> None:
                 await central.call("CP 1", "ClearCache", {}, timeout=seconds)
         go.set()
 
-    connected(talk)
+    await connected(talk)
 
 
 async def answering(
@@ -218,8 +211,8 @@ def cleared(request: etree._Element) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("sends_from", [True, False])
-def test_a_command_carries_its_headers(sends_from: bool) -> None:
-    central, answer, request = asyncio.run(answering(cleared, sends_from=sends_from))
+async def test_a_command_carries_its_headers(sends_from: bool) -> None:
+    central, answer, request = await answering(cleared, sends_from=sends_from)
     assert answer == {"status": "Accepted"}
     assert central.violations == []
     header = request.find("s:Header", NS)
@@ -235,7 +228,7 @@ def test_a_command_carries_its_headers(sends_from: bool) -> None:
     assert header.findtext("a:ReplyTo/a:Address", namespaces=NS) == (anonymous if sends_from else None)
 
 
-def test_an_answer_that_is_none() -> None:
+async def test_an_answer_that_is_none() -> None:
     def unrelated(request: etree._Element) -> tuple[int, str]:
         status, text = cleared(request)
         return status, text.replace("urn:uuid:", "urn:other:")
@@ -243,13 +236,13 @@ def test_an_answer_that_is_none() -> None:
     def garbled(request: etree._Element) -> tuple[int, str]:
         return 200, cleared(request)[1].replace("Accepted", "Perhaps")
 
-    central, answer, _ = asyncio.run(answering(unrelated))
+    central, answer, _ = await answering(unrelated)
     assert answer == {"status": "Accepted"}
     assert central.violations[0].startswith("CP1: answer to ClearCache: RelatesTo is 'urn:other:")
-    central, answer, _ = asyncio.run(answering(garbled))
+    central, answer, _ = await answering(garbled)
     assert isinstance(answer, ValueError)
     assert "Perhaps" in central.violations[0]
-    central, answer, _ = asyncio.run(answering(lambda _: (502, "bad gateway")))
+    central, answer, _ = await answering(lambda _: (502, "bad gateway"))
     assert isinstance(answer, CallRefused)
     assert (answer.code, answer.http_status, answer.body) == ("HTTP", 502, "bad gateway")
     assert central.violations == []
@@ -280,22 +273,18 @@ async def post(url: str, body: bytes, method: str = "POST") -> tuple[int, str]:
         return response.status, await response.text()
 
 
-def posted(
+async def posted(
     body: bytes, central: SoapCentralSystem | None = None, method: str = "POST", path: str = ""
 ) -> tuple[int, str, SoapCentralSystem]:
     central = central or SoapCentralSystem(wsdl=WSDL)
-
-    async def run() -> tuple[int, str]:
-        async with central:
-            url = central.url if not path else central.url.replace("/services/CentralSystemService", path)
-            return await post(url, body.replace(b"URL", url.encode()), method)
-
-    return *asyncio.run(run()), central
+    async with central:
+        url = central.url if not path else central.url.replace("/services/CentralSystemService", path)
+        return *await post(url, body.replace(b"URL", url.encode()), method), central
 
 
 @pytest.mark.parametrize("path", ["", "/", "/steve/services/CentralSystemService", "/a%20b?c=d"])
-def test_any_path_is_served(path: str) -> None:
-    status, text, central = posted(heartbeat(To="URL"), path=path)
+async def test_any_path_is_served(path: str) -> None:
+    status, text, central = await posted(heartbeat(To="URL"), path=path)
     assert status == 200
     answer = etree.fromstring(text.encode())
     assert answer.findtext("s:Header/a:Action", namespaces=NS) == "/HeartbeatResponse"
@@ -319,8 +308,8 @@ def test_any_path_is_served(path: str) -> None:
         ),
     ],
 )
-def test_wrong_headers_are_written_down(changes: dict[str, str], violation: str) -> None:
-    status, _, central = posted(heartbeat(**{"To": "URL"} | changes))
+async def test_wrong_headers_are_written_down(changes: dict[str, str], violation: str) -> None:
+    status, _, central = await posted(heartbeat(**{"To": "URL"} | changes))
     assert status == 200
     assert central.violations == [violation]
     assert central.addresses == ({} if "From" in changes else {"CP1": "http://127.0.0.1:9/cp"})
@@ -340,8 +329,8 @@ def test_wrong_headers_are_written_down(changes: dict[str, str], violation: str)
         (heartbeat(chargeBoxIdentity="CP2"), "IdentityMismatch"),
     ],
 )
-def test_what_is_no_request_is_refused_and_written_down(body: bytes, subcode: str) -> None:
-    status, text, central = posted(body, SoapCentralSystem(wsdl=WSDL, known=["CP1"]))
+async def test_what_is_no_request_is_refused_and_written_down(body: bytes, subcode: str) -> None:
+    status, text, central = await posted(body, SoapCentralSystem(wsdl=WSDL, known=["CP1"]))
     assert status == 400
     assert f"ocpp:{subcode}" in text
     assert central.received == []
@@ -349,11 +338,11 @@ def test_what_is_no_request_is_refused_and_written_down(body: bytes, subcode: st
     assert len(central.violations) == 1
 
 
-def test_only_post_is_served() -> None:
-    assert posted(b"", method="GET")[0] == 405
+async def test_only_post_is_served() -> None:
+    assert (await posted(b"", method="GET"))[0] == 405
 
 
-def test_a_behaviour_may_refuse_fail_or_answer_with_anything() -> None:
+async def test_a_behaviour_may_refuse_fail_or_answer_with_anything() -> None:
     def raising(error: Exception) -> Callable[[Payload], Payload]:
         def refuse(_: Payload) -> Payload:
             raise error
@@ -379,12 +368,12 @@ def test_a_behaviour_may_refuse_fail_or_answer_with_anything() -> None:
         assert (await refused(raising(KeyError("oops")))).subcode == "InternalError"
         assert (await refused(lambda _: {"odd": 1})).subcode == "InternalError"
 
-    failed, odd = connected(talk).violations
+    failed, odd = (await connected(talk)).violations
     assert failed == "CP 1: our own answer to Heartbeat: KeyError('oops')"
     assert odd.startswith("CP 1: our own answer to Heartbeat: ValueError")
 
 
-def test_it_goes_down_and_comes_up_at_the_same_port() -> None:
+async def test_it_goes_down_and_comes_up_at_the_same_port() -> None:
     async def talk(central: SoapCentralSystem, charge_point: SoapChargePoint) -> None:
         asked = asyncio.Event()
 
@@ -414,20 +403,17 @@ def test_it_goes_down_and_comes_up_at_the_same_port() -> None:
         await central.down()
         assert await central.call("CP 1", "ClearCache", {}) == {"status": "Accepted"}
 
-    connected(talk)
+    await connected(talk)
 
 
-def test_a_port_that_is_taken_is_an_os_error() -> None:
-    async def run() -> None:
-        async with SoapCentralSystem(wsdl=WSDL) as first:
-            port = int(first.url.partition("127.0.0.1:")[2].partition("/")[0])
-            with pytest.raises(OSError, match="address"):
-                await SoapCentralSystem(wsdl=WSDL, port=port).start()
-
-    asyncio.run(run())
+async def test_a_port_that_is_taken_is_an_os_error() -> None:
+    async with SoapCentralSystem(wsdl=WSDL) as first:
+        port = int(first.url.partition("127.0.0.1:")[2].partition("/")[0])
+        with pytest.raises(OSError, match="address"):
+            await SoapCentralSystem(wsdl=WSDL, port=port).start()
 
 
-def test_the_observer_is_told_of_both_directions() -> None:
+async def test_the_observer_is_told_of_both_directions() -> None:
     told: list[WireMessage] = []
 
     async def talk(central: SoapCentralSystem, charge_point: SoapChargePoint) -> None:
@@ -439,7 +425,7 @@ def test_the_observer_is_told_of_both_directions() -> None:
         with pytest.raises(CallRefused):
             await charge_point.call("Heartbeat", {})
 
-    connected(talk, SoapCentralSystem(wsdl=WSDL, observe=told.append))
+    await connected(talk, SoapCentralSystem(wsdl=WSDL, observe=told.append))
     assert [(message.direction, message.kind, message.action) for message in told] == [
         ("received", "call", "Heartbeat"),
         ("sent", "result", "Heartbeat"),

@@ -68,14 +68,14 @@ async def calling(respond: Respond, action: str, payload: Payload) -> tuple[Payl
         return await charge_point.call(action, payload), charge_point
 
 
-def test_a_call_carries_every_header_and_gives_the_answer_as_plain_data() -> None:
+async def test_a_call_carries_every_header_and_gives_the_answer_as_plain_data() -> None:
     seen: list[etree._Element] = []
 
     def respond(request: etree._Element) -> tuple[int, str]:
         seen.append(request)
         return heartbeat(request)
 
-    answer, charge_point = asyncio.run(calling(respond, "Heartbeat", {}))
+    answer, charge_point = await calling(respond, "Heartbeat", {})
     assert answer == {"currentTime": "2026-01-02T03:04:05Z"}
     assert charge_point.violations == []
     [request] = seen
@@ -91,12 +91,12 @@ def test_a_call_carries_every_header_and_gives_the_answer_as_plain_data() -> Non
     assert request.find("s:Body/cs:heartbeatRequest", NS) is not None
 
 
-def test_a_reply_with_one_field_or_none_is_not_unwrapped() -> None:
+async def test_a_reply_with_one_field_or_none_is_not_unwrapped() -> None:
     body = "<o:authorizeResponse><o:idTagInfo><o:status>Blocked</o:status></o:idTagInfo></o:authorizeResponse>"
     authorise = calling(
         lambda request: (200, envelope(body, "/AuthorizeResponse", message_id(request))), "Authorize", {"idTag": "é&<"}
     )
-    assert asyncio.run(authorise)[0] == {"idTagInfo": {"status": "Blocked"}}
+    assert (await authorise)[0] == {"idTagInfo": {"status": "Blocked"}}
     empty = calling(
         lambda request: (200, envelope("<o:meterValuesResponse/>", "/MeterValuesResponse", message_id(request))),
         "MeterValues",
@@ -105,7 +105,7 @@ def test_a_reply_with_one_field_or_none_is_not_unwrapped() -> None:
             "meterValue": [{"timestamp": "2026-01-02T03:04:05Z", "sampledValue": [{"value": "230.10"}]}],
         },
     )
-    assert asyncio.run(empty)[0] == {}
+    assert (await empty)[0] == {}
 
 
 FAULT = (
@@ -116,65 +116,59 @@ FAULT = (
 
 
 @pytest.mark.parametrize("status", [200, 500, 503])
-def test_a_fault_is_refused_whatever_the_status(status: int) -> None:
+async def test_a_fault_is_refused_whatever_the_status(status: int) -> None:
     with pytest.raises(CallRefused) as caught:
-        asyncio.run(calling(lambda _: (status, envelope(FAULT, "/fault", "")), "Heartbeat", {}))
+        await calling(lambda _: (status, envelope(FAULT, "/fault", "")), "Heartbeat", {})
     refused = caught.value
     assert (refused.code, refused.subcode, refused.description) == ("Receiver", "InternalError", "nobody there")
     assert (refused.http_status, refused.details) == (status, {"code": "GenericError"})
     assert "nobody there" in refused.body
 
 
-def test_an_http_error_without_a_fault_is_refused() -> None:
+async def test_an_http_error_without_a_fault_is_refused() -> None:
     with pytest.raises(CallRefused, match="HTTP: status 503") as caught:
-        asyncio.run(calling(lambda _: (503, "come back later"), "Heartbeat", {}))
+        await calling(lambda _: (503, "come back later"), "Heartbeat", {})
     assert caught.value.body == "come back later"
 
 
-def test_what_does_not_fit_the_wsdl_is_an_error() -> None:
+async def test_what_does_not_fit_the_wsdl_is_an_error() -> None:
     with pytest.raises(ValueError, match="idTag"):
-        asyncio.run(calling(heartbeat, "Authorize", {}))
+        await calling(heartbeat, "Authorize", {})
     with pytest.raises(ValueError, match="Reset"):
-        asyncio.run(calling(heartbeat, "Reset", {"type": "Soft"}))
+        await calling(heartbeat, "Reset", {"type": "Soft"})
     body = "<o:authorizeResponse><o:idTagInfo><o:status>Perhaps</o:status></o:idTagInfo></o:authorizeResponse>"
     with pytest.raises(ValueError, match="Perhaps"):
-        asyncio.run(calling(lambda _: (200, envelope(body, "", "")), "Authorize", {"idTag": "A"}))
+        await calling(lambda _: (200, envelope(body, "", "")), "Authorize", {"idTag": "A"})
 
 
-def test_an_answer_to_something_else_is_written_down() -> None:
+async def test_an_answer_to_something_else_is_written_down() -> None:
     unrelated = heartbeat(etree.Element("nothing"))
-    _, charge_point = asyncio.run(calling(lambda _: unrelated, "Heartbeat", {}))
+    _, charge_point = await calling(lambda _: unrelated, "Heartbeat", {})
     [violation] = charge_point.violations
     assert violation.startswith("answer to Heartbeat: RelatesTo is ''")
 
 
-def test_nobody_at_the_url_is_a_connection_error() -> None:
-    async def run() -> None:
-        async with central_system(heartbeat) as url:
-            pass
-        async with SoapChargePoint(url=url, identity="CP1", wsdl=WSDL) as charge_point:
-            with pytest.raises(ConnectionError):
-                await charge_point.call("Heartbeat", {})
-
-    asyncio.run(run())
+async def test_nobody_at_the_url_is_a_connection_error() -> None:
+    async with central_system(heartbeat) as url:
+        pass
+    async with SoapChargePoint(url=url, identity="CP1", wsdl=WSDL) as charge_point:
+        with pytest.raises(ConnectionError):
+            await charge_point.call("Heartbeat", {})
 
 
-def test_a_slow_answer_is_a_timeout() -> None:
-    async def run() -> None:
-        async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.read()
-            writer.close()
+async def test_a_slow_answer_is_a_timeout() -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
 
-        server = await asyncio.start_server(silent, "127.0.0.1", 0)
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-        async with server, SoapChargePoint(url=url, identity="CP1", wsdl=WSDL, timeout=0.01) as charge_point:
-            with pytest.raises(TimeoutError, match="Heartbeat"):
-                await charge_point.call("Heartbeat", {})
-
-    asyncio.run(run())
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    async with server, SoapChargePoint(url=url, identity="CP1", wsdl=WSDL, timeout=0.01) as charge_point:
+        with pytest.raises(TimeoutError, match="Heartbeat"):
+            await charge_point.call("Heartbeat", {})
 
 
-def commanding(
+async def commanding(
     talk: Callable[[Callable[..., Coroutine[Any, Any, Any]]], Coroutine[Any, Any, None]],
     prepare: Callable[[SoapChargePoint], None] = lambda _: None,
     identity: str = "CP1",
@@ -183,29 +177,25 @@ def commanding(
     """Run `talk` with a function that has a zeep client send a command; gives the Charge Point afterwards."""
     charge_point = SoapChargePoint(url=url, identity="CP1", wsdl=WSDL)
     prepare(charge_point)
+    transport: Any = Transport(operation_timeout=10)  # type: ignore[no-untyped-call]
+    transport.session.trust_env = False  # no proxy on the way to loopback
+    client: Any = zeep.Client(str(WSDL / "ChargePointService.wsdl"), transport=transport)  # type: ignore[no-untyped-call]
+    header = etree.Element(f"{{{CP}}}chargeBoxIdentity")
+    header.text = identity
 
-    async def run() -> None:
-        transport: Any = Transport(operation_timeout=10)  # type: ignore[no-untyped-call]
-        transport.session.trust_env = False  # no proxy on the way to loopback
-        client: Any = zeep.Client(str(WSDL / "ChargePointService.wsdl"), transport=transport)  # type: ignore[no-untyped-call]
-        header = etree.Element(f"{{{CP}}}chargeBoxIdentity")
-        header.text = identity
+    async def send(action: str, **payload: Any) -> Any:
+        service = client.create_service(next(iter(client.wsdl.bindings)), charge_point.callback_url)
+        return await asyncio.to_thread(service[action], **payload, _soapheaders=[header])
 
-        async def send(action: str, **payload: Any) -> Any:
-            service = client.create_service(next(iter(client.wsdl.bindings)), charge_point.callback_url)
-            return await asyncio.to_thread(service[action], **payload, _soapheaders=[header])
-
-        async with charge_point:
-            try:
-                await talk(send)
-            finally:
-                transport.session.close()
-
-    asyncio.run(run())
+    async with charge_point:
+        try:
+            await talk(send)
+        finally:
+            transport.session.close()
     return charge_point
 
 
-def test_every_command_has_an_answer_that_zeep_can_read() -> None:
+async def test_every_command_has_an_answer_that_zeep_can_read() -> None:
     profile = {
         "chargingProfileId": 1,
         "stackLevel": 0,
@@ -248,7 +238,7 @@ def test_every_command_has_an_answer_that_zeep_can_read() -> None:
         assert await send("UnlockConnector", connectorId=1) == "Unlocked"
         assert await send("UpdateFirmware", retrieveDate=expiry, location="ftp://a/b") is None
 
-    charge_point = commanding(talk)
+    charge_point = await commanding(talk)
     assert {action for action, _ in charge_point.received} == set(charge_point.behaviour)
     assert len(charge_point.behaviour) == 19
     # zeep's client sends neither From nor ReplyTo: exactly that is objected to.
@@ -256,7 +246,7 @@ def test_every_command_has_an_answer_that_zeep_can_read() -> None:
     assert all("a From" in violation or "ReplyTo" in violation for violation in charge_point.violations)
 
 
-def test_commands_arrive_as_plain_data_and_hooks_stand_before_and_after_the_answer() -> None:
+async def test_commands_arrive_as_plain_data_and_hooks_stand_before_and_after_the_answer() -> None:
     story: list[str] = []
     finished = asyncio.Event()
 
@@ -280,39 +270,36 @@ def test_commands_arrive_as_plain_data_and_hooks_stand_before_and_after_the_answ
         assert await send("RemoteStartTransaction", idTag="A") == "Rejected"
         await finished.wait()
 
-    charge_point = commanding(talk, prepare)
+    charge_point = await commanding(talk, prepare)
     assert charge_point.received == [("RemoteStartTransaction", {"idTag": "A"})]
     assert story == ["before RemoteStartTransaction A", "behaviour", "after RemoteStartTransaction A"]
 
 
-def test_a_call_inside_a_command_is_answered_before_the_command() -> None:
-    async def run() -> None:
-        async with (
-            central_system(heartbeat) as url,
-            SoapChargePoint(url=url, identity="CP1", wsdl=WSDL) as charge_point,
-        ):
-            answers: list[Payload] = []
+async def test_a_call_inside_a_command_is_answered_before_the_command() -> None:
+    async with (
+        central_system(heartbeat) as url,
+        SoapChargePoint(url=url, identity="CP1", wsdl=WSDL) as charge_point,
+    ):
+        answers: list[Payload] = []
 
-            async def before(action: str, payload: Payload) -> None:
-                answers.append(await charge_point.call("Heartbeat", {}))
+        async def before(action: str, payload: Payload) -> None:
+            answers.append(await charge_point.call("Heartbeat", {}))
 
-            charge_point.on_command = before
-            async with aiohttp.ClientSession() as http:
-                body = envelope("<o:clearCacheRequest/>", "/ClearCache", "", CP).replace(
-                    "<a:Action>", "<o:chargeBoxIdentity>CP1</o:chargeBoxIdentity><a:Action>"
-                )
-                async with http.post(charge_point.callback_url + "any/path", data=body.encode()) as response:
-                    reply = etree.fromstring(await response.read())
-            assert len(answers) == 1
-            assert reply.findtext("s:Header/a:Action", namespaces=NS) == "/ClearCacheResponse"
-            assert reply.findtext("s:Header/a:RelatesTo", namespaces=NS) == "urn:uuid:1"
-            assert reply.findtext("s:Header/a:To", namespaces=NS) == f"{NS['a']}/anonymous"
-            assert reply.findtext("s:Body/cp:clearCacheResponse/cp:status", namespaces=NS) == "Accepted"
-
-    asyncio.run(run())
+        charge_point.on_command = before
+        async with aiohttp.ClientSession() as http:
+            body = envelope("<o:clearCacheRequest/>", "/ClearCache", "", CP).replace(
+                "<a:Action>", "<o:chargeBoxIdentity>CP1</o:chargeBoxIdentity><a:Action>"
+            )
+            async with http.post(charge_point.callback_url + "any/path", data=body.encode()) as response:
+                reply = etree.fromstring(await response.read())
+        assert len(answers) == 1
+        assert reply.findtext("s:Header/a:Action", namespaces=NS) == "/ClearCacheResponse"
+        assert reply.findtext("s:Header/a:RelatesTo", namespaces=NS) == "urn:uuid:1"
+        assert reply.findtext("s:Header/a:To", namespaces=NS) == f"{NS['a']}/anonymous"
+        assert reply.findtext("s:Body/cp:clearCacheResponse/cp:status", namespaces=NS) == "Accepted"
 
 
-def test_a_refusing_behaviour_is_answered_with_a_fault() -> None:
+async def test_a_refusing_behaviour_is_answered_with_a_fault() -> None:
     def refuse(_: Payload) -> Payload:
         raise CallRefused("Receiver", "not today", {"when": "tomorrow"}, subcode="NotSupported")
 
@@ -335,58 +322,51 @@ def test_a_refusing_behaviour_is_answered_with_a_fault() -> None:
         with pytest.raises(zeep.exceptions.Fault, match="TriggerMessage"):
             await send("TriggerMessage", requestedMessage="Heartbeat")
 
-    charge_point = commanding(talk, prepare)
+    charge_point = await commanding(talk, prepare)
     assert any("KeyError('oops')" in violation for violation in charge_point.violations)
 
 
-def test_a_command_for_another_is_an_identity_mismatch() -> None:
+async def test_a_command_for_another_is_an_identity_mismatch() -> None:
     async def talk(send: Callable[..., Coroutine[Any, Any, Any]]) -> None:
         with pytest.raises(zeep.exceptions.Fault) as caught:
             await send("ClearCache")
         assert caught.value.subcodes == [etree.QName(CP, "IdentityMismatch")]
 
-    charge_point = commanding(talk, identity="CP2")
+    charge_point = await commanding(talk, identity="CP2")
     assert charge_point.received == []
     assert charge_point.violations == ["command ClearCache: this is CP1, not CP2"]
 
 
-def test_a_command_that_zeep_lets_pass_but_the_schema_does_not_is_a_protocol_error() -> None:
+async def test_a_command_that_zeep_lets_pass_but_the_schema_does_not_is_a_protocol_error() -> None:
     async def talk(send: Callable[..., Coroutine[Any, Any, Any]]) -> None:
         with pytest.raises(zeep.exceptions.Fault, match="Medium") as caught:
             await send("Reset", type="Medium")
         assert caught.value.subcodes == [etree.QName(CP, "ProtocolError")]
 
-    assert commanding(talk).received == []
+    assert (await commanding(talk)).received == []
 
 
 @pytest.mark.parametrize("body", [b"", b"junk", b"<a/>", envelope("", "/Reset", "").encode()])
-def test_what_is_no_command_is_a_protocol_error(body: bytes) -> None:
-    async def run() -> tuple[int, str]:
-        async with (
-            SoapChargePoint(url="http://127.0.0.1:9/", identity="CP1", wsdl=WSDL) as charge_point,
-            aiohttp.ClientSession() as http,
-            http.post(charge_point.callback_url, data=body) as response,
-        ):
-            return response.status, await response.text()
-
-    status, text = asyncio.run(run())
+async def test_what_is_no_command_is_a_protocol_error(body: bytes) -> None:
+    async with (
+        SoapChargePoint(url="http://127.0.0.1:9/", identity="CP1", wsdl=WSDL) as charge_point,
+        aiohttp.ClientSession() as http,
+        http.post(charge_point.callback_url, data=body) as response,
+    ):
+        status, text = response.status, await response.text()
     assert status == 400
     assert "ocpp:ProtocolError" in text
 
 
-def test_the_observer_is_told_of_both_directions() -> None:
+async def test_the_observer_is_told_of_both_directions() -> None:
     told: list[WireMessage] = []
-
-    async def run() -> None:
-        async with (
-            central_system(heartbeat) as url,
-            SoapChargePoint(url=url, identity="CP1", wsdl=WSDL, observe=told.append) as charge_point,
-        ):
-            await charge_point.call("Heartbeat", {})
-            async with aiohttp.ClientSession() as http, http.post(charge_point.callback_url, data=b"junk"):
-                pass
-
-    asyncio.run(run())
+    async with (
+        central_system(heartbeat) as url,
+        SoapChargePoint(url=url, identity="CP1", wsdl=WSDL, observe=told.append) as charge_point,
+    ):
+        await charge_point.call("Heartbeat", {})
+        async with aiohttp.ClientSession() as http, http.post(charge_point.callback_url, data=b"junk"):
+            pass
     assert [(message.direction, message.kind, message.action) for message in told] == [
         ("sent", "call", "Heartbeat"),
         ("received", "result", "Heartbeat"),
@@ -398,22 +378,16 @@ def test_the_observer_is_told_of_both_directions() -> None:
     assert told[2].text == "junk"
 
 
-def test_a_charge_point_may_come_back_elsewhere() -> None:
-    async def run() -> None:
-        async with central_system(heartbeat) as url:
-            charge_point = SoapChargePoint(url=url, identity="CP1", wsdl=WSDL)
-            for _ in range(2):
-                async with charge_point:
-                    await charge_point.call("Heartbeat", {})
-
-    asyncio.run(run())
+async def test_a_charge_point_may_come_back_elsewhere() -> None:
+    async with central_system(heartbeat) as url:
+        charge_point = SoapChargePoint(url=url, identity="CP1", wsdl=WSDL)
+        for _ in range(2):
+            async with charge_point:
+                await charge_point.call("Heartbeat", {})
 
 
-def test_a_port_that_is_taken_is_an_os_error() -> None:
-    async def run() -> None:
-        async with SoapChargePoint(url="http://127.0.0.1:9/", identity="CP1", wsdl=WSDL) as first:
-            port = int(first.callback_url.rstrip("/").rpartition(":")[2])
-            with pytest.raises(OSError, match="address"):
-                await SoapChargePoint(url="http://127.0.0.1:9/", identity="CP2", wsdl=WSDL, port=port).start()
-
-    asyncio.run(run())
+async def test_a_port_that_is_taken_is_an_os_error() -> None:
+    async with SoapChargePoint(url="http://127.0.0.1:9/", identity="CP1", wsdl=WSDL) as first:
+        port = int(first.callback_url.rstrip("/").rpartition(":")[2])
+        with pytest.raises(OSError, match="address"):
+            await SoapChargePoint(url="http://127.0.0.1:9/", identity="CP2", wsdl=WSDL, port=port).start()

@@ -6,7 +6,6 @@ import asyncio
 import os
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +27,6 @@ from bridge.recorder import Recorder
 from bridge.recorder.trace_export import exported
 from bridge.recorder.trace_records import Record, write
 from tests.lab.trace.samples import call, error, result
-
-
-def run(walk: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(walk, 60))
 
 
 async def recorded_demo(protocol: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Record, ...]:
@@ -72,31 +67,28 @@ async def command(*arguments: str) -> tuple[int, str, str]:
 
 
 @pytest.mark.parametrize("protocol", ["ocpp1.6s"])
-def test_the_demo_s_trace_at_a_fresh_central_system(
+async def test_the_demo_s_trace_at_a_fresh_central_system(
     protocol: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def walk() -> None:
-        trace = await recorded_demo(protocol, monkeypatch)
-        assert all(record.transport == "soap" for record in trace)
-        file = tmp_path / "demo.jsonl"
-        file.write_bytes(b"".join(write(record) + b"\n" for record in trace))
-        central_system = JsonCentralSystem()
-        as_in_the_demo(protocol, central_system)
-        async with central_system:
-            code, out, err = await command("replay", str(file), "--to", central_system.url, "--fast")
-            assert (code, err) == (0, ""), out
-            assert "answers compared: no difference" in out
-            assert not central_system.violations
-            sent = [action for _, action, _ in central_system.received]
-            assert sent == [step.action for step in SCENARIOS[protocol].steps if step.upwards]
-            central_system.behaviour["Heartbeat"] = lambda _: {"currentTime": "noon"}
-            central_system.behaviour["Authorize"] = lambda _: {"idTagInfo": {"status": "Blocked"}}
-            code, out, err = await command("replay", str(file), "--to", central_system.url, "--fast")
-            assert code == 1
-            assert "    idTagInfo.status: was 'Accepted', is 'Blocked'" in out.splitlines()
-            assert "2 differ" in out
-
-    run(walk())
+    trace = await recorded_demo(protocol, monkeypatch)
+    assert all(record.transport == "soap" for record in trace)
+    file = tmp_path / "demo.jsonl"
+    file.write_bytes(b"".join(write(record) + b"\n" for record in trace))
+    central_system = JsonCentralSystem()
+    as_in_the_demo(protocol, central_system)
+    async with central_system:
+        code, out, err = await command("replay", str(file), "--to", central_system.url, "--fast")
+        assert (code, err) == (0, ""), out
+        assert "answers compared: no difference" in out
+        assert not central_system.violations
+        sent = [action for _, action, _ in central_system.received]
+        assert sent == [step.action for step in SCENARIOS[protocol].steps if step.upwards]
+        central_system.behaviour["Heartbeat"] = lambda _: {"currentTime": "noon"}
+        central_system.behaviour["Authorize"] = lambda _: {"idTagInfo": {"status": "Blocked"}}
+        code, out, err = await command("replay", str(file), "--to", central_system.url, "--fast")
+        assert code == 1
+        assert "    idTagInfo.status: was 'Accepted', is 'Blocked'" in out.splitlines()
+        assert "2 differ" in out
 
 
 TRACE = [
@@ -136,26 +128,26 @@ class Script:
         return dict(answer)
 
 
-def replayed(script: Script, trace: list[Record]) -> tuple[Result, list[str]]:
+async def replayed(script: Script, trace: list[Record]) -> tuple[Result, list[str]]:
     said: list[str] = []
-    return asyncio.run(replay(plan(trace), script, said.append, speed=None)), said
+    return await replay(plan(trace), script, said.append, speed=None), said
 
 
-def test_transaction_ids_are_those_of_now() -> None:
+async def test_transaction_ids_are_those_of_now() -> None:
     script = Script(StartTransaction={"transactionId": 7, "idTagInfo": {"status": "Accepted"}})
-    told, said = replayed(script, TRACE)
+    told, said = await replayed(script, TRACE)
     assert [payload.get("transactionId") for _, payload in script.sent] == [None, 7, 7, None]
     assert (told.same, told.different, told.without) == (3, 0, 1)
     assert said[-1] == "Heartbeat: {} (it was not answered then)"
 
 
-def test_what_is_answered_otherwise_is_said() -> None:
+async def test_what_is_answered_otherwise_is_said() -> None:
     script = Script(
         StartTransaction={"transactionId": 7, "idTagInfo": {"status": "Invalid"}},
         MeterValues=CallRefused("NotSupported", "no"),
         StopTransaction=ConnectionError("gone"),
     )
-    told, said = replayed(script, TRACE)
+    told, said = await replayed(script, TRACE)
     assert (told.same, told.different) == (0, 3)
     assert said[:6] == [
         "StartTransaction: answered otherwise",
@@ -167,59 +159,48 @@ def test_what_is_answered_otherwise_is_said() -> None:
     ]
 
 
-def test_a_refusal_by_the_same_code_is_the_same() -> None:
+async def test_a_refusal_by_the_same_code_is_the_same() -> None:
     trace = [call("1", "Heartbeat"), error("1", "GenericError")]
-    told, _ = replayed(Script(Heartbeat=CallRefused("GenericError", "another text")), trace)
+    told, _ = await replayed(Script(Heartbeat=CallRefused("GenericError", "another text")), trace)
     assert (told.same, told.different) == (1, 0)
 
 
-def test_commands_are_answered_as_recorded() -> None:
-    async def walk() -> None:
-        async with JsonCentralSystem() as central_system:
-            charge_point = JsonChargePoint(url=central_system.url, identity="CP 1")
-            async with charge_point:
-                told = await replay(plan(TRACE[4:]), charge_point, lambda _: None, speed=None)
-                stop = await central_system.call("CP 1", "RemoteStopTransaction", {"transactionId": 5})
-                assert stop == {"status": "Rejected"}
-                with pytest.raises(CallRefused, match="NotSupported"):
-                    await central_system.call("CP 1", "Reset", {"type": "Hard"})
-                assert told.commands == 2
-
-    run(walk())
+async def test_commands_are_answered_as_recorded() -> None:
+    async with JsonCentralSystem() as central_system:
+        charge_point = JsonChargePoint(url=central_system.url, identity="CP 1")
+        async with charge_point:
+            told = await replay(plan(TRACE[4:]), charge_point, lambda _: None, speed=None)
+            stop = await central_system.call("CP 1", "RemoteStopTransaction", {"transactionId": 5})
+            assert stop == {"status": "Rejected"}
+            with pytest.raises(CallRefused, match="NotSupported"):
+                await central_system.call("CP 1", "Reset", {"type": "Hard"})
+            assert told.commands == 2
 
 
-def test_the_time_between_calls_is_kept() -> None:
+async def test_the_time_between_calls_is_kept() -> None:
     waited: list[float] = []
+    original = asyncio.sleep
 
-    async def walk() -> None:
-        original = asyncio.sleep
+    async def sleep(seconds: float) -> None:
+        waited.append(round(seconds * 100))
+        await original(0)
 
-        async def sleep(seconds: float) -> None:
-            waited.append(round(seconds * 100))
-            await original(0)
-
-        asyncio.sleep = sleep  # type: ignore[assignment]
-        try:
-            await replay(plan(TRACE), Script(), lambda _: None, speed=100.0)
-        finally:
-            asyncio.sleep = original
-
-    run(walk())
+    asyncio.sleep = sleep  # type: ignore[assignment]
+    try:
+        await replay(plan(TRACE), Script(), lambda _: None, speed=100.0)
+    finally:
+        asyncio.sleep = original
     assert waited == [0, 1, 3, 4]
 
 
-def test_over_soap(tmp_path: Path) -> None:
+async def test_over_soap(tmp_path: Path) -> None:
     file = tmp_path / "t.jsonl"
     trace = [call("1", "Heartbeat"), result("1", {"currentTime": "2026-01-01T00:00:00Z"})]
     file.write_bytes(b"".join(write(record) + b"\n" for record in trace))
-
-    async def walk() -> None:
-        async with SoapCentralSystem(wsdl=folder_of("1.6")) as central_system:
-            code, out, err = await command("replay", str(file), "--to", central_system.url, "--identity", "CP 9")
-            assert (code, err) == (0, ""), out
-            assert out.splitlines() == ["Heartbeat: as then", "1 answers compared: no difference"]
-
-    run(walk())
+    async with SoapCentralSystem(wsdl=folder_of("1.6")) as central_system:
+        code, out, err = await command("replay", str(file), "--to", central_system.url, "--identity", "CP 9")
+        assert (code, err) == (0, ""), out
+        assert out.splitlines() == ["Heartbeat: as then", "1 answers compared: no difference"]
 
 
 @pytest.mark.parametrize(
@@ -230,12 +211,8 @@ def test_over_soap(tmp_path: Path) -> None:
         ("", "ftp://h", "expected ws://, wss://, http:// or https:// and a host"),
     ],
 )
-def test_bad_usage(text: str, to: str, complaint: str, tmp_path: Path) -> None:
+async def test_bad_usage(text: str, to: str, complaint: str, tmp_path: Path) -> None:
     file = tmp_path / "t.jsonl"
     file.write_text(text)
-
-    async def walk() -> None:
-        code, _, err = await command("replay", str(file), "--to", to)
-        assert code == 2 and complaint in err
-
-    run(walk())
+    code, _, err = await command("replay", str(file), "--to", to)
+    assert code == 2 and complaint in err

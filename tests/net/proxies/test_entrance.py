@@ -17,7 +17,7 @@ from bridge.net.proxies.entrance import Entrance, Fronted
 from bridge.net.proxies.rules import Proxies
 from bridge.net.tls import server_context
 from tests.authority import Authority
-from tests.e2e.stage import AT_MOST, run
+from tests.e2e.stage import AT_MOST
 from tests.net.proxies.preambles import local, version_1, version_2
 
 PROXIES = Proxies(networks=(ip_network("127.0.0.1/32"),), mode="protocol")
@@ -74,90 +74,74 @@ async def exchanged(at: tuple[str, int], *pieces: bytes, peer: str = "127.0.0.1"
 
 
 @pytest.mark.parametrize("header", HEADERS)
-def test_a_header_in_pieces_and_what_follows_it(header: bytes) -> None:
-    async def walk() -> None:
-        async with (stage := Stage()).serving() as at:
-            said = f"{PEER} 7 127.0.0.1\nhello".encode()
-            assert await exchanged(at, header + b"hello", size=len(said)) == said
-            octets = [header[at : at + 1] for at in range(len(header))]
-            assert await exchanged(at, *octets, b"hello", size=len(said)) == said
-            assert stage.refused == []
-
-    run(walk())
+async def test_a_header_in_pieces_and_what_follows_it(header: bytes) -> None:
+    async with (stage := Stage()).serving() as at:
+        said = f"{PEER} 7 127.0.0.1\nhello".encode()
+        assert await exchanged(at, header + b"hello", size=len(said)) == said
+        octets = [header[at : at + 1] for at in range(len(header))]
+        assert await exchanged(at, *octets, b"hello", size=len(said)) == said
+        assert stage.refused == []
 
 
-def test_who_speaks_for_itself() -> None:
-    async def walk() -> None:
-        async with Stage().serving() as at:
-            host, port, proxy = (await exchanged(at, local() + b"hello", size=0)).split()
-            assert (host, proxy) == (b"127.0.0.1", b"127.0.0.1") and int(port)
-            got = await exchanged(at, b"PR", b"OMISE", peer=STRANGER, size=0)
-            assert got.startswith(f"{STRANGER} ".encode())
-
-    run(walk())
+async def test_who_speaks_for_itself() -> None:
+    async with Stage().serving() as at:
+        host, port, proxy = (await exchanged(at, local() + b"hello", size=0)).split()
+        assert (host, proxy) == (b"127.0.0.1", b"127.0.0.1") and int(port)
+        got = await exchanged(at, b"PR", b"OMISE", peer=STRANGER, size=0)
+        assert got.startswith(f"{STRANGER} ".encode())
 
 
-def test_what_is_refused() -> None:
-    async def walk() -> None:
-        async with (stage := Stage()).serving() as at:
-            assert await exchanged(at, b"hello") == b""
-            assert await exchanged(at, HEADERS[0], peer=STRANGER) == b""
-            assert await exchanged(at, b"PROXY TCP4 x\r\n") == b""
-            assert [peer for peer, _ in stage.refused] == ["127.0.0.1", STRANGER, "127.0.0.1"]
-            assert all("PROXY" in reason for _, reason in stage.refused)
-
-    run(walk())
+async def test_what_is_refused() -> None:
+    async with (stage := Stage()).serving() as at:
+        assert await exchanged(at, b"hello") == b""
+        assert await exchanged(at, HEADERS[0], peer=STRANGER) == b""
+        assert await exchanged(at, b"PROXY TCP4 x\r\n") == b""
+        assert [peer for peer, _ in stage.refused] == ["127.0.0.1", STRANGER, "127.0.0.1"]
+        assert all("PROXY" in reason for _, reason in stage.refused)
 
 
-def test_who_does_not_come_to_the_point() -> None:
-    async def walk() -> None:
-        async with (stage := Stage(timeout=0.05)).serving() as at:
-            assert await exchanged(at, b"PROXY TCP4 ") == b""
-            assert stage.refused == [("127.0.0.1", "no PROXY header came within 0.05 s")]
-        async with (stage := Stage(most=1)).serving() as at:
-            _, waiting = await asyncio.open_connection(*at)
-            waiting.write(b"P")
-            assert await exchanged(at) == b""  # there is room for one
-            assert stage.refused == [("127.0.0.1", "1 connections wait for their PROXY header (limits.connections)")]
-            waiting.close()
-        async with (stage := Stage()).serving() as at:
-            reader, writer = await asyncio.open_connection(*at)
-            assert await exchanged(at, HEADERS[0], size=3) == b"192"  # the one before it waits by now
-            stage.entrance.close()
-            with contextlib.suppress(ConnectionError):
-                assert await reader.read() == b""
-            writer.close()
-
-    run(walk())
+async def test_who_does_not_come_to_the_point() -> None:
+    async with (stage := Stage(timeout=0.05)).serving() as at:
+        assert await exchanged(at, b"PROXY TCP4 ") == b""
+        assert stage.refused == [("127.0.0.1", "no PROXY header came within 0.05 s")]
+    async with (stage := Stage(most=1)).serving() as at:
+        _, waiting = await asyncio.open_connection(*at)
+        waiting.write(b"P")
+        assert await exchanged(at) == b""  # there is room for one
+        assert stage.refused == [("127.0.0.1", "1 connections wait for their PROXY header (limits.connections)")]
+        waiting.close()
+    async with (stage := Stage()).serving() as at:
+        reader, writer = await asyncio.open_connection(*at)
+        assert await exchanged(at, HEADERS[0], size=3) == b"192"  # the one before it waits by now
+        stage.entrance.close()
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b""
+        writer.close()
 
 
 @pytest.mark.parametrize("header", HEADERS)
 @pytest.mark.parametrize("together", [True, False])
-def test_tls_begins_after_it(header: bytes, together: bool, tmp_path: Path) -> None:
+async def test_tls_begins_after_it(header: bytes, together: bool, tmp_path: Path) -> None:
     """In the same segment, too: no octet of the hello is lost."""
     authority = Authority(tmp_path)
     context = server_context(TLS(**authority.issue("gateway", "localhost")), "tls")
-
-    async def walk() -> None:
-        async with Stage(context).serving() as at:
-            reader, writer = await asyncio.open_connection(*at)
-            incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-            client = authority.client().wrap_bio(incoming, outgoing, server_hostname="localhost")
-            waiting = header if together else b""
-            if not together:
-                writer.write(header)
-                await writer.drain()
-            said = b""
-            while not said.endswith(b"\n"):
-                try:
-                    said += client.read(100)
-                    continue
-                except ssl.SSLWantReadError:
-                    writer.write(waiting + outgoing.read())
-                    waiting = b""
-                async with asyncio.timeout(AT_MOST):
-                    incoming.write(await reader.read(65_536))
-            assert said == f"{PEER} 7 127.0.0.1\n".encode()
-            writer.close()
-
-    run(walk())
+    async with Stage(context).serving() as at:
+        reader, writer = await asyncio.open_connection(*at)
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        client = authority.client().wrap_bio(incoming, outgoing, server_hostname="localhost")
+        waiting = header if together else b""
+        if not together:
+            writer.write(header)
+            await writer.drain()
+        said = b""
+        while not said.endswith(b"\n"):
+            try:
+                said += client.read(100)
+                continue
+            except ssl.SSLWantReadError:
+                writer.write(waiting + outgoing.read())
+                waiting = b""
+            async with asyncio.timeout(AT_MOST):
+                incoming.write(await reader.read(65_536))
+        assert said == f"{PEER} 7 127.0.0.1\n".encode()
+        writer.close()

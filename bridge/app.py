@@ -37,6 +37,7 @@ from bridge.gateway.certificate_ends import CertificateEnds, read_ends
 from bridge.gateway.change_history import ChangeHistory
 from bridge.gateway.event_loop_lag import EventLoopLag
 from bridge.gateway.event_receivers import receivers_of
+from bridge.gateway.fleet_status import UnreadConfiguration
 from bridge.gateway.fleet_tally import FaultCodes, FleetTally
 from bridge.gateway.gatekeeper import Gatekeeper
 from bridge.gateway.health import Outages, SpokenProtocols, observer_counts, receiver_counts
@@ -205,6 +206,7 @@ class Gateway:
         )
         self._losses = ByTenant(lambda tenant: LossCounts(self._clock))
         self._cautions = _cautions(settings)
+        self._unread = UnreadConfiguration()
         watching: list[Watcher] = [
             TrafficLog(calls=settings.gateway.log_calls),
             self._meter,
@@ -270,6 +272,7 @@ class Gateway:
             self._clients, self._tasks, self._sessions.gate_of, self._pending.answer
         )
         self._sessions.counts.changed = self._look_again
+        self._sessions.counts.state_of = self._states.of
         self._ground = self._sources()
         self._observers.take_over(self._placements, self._sessions.policies)
         self._transactions = TransactionViews(self._store, self._sessions, self._clock)
@@ -401,8 +404,10 @@ class Gateway:
         self._operators.report()
         self._listeners.reload(settings)
         self._sessions.limit_callbacks()
-        for key in needs_restart(self._settings, settings):
+        pending = tuple(needs_restart(self._settings, settings))
+        for key in pending:
             logs.fields(_log, logging.WARNING, "changed, and holds from the next start on", key=key)
+        self._unread = UnreadConfiguration(pending=pending)
         self._settings = msgspec.structs.replace(
             self._settings,
             routes=settings.routes,
@@ -422,6 +427,10 @@ class Gateway:
         await self._update_states()
         self._cautions = await self._files.run(partial(_cautions, self._settings))
         logs.fields(_log, logging.INFO, "routes read again", routes=len(settings.routes), waiting=held, moved=moved)
+
+    def reload_refused(self, complaints: Sequence[str]) -> None:
+        """Note that the configuration file was not taken over, and why. The overview says so until it is."""
+        self._unread = msgspec.structs.replace(self._unread, complaints=tuple(complaints))
 
     async def _take_over_sign_in(self, settings: Settings) -> None:
         """Let operators sign in as `settings` says."""
@@ -736,6 +745,7 @@ class Gateway:
             history=self._history,
             losses=self._losses,
             cautions=lambda: self._cautions,
+            unread=lambda: self._unread,
             observers=lambda tenant: observer_counts(self._observers.states(tenant)),
             readiness=ReadinessReports(
                 self._comparisons,

@@ -146,6 +146,14 @@ def test_the_alerts_fire_when_they_should(promtool: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_a_rate_in_an_alert_is_rounded() -> None:
+    """`increase` and `rate` extrapolate: a person would read that 2545.6057811080095 Calls have failed."""
+    for alert in rules():
+        told = " ".join(alert["annotations"].values())
+        if "increase(" in alert["expr"] or "rate(" in alert["expr"]:
+            assert "{{ $value }}" not in told, alert["alert"]
+
+
 def test_the_cases_of_the_alerts_have_series_of_ours() -> None:
     """So that no case proves an alert with a metric that nobody exports."""
     cases = yaml.safe_load((DEPLOY / "prometheus" / "alerts_test.yml").read_text("utf-8"))["tests"]

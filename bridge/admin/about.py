@@ -51,7 +51,12 @@ def endpoints(overview: Views, stream: Stream) -> list[AdminEndpoint]:
     """Return the endpoints of the API, except those for Charge Points and messages and the OpenAPI document."""
     about = _About(overview)
     listed: list[tuple[str, str, Any, Any]] = [
-        ("about", "Version and commit of the bridge, and the Python that runs it", about.about, facts.About),
+        (
+            "about",
+            "Version, commit and Python of the bridge, and the role of who asks",
+            about.about,
+            facts.About,
+        ),
         ("routes", "The routes in their order, and the Charge Points that were moved", about.routes, facts.Routes),
         ("addresses", "The exact addresses to type into a Charge Point", about.addresses, facts.Addresses),
         ("tenants", "The tenants that the token is for", about.tenants, facts.Tenants),
@@ -100,7 +105,7 @@ class _About:
         self._overview = overview
 
     async def about(self, asked: AdminRequest[Nothing, None]) -> facts.About:
-        return facts.About(version=__version__, commit=commit(), python=platform.python_version())
+        return facts.About(version=__version__, commit=commit(), python=platform.python_version(), role=asked.role)
 
     async def routes(self, asked: AdminRequest[Nothing, None]) -> facts.Routes:
         return self._overview.routes(tenant=asked.tenant)

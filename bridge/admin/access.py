@@ -17,14 +17,13 @@ import hmac
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Literal
 from urllib.parse import urlsplit
 
 from msgspec import Struct
 
 from bridge.admin.operator_sessions import OperatorSession
 from bridge.admin.problems import RequestRefused
-from bridge.admin.scope import Scope
+from bridge.admin.scope import Role, Scope
 from bridge.ocpp import tenants
 
 CSRF = "X-CSRF-Token"
@@ -52,7 +51,7 @@ class Credential(Struct, frozen=True, kw_only=True):
 
     name: str
     token: bytes
-    role: Literal["read", "operate"]
+    role: Role
     tenant: str = tenants.DEFAULT
 
 
@@ -216,6 +215,11 @@ class Access:
                 return f"{asking.peer} (OIDC: {name})"
             case shown:
                 return f"{asking.peer} ({shown.name})"
+
+    def role(self, asking: Asking) -> Role:
+        """Return what the sender of a permitted request may do."""
+        shown = self._shown(asking)
+        return "operate" if shown is None or shown.role != "read" else "read"
 
     def _check_origin(self, asking: Asking) -> None:
         origin = asking.headers.get("Origin")

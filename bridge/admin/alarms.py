@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from bridge.admin.facts import MovedFact
 from bridge.admin.fleet_facts import Alarm, FaultFact
-from bridge.admin.health import Health
+from bridge.admin.health import CentralSystemHealth, Health
 from bridge.admin.moves import MoveSummary
 from bridge.core.state import State
 
@@ -25,6 +25,8 @@ class Situation(Struct, frozen=True, kw_only=True):
         moved: The Charge Points that operators moved.
         dropped: The number of fields of which something was dropped in the last hour.
         cautions: What is doubtful in the configuration.
+        complaints: Why the configuration file was not taken over when it was last read; empty if it was.
+        pending: The keys of the configuration that have changed since the start, and hold from the next one on.
     """
 
     health: Health
@@ -35,6 +37,8 @@ class Situation(Struct, frozen=True, kw_only=True):
     moved: Sequence[MovedFact] = ()
     dropped: int = 0
     cautions: Sequence[str] = ()
+    complaints: Sequence[str] = ()
+    pending: Sequence[str] = ()
 
 
 def alarms(situation: Situation) -> list[Alarm]:
@@ -42,10 +46,12 @@ def alarms(situation: Situation) -> list[Alarm]:
     found = [
         *_bridge(situation.health),
         *_central_systems(situation),
+        *_observers(situation.health),
         *_certificates(situation.health),
         *_charge_points(situation),
         *_moves(situation),
         *_content(situation),
+        *_configuration(situation),
     ]
     return sorted(found, key=lambda alarm: alarm.severity != "bad")
 
@@ -70,11 +76,10 @@ def _bridge(health: Health) -> Iterator[Alarm]:
 def _central_systems(situation: Situation) -> Iterator[Alarm]:
     for name, system in situation.health.central_systems.items():
         if system.unreachable:
-            reason = situation.reasons.get(name)
             yield Alarm(
                 kind="central_system_away",
                 severity="bad",
-                text=f"The Central System {name} is away" + (f": {reason}" if reason else "."),
+                text=_away(name, system, situation.reasons.get(name)),
                 subject=name,
                 count=system.unreachable,
                 since=system.since,
@@ -82,6 +87,31 @@ def _central_systems(situation: Situation) -> Iterator[Alarm]:
         if system.misconfigured is not None:
             text = f"What {name} answers to POSTs is no answer of a Central System: {system.misconfigured}"
             yield Alarm(kind="central_system_misconfigured", severity="bad", text=text, subject=name)
+
+
+def _observers(health: Health) -> Iterator[Alarm]:
+    for name, observer in health.observers.items():
+        if observer.trouble is None and not observer.halted:
+            continue
+        system = health.central_systems.get(name)
+        if system is not None and system.unreachable and not observer.halted:
+            continue  # the alarm about the Central System that is away says it
+        waiting = "1 message waits" if observer.waiting == 1 else f"{observer.waiting} messages wait"
+        text = f"The further Central System {name} does not get all messages, {waiting}"
+        if observer.halted:
+            points = "1 Charge Point" if observer.halted == 1 else f"{observer.halted} Charge Points"
+            text += f"; the queues of {points} are halted by a message of a transaction that it does not answer"
+        text += "." if observer.trouble is None else f": {observer.trouble}"
+        yield Alarm(kind="observer", severity="warning", text=text, subject=name, since=observer.oldest)
+
+
+def _away(name: str, system: CentralSystemHealth, reason: str | None) -> str:
+    text = f"The Central System {name} is {'away for some Charge Points' if system.connected else 'away'}"
+    text += f": {reason}" if reason else "."
+    if system.down:
+        it_is = "1 Charge Point is" if system.down == 1 else f"{system.down} Charge Points are"
+        text += f"{'.' if reason else ''} {it_is} down because of it: JSON Charge Points are let in only with it."
+    return text
 
 
 def _certificates(health: Health) -> Iterator[Alarm]:
@@ -93,9 +123,9 @@ def _certificates(health: Health) -> Iterator[Alarm]:
 
 def _charge_points(situation: Situation) -> Iterator[Alarm]:
     states = situation.states
-    away = sum(system.unreachable for system in situation.health.central_systems.values())
+    systems = situation.health.central_systems.values()
     # The alarm about a Central System that is away counts its Charge Points already.
-    if states.get("no_central_system", 0) > away:
+    if states.get("no_central_system", 0) > sum(system.unreachable - system.down for system in systems):
         text = "Charge Points are heard of and have no Central System."
         count = states["no_central_system"]
         yield Alarm(kind="no_central_system", severity="bad", text=text, count=count)
@@ -103,8 +133,11 @@ def _charge_points(situation: Situation) -> Iterator[Alarm]:
         connectors = "1 connector reports" if fault.connectors == 1 else f"{fault.connectors} connectors report"
         text = f"{connectors} Faulted: {fault.error_code}"
         yield Alarm(kind="fault", severity="warning", text=text, subject=fault.error_code, count=fault.charge_points)
-    if states.get("down"):
-        yield Alarm(kind="down", severity="warning", text="Charge Points are down.", count=states["down"])
+    follow = sum(system.down for system in systems)
+    if states.get("down", 0) > follow:
+        others = " for another reason" if follow else ""
+        text, count = f"Charge Points are down{others}.", states["down"] - follow
+        yield Alarm(kind="down", severity="warning", text=text, count=count)
     if states.get("stale"):
         text = "Charge Points are stale: silent for longer than their heartbeat interval allows."
         yield Alarm(kind="stale", severity="warning", text=text, count=states["stale"])
@@ -128,5 +161,16 @@ def _content(situation: Situation) -> Iterator[Alarm]:
     if situation.dropped:
         text = "Fields of messages lost content in the last hour."
         yield Alarm(kind="losses", severity="warning", text=text, count=situation.dropped)
+
+
+def _configuration(situation: Situation) -> Iterator[Alarm]:
+    if situation.complaints:
+        first, more = situation.complaints[0], len(situation.complaints) - 1
+        text = f"The configuration file was not taken over, and the former one holds: {first}"
+        text += f" ({more} more in the log)" if more else ""
+        yield Alarm(kind="configuration", severity="warning", text=text)
+    if situation.pending:
+        text = f"Changed in the configuration file, to hold from the next start on: {', '.join(situation.pending)}"
+        yield Alarm(kind="configuration", severity="warning", text=text)
     for caution in situation.cautions:
         yield Alarm(kind="caution", severity="warning", text=caution)

@@ -16,7 +16,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from bridge.admin.problems import RequestRefused
-from bridge.admin.scope import Scope, with_identities
+from bridge.admin.scope import Role, Scope, with_identities
 from bridge.ocpp import tenants
 
 PREFIX = "/api/v1"
@@ -50,6 +50,7 @@ class AdminRequest(Struct, Generic[Q, B], frozen=True, kw_only=True):
         tenant: The tenant that the request is about.
         may_use: Returns True for a tenant that the sender may ask about.
         sees_all: Whether the sender may also see what is about all tenants.
+        role: What the sender may do.
     """
 
     named: dict[str, str]
@@ -61,6 +62,7 @@ class AdminRequest(Struct, Generic[Q, B], frozen=True, kw_only=True):
     tenant: str = tenants.DEFAULT
     may_use: Callable[[str], bool] = lambda tenant: tenant == tenants.DEFAULT
     sees_all: bool = False
+    role: Role = "operate"
 
 
 Handler = Callable[[Any], Awaitable[Any]]
@@ -126,6 +128,7 @@ class AdminEndpoint(Struct, frozen=True, kw_only=True):
         tenant: str = tenants.DEFAULT,
         may_use: Callable[[str], bool] = lambda tenant: tenant == tenants.DEFAULT,
         sees_all: bool = False,
+        role: Role = "operate",
     ) -> web.StreamResponse:
         """Check one request and answer it.
 
@@ -136,6 +139,7 @@ class AdminEndpoint(Struct, frozen=True, kw_only=True):
             tenant: The tenant that the request is about.
             may_use: Returns True for a tenant that the sender may ask about.
             sees_all: Whether the sender may also see what is about all tenants.
+            role: What the sender may do.
 
         Returns:
             The response.
@@ -153,6 +157,7 @@ class AdminEndpoint(Struct, frozen=True, kw_only=True):
             tenant=tenant,
             may_use=may_use,
             sees_all=sees_all,
+            role=role,
         )
         try:
             given = with_identities(await self.handle(asked), tenant)

@@ -24,11 +24,17 @@ class Fact(Struct, frozen=True, kw_only=True):
 
 
 class About(Fact, frozen=True, kw_only=True):
-    """What runs here. `commit` is the commit that the program was built from; None if that is unknown."""
+    """What runs here, and what who asks may do.
+
+    Attributes:
+        commit: The commit that the program was built from; None if that is unknown.
+        role: "read" permits no changes.
+    """
 
     version: str
     commit: str | None
     python: str
+    role: Literal["read", "operate"]
 
 
 # Charge Points.
@@ -325,10 +331,13 @@ class CentralSystemFact(Fact, frozen=True, kw_only=True):
         charge_points: The number of known Charge Points that are with it, whether or not they are there.
         sessions: The number of these with a Session.
         connected: The number of open connections.
-        unreachable: The number of connections whose last attempt failed.
+        unreachable: The number of Charge Points for which the last attempt to connect failed.
+        down: The number of those that speak JSON, and are down because they are let in only with their Central System.
         degraded: A connection cannot be opened, or what answers is no Central System.
         since: When the longest present outage began; None without an outage, or if the begin was not observed.
         misconfigured: HTTP status and media type of the last response to a POST, if it was no answer of the service.
+        observes: What it is in routes of which it is not the main Central System; empty if it is in none.
+        observer_trouble: Why messages wait for it as that, None without trouble.
         open_transactions: The number of open transactions that it named.
         last_failure: Why it was last not reached since the start of the bridge; None if it always was.
         last_failure_at: When that was.
@@ -343,9 +352,12 @@ class CentralSystemFact(Fact, frozen=True, kw_only=True):
     sessions: int = 0
     connected: int = 0
     unreachable: int = 0
+    down: int = 0
     degraded: bool = False
     since: str | None = None
     misconfigured: str | None = None
+    observes: list[Literal["observer", "shadow"]] = []
+    observer_trouble: str | None = None
     open_transactions: int = 0
     last_failure: str | None = None
     last_failure_at: str | None = None

@@ -33,7 +33,8 @@ class Alarm(Fact, frozen=True, kw_only=True):
     """Something that is wrong now.
 
     Attributes:
-        kind: What it is about. `caution` is about the configuration, as `ocpp-bridge check` says it.
+        kind: What it is about. `caution` is about the configuration, as `ocpp-bridge check` says it;
+            `configuration` about a file that is not what the bridge runs with.
         severity: `bad` is an outage; `warning` is not, or not yet.
         text: A sentence about it.
         subject: The name of the Central System, of the receiver or of the table of the configuration, the errorCode,
@@ -48,6 +49,7 @@ class Alarm(Fact, frozen=True, kw_only=True):
         "store",
         "listener",
         "receiver",
+        "observer",
         "draining",
         "certificate",
         "down",
@@ -57,6 +59,7 @@ class Alarm(Fact, frozen=True, kw_only=True):
         "move_stopped",
         "moved_nowhere",
         "losses",
+        "configuration",
         "caution",
     ]
     severity: Literal["bad", "warning"]
@@ -84,6 +87,7 @@ class LossFact(Fact, frozen=True, kw_only=True):
         field: The path in the message without indexes; "" for the message itself.
         reason: Why the value was dropped, altered or assumed.
         dropped: Something that the sender wrote did not arrive, and should have.
+        central_system: The Central System at the other end, which may be a further one; "" if none is known.
         count: How often that happened.
         at: When it happened last.
         identity: The Charge Point of the last time.
@@ -94,6 +98,7 @@ class LossFact(Fact, frozen=True, kw_only=True):
     field: str
     reason: str
     dropped: bool
+    central_system: str
     count: int
     at: str
     identity: str

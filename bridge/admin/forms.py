@@ -11,7 +11,7 @@ from bridge.admin.facts import ActionForm
 from bridge.ocpp.actions import ACTIONS, Action, Party
 
 # The actions that interrupt charging, unlock a plug or replace the Charge Point's software. The console asks first.
-DANGEROUS = frozenset({"Reset", "UnlockConnector", "UpdateFirmware"})
+DANGEROUS = frozenset({"RemoteStopTransaction", "Reset", "UnlockConnector", "UpdateFirmware"})
 
 
 @cache

@@ -21,13 +21,15 @@ class CentralSystemHealth(Struct, kw_only=True):
 
     Attributes:
         connected: The number of open connections.
-        unreachable: The number of connections whose last attempt failed.
+        unreachable: The number of Charge Points for which the last attempt to connect failed.
+        down: The number of those that speak JSON, and are down because they are let in only with their Central System.
         since: The begin of the outage as a time in UTC; None without an outage or if the begin was not observed.
         misconfigured: HTTP status and media type of the last response to a POST, if it was no answer of the service.
     """
 
     connected: int = 0
     unreachable: int = 0
+    down: int = 0
     since: str | None = None
     misconfigured: str | None = None
 

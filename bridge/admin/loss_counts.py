@@ -1,7 +1,7 @@
-"""The losses since the start of the bridge by message, field and reason, each with the Charge Point of the last one.
+"""The losses since the start of the bridge by message, field, reason and Central System, with the last Charge Point.
 
-The number of rows is bounded: each field of OCPP may have a row for each reason, and of the fields that OCPP does not
-know, whose names strangers choose, the first ones.
+The number of rows is bounded: each field of OCPP may have a row for each reason and Central System, and of the fields
+that OCPP does not know, whose names strangers choose, the first ones.
 """
 
 from __future__ import annotations
@@ -43,25 +43,29 @@ class _Row(Struct):
     identity: str
 
 
+# The message, the field, the reason, and the name of the Central System at the other end.
+_Key = tuple[str, str, LossReason, str]
+
+
 class LossCounts:
     """Counts losses. `clock` returns the time in unix seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._known = known_fields()
-        self._rows: dict[tuple[str, str, LossReason], _Row] = {}
+        self._rows: dict[_Key, _Row] = {}
         self._unknown = 0
 
     def see(self, fact: Fact) -> None:
         """Count the losses of the Fact."""
         match fact:
-            case CallEnded(identity, report):
+            case CallEnded(identity, report, central_system):
                 if report.call.losses:
-                    self._add(identity, report.call.losses)
+                    self._add(identity, report.call.losses, central_system)
                 if isinstance(report.answer, CallResult) and report.answer.losses:
-                    self._add(identity, report.answer.losses)
-            case ContentLost(identity, losses):
-                self._add(identity, losses)
+                    self._add(identity, report.answer.losses, central_system)
+            case ContentLost(identity, losses, central_system):
+                self._add(identity, losses, central_system)
 
     def all(self) -> list[LossFact]:
         """Return all kinds of losses, the most frequent first."""
@@ -73,11 +77,12 @@ class LossCounts:
                 field=field,
                 reason=reason.value,
                 dropped=reason in DROPPED,
+                central_system=central_system,
                 count=row.count,
                 at=moment(row.at),
                 identity=row.identity,
             )
-            for (message, field, reason), row in rows
+            for (message, field, reason, central_system), row in rows
         ]
 
     def dropped_since(self, seconds: float) -> int:
@@ -85,29 +90,29 @@ class LossCounts:
         return len(
             {
                 (message, field)
-                for (message, field, reason), row in self._rows.items()
+                for (message, field, reason, _), row in self._rows.items()
                 if reason in DROPPED and row.at >= seconds
             }
         )
 
-    def _add(self, identity: str, losses: Iterable[Loss]) -> None:
+    def _add(self, identity: str, losses: Iterable[Loss], central_system: str) -> None:
         now = self._clock()
         for loss in losses:
-            key = self._key(loss)
+            key = self._key(loss, central_system)
             row = self._rows.get(key)
             if row is None:
                 row = self._rows[key] = _Row(0, now, identity)
             row.count += loss.count
             row.at, row.identity = now, identity
 
-    def _key(self, loss: Loss) -> tuple[str, str, LossReason]:
+    def _key(self, loss: Loss, central_system: str) -> _Key:
         field = _INDEX.sub("", loss.path) if "[" in loss.path else loss.path
         if field in self._known.get(loss.message, ()):
-            return loss.message, field, loss.reason
-        key = loss.message[:_LONGEST], field[:_LONGEST], loss.reason
+            return loss.message, field, loss.reason, central_system
+        key = loss.message[:_LONGEST], field[:_LONGEST], loss.reason, central_system
         if key in self._rows:
             return key
         if self._unknown >= _MOST_UNKNOWN:
-            return OTHER, OTHER, loss.reason
+            return OTHER, OTHER, loss.reason, central_system
         self._unknown += 1
         return key

@@ -16,6 +16,8 @@ from bridge.ocpp.tenants import identity_of, tenant_of
 # "tenant": about one tenant, at the same path below /tenants/{tenant} too. "bridge": about the whole bridge, and not
 # for a token of one tenant. "everybody": the same for all.
 Scope = Literal["tenant", "bridge", "everybody"]
+# What the sender may do. "read": change nothing.
+Role = Literal["read", "operate"]
 T = TypeVar("T")
 
 

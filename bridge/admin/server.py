@@ -182,8 +182,8 @@ class AdminServer:
         if tenant not in (DEFAULT, *self._admin_context.tenants()):
             raise RequestRefused(HTTPStatus.NOT_FOUND, f"no tenant is called {tenant!r}")
         admitted = partial(access.admits, asking, endpoint.scope, tenant)
-        may_use, sees_all = partial(access.may_use, asking), access.sees_all(asking)
-        return await endpoint.serve(request, access.name(asking), admitted, tenant, may_use, sees_all)
+        may_use, sees_all, role = partial(access.may_use, asking), access.sees_all(asking), access.role(asking)
+        return await endpoint.serve(request, access.name(asking), admitted, tenant, may_use, sees_all, role)
 
     async def _alive(self, request: web.Request) -> web.Response:
         return web.json_response({"status": "alive"})

@@ -38,6 +38,8 @@ class Moment(Fact, frozen=True, kw_only=True):
         transaction_id: The transaction, as the Charge Point knows it.
         energy: The energy of a transaction that ended, in Wh.
         message: The id of the recorded message that says so.
+        times: How often it happened in a row: attempts to connect that failed for the same reason are one item.
+        since: When it happened first, if it happened several times; `at` is the last time.
     """
 
     at: str
@@ -48,6 +50,8 @@ class Moment(Fact, frozen=True, kw_only=True):
     transaction_id: int | None = None
     energy: float | None = None
     message: int | None = None
+    times: int = 1
+    since: str | None = None
 
 
 class TimelineFact(Fact, frozen=True, kw_only=True):

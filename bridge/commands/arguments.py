@@ -307,7 +307,8 @@ def _add_central_system(parties: Commands) -> None:
 
     party = _add(parties, "central-system", "simulate a Central System")
     _add_protocol(party, "ocpp1.6j", *_OVER_SOAP)
-    party.add_argument("--listen", required=True, type=_listen, metavar="HOST:PORT")
+    about = "where it takes the connections of the gateway"
+    party.add_argument("--listen", required=True, type=_listen, metavar="HOST:PORT", help=about)
     party.set_defaults(run=run, stays=True)
 
 

@@ -67,8 +67,12 @@ def _show(found: dict[str, Any]) -> None:
 def _sentence(found: dict[str, Any]) -> str:
     verdict = "ready" if found["ready"] else f"not ready: {found['why']}"
     counts = f"{found['ready_charge_points']} of {found['charge_points']} Charge Points are ready"
-    seen = f"{found['sessions']} sessions in {found['days']} days"
+    seen = f"{_many(found['sessions'], 'session')} in {_many(found['days'], 'day')}"
     return f"{found['central_system']}: {verdict} ({counts}, after {found['ready_after']} sessions each; {seen})"
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _action(one: dict[str, Any]) -> tuple[str, ...]:

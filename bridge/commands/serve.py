@@ -137,7 +137,7 @@ class Reloading:
         self._notifier.ready()
 
     async def _read(self) -> None:
-        """Read and apply the configuration. An invalid one is logged, and changes nothing."""
+        """Read and apply the configuration. An invalid one changes nothing, and the log and the overview say why."""
         try:
             source = self._source
             settings = await self._thread.run(lambda: config.load(source.path, os.environ, source.seen))
@@ -146,3 +146,4 @@ class Reloading:
         except ConfigurationError as error:
             for complaint in error.complaints:
                 logs.fields(_log, logging.ERROR, "configuration not taken over", complaint=complaint)
+            self._gateway.reload_refused([str(complaint) for complaint in error.complaints])

@@ -144,6 +144,8 @@ CAPPED = Loss(message="BootNotificationResponse", path="interval", reason=LossRe
 CHARGE_POINT, CENTRAL_SYSTEM = Party.CHARGE_POINT, Party.CENTRAL_SYSTEM
 _PARTIES = (CHARGE_POINT, CENTRAL_SYSTEM)
 _NEVER = float("inf")
+# How a Link ended that took the other one with it (rule 13).
+_ENDED = {CHARGE_POINT: "the Charge Point is gone", CENTRAL_SYSTEM: "the Central System is gone"}
 # Seconds between two requests to wake a Charge Point.
 _WAKE_PAUSE = 300.0
 # A Charge Point that sends its own Heartbeats may be late by a tenth of the interval.
@@ -1018,6 +1020,7 @@ class Session:
             return
         if self._is_handed_over and other is CHARGE_POINT:  # rule 29
             return
+        reason = f"{_ENDED[party]}: {reason}"  # whoever reads it sees the other end of this Link
         self.links[other].status, self.links[other].reason = Status.DOWN, reason
         self._abandon_calls_of(other, at)
         if (out := self.lanes[other].out) is not None:  # rule 7

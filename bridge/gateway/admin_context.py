@@ -24,7 +24,7 @@ from bridge.config import Listen, Settings, Soap, WebSocket
 from bridge.config.listeners import is_local
 from bridge.gateway import public_addresses
 from bridge.gateway.change_history import ChangeHistory
-from bridge.gateway.fleet_status import FleetStatus
+from bridge.gateway.fleet_status import FleetStatus, UnreadConfiguration
 from bridge.gateway.known import ViewSources
 from bridge.gateway.listeners import Listeners, OpenListener
 from bridge.gateway.live_stream import LiveStream
@@ -68,6 +68,7 @@ def admin_context_of(
     history: ByTenant[TrafficHistory],
     losses: ByTenant[LossCounts],
     cautions: Callable[[], Sequence[str]],
+    unread: Callable[[], UnreadConfiguration],
     observers: Callable[[str | None], Mapping[str, ObserverCounts]],
     readiness: ReadinessViews,
     access: Access,
@@ -90,6 +91,7 @@ def admin_context_of(
         history: The traffic of the last hour of each tenant.
         losses: The losses of each tenant since the start.
         cautions: Returns what is doubtful in the configuration.
+        unread: Returns what of the configuration file does not hold.
         observers: Returns the state of the further Central Systems, by name; of a tenant, or None for all tenants.
         readiness: Shows what the comparison of shadows' answers has shown.
         access: The rules for the use of the admin listener.
@@ -110,6 +112,7 @@ def admin_context_of(
             losses=losses,
             moves=moves,
             cautions=cautions,
+            unread=unread,
             observers=observers,
         ),
         steering=OperatorActions(ground, overview, choices, fleet),

@@ -307,7 +307,7 @@ class AdmissionControl:
         except DialRefused as refused:
             if refused.status == HTTPStatus.UNAUTHORIZED:
                 self._keys.denied(placement)
-            raise _refused(refused) from refused
+            raise _refused(refused, placement.central_system) from refused
         return JsonAdmission(self._sessions, placement, handshake, offered[far.subprotocol or ""], far)
 
     async def _translated(self, handshake: HandshakeRequest, placement: Placement) -> JsonAdmission:
@@ -431,11 +431,13 @@ def _denied(denied: AccessDenied) -> HandshakeDenied:
     return HandshakeDenied(denied.status, text, denied.headers, why=denied.why, hides_identity=denied.hides_identity)
 
 
-def _refused(refused: DialRefused) -> HandshakeDenied:
-    """Return the response to a handshake that the Central System refused.
+def _refused(refused: DialRefused, central_system: str) -> HandshakeDenied:
+    """Return the response to a handshake that `central_system` refused, or for which it could not be reached.
 
     Its status is the Central System's if that is a 4xx, which a Charge Point can understand, otherwise 503.
     """
     status = refused.status if refused.status is not None and 400 <= refused.status < 500 else None
     headers = {"WWW-Authenticate": 'Basic realm="central system"'} if status == HTTPStatus.UNAUTHORIZED else {}
-    return HandshakeDenied(status or HTTPStatus.SERVICE_UNAVAILABLE, refused.reason, headers)
+    if status is not None:
+        return HandshakeDenied(status, refused.reason, headers)
+    return HandshakeDenied(HTTPStatus.SERVICE_UNAVAILABLE, refused.reason, headers, central_system=central_system)

@@ -7,7 +7,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from bridge.core.state import State
 from bridge.ocpp.actions import Party
@@ -28,12 +28,18 @@ _LONGEST = 300
 
 
 class Change(Struct, frozen=True, gc=False):
-    """A change: its time in unix seconds, its kind, some words, and the other end of a connection."""
+    """A change: its time in unix seconds, its kind, some words, and the other end of a connection.
+
+    Attempts to connect that fail one after the other for the same reason are one change: `at` is the last one, `times`
+    their number, and `since` the first one.
+    """
 
     at: float
     kind: Literal["link", "state", "moved", "callback"]
     text: str
     party: Party | None = None
+    times: int = 1
+    since: float | None = None
 
 
 class ChangeHistory:
@@ -60,7 +66,8 @@ class ChangeHistory:
             case LinkOpened(identity, party, central_system):
                 self._add(identity, "link", f"connected{_to(party, central_system)}", party)
             case LinkLost(identity, party, central_system, reason):
-                self._add(identity, "link", f"not connected{_to(party, central_system)}: {reason}", party)
+                text = f"not connected{_to(party, central_system)}: {reason}"
+                self._add(identity, "link", text, party, merges=True)
             case LinkClosed(identity, party, central_system, reason):
                 self._add(identity, "link", f"closed by the bridge{_to(party, central_system)}: {reason}", party)
             case ChargePointMoved(identity, before, after, by):
@@ -76,13 +83,26 @@ class ChangeHistory:
         self._add(identity, "state", state)
 
     def _add(
-        self, identity: str, kind: Literal["link", "state", "moved", "callback"], text: str, party: Party | None = None
+        self,
+        identity: str,
+        kind: Literal["link", "state", "moved", "callback"],
+        text: str,
+        party: Party | None = None,
+        *,
+        merges: bool = False,
     ) -> None:
+        """Keep a change. With `merges`, it is counted with the last one of the Charge Point if that is the same."""
         folded = identity.casefold()
         changes = self._of.setdefault(folded, deque(maxlen=OF_ONE))
         self._of.move_to_end(folded)
+        change = Change(self._clock(), kind, without_password(text)[:_LONGEST], party)
+        last = changes[-1] if changes else None
+        if merges and last is not None and (last.kind, last.text, last.party) == (kind, change.text, party):
+            since = last.at if last.since is None else last.since
+            changes[-1] = structs.replace(change, times=last.times + 1, since=since)
+            return
         self._kept += len(changes) < OF_ONE
-        changes.append(Change(self._clock(), kind, without_password(text)[:_LONGEST], party))
+        changes.append(change)
         while self._kept > self._most:
             _, dropped = self._of.popitem(last=False)
             self._kept -= len(dropped)

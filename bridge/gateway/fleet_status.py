@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
+from msgspec import Struct
 
 from bridge.admin.alarms import Situation, alarms
 from bridge.admin.by_tenant import ByTenant
@@ -39,6 +40,18 @@ _LATELY = 3600.0
 _NOTHING_WAITS = ObserverCounts(waiting=0, octets=0, oldest=None, halted=0, trouble=None, lost={})
 
 
+class UnreadConfiguration(Struct, frozen=True, kw_only=True):
+    """What the configuration file says, and what the bridge does not run with.
+
+    Attributes:
+        complaints: Why the file was not taken over when it was last read; empty if it was.
+        pending: The keys that have changed since the start, and hold from the next one on.
+    """
+
+    complaints: tuple[str, ...] = ()
+    pending: tuple[str, ...] = ()
+
+
 class FleetStatus:
     """Implements `bridge.admin.fleet.FleetViews`.
 
@@ -50,6 +63,7 @@ class FleetStatus:
         losses: The losses of each tenant since the start.
         moves: The moves of several Charge Points.
         cautions: Returns what is doubtful in the configuration.
+        unread: Returns what of the configuration file does not hold.
         observers: Returns the state of the further Central Systems, by name; of a tenant, or None for all tenants.
     """
 
@@ -63,6 +77,7 @@ class FleetStatus:
         losses: ByTenant[LossCounts],
         moves: Moves,
         cautions: Callable[[], Sequence[str]],
+        unread: Callable[[], UnreadConfiguration],
         observers: Callable[[str | None], Mapping[str, ObserverCounts]],
     ) -> None:
         self._ground = ground
@@ -72,6 +87,7 @@ class FleetStatus:
         self._losses = losses
         self._moves = moves
         self._cautions = cautions
+        self._unread = unread
         self._observers = observers
         # For each tenant: the newest record of the audit when it was looked through, and the moves in it.
         self._moved: dict[str, tuple[int, list[Audited]]] = {}
@@ -94,6 +110,8 @@ class FleetStatus:
             moved=self._views.routes(tenant=tenant).moved,
             dropped=losses.dropped_since(ground.clock() - _LATELY),
             cautions=self._cautions() if whole else (),
+            complaints=self._unread().complaints if whole else (),
+            pending=self._unread().pending if whole else (),
         )
         return Overview(
             alarms=alarms(situation),
@@ -125,14 +143,19 @@ class FleetStatus:
             central_systems=systems,
             draining=health.draining,
             events={name: receiver for name, receiver in health.events.items() if name in receivers},
+            observers=dict(self._observers(tenant)),
         )
 
     def central_systems(self, *, tenant: str) -> CentralSystems:
         """Return the Central Systems that a tenant may use, with the health of that tenant's connections."""
         systems, ground = systems_for(tenant, self._ground.settings()), self._ground
         health = ground.sessions.counts.central_systems(systems, ground.outages, tenant)
+        observers = {observer.central_system: observer for observer in self.observers(tenant=tenant).items}
         return CentralSystems(
-            items=[self._central_system(name, system, health[name], tenant) for name, system in systems.items()]
+            items=[
+                self._central_system(name, system, health[name], observers.get(name), tenant)
+                for name, system in systems.items()
+            ]
         )
 
     def observers(self, *, tenant: str) -> ObserverFacts:
@@ -186,7 +209,12 @@ class FleetStatus:
         )
 
     def _central_system(
-        self, name: str, system: CentralSystem, health: CentralSystemHealth, tenant: str
+        self,
+        name: str,
+        system: CentralSystem,
+        health: CentralSystemHealth,
+        observer: ObserverFact | None,
+        tenant: str,
     ) -> CentralSystemFact:
         ground, times = self._ground, self._history.of(tenant).answer_times(name)
         counts, failure = ground.fleet.of(tenant), ground.outages.failure(name, tenant)
@@ -198,9 +226,12 @@ class FleetStatus:
             sessions=ground.sessions.counts.sessions_of(name, tenant),
             connected=health.connected,
             unreachable=health.unreachable,
+            down=health.down,
             degraded=health.degraded,
             since=health.since,
             misconfigured=health.misconfigured,
+            observes=[] if observer is None else observer.roles,
+            observer_trouble=None if observer is None else observer.trouble,
             open_transactions=counts.transactions[name],
             last_failure=None if failure is None else without_password(failure.reason),
             last_failure_at=None if failure is None else moment(failure.at),

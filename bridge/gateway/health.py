@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from heapq import heapify, heappop, heappush
@@ -11,6 +12,7 @@ from typing import NamedTuple
 from bridge.admin.health import CentralSystemHealth, ObserverCounts, ReceiverCounts
 from bridge.core.commands import Outcome, Report
 from bridge.core.links import Status
+from bridge.core.state import State
 from bridge.gateway.observer_state import ObserverState
 from bridge.gateway.session_runner import SessionRunner
 from bridge.gateway.transports import JSON_VERSION
@@ -18,11 +20,26 @@ from bridge.ocpp.actions import Party
 from bridge.ocpp.rpc import Failure
 from bridge.ocpp.tenants import DEFAULT, tenant_of
 from bridge.outgoing_events import ReceiverHealth
-from bridge.watching.facts import CallEnded, ChargePointRemoved, Fact, LinkClosed, LinkLost, LinkOpened
+from bridge.watching.facts import (
+    CallEnded,
+    ChargePointMoved,
+    ChargePointRemoved,
+    Fact,
+    HandshakeRefused,
+    LinkClosed,
+    LinkLost,
+    LinkOpened,
+)
 
 CHARGE_POINT, CENTRAL_SYSTEM = Party.CHARGE_POINT, Party.CENTRAL_SYSTEM
 # A heap is cleaned when its outages that are over exceed the present ones by about this number.
 _OVER = 1000
+# Seconds for which a refused JSON Charge Point counts as one that its Central System keeps out. It tries again sooner.
+_TRIES_AGAIN = 900.0
+# Seconds for which it counts after another connection to the Central System was opened: it may have been refused since.
+_OTHERS_ENTER = 60.0
+# The most refused Charge Points of one Central System and tenant that are counted.
+_MOST_REFUSED = 50_000
 _ANSWERED = (Outcome.RESULT, Outcome.ERROR)
 
 
@@ -33,8 +50,29 @@ class LinkFailure(NamedTuple):
     reason: str
 
 
+class RefusedEntry(NamedTuple):
+    """A JSON Charge Point that was not let in, because its Central System could not be reached.
+
+    Attributes:
+        identity: The identity in its address.
+        since: When its way to the Central System ended, in unix seconds.
+        at: When it was last refused, in unix seconds.
+        times: How often it was refused in a row.
+        reason: Why its Central System could not be reached the last time.
+    """
+
+    identity: str
+    since: float
+    at: float
+    times: int
+    reason: str
+
+
 class Outages:
     """The outages of the links to Central Systems.
+
+    A JSON Charge Point has no link to its Central System while that one is away: the link is opened together with its
+    own connection. What tells of the outage is that its handshakes are refused.
 
     Attributes:
         since: When the present outage of each Charge Point's link began, by identity, in unix seconds.
@@ -50,6 +88,9 @@ class Outages:
         self._clock = clock
         # A heap for each Central System, the oldest outage first. Outages that are over are removed later.
         self._oldest: dict[str, list[tuple[float, str]]] = {}
+        # For each Central System and tenant, by the casefolded identity; the one that was refused last is the last.
+        self._refused: dict[tuple[str, str], OrderedDict[str, RefusedEntry]] = {}
+        self._opened: dict[str, float] = {}  # when a link to each Central System was last opened
 
     def see(self, fact: Fact) -> None:
         """Record the beginning or the end of an outage."""
@@ -58,11 +99,65 @@ class Outages:
                 self._ended(identity, report, central_system)
             case LinkLost(identity, party, central_system, reason) if party is CENTRAL_SYSTEM:
                 self._lost(identity, central_system, reason)
-            case LinkOpened(identity, party) | LinkClosed(identity, party) if party is CENTRAL_SYSTEM:
+            case LinkOpened(identity, party, central_system) if party is CENTRAL_SYSTEM:
                 self.since.pop(identity, None)
+                self._opened[central_system] = self._clock()
+                self._let_in(identity)
+            case LinkClosed(identity, party) if party is CENTRAL_SYSTEM:
+                self.since.pop(identity, None)
+            case HandshakeRefused(identity=str(identity), central_system=central_system) if central_system:
+                self._keeps_out(identity, central_system, fact.reason)
+            case ChargePointMoved(identity):
+                self._let_in(identity)
             case ChargePointRemoved(identity):
                 self.since.pop(identity, None)
                 self._of.pop(identity, None)
+                self._let_in(identity)
+
+    def _keeps_out(self, identity: str, central_system: str, reason: str) -> None:
+        now, tenant = self._clock(), tenant_of(identity)
+        self._failures[tenant, central_system] = LinkFailure(now, reason)
+        refused = self._refused.setdefault((central_system, tenant), OrderedDict())
+        known = refused.pop(identity.casefold(), None)
+        since, times = (self.since.get(identity, now), 0) if known is None else (known.since, known.times)
+        refused[identity.casefold()] = RefusedEntry(identity, since, now, times + 1, reason)
+        if len(refused) > _MOST_REFUSED:
+            refused.popitem(last=False)
+
+    def _let_in(self, identity: str) -> None:
+        if not self._refused:
+            return
+        for key in [key for key in self._refused if key[1] == tenant_of(identity)]:
+            self._refused[key].pop(identity.casefold(), None)
+            if not self._refused[key]:
+                del self._refused[key]
+
+    def refused(self, central_system: str, tenant: str | None = None) -> Iterator[RefusedEntry]:
+        """Yield the JSON Charge Points that a Central System keeps out, because it cannot be reached.
+
+        Args:
+            central_system: The name of the Central System.
+            tenant: The tenant of the Charge Points, None for all.
+        """
+        after = max(self._clock() - _TRIES_AGAIN, self._opened.get(central_system, 0.0) - _OTHERS_ENTER)
+        for key in [key for key in self._refused if key[0] == central_system and tenant in (None, key[1])]:
+            entries = self._refused[key]
+            while entries and next(iter(entries.values())).at < after:
+                entries.popitem(last=False)
+            if not entries:
+                del self._refused[key]
+            yield from entries.values()
+
+    def refusing(self) -> list[str]:
+        """Return the names of the Central Systems that keep JSON Charge Points out."""
+        return [name for name in sorted({name for name, _ in self._refused}) if any(self.refused(name))]
+
+    def refused_one(self, identity: str, central_system: str) -> RefusedEntry | None:
+        """Return the entry of a Charge Point that a Central System keeps out, None if it does not."""
+        tenant = tenant_of(identity)
+        if not any(self.refused(central_system, tenant)):
+            return None
+        return self._refused[central_system, tenant].get(identity.casefold())
 
     def _lost(self, identity: str, central_system: str, reason: str) -> None:
         since = self._clock()
@@ -153,11 +248,13 @@ class LinkState(NamedTuple):
         central_system: The name of the Central System.
         connected: Whether the link is up.
         unreachable: Whether the Central System cannot be reached.
+        cut_off: Whether a JSON Charge Point is disconnected because the Central System cannot be reached.
     """
 
     central_system: str
     connected: bool
     unreachable: bool
+    cut_off: bool
 
 
 class _OfCentralSystem:
@@ -167,6 +264,7 @@ class _OfCentralSystem:
         self.sessions = 0
         self.connected = 0
         self.unreachable: set[str] = set()
+        self.cut_off: set[str] = set()
 
 
 class SessionCounts:
@@ -174,10 +272,12 @@ class SessionCounts:
 
     Attributes:
         changed: Called with the identity of each Charge Point whose Session begins, ends or changes a link.
+        state_of: Returns the state of a Charge Point, None if it is not known.
     """
 
     def __init__(self) -> None:
         self.changed: Callable[[str], None] = lambda identity: None
+        self.state_of: Callable[[str], State | None] = lambda identity: None
         self._standings: dict[SessionRunner, LinkState] = {}
         self._systems: dict[str, dict[str, _OfCentralSystem]] = {}  # by name and tenant
 
@@ -216,26 +316,34 @@ class SessionCounts:
     ) -> dict[str, CentralSystemHealth]:
         """Return the health of each Central System that is in `names` or has Sessions.
 
-        The health counts the open links, and the links that are needed and not open.
+        The health counts the open links, the links that are needed and not open, and the JSON Charge Points that are
+        down because of that.
 
         Args:
             names: The names of the Central Systems.
             outages: The outages of their links.
             tenant: The tenant whose links count, None for all.
         """
-        return {name: self._health(name, outages, tenant) for name in dict.fromkeys((*names, *self._systems))}
+        known = dict.fromkeys((*names, *self._systems, *outages.refusing()))
+        return {name: self._health(name, outages, tenant) for name in known}
 
     def _health(self, name: str, outages: Outages, tenant: str | None) -> CentralSystemHealth:
-        found, misconfigured = self._of(name, tenant), outages.misconfigured.get(name)
-        if not found:
-            return CentralSystemHealth(misconfigured=misconfigured)
+        found = self._of(name, tenant)
         unreachable = found[0].unreachable if len(found) == 1 else set().union(*(each.unreachable for each in found))
-        since = outages.oldest(name, unreachable) if unreachable else None
+        since = [outages.oldest(name, unreachable)] if unreachable else []
+        refused, down = 0, sum(len(each.cut_off) for each in found)
+        for entry in outages.refused(name, tenant):
+            # One that is connected tried to replace its connection.
+            if entry.identity not in unreachable and (state := self.state_of(entry.identity)) in (None, "down"):
+                refused, down = refused + 1, down + (state is not None)
+                since.append(entry.since)
+        begun = [moment for moment in since if moment is not None]
         return CentralSystemHealth(
             connected=sum(each.connected for each in found),
-            unreachable=len(unreachable),
-            since=None if since is None else _at(since),
-            misconfigured=misconfigured,
+            unreachable=len(unreachable) + refused,
+            down=down,
+            since=_at(min(begun)) if begun else None,
+            misconfigured=outages.misconfigured.get(name),
         )
 
     def _add(self, identity: str, standing: LinkState) -> None:
@@ -245,6 +353,8 @@ class SessionCounts:
         of_it.connected += standing.connected
         if standing.unreachable:
             of_it.unreachable.add(identity)
+        if standing.cut_off:
+            of_it.cut_off.add(identity)
 
     def _remove(self, identity: str, standing: LinkState) -> None:
         by_tenant, tenant = self._systems[standing.central_system], tenant_of(identity)
@@ -252,6 +362,7 @@ class SessionCounts:
         of_it.sessions -= 1
         of_it.connected -= standing.connected
         of_it.unreachable.discard(identity)
+        of_it.cut_off.discard(identity)
         if not of_it.sessions:
             del by_tenant[tenant]
         if not by_tenant:
@@ -260,11 +371,13 @@ class SessionCounts:
 
 def standing_of(runner: SessionRunner) -> LinkState:
     """Return the present state of a Session."""
-    links = runner.session.links
+    links, unreachable = runner.session.links, is_unreachable(runner)
+    near_is_down = transport_of(runner, CHARGE_POINT) == "json" and links[CHARGE_POINT].status is not Status.UP
     return LinkState(
         central_system=runner.placement.central_system,
         connected=links[CENTRAL_SYSTEM].status is Status.UP,
-        unreachable=is_unreachable(runner),
+        unreachable=unreachable,
+        cut_off=unreachable and near_is_down,
     )
 
 

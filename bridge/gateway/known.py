@@ -17,7 +17,7 @@ from bridge.errors import MessageError, UnknownIdentity
 from bridge.gateway.audit import Audit
 from bridge.gateway.call_counters import CallCounters
 from bridge.gateway.fleet_tally import FaultCodes, FleetEntry, FleetTally
-from bridge.gateway.health import Outages, is_unreachable, transport_of
+from bridge.gateway.health import Outages, RefusedEntry, is_unreachable, transport_of
 from bridge.gateway.persistence import Persistence, silence_of
 from bridge.gateway.placement import Placement, Placements
 from bridge.gateway.session_runner import SessionRunner
@@ -123,6 +123,10 @@ class KnownChargePoints:
         up = self.runner is not None and self.runner.session.links[party].status is Status.UP
         return "up" if up else "down"
 
+    def refused(self, central_system: str) -> RefusedEntry | None:
+        """Return how the Charge Point is kept out because a Central System cannot be reached; None if it is not."""
+        return self._ground.outages.refused_one(self.identity, central_system)
+
     def observed(self) -> Observation | None:
         """Return what decides the state of the Charge Point; None if it is not known."""
         transport = self.transport
@@ -226,13 +230,15 @@ def central_side(known: KnownChargePoints, placement: Placement) -> facts.Centra
     """Return the protocol and the state of the link to the Central System."""
     transport = None if known.runner is None else known.runner.transports.get(CENTRAL_SYSTEM)
     link = None if known.runner is None else known.runner.session.links[CENTRAL_SYSTEM]
-    reason = _NO_SESSION if link is None else link.reason
+    failures, reason = (0, _NO_SESSION) if link is None else (link.failures, link.reason)
     state = known.link(CENTRAL_SYSTEM)
+    if state == "down" and (refused := known.refused(placement.central_system)) is not None:
+        failures, reason = refused.times, refused.reason
     return facts.CentralSide(
         transport="json" if placement.speaks_json else "soap",
         version=placement.system.protocol[4:7] if transport is None else transport.version,
         state=state,
-        failures=0 if link is None else link.failures,
+        failures=failures,
         reason=None if state == "up" else reason or None,
     )
 

@@ -123,6 +123,7 @@ class ObserverRunner:
         self._timer: asyncio.TimerHandle | None = None
         self._due: float | None = None  # the time of the timer
         self._fresh: dict[int, tuple[bytes, bytes]] = {}  # the content of messages that are sent when they are on disk
+        self._attempt = 0  # counts the messages that were to be sent, a message that is sent again once more
         self._passed_on: set[str] = set()  # the keys of the commands that wait for the Charge Point
         self._closed = False
         self._transport_of = transport
@@ -340,25 +341,29 @@ class ObserverRunner:
         self._do(self.lane.tick(max(due, self._loop.time())))
 
     def _send(self, message: QueuedMessage, named: int | None) -> None:
+        self._attempt += 1
         found = self._fresh.get(message.number) or self._owner.writer.waiting(message.number)
         if found is not None and not takes_long(found[0]):
-            self._loop.call_soon(self._send_call, message, self._call_of(message, named, found[0]))
+            self._loop.call_soon(self._send_call, message, self._attempt, self._call_of(message, named, found[0]))
         else:
-            self._owner.tasks.spawn(self._send_later(message, named), name=f"observed message {message.number}")
+            later = self._send_later(message, self._attempt, named)
+            self._owner.tasks.spawn(later, name=f"observed message {message.number}")
 
-    async def _send_later(self, message: QueuedMessage, named: int | None) -> None:
+    async def _send_later(self, message: QueuedMessage, attempt: int, named: int | None) -> None:
         """Send a message that is on disk or large. A thread reads it."""
         found = self._fresh.get(message.number) or await self._owner.read(message.number)
         if found is None:
-            self._send_call(message, None)
+            self._send_call(message, attempt, None)
             return
         request = found[0]
         make = partial(self._call_of, message, named, request)
-        self._send_call(message, await aside(make) if takes_long(request) else make())
+        self._send_call(message, attempt, await aside(make) if takes_long(request) else make())
 
-    def _send_call(self, message: QueuedMessage, call: Call | None) -> None:
+    def _send_call(self, message: QueuedMessage, attempt: int, call: Call | None) -> None:
         """Send a message if it is still the one that is out. `call` is None if it cannot be sent."""
         if self._closed or self.lane.queue.out != message.number or self.lane.link.status is not Status.UP:
+            return
+        if attempt != self._attempt:  # the connection was lost meanwhile, and the message is read once more
             return
         if call is None:
             self._do(self.lane.unreadable(message.number, self._loop.time()))

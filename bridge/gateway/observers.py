@@ -7,6 +7,7 @@ the Charge Point. The main Central System and the Charge Point wait for nothing 
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -35,6 +36,8 @@ from bridge.ocpp.messages import Request
 from bridge.ocpp.rpc import Answer, Call
 from bridge.ocpp.tenants import tenant_of
 from bridge.store.files import database_beside
+from bridge.store.thread import EXPECTED, described
+from bridge.watching import logs
 from bridge.watching.audience import Audience
 from bridge.watching.facts import (
     AnswerKept,
@@ -48,6 +51,7 @@ from bridge.watching.facts import (
 )
 from bridge.watching.repeat_limiter import RepeatLimiter
 
+_log = logging.getLogger("bridge.observers")
 CHARGE_POINT, CENTRAL_SYSTEM = Party.CHARGE_POINT, Party.CENTRAL_SYSTEM
 # Seconds between two looks for Charge Points that are silent, and for messages that are too old.
 _LOOK = 60.0
@@ -55,6 +59,8 @@ _LOOK = 60.0
 _SLICE = 100
 # All queues together are made this much smaller than they may be, so that the largest are not sought for each message.
 _TRIMMED = 0.95
+# Seconds after which a file that could not be read is read again.
+_READ_AGAIN = 2.0
 _VERSIONS = (JSON_VERSION, "1.5", "1.2")
 
 
@@ -420,8 +426,18 @@ class Observers:
         self._losses.add(runner.central_system, runner.identity, reason)
 
     async def read(self, number: int) -> tuple[bytes, bytes] | None:
-        """Return the request and the answer of a message on disk, None if they are gone."""
-        return await self._threads.run(lambda: self.writer.content(number))
+        """Return the request and the answer of a message on disk, None if the file does not hold them.
+
+        While the file cannot be read, it is tried again: a message is not lost for a disk that is full.
+        """
+        while True:
+            try:
+                return await self._threads.run(lambda: self.writer.content(number))
+            except EXPECTED as error:
+                if self.gate.passes("unreadable") is not None:
+                    text = "messages for observers cannot be read, and wait"
+                    logs.fields(_log, logging.ERROR, text, reason=described(error))
+            await asyncio.sleep(_READ_AGAIN)
 
     def _trim(self) -> None:
         """Drop messages from the largest queues, because all together are too large."""

@@ -26,8 +26,11 @@ from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Unanswered, Uno
 from bridge.ocpp.tenants import identity_of
 from bridge.ocpp.validation import refuse_losses
 from bridge.ocppj.codec import CallFrame, decode_call
+from bridge.watching.masking import masked
 
 CHARGE_POINT, CENTRAL_SYSTEM = Party.CHARGE_POINT, Party.CENTRAL_SYSTEM
+# The characters of the payload of a Call that the audit has.
+_SENT = 200
 
 
 class OperatorActions:
@@ -58,18 +61,22 @@ class OperatorActions:
             answer = await runner.command(call)
             outcome = _outcome(call, answer, round((loop.time() - began) * 1000, 1))
         except RequestRefused as refused:
-            self._note(known, who, call, f"not done: {refused.detail}")
+            self._note(known, who, call, payload, f"not done: {refused.detail}")
             raise
         except Unavailable as error:
-            self._note(known, who, call, f"not done: {error.description}")
+            self._note(known, who, call, payload, f"not done: {error.description}")
             headers = {"Retry-After": "5"}
             raise RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, error.description, headers=headers) from error
-        self._note(known, who, call, outcome.outcome if outcome.error is None else f"error {outcome.error.code}")
+        ended = outcome.outcome if outcome.error is None else f"error {outcome.error.code}"
+        self._note(known, who, call, payload, ended)
         return outcome
 
-    def _note(self, known: KnownChargePoints, who: str, call: Call, outcome: str) -> None:
-        what = f"call {call.action}"
-        self._ground.audit.add(known.identity, who=who, what=what, detail=call.unique_id, outcome=outcome)
+    def _note(self, known: KnownChargePoints, who: str, call: Call, payload: Raw, outcome: str) -> None:
+        """Note a Call in the audit, with the beginning of what was sent. It is masked as a recorded message is."""
+        what, id_tags = f"call {call.action}", self._ground.settings().recorder.mask_id_tags
+        sent = masked(bytes(payload), id_tags=id_tags).decode(errors="replace")
+        sent = sent if len(sent) <= _SENT else f"{sent[:_SENT]}…"
+        self._ground.audit.add(known.identity, who=who, what=what, detail=f"{sent} {call.unique_id}", outcome=outcome)
 
     # Links.
 

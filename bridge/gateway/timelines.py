@@ -86,6 +86,8 @@ def _of_changes(changes: Iterable[Change]) -> Iterator[_Timed]:
                 kind=change.kind,
                 text=without_tenants(change.text),
                 party=None if change.party is None else change.party.value,
+                times=change.times,
+                since=None if change.since is None else moment(change.since),
             ),
         )
 

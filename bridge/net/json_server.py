@@ -67,6 +67,7 @@ class HandshakeDenied(Exception):
         headers: Header fields of the response.
         why: The reason in the word that refusals are counted by.
         hides_identity: Whether the identity must not be reported, because it may be a secret.
+        central_system: The name of the Central System if it is refused because that one cannot be reached.
     """
 
     def __init__(
@@ -77,9 +78,11 @@ class HandshakeDenied(Exception):
         *,
         why: Why = Why.UNAVAILABLE,
         hides_identity: bool = False,
+        central_system: str = "",
     ) -> None:
         super().__init__(text)
         self.why = why
+        self.central_system = central_system
         self.hides_identity = hides_identity
         self.status = status
         self.text = text
@@ -104,8 +107,9 @@ class AcceptedHandshake(Protocol):
 
 
 Admit = Callable[[HandshakeRequest], Awaitable[AcceptedHandshake]]
-# Called with the identity, the IP address, the HTTP status, the reason in a sentence, and the reason in a word.
-Told = Callable[[str | None, str, int, str, Why], None]
+# Called with the identity, the IP address, the HTTP status, the reason in a sentence, the reason in a word, and the
+# name of the Central System that cannot be reached, "" for any other reason.
+Told = Callable[[str | None, str, int, str, Why, str], None]
 
 
 class JsonServer:
@@ -207,10 +211,10 @@ class JsonServer:
         await self._tasks.close()
 
     def _not_a_handshake(self, peer: str) -> None:
-        self._refused(self._nobody(), peer, 405, "not a WebSocket handshake", Why.WRONG_DOOR)
+        self._refused(self._nobody(), peer, 405, "not a WebSocket handshake", Why.WRONG_DOOR, "")
 
     def _turned_away(self, peer: str, status: int, text: str, why: Why) -> None:
-        self._refused(self._nobody(), peer, status, text, why)
+        self._refused(self._nobody(), peer, status, text, why, "")
 
     def _nobody(self, hosts: Sequence[str] = ()) -> str | None:
         """Return the key for a refusal without an identity, None in the default tenant."""
@@ -268,7 +272,8 @@ class JsonServer:
             )
         except HandshakeDenied as refusal:
             who = self._nobody(hosts) if refusal.hides_identity else identity
-            self._refused(who, peer, refusal.status, refusal.text.splitlines()[0], refusal.why)
+            text = refusal.text.splitlines()[0]
+            self._refused(who, peer, refusal.status, text, refusal.why, refusal.central_system)
             raise
 
     def _address(self, target: str) -> tuple[str, str | None]:

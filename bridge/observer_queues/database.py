@@ -182,7 +182,7 @@ class ObserverDatabase(QueueFile[dict[LaneName, StoredLane]]):
                 connection.execute(delete, (now - LONGEST, now - _LONGEST_OPEN))
 
     def content(self, number: int) -> tuple[bytes, bytes] | None:
-        """Return the request and the answer of a message; None if the file does not hold it. Raises sqlite3.Error."""
+        """Return the request and the answer of a message; None if the file lacks it. Raises as `row` does."""
         found = self.row("SELECT request, answer FROM message WHERE number = ?", number)
         return None if found is None else (found[0], found[1])
 

@@ -158,12 +158,12 @@ class ObserverWriter(WriterThread[_Batch, None]):
         return None if row is None else (row.request, row.answer)
 
     def content(self, number: int) -> tuple[bytes, bytes] | None:
-        """Return the request and the answer of a message, None if they are gone. It may wait for the disk."""
-        try:
-            return self.waiting(number) or self._database.content(number)
-        except EXPECTED as error:
-            _log.error("%s cannot be read: %s", self._database.path, described(error))
-            return None
+        """Return the request and the answer of a message, None if the file does not hold them. It waits for the disk.
+
+        Raises:
+            OSError, sqlite3.Error, UnusableStore: The file, which may hold them, cannot be read at present.
+        """
+        return self.waiting(number) or self._database.content(number)
 
     # The thread.
 

@@ -114,7 +114,7 @@ class EventDatabase(QueueFile[StoredEvents]):
                 connection.execute(_PRUNE_STARTS, (MOST_STARTS,))
 
     def content(self, number: int) -> tuple[str, bytes] | None:
-        """Return the type and the JSON of an event; None if the file does not hold it. Raises sqlite3.Error."""
+        """Return the type and the JSON of an event; None if the file does not hold it. Raises as `row` does."""
         found = self.row("SELECT type, content FROM event WHERE number = ?", number)
         return None if found is None else (found[0], found[1])
 

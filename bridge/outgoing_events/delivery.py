@@ -93,7 +93,7 @@ class Delivery:
     Args:
         receiver: The receiver.
         queue: The events that wait for it.
-        read: Returns an event by its number, None if it is gone. Raises DeliveryFailed.
+        read: Returns an event by its number, None if the file does not hold it any more. Raises DeliveryFailed.
         finished: Called with the numbers of events that need not be kept any more.
         dropped: Called with each event that is dropped.
     """
@@ -152,9 +152,13 @@ class Delivery:
     async def _deliver(self, number: int) -> None:
         failed: DeliveryFailed | None = None
         try:
-            if (event := await self._read(number)) is not None:
-                async with asyncio.timeout(self.receiver.timeout):
-                    await self._sender.send(event)
+            event = await self._read(number)
+            if event is None:
+                self._dropped(self.queue.unreadable(number))
+                self._changed.set()
+                return
+            async with asyncio.timeout(self.receiver.timeout):
+                await self._sender.send(event)
         except TimeoutError:
             failed = DeliveryFailed(f"no answer within {self.receiver.timeout:g} s")
         except DeliveryFailed as error:

@@ -28,6 +28,7 @@ class DropReason(StrEnum):
     TOO_LARGE = "too_large"
     TOO_OLD = "too_old"
     NOT_WRITTEN = "not_written"
+    UNREADABLE = "unreadable"
 
 
 class QueueBounds(Struct, frozen=True, kw_only=True):
@@ -138,7 +139,7 @@ class DeliveryQueue:
         return [(number, DropReason.TOO_OLD) for number in old]
 
     def take(self, now: float) -> list[int]:
-        """Return the numbers of the events to send now. `delivered` or `failed` must follow for each."""
+        """Return the numbers of the events to send now. `delivered`, `failed` or `unreadable` must follow for each."""
         if now < self._not_before:
             return []
         while self._ends and self._ends[0][0] <= now:
@@ -163,6 +164,15 @@ class DeliveryQueue:
         self._remove(number)
         if charge_point in self._lanes:
             self._ready[charge_point] = None
+
+    def unreadable(self, number: int) -> list[tuple[int, DropReason]]:
+        """Drop an event that is under way and that no file holds any more. Returns: it, as `put` does."""
+        charge_point = self._waiting[number].charge_point
+        self._out.remove(number)
+        self._remove(number)
+        if charge_point in self._lanes:
+            self._ready[charge_point] = None
+        return [(number, DropReason.UNREADABLE)]
 
     def failed(self, number: int, now: float, *, refused: bool, chance: float, pause: float = 0.0) -> None:
         """Note that an event was not delivered. It stays the first of its Charge Point.

@@ -76,6 +76,8 @@ class Webhook:
             asked = self._session.post(self._url, data=event.content, headers=headers, allow_redirects=False)
             async with asked as response:
                 status, pause = response.status, _pause(response.headers.get("Retry-After", ""))
+        except aiohttp.ClientConnectorError as error:
+            raise DeliveryFailed(f"{error.host}:{error.port} cannot be reached: {error.os_error}") from error
         except aiohttp.ClientError as error:
             raise DeliveryFailed(str(error) or type(error).__name__) from error
         if not 200 <= status < 300:

@@ -111,7 +111,7 @@ class QueueFile(ABC, Generic[Content]):
         return found
 
     def close(self) -> None:
-        """Close the file. Later reads return nothing."""
+        """Close the file. Later reads and writes raise UnusableStore."""
         with self._using:
             connection, self._connection = self._connection, None
             if connection is not None:
@@ -145,10 +145,15 @@ class QueueFile(ABC, Generic[Content]):
             raise UnusableStore("it was removed, or another took its place")
 
     def row(self, select: str, *values: object) -> tuple[Any, ...] | None:
-        """Return the first row of a query; None if there is none or the file is not open. Raises sqlite3.Error."""
+        """Return the first row of a query; None if there is none.
+
+        Raises:
+            sqlite3.Error: The file cannot be read at present.
+            UnusableStore: The file is not open. It may have the row.
+        """
         with self._using:
             if self._connection is None:
-                return None
+                raise UnusableStore("it is not open")
             found: tuple[Any, ...] | None = self._connection.execute(select, values).fetchone()
         return found
 

@@ -153,6 +153,7 @@ class HandshakeRefused(Struct, frozen=True):
         status: The HTTP status, or the close code.
         reason: The reason in a sentence.
         why: The reason in the word that refusals are counted by.
+        central_system: The name of the Central System if it is the reason that this one cannot be reached, else "".
     """
 
     identity: str | None
@@ -160,6 +161,7 @@ class HandshakeRefused(Struct, frozen=True):
     status: int
     reason: str
     why: Why
+    central_system: str = ""
 
 
 class ProxyFieldsIgnored(Struct, frozen=True):

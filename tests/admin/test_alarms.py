@@ -14,6 +14,7 @@ from bridge.admin.health import (
     CertificateHealth,
     Health,
     ListenerHealth,
+    ObserverCounts,
     ReceiverCounts,
     StoreHealth,
 )
@@ -36,8 +37,22 @@ def stopped() -> MoveSummary:
     return MoveSummary(id=7, state="stopped", **told)
 
 
+def observer(**changes: Any) -> ObserverCounts:
+    told: dict[str, Any] = {"waiting": 0, "octets": 0, "oldest": None, "halted": 0, "trouble": None, "lost": {}}
+    return ObserverCounts(**(told | changes))
+
+
 def test_nothing_is_wrong() -> None:
     assert found(states={"up": 300, "never_seen": 5}) == []
+    assert found({"observers": {"ems": observer(waiting=3)}}) == []
+
+
+def test_a_central_system_that_is_away_and_observes_too_is_told_once() -> None:
+    away = {
+        "central_systems": {"main": CentralSystemHealth(unreachable=1)},
+        "observers": {"main": observer(waiting=3, trouble="refused")},
+    }
+    assert [alarm.kind for alarm in found(away, states={"no_central_system": 1})] == ["central_system_away"]
 
 
 @pytest.mark.parametrize(
@@ -66,9 +81,55 @@ def test_nothing_is_wrong() -> None:
             ("receiver", "bad", "Events are not delivered to crm, 12 events wait: HTTP 500", "crm", None),
         ),
         (
+            {"observers": {"ems": observer(waiting=1, trouble="cannot be reached")}},
+            {},
+            (
+                "observer",
+                "warning",
+                "The further Central System ems does not get all messages, 1 message waits: cannot be reached",
+                "ems",
+                None,
+            ),
+        ),
+        (
+            {"observers": {"main": observer(waiting=7, halted=2, trouble="no answer within 120 s")}},
+            {},
+            (
+                "observer",
+                "warning",
+                "The further Central System main does not get all messages, 7 messages wait; the queues of 2 Charge "
+                "Points are halted by a message of a transaction that it does not answer: no answer within 120 s",
+                "main",
+                None,
+            ),
+        ),
+        (
             {"central_systems": {"main": CentralSystemHealth(unreachable=40, since=SINCE)}},
             {"reasons": {"main": "connection refused"}, "states": {"no_central_system": 40}},
             ("central_system_away", "bad", "The Central System main is away: connection refused", "main", 40),
+        ),
+        (
+            {"central_systems": {"main": CentralSystemHealth(connected=3, unreachable=40, since=SINCE)}},
+            {"reasons": {"main": "HTTP 502"}, "states": {"no_central_system": 40}},
+            (
+                "central_system_away",
+                "bad",
+                "The Central System main is away for some Charge Points: HTTP 502",
+                "main",
+                40,
+            ),
+        ),
+        (
+            {"central_systems": {"main": CentralSystemHealth(unreachable=40, down=15, since=SINCE)}},
+            {"reasons": {"main": "refused"}, "states": {"no_central_system": 25, "down": 15}},
+            (
+                "central_system_away",
+                "bad",
+                "The Central System main is away: refused. 15 Charge Points are down because of it: JSON Charge Points "
+                "are let in only with it.",
+                "main",
+                40,
+            ),
         ),
         (
             {"central_systems": {"main": CentralSystemHealth(misconfigured="200 text/html")}},
@@ -119,6 +180,29 @@ def test_nothing_is_wrong() -> None:
             ),
         ),
         ({}, {"dropped": 4}, ("losses", "warning", "Fields of messages lost content in the last hour.", None, 4)),
+        (
+            {},
+            {"complaints": ["bridge.toml: soap.lisen: unknown key", "bridge.toml: x"]},
+            (
+                "configuration",
+                "warning",
+                "The configuration file was not taken over, and the former one holds: bridge.toml: soap.lisen: unknown "
+                "key (1 more in the log)",
+                None,
+                None,
+            ),
+        ),
+        (
+            {},
+            {"pending": ["gateway.call_timeout", "limits"]},
+            (
+                "configuration",
+                "warning",
+                "Changed in the configuration file, to hold from the next start on: gateway.call_timeout, limits",
+                None,
+                None,
+            ),
+        ),
         ({}, {"cautions": ["admin.token: short"]}, ("caution", "warning", "admin.token: short", None, None)),
     ],
 )
@@ -138,3 +222,15 @@ def test_outages_come_first_and_their_charge_points_are_told_once() -> None:
     assert told[0].since == SINCE
     more = found(away, states={"no_central_system": 6})
     assert [(alarm.kind, alarm.count) for alarm in more] == [("central_system_away", 5), ("no_central_system", 6)]
+
+
+def test_charge_points_that_are_down_because_of_a_central_system_are_told_with_it() -> None:
+    away = {"central_systems": {"main": CentralSystemHealth(unreachable=5, down=2), "b": CentralSystemHealth()}}
+    assert [alarm.kind for alarm in found(away, states={"no_central_system": 3, "down": 2})] == ["central_system_away"]
+    told = found(away, states={"no_central_system": 4, "down": 6})
+    assert [(alarm.kind, alarm.count) for alarm in told] == [
+        ("central_system_away", 5),
+        ("no_central_system", 4),
+        ("down", 4),
+    ]
+    assert told[2].text == "Charge Points are down for another reason."

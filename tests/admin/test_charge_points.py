@@ -250,7 +250,8 @@ async def test_the_configuration_as_it_is_in_force() -> None:
 async def test_what_runs_here() -> None:
     async with running(settings("ws://127.0.0.1:1/")) as gateway, api_of(gateway) as api:
         about = await api.get("/about")
-        assert about == {"version": __version__, "commit": commit(), "python": platform.python_version()}
+        runs = {"version": __version__, "commit": commit(), "python": platform.python_version()}
+        assert about == runs | {"role": "operate"}
 
 
 async def test_no_such_address() -> None:

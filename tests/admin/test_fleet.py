@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
+import pytest
 
 from bridge.config import CentralSystem, FurtherCentralSystem, Match, Pack, Quirks, Route
 from bridge.lab.simulators.json_central_system import JsonCentralSystem
-from tests.admin.asked import api_of
+from bridge.lab.simulators.json_charge_point import ConnectionRefused
+from tests.admin.asked import Api, api_of
 from tests.e2e.stage import (
     AT_MOST,
     CS,
@@ -66,6 +69,59 @@ async def test_nothing_is_wrong_until_something_is() -> None:
         assert system["last_failure"] in away["alarms"][0]["text"]
 
 
+async def test_json_charge_points_that_are_down_because_of_their_central_system_are_told_with_it() -> None:
+    """They are let in only with it, so that nothing but their refused handshakes tells that it is away."""
+    async with (
+        JsonCentralSystem(port=free_port()) as central,
+        running(settings(central.url)) as gateway,
+        api_of(gateway) as api,
+    ):
+        wrong = json_charge_point(gateway, "NEW")
+        async with json_charge_point(gateway, "GONE") as gone:
+            await gone.call("BootNotification", SAMPLES["BootNotification"])
+        point = json_charge_point(gateway, "JS/1")
+        async with point:
+            await point.call("BootNotification", SAMPLES["BootNotification"])
+            await central.stop()
+            await until_state(api, "JS/1", "down")
+        # Its Central System has closed the connection, which says nothing of the next one.
+        assert kinds(await api.get("/overview")) == ["down"]
+        for each in (point, wrong, point):
+            with pytest.raises(ConnectionRefused, match="503"):
+                await each.start()
+        away = await api.get("/overview")
+        assert kinds(away) == ["central_system_away", "down"]
+        assert [alarm["count"] for alarm in away["alarms"]] == [2, 1]
+        assert away["alarms"][0]["text"].endswith(
+            "1 Charge Point is down because of it: JSON Charge Points are let in only with it."
+        )
+        assert away["alarms"][1]["text"] == "Charge Points are down for another reason."
+        assert (away["states"]["down"], away["alarms"][0]["since"] is not None) == (2, True)
+        ready = await api.get("//readyz")
+        assert ready["status"] == "degraded"
+        assert (ready["central_systems"]["main"]["unreachable"], ready["central_systems"]["main"]["down"]) == (2, 1)
+        (system,) = (await api.get("/central-systems"))["items"]
+        assert (system["unreachable"], system["down"], system["degraded"]) == (2, 1, True)
+        page = (await api("GET", "//metrics")).data.decode()
+        assert 'ocpp_bridge_central_system_links{central_system="main",state="unreachable"} 2.0' in page
+        side = (await api.get("/charge-points/JS%2F1"))["central_side"]
+        assert side["failures"] == 2 and "cannot be reached" in side["reason"]
+        assert (await api.get("/charge-points/GONE"))["central_side"]["failures"] == 0
+        await central.start()
+        async with point:
+            back = await api.get("/overview")
+            assert (kinds(back), back["alarms"][0]["count"]) == (["central_system_away", "down"], 1)
+            async with wrong:
+                assert kinds(await api.get("/overview")) == ["down"]
+
+
+async def until_state(api: Api, identity: str, state: str) -> None:
+    """Wait until a Charge Point has a state."""
+    async with asyncio.timeout(AT_MOST):
+        while (await api.get(f"/charge-points/{quote(identity, safe='')}"))["state"] != state:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
 async def test_a_json_charge_point_is_counted_as_a_soap_one_is() -> None:
     async with JsonCentralSystem() as central, running(settings(central.url)) as gateway, api_of(gateway) as api:
         async with json_charge_point(gateway, "JS/1") as point:
@@ -97,6 +153,16 @@ async def test_what_is_doubtful_in_the_configuration_is_told_before_and_after_a_
             (caution,) = (await api.get("/overview"))["alarms"]
             assert caution["kind"] == "caution"
             assert caution["text"].startswith("central_systems.old: whoever reaches the SOAP listener")
+            slow = msgspec.structs.replace(told.gateway, call_timeout=7)
+            await gateway.reload(msgspec.structs.replace(told, gateway=slow))
+            (pending,) = (await api.get("/overview"))["alarms"]
+            assert (pending["kind"], pending["severity"]) == ("configuration", "warning")
+            assert pending["text"].endswith("to hold from the next start on: gateway.call_timeout")
+            gateway.reload_refused(["bridge.toml: soap.lisen: unknown key"])
+            refused, _ = (await api.get("/overview"))["alarms"]
+            assert refused["text"].endswith("and the former one holds: bridge.toml: soap.lisen: unknown key")
+            await gateway.reload(told)
+            assert (await api.get("/overview"))["alarms"] == []
 
 
 async def test_moves_are_told_and_one_to_a_central_system_that_is_gone() -> None:
@@ -217,3 +283,12 @@ async def test_an_observer_that_is_away_is_listed_with_what_waits_for_it() -> No
                 while not (now := (await api.get("/observers"))["items"][0])["waiting"]:  # noqa: ASYNC110  the API tells nobody
                     await asyncio.sleep(0.01)
             assert now["waiting"] == 1 and now["octets"] > 0 and now["oldest"] is not None
+            async with asyncio.timeout(AT_MOST):
+                while not (await api.get("/observers"))["items"][0]["trouble"]:  # noqa: ASYNC110  nor that it is away
+                    await asyncio.sleep(0.01)
+            (alarm,) = (await api.get("/overview"))["alarms"]
+            assert (alarm["kind"], alarm["subject"], alarm["since"]) == ("observer", "ems", now["oldest"])
+            assert "1 message waits" in alarm["text"] and "cannot be reached" in alarm["text"]
+            known = {system["name"]: system for system in (await api.get("/central-systems"))["items"]}
+            assert (known["ems"]["observes"], known["main"]["observes"]) == (["observer"], [])
+            assert "cannot be reached" in known["ems"]["observer_trouble"]

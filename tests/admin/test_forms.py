@@ -41,6 +41,7 @@ def test_everything_that_the_model_has_fits(call: tuple[str, Party, Request]) ->
 
 def test_who_may_send_what_and_what_is_asked_twice() -> None:
     assert {name for name, form in forms().items() if form.dangerous} == DANGEROUS
+    assert "RemoteStopTransaction" in DANGEROUS, "it interrupts charging as a Reset does"
     for name, form in forms().items():
         assert set(form.direction) == {party.value for party in ACTIONS[name].senders}
     assert forms()["DataTransfer"].direction == [Party.CHARGE_POINT, Party.CENTRAL_SYSTEM]

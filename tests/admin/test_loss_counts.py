@@ -35,6 +35,19 @@ def test_they_are_added_by_field_and_reason_with_the_last_charge_point() -> None
     assert second.reason == LossReason.UNKNOWN_VALUE.value
 
 
+def test_what_a_further_central_system_does_not_get_is_a_row_of_its_own() -> None:
+    counts = LossCounts()
+    not_named = Loss(message="StopTransactionRequest", path="", reason=LossReason.NO_TRANSACTION_THERE)
+    counts.see(ContentLost("CP 1", (not_named, ZONE), "ems"))
+    counts.see(ContentLost("CP 1", (ZONE,), "main"))
+    counts.see(ContentLost("CP 1", (ZONE, ZONE), "main"))
+    assert [(row.action, row.central_system, row.count) for row in counts.all()] == [
+        ("MeterValues", "main", 6),
+        ("MeterValues", "ems", 2),
+        ("StopTransaction", "ems", 1),
+    ]
+
+
 def test_what_was_dropped_lately_is_counted_by_field() -> None:
     now = [1000.0]
     counts = LossCounts(lambda: now[0])

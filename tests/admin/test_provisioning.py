@@ -205,6 +205,7 @@ async def test_who_may_only_read(tmp_path: Path) -> None:
     async with running(table) as gateway, api_of(gateway) as api:
         assert outcome(await api("PUT", ONE, {})) == "created"
         reader = api.with_token("a-token-that-only-reads")
+        assert (await reader.get("/about"))["role"] == "read"
         for method in ("PUT", "PATCH", "DELETE"):
             assert (await reader(method, ONE, {})).status == 403
         assert (await imported(reader, "identity\nA\n")).status == 403

@@ -76,7 +76,7 @@ async def test_an_unreachable_central_system_degrades_it_and_it_serves_on() -> N
             assert (status, word) == (200, "degraded")
             since = datetime.fromisoformat(central_systems["main"].pop("since"))
             assert datetime.now(UTC) - since < timedelta(minutes=1)
-            assert central_systems == {"main": {"connected": 0, "unreachable": 2, "degraded": True}}
+            assert central_systems == {"main": {"connected": 0, "unreachable": 2, "down": 0, "degraded": True}}
             assert await get(gateway, "/healthz") == (200, {"status": "alive"})
             await central.start()
             for identity in ("1", "2"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,25 @@ async def test_every_command_of_a_central_system(near: str, far: str) -> None:
         # The Central System hears nothing of it.
         assert {each[1] for each in scene.central_system.received} <= {"Heartbeat"}
         assert len(await audited(api)) == len(COMMANDS)
+
+
+async def test_the_audit_says_what_was_sent_without_secrets() -> None:
+    async with leg("soap", "json") as scene, api_of(scene.gateway) as api:
+        await scene.met()
+        for action, payload in (
+            ("ChangeConfiguration", {"key": "HeartbeatInterval", "value": "60"}),
+            ("ChangeConfiguration", {"key": "AuthorizationKey", "value": "736563726574"}),
+            ("RemoteStartTransaction", {"idTag": "DRIVER-1"}),
+            ("DataTransfer", {"vendorId": "V", "data": "x" * 1000}),
+        ):
+            assert (await call(api, action, payload)).status == 200
+        entries = (await api.get("/audit"))["items"]
+        sent = [entry["detail"].rpartition(" ")[0] for entry in reversed(entries)]
+        assert json.loads(sent[0]) == {"key": "HeartbeatInterval", "value": "60"}
+        assert json.loads(sent[1]) == {"key": "AuthorizationKey", "value": "***"}
+        assert json.loads(sent[2]) == {"idTag": "***"}
+        assert sent[3].endswith("xxx…") and len(sent[3]) == 201
+        assert len({entry["detail"].rpartition(" ")[2] for entry in entries}) == 4
 
 
 async def test_the_charge_points_refusal() -> None:

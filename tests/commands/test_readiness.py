@@ -30,7 +30,7 @@ async def test_not_ready_and_why_then_ready(tmp_path: Path, capsys: pytest.Captu
         lines = capsys.readouterr().out.splitlines()
         assert lines[0] == (
             "new: not ready: 1 of 2 Charge Points are not ready "
-            "(1 of 2 Charge Points are ready, after 3 sessions each; 3 sessions in 1 days)"
+            "(1 of 2 Charge Points are ready, after 3 sessions each; 3 sessions in 1 day)"
         )
         tables = "\n".join(lines[1:]).split("\n\n")
         actions, examples, charge_points = ([row.split() for row in each.strip().splitlines()] for each in tables)

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from playwright.async_api import Error, Locator, Page, expect
 
 from bridge.app import Gateway
-from bridge.config import CentralSystem, Secret
+from bridge.config import AdminToken, CentralSystem, Secret, SecretFile
 from bridge.lab.simulators.wire import CallRefused
 from tests.console.browser import AT_MOST, DESK, PHONE, Console, console
 from tests.console.stage import BOOT, IDENTITY, Stage, staged
@@ -162,6 +162,24 @@ async def test_the_stream_is_lost_and_regained() -> None:
                 await expect(page.locator("#stream")).to_have_text("Live")
             finally:
                 await again.close()
+
+
+async def test_who_may_only_read_is_told_so_and_sees_no_button_that_changes_anything() -> None:
+    tokens = (AdminToken(name="desk", file=SecretFile(b"a token that may only read")),)
+    async with staged(tokens=tokens) as stage:
+        await stage.greet()
+        for token, may in ((b"a token that may only read", False), (stage.token, True)):
+            async with console(stage.browser, stage.base, token) as somebody:
+                page = somebody.page
+                await somebody.open(PAGES["charge-point"])
+                await expect(page.get_by_text("Read only")).to_be_visible(visible=not may)
+                await expect(page.get_by_role("link", name="Send a command")).to_have_count(int(may))
+                await expect(page.get_by_role("button", name="Disconnect…")).to_have_count(int(may))
+                await somebody.open("#/charge-points")
+                await page.get_by_role("button", name="Select all").click()
+                await expect(page.get_by_text("1 selected")).to_be_visible()
+                await expect(page.get_by_role("link", name="Move…")).to_have_count(int(may))
+                assert await somebody.violations() == []
 
 
 # For everybody

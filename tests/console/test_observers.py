@@ -37,3 +37,12 @@ async def test_what_waits_for_an_observer_that_is_away_is_seen(size: tuple[int, 
         assert await somebody.violations() == []
         assert await somebody.width() == size[0]
         await somebody.shown(f"observers-{'dark' if dark else 'light'}-{size[0]}")
+        await somebody.open("#/central-systems")
+        row = somebody.page.get_by_role("region", name="Central Systems").locator("tbody tr", has_text="ems")
+        await expect(row).to_contain_text("Messages wait")
+        link = row.get_by_role("link", name="further Central System")
+        await expect(link).to_have_attribute("href", "#/observers")
+        assert await somebody.violations() == []
+        await somebody.open("#/")
+        alarm = somebody.page.get_by_role("link", name="The further Central System ems does not get all messages")
+        await expect(alarm).to_have_attribute("href", "#/observers")

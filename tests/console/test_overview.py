@@ -181,6 +181,7 @@ async def test_the_plots_go_on_minute_by_minute() -> None:
         await stage.greet()
         now[0] += 60
         await expect(page.locator(".plots canvas")).to_have_count(3)
+        await expect(page.get_by_text("in whole minutes; the numbers are of 00:00")).to_be_visible()
         calls = page.get_by_role("slider", name="Calls a minute")
         await expect(calls).to_have_attribute("aria-valuetext", "now: Calls 2, Errors 0")
         await page.locator(".plots summary").first.click()
@@ -236,6 +237,7 @@ async def test_losses_are_filtered_and_the_filter_is_in_the_address() -> None:
             page = somebody.page
             await somebody.open("#/losses")
             await expect(page.locator("tbody tr")).to_contain_text("meterValue.timestamp")
+            await expect(page.locator("tbody tr").get_by_role("cell", name="main", exact=True)).to_be_visible()
             await page.get_by_label("Filter").fill("nothing of the kind")
             await expect(page.get_by_text("No loss fits these filters.")).to_be_visible()
             await page.get_by_label("Filter").fill("timestamp")

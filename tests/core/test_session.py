@@ -1574,7 +1574,7 @@ class TestTheTwoConnectionsOfAChargePointEndTogether:
             >> sends(CS, "h1", START)
             << calls(CP, "c2", HEARTBEAT)
             << down(CS, "h1", reason="connection refused")
-            >> closes(CP, try_again=True, reason="connection refused")
+            >> closes(CP, try_again=True, reason="the Central System is gone: connection refused")
             << wait(100)
         )
         outcomes = [(report.call.unique_id, report.outcome, report.answer) for report in playbook.reports]
@@ -1583,7 +1583,13 @@ class TestTheTwoConnectionsOfAChargePointEndTogether:
         assert playbook << up(CS) << up(CP) << calls(CP, "c1", start()) >> sends(CS, "h1", START)
 
     def test_the_central_systems_connection_ends_with_the_charge_points(self) -> None:
-        assert connected(*self.RELAY) << down(CP, reason="1006") >> closes(CS, reason="1006") << down(CS) << wait(10)
+        assert (
+            connected(*self.RELAY)
+            << down(CP, reason="1006")
+            >> closes(CS, reason="the Charge Point is gone: 1006")
+            << down(CS)
+            << wait(10)
+        )
 
     def test_a_soap_central_system_has_none(self) -> None:
         assert connected(*self.TRANSLATED) << down(CP)
@@ -1629,7 +1635,9 @@ class TestTheTwoConnectionsOfAChargePointEndTogether:
             << calls(CP, "c1", HEARTBEAT)
             >> sends(CS, "h2", HEARTBEAT)
             << down(CS, "h2", reason="connection refused")
-            >> tells_unanswered(CS, "s1", "the Charge Point did not answer (connection refused)")
+            >> tells_unanswered(
+                CS, "s1", "the Charge Point did not answer (the Central System is gone: connection refused)"
+            )
             >> closes(CP, try_again=True)
             << up(CP)
             >> sends(CP, "h3", LIST_VERSION)
@@ -2260,7 +2268,7 @@ class TestALinkFailureEndsOneCall:
             << calls(CP, "c1", STOP)
             >> sends(CS, "h1", STOP)
             << says_nothing(CS, "h1", "HTTP 503", failure=Failure.UNREACHABLE)
-            >> closes(CP, try_again=True, reason="HTTP 503")
+            >> closes(CP, try_again=True, reason="the Central System is gone: HTTP 503")
         )
         assert playbook.session.links[CS].retry_at == 1.0  # when a handshake is let in again
 

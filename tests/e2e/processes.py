@@ -44,7 +44,7 @@ new_identities_per_minute = 100000
 
 def all_well(connected: int) -> dict[str, Any]:
     """What /readyz says of a Central System to which so many ways are open, and all that are wanted."""
-    return {"connected": connected, "unreachable": 0, "degraded": False, "since": None}
+    return {"connected": connected, "unreachable": 0, "down": 0, "degraded": False, "since": None}
 
 
 class Program:

@@ -741,6 +741,56 @@ async def test_the_main_central_system_is_served_while_the_disk_of_the_queues_is
         await all_.until_healthy(lambda seen: seen["trouble"] is None)  # it is tried again every few seconds
 
 
+async def test_what_waits_on_disk_is_not_lost_while_the_file_cannot_be_opened(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The thread that writes closes the file to open it again, which a full disk does not allow."""
+    monkeypatch.setattr("bridge.gateway.observers._READ_AGAIN", 0.05)
+    async with watched("soap", store=f"sqlite:///{tmp_path}/bridge.db", ems_names=(5, 6)) as all_:
+        other = all_.observers["ems"]
+        assert isinstance(other, JsonCentralSystem)
+        await all_.boots()
+        await all_.until_got("ems", "BootNotification")
+        await other.stop()
+        number = await all_.start()
+        await all_.meter(number)
+        await all_.stop(number)
+        await all_.until_healthy(lambda seen: seen["waiting"] == 3 and seen["trouble"] is not None)
+        other.received.clear()
+
+        def full(*_: object, **__: object) -> None:
+            raise sqlite3.OperationalError("database or disk is full")
+
+        reads: list[int] = []
+        content = ObserverDatabase.content
+
+        def counted(database: ObserverDatabase, number: int) -> tuple[bytes, bytes] | None:
+            reads.append(number)
+            return content(database, number)
+
+        with monkeypatch.context() as disk:
+            # The errors in the log are meant.
+            disk.setattr(logging.getLogger("bridge.observers"), "disabled", True)
+            disk.setattr(ObserverDatabase, "content", counted)
+            disk.setattr(ObserverDatabase, "write", full)
+            disk.setattr(ObserverDatabase, "_connect", full)
+            await all_.start(2)
+            await all_.until_healthy(lambda seen: "disk is full" in (seen["trouble"] or ""))
+            await other.start()
+            # What is in memory is sent, and the MeterValues is not passed over.
+            await all_.until(lambda: len(all_.ids("ems")) == 1)
+            await all_.until(lambda: len(reads) > 1)
+            assert all_.ids("ems") == [("StartTransaction", None)]
+        await all_.until(lambda: len(all_.ids("ems")) == 4)
+        assert all_.ids("ems") == [
+            ("StartTransaction", None),
+            ("MeterValues", 5),
+            ("StopTransaction", 5),
+            ("StartTransaction", None),
+        ]
+        assert await all_.lost() == {}
+
+
 async def test_an_observer_that_talks_nonsense_harms_nobody() -> None:
     """Broken frames, answers that are none, commands that do not exist, and answers to what was never asked."""
     async with RawCentralSystem() as raw, JsonCentralSystem() as main:

@@ -266,6 +266,12 @@ BAD = {
 }
 
 
+async def told_of_the_configuration(bridge: Bridge) -> list[str]:
+    """What the overview says of a file that is not what the bridge runs with."""
+    _, overview = await bridge.asked("/api/v1/overview")
+    return [alarm["text"] for alarm in overview["alarms"] if alarm["kind"] == "configuration"]
+
+
 @pytest.mark.parametrize("content", BAD.values(), ids=BAD)
 async def test_a_bad_file_keeps_the_last_good_one(tmp_path: Path, content: str | None) -> None:
     async with RawCentralSystem() as central, Bridge(tmp_path, tables(main=central.url)) as bridge:
@@ -276,12 +282,15 @@ async def test_a_bad_file_keeps_the_last_good_one(tmp_path: Path, content: str |
             file.write_text(content)
         bridge.told(signal.SIGHUP)
         assert " ERROR " in await bridge.says("configuration not taken over")
+        (told,) = await told_of_the_configuration(bridge)
+        assert told.startswith("The configuration file was not taken over, and the former one holds: ")
         # Who was there, and who comes now.
         await through(link, bridge, envelope(), NOW)
         await opened(central, bridge, envelope(identity="another"), NOW)
 
         bridge.configure(tables(main=central.url), {"CP *": "main"})
         await bridge.reload()
+        assert await told_of_the_configuration(bridge) == []
         assert (await post(bridge, envelope(identity="another"))).fault == sender("IdentityMismatch")
         await through(link, bridge, envelope(), NOW)
         assert not any("Traceback" in line for line in bridge.lines)

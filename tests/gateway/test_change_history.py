@@ -54,6 +54,26 @@ def test_the_last_of_each_are_kept() -> None:
     assert [change.at for change in kept.of("CP 1")] == [float(number) for number in range(5, OF_ONE + 5)]
 
 
+def test_attempts_that_fail_for_the_same_reason_are_one_change() -> None:
+    """A Central System that is away for hours would leave nothing else of a Charge Point."""
+    kept = history()
+    kept.see(LinkLost("CP 1", DOWN, "main", "it closed the connection"))
+    for _ in range(3):
+        kept.see(LinkLost("CP 1", DOWN, "main", "refused"))
+    kept.see(LinkLost("CP 1", DOWN, "main", "no route"))
+    kept.see(LinkLost("CP 1", UP, "main", "no route"))
+    kept.state_changed("CP 1", "stale")
+    kept.state_changed("CP 1", "stale")
+    assert [(change.at, change.text, change.times, change.since) for change in kept.of("CP 1")] == [
+        (0.0, "not connected to main: it closed the connection", 1, None),
+        (3.0, "not connected to main: refused", 3, 1.0),
+        (4.0, "not connected to main: no route", 1, None),
+        (5.0, "not connected: no route", 1, None),
+        (6.0, "stale", 1, None),
+        (7.0, "stale", 1, None),
+    ]
+
+
 def test_of_all_those_that_changed_longest_ago_are_forgotten() -> None:
     kept = history(most=6)
     for name in ("A", "B", "A", "C", "A", "D", "D"):

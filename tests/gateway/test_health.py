@@ -14,11 +14,21 @@ from msgspec import structs
 from bridge.admin.health import CentralSystemHealth
 from bridge.core.commands import Outcome, Report
 from bridge.core.links import Side, Status
+from bridge.core.state import State
+from bridge.errors import Why
 from bridge.gateway.health import Outages, SessionCounts, standing_of
 from bridge.ocpp.actions import Party
 from bridge.ocpp.rpc import Failure, Unanswered
 from bridge.ocpp.tenants import key_of
-from bridge.watching.facts import CallEnded, LinkClosed, LinkLost, LinkOpened
+from bridge.watching.facts import (
+    CallEnded,
+    ChargePointMoved,
+    ChargePointRemoved,
+    HandshakeRefused,
+    LinkClosed,
+    LinkLost,
+    LinkOpened,
+)
 from tests.admin.test_metrics import report
 
 CHARGE_POINT, CENTRAL_SYSTEM = Party.CHARGE_POINT, Party.CENTRAL_SYSTEM
@@ -171,11 +181,98 @@ def health(there: list[Session], outages: Outages) -> dict[str, CentralSystemHea
         of_it = found.setdefault(standing.central_system, CentralSystemHealth())
         of_it.connected += standing.connected
         of_it.unreachable += standing.unreachable
+        of_it.down += standing.cut_off
         if standing.unreachable and each.identity in outages.since:
             since.setdefault(standing.central_system, []).append(outages.since[each.identity])
     for name, moments in since.items():
         found[name].since = datetime.fromtimestamp(min(moments), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return found
+
+
+# JSON Charge Points that are not let in.
+
+
+class Refusals:
+    """What is heard of refused handshakes, at times that are set, and of which Charge Points nothing else is known."""
+
+    def __init__(self) -> None:
+        self.at = 1000.0
+        self.outages = Outages(clock=lambda: self.at)
+        self.counts = SessionCounts()
+        self.states: dict[str, State] = {}
+        self.counts.state_of = lambda identity: self.states.get(identity.upper())
+
+    def refuse(self, identity: str, central_system: str = "main") -> None:
+        reason = f"{central_system} cannot be reached"
+        self.outages.see(HandshakeRefused(identity, "::1", 503, reason, Why.UNAVAILABLE, central_system))
+
+    def health(self, name: str = "main", tenant: str | None = None) -> CentralSystemHealth:
+        return self.counts.central_systems(["main"], self.outages, tenant).get(name, CentralSystemHealth())
+
+
+def test_a_central_system_is_away_for_the_charge_points_whose_handshakes_are_refused() -> None:
+    heard = Refusals()
+    heard.states = {"CP 1": "down", "CP 2": "up"}
+    heard.outages.see(LinkLost("CP 1", CENTRAL_SYSTEM, "main", "it closed the connection"))
+    assert heard.health() == CentralSystemHealth()
+    heard.at = 1003.0
+    for identity in ("CP 1", "CP 2", "STRANGER", "cp 1"):
+        heard.refuse(identity)
+    # CP 2 is connected, and STRANGER is no Charge Point that is known.
+    assert heard.health() == CentralSystemHealth(unreachable=2, down=1, since="1970-01-01T00:16:40Z")
+    failure = heard.outages.failure("main")
+    assert failure is not None and failure.reason == "main cannot be reached"
+    entry = heard.outages.refused_one("CP 1", "main")
+    assert entry is not None and (entry.times, entry.since) == (2, 1000.0)
+    assert heard.outages.refused_one("CP 1", "other") is None
+
+
+def test_other_refusals_say_nothing_of_the_central_system() -> None:
+    heard = Refusals()
+    heard.outages.see(HandshakeRefused("CP 1", "::1", 401, "wrong", Why.WRONG_PASSWORD))
+    heard.outages.see(HandshakeRefused(None, "::1", 503, "full", Why.BUSY))
+    assert heard.health() == CentralSystemHealth() and heard.outages.refusing() == []
+
+
+def test_a_refusal_counts_until_the_charge_point_is_let_in_moved_or_removed_or_tries_no_more() -> None:
+    for fact in (
+        LinkOpened("CP 1", CENTRAL_SYSTEM, "main"),
+        ChargePointMoved("CP 1", "main", "other", None),
+        ChargePointRemoved("CP 1"),
+    ):
+        heard = Refusals()
+        heard.refuse("cp 1")
+        assert heard.health().unreachable == 1
+        heard.outages.see(fact)
+        assert heard.health().unreachable == 0
+    heard = Refusals()
+    heard.refuse("CP 1")
+    heard.at += 899.0
+    heard.refuse("CP 2")
+    assert heard.health().unreachable == 2
+    heard.at += 2.0
+    assert heard.health().unreachable == 1
+
+
+def test_once_others_enter_a_refusal_that_is_old_counts_no_more() -> None:
+    heard = Refusals()
+    heard.refuse("CP 1")
+    heard.refuse("CP 2", "other")
+    heard.at += 50.0
+    heard.refuse("CP 3")
+    heard.outages.see(LinkOpened("CP 4", CENTRAL_SYSTEM, "main"))
+    assert heard.health().unreachable == 2, "it may have been refused a moment before"
+    heard.at += 30.0
+    heard.outages.see(LinkOpened("CP 5", CENTRAL_SYSTEM, "main"))
+    assert heard.health().unreachable == 1
+    assert heard.health("other").unreachable == 1
+
+
+def test_refusals_are_those_of_a_tenant() -> None:
+    heard = Refusals()
+    heard.refuse("CP 1")
+    heard.refuse(key_of("acme", "CP 1"))
+    assert [heard.health(tenant=tenant).unreachable for tenant in (None, "", "acme", "beta")] == [2, 1, 1, 0]
 
 
 def test_outages_that_are_over_do_not_pile_up() -> None:

@@ -73,7 +73,7 @@ class Host:
         self.guests.put_nowait(guest)
         return guest
 
-    def refused(self, identity: str | None, peer: str, status: int, reason: str, why: Why) -> None:
+    def refused(self, identity: str | None, peer: str, status: int, reason: str, why: Why, central_system: str) -> None:
         reason = f"HTTP {status}: {reason}"
         self.told.put_nowait((identity, peer, reason))
 

@@ -62,7 +62,8 @@ def test_what_was_written_is_found_by_the_next_process(database: ObserverDatabas
     write(database, done=[3], intervals=[("cp 1", "ems", "CP 1", "60")], durable=False)
     assert database.content(1) == (b'{"n":1}', b"[3,{}]") and database.content(3) is None
     database.close()
-    assert database.content(1) is None
+    with pytest.raises(UnusableStore, match="it is not open"):
+        database.content(1)
     found = database.connect()
     ems, lake = found["cp 1", "ems"], found["cp 1", "lake"]
     assert (ems.identity, ems.entered, ems.interval) == ("CP 1", "key-3", 60)

@@ -49,7 +49,8 @@ def test_what_was_written_is_found_by_the_next_process(database: EventDatabase) 
     database.write([row(4)], [1], [], durable=False)
     assert database.content(3) == ("boot", b'{"n": 3}') and database.content(1) is None
     database.close()
-    assert database.content(3) is None
+    with pytest.raises(UnusableStore, match="it is not open"):
+        database.content(3)
     found = database.connect()
     assert found.last == 4 and found.starts == [start(2**70), start(5)]
     (fleet,) = found.events["fleet"]

@@ -312,6 +312,53 @@ async def test_a_disk_that_fails_is_told_and_the_events_are_sent_later(
         assert box.health()["billing"].trouble is None
 
 
+async def test_an_event_waits_for_a_file_that_is_closed_while_the_disk_is_full(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The writer closes the file to open it again, which a full disk does not allow."""
+    monkeypatch.setattr(writer, "_RETRY", 0.02)
+    taken = Held()
+    taken.fails = ConnectionRefusedError("away")
+    async with outbox(url, receiver(lambda: taken)) as box:
+        box.see(started(1))
+        await eventually(lambda: taken.asked)
+
+        def full(*_: object, **__: object) -> None:
+            raise sqlite3.OperationalError("database or disk is full")
+
+        with monkeypatch.context() as disk:
+            disk.setattr(box._database, "write", full)
+            disk.setattr(box._database, "_connect", full)
+            box.see(started(2))
+            trouble = box._deliveries["billing"]
+            await eventually(lambda: "cannot be read: it is not open" in (trouble.trouble or ""))
+            taken.fails = None
+            health = box.health()["billing"]
+            assert (health.delivered, health.waiting) == (0, 1)
+            assert health.trouble is not None and "disk is full" in health.trouble
+        await eventually(lambda: len(taken.taken) == 2)
+        await eventually(lambda: box.health()["billing"].delivered == 2)
+
+
+async def test_an_event_that_the_file_does_not_hold_any_more_is_counted_as_dropped(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Such as one in a file that was corrupt, and was replaced by an empty one."""
+    taken = Held()
+    taken.fails = ConnectionRefusedError("away")
+    async with outbox(url, receiver(lambda: taken)) as box:
+        box.see(link("0"))
+        box.see(link("1"))
+        await eventually(lambda: taken.asked and len(box._deliveries["billing"].queue) == 2)
+        first, _ = box._deliveries["billing"].queue.numbers()
+        box._database.write([], [first], [], durable=True)
+        taken.fails = None
+        await eventually(lambda: taken.taken)
+        health = box.health()["billing"]
+        assert (health.delivered, health.dropped["unreadable"]) == (1, 1)
+    assert "events are dropped, and their receiver never gets them" in caplog.text
+
+
 async def test_a_database_that_cannot_be_read_delays_the_event(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     taken = Held()
     async with outbox(url, receiver(lambda: taken)) as box:

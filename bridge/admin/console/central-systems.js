@@ -32,22 +32,32 @@ export function centralSystems({ main, signal, query, title }) {
   ticking(main, signal);
 }
 
-function severity({ unreachable, misconfigured }) {
-  return unreachable ? 2 : misconfigured ? 1 : 0;
+function severity({ unreachable, misconfigured, observer_trouble }) {
+  return unreachable ? 2 : misconfigured || observer_trouble ? 1 : 0;
 }
 
 function stateOf(one) {
   if (one.unreachable) return { kind: "down", word: one.connected ? "Partly away" : "Away" };
   if (one.misconfigured) return { kind: "warning", word: "Wrong answers" };
+  if (one.observer_trouble) return { kind: "warning", word: "Messages wait" };
+  if (!one.sessions && one.observes.length) return { kind: "up", word: one.observes.includes("shadow") ? "Shadow" : "Observer" };
   return one.sessions ? { kind: "up", word: "Up" } : { kind: "none", word: "Not used" };
+}
+
+// JSON Charge Points are let in only with their Central System: those are down.
+function notReached({ unreachable, down }, link) {
+  if (!unreachable) return "0";
+  if (!down) return h("span", { class: "bad" }, link({ state: "no_central_system" }, unreachable));
+  return [h("span", { class: "bad" }, unreachable.toLocaleString("en")), h("small", { class: "block" }, link({ state: "down" }, down), " down")];
 }
 
 function cells(one) {
   const link = (filter, number) => (number ? h("a", { href: `#/charge-points?${new URLSearchParams({ central_system: one.name, ...filter })}` }, number.toLocaleString("en")) : "0");
   return [
     [h("strong", {}, one.name), h("br"), h("small", { class: "quiet" }, `${protocol(one.protocol)} · `, h("code", {}, one.url))],
-    [badge(stateOf(one)), one.misconfigured ? h("small", { class: "quiet block" }, one.misconfigured) : null],
-    link({}, one.charge_points), one.connected.toLocaleString("en"), one.unreachable ? h("span", { class: "bad" }, link({ state: "no_central_system" }, one.unreachable)) : "0",
+    [badge(stateOf(one)), one.misconfigured ? h("small", { class: "quiet block" }, one.misconfigured) : null,
+      one.observes.length ? h("small", { class: "block" }, h("a", { href: "#/observers" }, "further Central System")) : null],
+    link({}, one.charge_points), one.connected.toLocaleString("en"), notReached(one, link),
     one.open_transactions.toLocaleString("en"), ms(one.p50_ms), ms(one.p99_ms), one.since ? time(one.since, true) : null,
     one.last_failure ? [one.last_failure, " ", h("span", { class: "quiet" }, time(one.last_failure_at, true))] : null,
   ];

@@ -6,7 +6,7 @@ import { ask, offer } from "./keys.js";
 import { addressOf, MessageList } from "./message-list.js";
 import { badge, choice, facts, field, loaded, section, ticking, time, trouble } from "./parts.js";
 import { stream } from "./stream.js";
-import { linkState, many, nearState, span, stateOf, textOf, transport } from "./words.js";
+import { farState, many, nearState, span, stateOf, textOf, transport } from "./words.js";
 import { urlLine } from "./addresses.js";
 import { metersOf } from "./meters.js";
 import { timelineOf } from "./timeline.js";
@@ -49,7 +49,7 @@ function draw(item, { head, side, context, reload, list }) {
 
 // The Charge Point, the bridge, the Central System, and the two links between them.
 function line(item) {
-  const near = nearState(item.charge_point), far = linkState(item.central_side);
+  const near = nearState(item.charge_point), far = farState(item.central_side);
   const waiting = item.waiting ? h("p", { class: "waitingcalls" }, icon("stale"), `${many(item.waiting, "Call")} waiting or in flight`) : null;
   return h("section", { class: "card line", "aria-label": "Connection" },
     h("div", { class: "leg" }, h("div", { class: "node" }, h("small", {}, "Charge Point"), h("strong", {}, transport(item.charge_point)), h("span", { class: "quiet" }, "last seen ", time(item.last_seen, true))),

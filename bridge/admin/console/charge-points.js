@@ -9,7 +9,7 @@ import { Paged } from "./paged.js";
 import { badge, choice, field, ticking, time, trouble } from "./parts.js";
 import { selection } from "./selection.js";
 import { stream } from "./stream.js";
-import { linkState, many, STATES, stateOf, textOf, transport } from "./words.js";
+import { farState, many, STATES, stateOf, textOf, transport } from "./words.js";
 
 const COUNTED = [["", { kind: "all", word: "All" }], ...Object.entries(STATES)];
 // These change what else is said of a Charge Point.
@@ -255,7 +255,7 @@ class ChargePoints {
 }
 
 function cells(item) {
-  const far = linkState(item.central_side), chosen = selection.has(item.identity);
+  const far = farState(item.central_side), chosen = selection.has(item.identity);
   const box = h("input", { type: "checkbox", tabindex: -1, "aria-label": `Select ${item.identity}`, on: { change: () => selection.set([item.identity], box.checked) } });
   box.checked = chosen;
   return [

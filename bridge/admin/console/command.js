@@ -180,6 +180,7 @@ export function sure(action, whom, payload) {
 }
 
 const WARNINGS = {
+  RemoteStopTransaction: "The transaction ends, and the car is not charged any further.",
   Reset: "The Charge Point restarts. A hard reset ends open transactions.",
   UnlockConnector: "The cable comes free, and a transaction on that connector ends.",
   UpdateFirmware: "The Charge Point installs other software and is out of service meanwhile.",

@@ -11,14 +11,14 @@ import { many } from "./words.js";
 
 const EVERY = 5000;
 const COLUMNS = [
-  { name: "Action", by: (one) => one.action }, { name: "Field", by: (one) => one.field }, { name: "What happens", class: "reason", by: (one) => one.reason }, { name: "Content", by: (one) => Number(one.dropped) },
+  { name: "Action", by: (one) => one.action }, { name: "Field", by: (one) => one.field }, { name: "What happens", class: "reason", by: (one) => one.reason }, { name: "Central System", by: (one) => one.central_system }, { name: "Content", by: (one) => Number(one.dropped) },
   { name: "Times", class: "number", by: (one) => one.count }, { name: "Last", by: (one) => one.at }, { name: "Last Charge Point", by: (one) => one.identity },
 ];
 
 export function losses({ main, signal, query, title }) {
   title("Losses");
   const filters = { text: query.get("text") ?? "", dropped: query.get("dropped") ?? "" };
-  const search = h("input", { type: "search", value: filters.text, placeholder: "part of a field or of a reason", spellcheck: "false", autocapitalize: "off", on: { input: debounced(150, () => filter("text", search.value.trim())) } });
+  const search = h("input", { type: "search", value: filters.text, placeholder: "part of a field, a reason, a Central System", spellcheck: "false", autocapitalize: "off", on: { input: debounced(150, () => filter("text", search.value.trim())) } });
   const kept = choice([["", "all"], ["true", "where content was dropped"]], filters.dropped, (value) => filter("dropped", value));
   const table = tableOf({ label: "Losses", columns: COLUMNS, cells, sorted: { by: "Times", descending: true } });
   const place = h("div", { class: "stack" }), number = h("span", { class: "quiet", role: "status" });
@@ -30,7 +30,7 @@ export function losses({ main, signal, query, title }) {
   offer({ "/": () => search.focus() }, signal);
   const draw = () => {
     const text = filters.text.toLowerCase();
-    const found = items.filter((one) => (!filters.dropped || one.dropped) && `${one.message}.${one.field} ${one.reason}`.toLowerCase().includes(text));
+    const found = items.filter((one) => (!filters.dropped || one.dropped) && `${one.message}.${one.field} ${one.reason} ${one.central_system}`.toLowerCase().includes(text));
     if (!table.element.isConnected) fill(place, table.element);
     table.show(found, items.length ? "No loss fits these filters." : "Nothing was lost since the start.");
     number.textContent = many(found.length, "row");
@@ -48,7 +48,7 @@ export function losses({ main, signal, query, title }) {
 function cells(one) {
   return [
     h("span", { class: "action" }, one.action), [one.field ? fieldOf(one.field) : h("span", { class: "quiet" }, "the message"), /Response$/.test(one.message) ? h("small", { class: "quiet block" }, "in the answer") : null],
-    one.reason, one.dropped ? badge({ kind: "warning", word: "dropped" }) : h("span", { class: "quiet" }, "kept"), one.count.toLocaleString("en"), time(one.at, true),
+    one.reason, one.central_system || "–", one.dropped ? badge({ kind: "warning", word: "dropped" }) : h("span", { class: "quiet" }, "kept"), one.count.toLocaleString("en"), time(one.at, true),
     h("a", { class: "identity", href: `#/charge-points/${encodeURIComponent(one.identity)}` }, one.identity),
   ];
 }

@@ -1,6 +1,6 @@
 // The shell: which page the address names, the stream's state, the theme, the keys that work everywhere.
 
-import { session, takeToken, token } from "./api.js";
+import { call, headers, session, takeToken, token } from "./api.js";
 import { button, fill, h, icon, say } from "./dom.js";
 import { listen } from "./keys.js";
 import { navigation, pageAt, PAGES } from "./pages.js";
@@ -82,6 +82,14 @@ function tellLogout() {
   who.hidden = !name;
 }
 
+// Who may only read sees no button that changes anything (base.css), and is told so.
+async function tellRole() {
+  const known = token.get() || session.known, response = known ? await call("/about", { headers: headers(), cache: "no-store" }).catch(() => null) : null;
+  const { role = "" } = response?.ok ? await response.json() : {};
+  document.documentElement.dataset.role = role;
+  document.getElementById("role").hidden = role !== "read";
+}
+
 async function logout() {
   token.drop();
   stream.stop();
@@ -149,8 +157,10 @@ document.addEventListener("keydown", (event) => {
 });
 document.getElementById("theme").addEventListener("click", nextTheme);
 document.getElementById("logout").addEventListener("click", logout);
-window.addEventListener("token", tellLogout);
-window.addEventListener("session", tellLogout);
+for (const changed of ["token", "session"]) {
+  window.addEventListener(changed, tellLogout);
+  window.addEventListener(changed, tellRole);
+}
 stream.addEventListener("status", (event) => tellStream(event.detail));
 window.addEventListener("unauthorised", () => {
   if (location.hash.startsWith("#/login")) return;
@@ -164,6 +174,7 @@ listen({ theme: nextTheme, go, pages: PAGES.filter(({ key }) => key) });
 drawNavigation();
 tellTheme();
 tellLogout();
+tellRole();
 tellStream("off");
 show();
 if (!token.get()) session.load();

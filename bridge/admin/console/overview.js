@@ -4,7 +4,7 @@ import { get } from "./api.js";
 import { fill, h, icon } from "./dom.js";
 import { followed } from "./followed.js";
 import { badge, fieldOf, section, ticking, time } from "./parts.js";
-import { plot } from "./plot.js";
+import { clockOf, plot } from "./plot.js";
 import { stream } from "./stream.js";
 import { tableOf } from "./table.js";
 import { many, MOVES, STATES } from "./words.js";
@@ -86,6 +86,7 @@ function pageOf({ kind, subject, text }) {
     case "down":
     case "stale":
     case "no_central_system": return chargePoints({ state: kind });
+    case "observer": return "#/observers";
     case "fault": return chargePoints({ faulted: "true" });
     case "move_stopped": return `#/moves/${encodeURIComponent(subject)}`;
     case "moved_nowhere": return "#/routes";
@@ -119,7 +120,8 @@ class Hour {
   constructor(signal) {
     this.signal = signal;
     this.place = h("div", { class: "plots" });
-    this.element = h("section", { "aria-labelledby": "hour-title" }, h("h2", { id: "hour-title", class: "heading2" }, "The last hour"), this.place);
+    this.until = h("small", { class: "quiet" });
+    this.element = h("section", { "aria-labelledby": "hour-title" }, h("h2", { id: "hour-title", class: "heading2" }, "The last hour ", this.until), this.place);
   }
 
   show(hour) {
@@ -128,6 +130,8 @@ class Hour {
     this.#shown = text;
     if (!hour.first) return void fill(this.place, h("p", { class: "card quiet" }, "The first minute since the start is not over yet."));
     const begin = Date.parse(hour.first) / 1000, times = hour.messages.map((_, at) => begin + 60 * at);
+    // The values beside the names are those of this minute, and not those of now.
+    fill(this.until, `in whole minutes; the numbers are of ${clockOf(times.at(-1))}`);
     const told = PLOTS.map(([, series]) => ({ times, series: series.map(([label, name, unit]) => ({ label, values: hour[name], unit })) }));
     if (this.#plots) return void this.#plots.forEach((each, at) => each.update(told[at]));
     const cards = PLOTS.map(() => h("div", { class: "card" }));
@@ -161,7 +165,7 @@ function faultsOf({ faults }) {
 function lossesOf({ losses }) {
   if (!losses.length) return null;
   const table = tableOf({ label: "Most frequent losses", columns: [{ name: "Field" }, { name: "What happens" }, { name: "Times", class: "number" }], cells: (loss) => [
-    fieldOf([loss.action, loss.field].filter(Boolean).join(".")), loss.reason, loss.count.toLocaleString("en")] });
+    fieldOf([loss.action, loss.field].filter(Boolean).join(".")), [loss.reason, loss.central_system ? h("small", { class: "quiet block" }, `with ${loss.central_system}`) : null], loss.count.toLocaleString("en")] });
   table.show(losses);
   return section([h("a", { href: "#/losses" }, "Most frequent losses"), h("span", { class: "quiet" }, " since the start")], table.element);
 }

@@ -137,7 +137,7 @@ async function loadLibrary() {
   }
 }
 
-function clockOf(seconds) {
+export function clockOf(seconds) {
   return new Date(seconds * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
 }
 

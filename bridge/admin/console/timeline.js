@@ -46,7 +46,8 @@ function days(items) {
 }
 
 function momentOf(item) {
-  const { kind, words } = told(item), text = h("span", {}, words);
+  const { kind, words } = told(item), often = item.times > 1 ? `, ${item.times} times since ${clock(item.since).slice(-12, -4)}` : "";
+  const text = h("span", {}, words, often);
   return h("li", {}, h("time", { datetime: item.at, title: item.at }, clock(item.at).slice(-12, -4)), h("span", { class: `mark ${kind}` }, icon(kind)),
     item.message ? h("a", { href: `#/messages/${item.message}` }, text) : text);
 }

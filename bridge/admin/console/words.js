@@ -79,8 +79,13 @@ export function nearState(link) {
   return link.transport === "soap" && link.state === "down" ? { kind: "down", word: "No callback" } : linkState(link);
 }
 
-export function linkState(link) {
+function linkState(link) {
   return link?.state === "up" ? STATES.up : STATES.down;
+}
+
+// A link to the Central System that was never tried in vain is not open because the Charge Point is not there.
+export function farState(link) {
+  return link && link.state !== "up" && !link.failures ? { kind: "none", word: "Not connected" } : linkState(link);
 }
 
 // How the states of a move and of its Charge Points are drawn.

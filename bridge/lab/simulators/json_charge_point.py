@@ -88,7 +88,7 @@ class JsonChargePoint:
         """Open the connection.
 
         Raises:
-            HandshakeRefused: The Central System answered with an HTTP status other than 101.
+            ConnectionRefused: The Central System answered with an HTTP status other than 101.
             ConnectionError: The handshake failed for another reason.
             OSError: No server listens at the address.
             TimeoutError: The handshake took longer than `timeout` seconds.

@@ -1,0 +1,178 @@
+"""A process in a cluster: it follows the map by itself, and says what has become of its slots."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
+
+from bridge.cluster.assignment import Assignment
+from bridge.cluster.cluster_map import Claim, ClusterMap, NodePresence
+from bridge.cluster.member import Member
+from bridge.cluster.ownership import Ownership, Renew
+from bridge.cluster.slots import SLOTS
+from bridge.errors import StartError
+from tests.cluster.nodes import until
+from tests.cluster.simulated import Stream
+
+LEASE = 0.4
+
+
+class Map:
+    """The map of one process, which may be out of reach."""
+
+    def __init__(self, stream: Stream, node: str) -> None:
+        self.stream, self.node, self.is_away = stream, node, False
+
+    def _reach(self) -> Stream:
+        if self.is_away:
+            raise ConnectionError("away")
+        return self.stream
+
+    async def read_map(self) -> ClusterMap:
+        return self._reach().read()
+
+    async def renew(self, address: str, after: int, *, leaving: bool = False) -> int:
+        sequence = self._reach().renew(self.node, f"{self.node}/1", Renew(after=after, leaving=leaving))
+        if sequence is None:
+            raise StartError("taken")
+        return sequence
+
+    async def assign(self, assignment: Assignment, after: int) -> int | None:
+        stream = self._reach()
+        if stream.assignment_sequence != after:
+            return None
+        stream.assignment, stream.assignment_sequence = assignment, after + 1
+        return after + 1
+
+    async def claim(self, epochs: Mapping[int, int]) -> dict[int, int]:
+        stream = self._reach()
+        claimed = {slot: stream.claim(slot, epoch, self.node, f"{self.node}/1") for slot, epoch in epochs.items()}
+        return {slot: epoch for slot, epoch in claimed.items() if epoch}
+
+    async def release(self, epochs: Mapping[int, int]) -> dict[int, int]:
+        released = {slot: self._reach().claim(slot, epoch, "", "") for slot, epoch in epochs.items()}
+        return {slot: epoch for slot, epoch in released.items() if epoch}
+
+
+class User:
+    """Says what it was told."""
+
+    def __init__(self) -> None:
+        self.slots: set[int] = set()
+        self.told: list[str] = []
+
+    def owned(self, epochs: Mapping[int, int]) -> None:
+        self.slots |= set(epochs)
+
+    async def hand_over(self, slots: Collection[int]) -> None:
+        self.slots -= set(slots)
+
+    def lost(self, slots: Collection[int]) -> None:
+        self.slots -= set(slots)
+        self.told.append("lost")
+
+    def suspended(self) -> None:
+        self.told.append("suspended")
+
+    def continued(self) -> None:
+        self.told.append("continued")
+
+    def stopped(self, reason: str) -> None:
+        self.told.append(reason)
+
+
+class Process:
+    """A member, with what it reads and what it tells."""
+
+    def __init__(self, stream: Stream, node: str, changed: Callable[[], None]) -> None:
+        self.map, self.user = Map(stream, node), User()
+        ownership = Ownership(node, f"{node}/1", LEASE)
+        self.member = Member(ownership, self.map, self.user, f"unix:/{node}", changed)
+
+
+@asynccontextmanager
+async def processes(*names: str) -> AsyncIterator[list[Process]]:
+    stream, made = Stream(), list[Process]()
+
+    def changed() -> None:
+        for process in made:
+            process.member.news()
+
+    made += [Process(stream, name, changed) for name in names]
+    for process in made:
+        process.member.begin()
+    try:
+        yield made
+    finally:
+        for process in made:
+            await process.member.close()
+
+
+async def test_two_processes_share_the_slots_and_know_of_each_other() -> None:
+    async with processes("a", "b") as (one, other):
+        await until(lambda: len(one.user.slots) == len(other.user.slots) == SLOTS // 2)
+
+        assert not one.user.slots & other.user.slots
+        await until(lambda: one.member.others() == ["b"] and other.member.others() == ["a"])
+        keys = [f"CP{number}" for number in range(50)]
+        await until(lambda: {one.member.holder_of(key) for key in keys} == {"a", "b"})
+        await until(lambda: [*map(one.member.holder_of, keys)] == [*map(other.member.holder_of, keys)])
+
+
+async def test_one_that_cannot_reach_the_servers_stops_and_goes_on_when_it_can() -> None:
+    async with processes("a") as (one,):
+        await until(lambda: len(one.user.slots) == SLOTS)
+
+        one.map.is_away = True
+        await until(lambda: "suspended" in one.user.told)
+        assert not one.member.may_act()
+        one.map.is_away = False
+        await until(one.member.may_act)
+
+        assert one.user.told == ["continued", "suspended", "continued"]
+        assert len(one.user.slots) == SLOTS
+
+
+async def test_one_whose_slots_were_taken_meanwhile_loses_them() -> None:
+    async with processes("a", "b") as (one, other):
+        await until(lambda: len(one.user.slots) == len(other.user.slots) == SLOTS // 2)
+
+        one.map.is_away = True
+        await until(lambda: len(other.user.slots) == SLOTS)
+        one.map.is_away = False
+        await until(lambda: "lost" in one.user.told)
+
+        await until(lambda: len(one.user.slots) == len(other.user.slots) == SLOTS // 2)
+
+
+async def test_one_that_leaves_has_handed_everything_over() -> None:
+    async with processes("a", "b") as (one, other):
+        await until(lambda: len(one.user.slots) == len(other.user.slots) == SLOTS // 2)
+
+        await asyncio.wait_for(one.member.leave(), 60)
+
+        assert one.user.slots == set()
+        await until(lambda: len(other.user.slots) == SLOTS)
+
+
+async def test_one_whose_name_is_in_use_says_so() -> None:
+    async with processes("a") as (one,):
+        await until(lambda: len(one.user.slots) == SLOTS)
+
+        one.map.stream.presences["a"] = NodePresence(incarnation="another", sequence=10**6)
+        await until(lambda: any("each node needs a name of its own" in text for text in one.user.told))
+
+        assert not one.member.may_act()
+
+
+async def test_a_record_that_was_refused_ends_the_slot() -> None:
+    async with processes("a") as (one,):
+        await until(lambda: len(one.user.slots) == SLOTS)
+        epoch = one.member.ownership.held[7]
+
+        one.map.stream.claims[7] = Claim(node="z", incarnation="z/1", epoch=epoch + 10**6)
+        one.member.fenced(7, epoch)
+
+        assert 7 not in one.user.slots
+        assert one.member.holder_of("CP1") == "a"

@@ -1,0 +1,189 @@
+"""Which node may use which slot, after deaths, freezes, cuts and lost messages: the real Ownership of many nodes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+
+import pytest
+
+from bridge.cluster.slots import SLOTS
+from tests.cluster.simulated import LEASE, Cluster, inflict
+
+FAULTS = ("kill", "freeze", "cut", "leave", "start")
+
+
+def shares(cluster: Cluster) -> Counter[str]:
+    return Counter(name for node in cluster.nodes.values() for name in [node.name] * len(node.ready))
+
+
+def settled(cluster: Cluster) -> bool:
+    return all(len(cluster.users_of(slot)) == 1 for slot in range(SLOTS))
+
+
+def test_a_single_node_holds_every_slot_as_soon_as_it_has_read_the_map_three_times() -> None:
+    cluster = Cluster(1)
+    cluster.start("a")
+
+    cluster.run(2 * LEASE)
+
+    assert shares(cluster) == {"a": SLOTS}
+    assert settled(cluster)
+
+
+def test_three_nodes_share_the_slots_and_a_fourth_takes_no_more_than_its_part() -> None:
+    cluster = Cluster(2)
+    for name in "abc":
+        cluster.start(name)
+    cluster.run(3 * LEASE)
+    before = dict(enumerate(cluster.stream.assignment))
+    assert sorted(shares(cluster).values()) == [341, 341, 342]
+
+    cluster.start("d")
+    cluster.run(3 * LEASE)
+
+    assert shares(cluster) == {"a": 256, "b": 256, "c": 256, "d": 256}
+    moved = [slot for slot, node in enumerate(cluster.stream.assignment) if before[slot] != node]
+    assert len(moved) == 256
+    assert settled(cluster)
+
+
+def test_the_slots_of_a_killed_node_are_taken_within_two_leases() -> None:
+    cluster = Cluster(3)
+    for name in "ab":
+        cluster.start(name)
+    cluster.run(3 * LEASE)
+
+    cluster.nodes["a"].is_dead = True
+    cluster.run(2 * LEASE)
+
+    assert settled(cluster)
+    assert shares(cluster)["b"] == SLOTS
+
+
+def test_a_node_that_leaves_hands_its_slots_over_without_waiting_for_its_lease() -> None:
+    cluster = Cluster(4)
+    for name in "ab":
+        cluster.start(name)
+    cluster.run(3 * LEASE)
+    node = cluster.nodes["a"]
+
+    node.run(lambda: node.ownership.leave(node.time()))
+    cluster.run(0.8 * LEASE)
+
+    assert not node.ownership.held
+    assert len(cluster.nodes["b"].ready) == SLOTS
+
+
+def test_a_frozen_node_finds_out_that_its_slots_are_held_by_another() -> None:
+    cluster = Cluster(5)
+    for name in "ab":
+        cluster.start(name)
+    cluster.run(3 * LEASE)
+    node = cluster.nodes["a"]
+
+    node.thaws_at = cluster.now + 4 * LEASE
+    cluster.run(4 * LEASE)
+    assert not node.ownership.may_act(node.time())
+    cluster.run(4 * LEASE)
+
+    assert settled(cluster)
+    assert sorted(shares(cluster).values()) == [512, 512]
+
+
+def test_a_node_that_is_cut_off_for_half_a_lease_goes_on_with_the_same_epochs() -> None:
+    cluster = Cluster(6)
+    for name in "ab":
+        cluster.start(name)
+    cluster.run(3 * LEASE)
+    node = cluster.nodes["a"]
+    epochs = dict(node.ownership.held)
+
+    node.cut_until = cluster.now + 0.5 * LEASE
+    cluster.run(4 * LEASE)
+
+    assert node.ownership.held == epochs
+    assert settled(cluster)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_nodes_that_were_cut_off_together_take_no_slots_of_each_other(seed: int) -> None:
+    """As when three NATS servers elect a leader."""
+    cluster = Cluster(seed)
+    for name in "abc":
+        cluster.start(name)
+    cluster.run(3 * LEASE)
+    epochs = {node.name: dict(node.ownership.held) for node in cluster.nodes.values()}
+
+    for node in cluster.nodes.values():
+        node.cut_until = cluster.now + 3 * LEASE
+    cluster.run(6 * LEASE)
+
+    assert {node.name: node.ownership.held for node in cluster.nodes.values()} == epochs
+    assert settled(cluster)
+
+
+def test_a_second_process_of_a_name_that_is_in_use_stops() -> None:
+    cluster = Cluster(7)
+    first = cluster.start("a")
+    cluster.run(3 * LEASE)
+
+    second = cluster.start("a")
+    cluster.run(4 * LEASE)
+
+    assert second.has_stopped
+    assert first.ownership.may_act(first.time())
+
+
+def test_a_process_that_was_frozen_stops_when_another_has_taken_its_name() -> None:
+    cluster = Cluster(8)
+    first = cluster.start("a")
+    cluster.run(3 * LEASE)
+    first.thaws_at = cluster.now + 4 * LEASE
+    cluster.start("a")
+
+    cluster.run(8 * LEASE)
+
+    assert first.has_stopped
+    assert settled(cluster)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_slot_is_written_by_two_nodes_and_every_slot_has_a_node_in_the_end(seed: int) -> None:
+    chance = Random(seed)
+    losses, delay = chance.choice([0.0, 0.05]), chance.choice([0.002, 0.1])
+    faults = [
+        (chance.choice(FAULTS), chance.randrange(5), chance.uniform(0, 3 * LEASE)) for _ in range(chance.randrange(13))
+    ]
+    cluster = Cluster(seed, losses=losses, delay=delay)
+    names = "abcde"
+    for name in names[:3]:
+        cluster.start(name)
+    probed = cluster.chance.sample(range(SLOTS), 3)
+    writers: dict[int, set[str]] = {}
+
+    def write() -> None:
+        """Let each node that believes that it holds a slot write a record of it."""
+        for slot in probed:
+            for node in cluster.users_of(slot):
+                epoch = node.ownership.held[slot]
+                if cluster.stream.write(slot, epoch, node.ownership.incarnation):
+                    writers.setdefault(epoch, set()).add(node.ownership.incarnation)
+
+    cluster.run(3 * LEASE, write)
+    for fault, number, pause in faults:
+        inflict(cluster, fault, names[number])
+        cluster.run(pause, write)
+    if not any(node.runs for node in cluster.nodes.values()):
+        cluster.start("a")
+    cluster.losses, cluster.delay = 0.0, 0.002
+    cluster.run(8 * LEASE, write)
+
+    assert all(len(nodes) == 1 for nodes in writers.values())
+    epochs: dict[int, list[int]] = {}
+    for slot, epoch, _ in cluster.stream.records:
+        epochs.setdefault(slot, []).append(epoch)
+    assert all(order == sorted(order) for order in epochs.values())
+    assert settled(cluster)
+    present = [len(node.ready) for node in cluster.nodes.values() if node.runs]
+    assert max(present) - min(present) <= 1

@@ -254,6 +254,10 @@ class Complaint:
         return f"{self.source}: {self.key}: {self.text}" if self.key else f"{self.source}: {self.text}"
 
 
+class SendFailed(Exception):
+    """What was to be sent to another process was not, because the connection to that process has ended."""
+
+
 class ConfigurationError(Exception):
     """The configuration cannot be used. The text has one line for each complaint."""
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from bridge.cluster.hello import Hello, NodeName, hello_frame, refused_frame
+from bridge.cluster.link_frames import GREETING, MORE, FrameType, frame, named
 from bridge.errors import MessageError
 from bridge.ocpp.actions import ACTIONS, Party
 from bridge.ocppj import codec as frames
@@ -137,3 +139,20 @@ def soap_messages(codecs: Sequence[Codec]) -> Iterator[bytes]:
             if action in codec.service.operations:
                 with suppress(MessageError):  # an older version has no word for it
                     yield envelope(codec.write_call(call.payload, action)[0].decode())
+
+
+_GREETED = hello_frame(Hello(sender=NodeName(cluster="c", node="a", incarnation="1"), expected="b"))
+LINKS = (
+    _GREETED,
+    hello_frame(Hello(sender=NodeName(cluster="", node="\n", incarnation=""), expected="", version=2)),
+    refused_frame("it is full"),
+    frame(FrameType.HELLO, GREETING, b"\xdf\xff\xff\xff\xff"),
+    _GREETED + frame(FrameType.REQUEST, 1, named("kind") + b"payload"),
+    _GREETED + frame(FrameType.REQUEST | MORE, 1, named("kind")) + frame(FrameType.REQUEST, 1, b"the rest"),
+    _GREETED + frame(FrameType.REQUEST | MORE, 1) + frame(FrameType.CANCEL, 1),
+    _GREETED + frame(FrameType.TEXT | MORE, 1) + frame(FrameType.CREDIT, 1, b"\0\0\0\1") + frame(FrameType.TEXT, 1),
+    _GREETED + frame(FrameType.BINARY | MORE, 1) + frame(FrameType.CLOSE, 1, b"\x03\xe8"),
+    _GREETED + b"".join(frame(FrameType.OPEN | MORE, number) for number in range(9)),
+    _GREETED + b"\xff\xff\xff\xff\x03\0\0\0\1",
+    _GREETED + frame(FrameType.PING, 0) + frame(FrameType.PONG | MORE, 0),
+)

@@ -15,6 +15,8 @@ from msgspec import Struct
 
 from bridge import config
 from bridge.access import paths
+from bridge.cluster.hello import HelloRefused, read_hello
+from bridge.cluster.link_frames import PIECE, FrameReader
 from bridge.core.addresses import Learning, learn
 from bridge.dialects.versions import DIALECTS
 from bridge.errors import BridgeError, ConfigurationError, Why
@@ -36,6 +38,7 @@ from tests.fuzz.seeds import (
     ENVELOPES,
     FORWARDING,
     FRAMES,
+    LINKS,
     PREAMBLES,
     URLS,
     json_messages,
@@ -180,6 +183,22 @@ def preamble(data: bytes) -> None:
         assert str(ip_address(address)) == address and 0 <= port <= 65535
 
 
+def link(data: bytes) -> None:
+    """Any octets are messages of a link, up to the first that is none, and are read the same in any pieces. A first
+    message names a node, or is refused."""
+    whole, pieces = FrameReader(PIECE), FrameReader(PIECE)
+    messages = whole.feed(data)
+    assert [message for octet in data for message in pieces.feed(bytes((octet,)))] == messages
+    assert pieces.broken == whole.broken
+    for _, _, payload in messages[:1]:
+        try:
+            hello = read_hello(payload)
+        except HelloRefused as refused:
+            assert str(refused)
+        else:
+            assert hello.sender.node.isprintable()
+
+
 _PROXY = "10.0.0.1"
 _TEN = ip_network("10.0.0.0/8")
 _BEHIND = [
@@ -218,4 +237,5 @@ TARGETS: dict[str, Target] = {
     "preamble": Target(run=preamble, seeds=lambda: iter(PREAMBLES), words=tuple(PREAMBLES)),
     "forwarded": Target(run=forwarded, seeds=lambda: iter(FORWARDING), words=tuple(FORWARDING)),
     "url": Target(run=url, seeds=lambda: iter(URLS), words=tuple(URLS)),
+    "link": Target(run=link, seeds=lambda: iter(LINKS), words=tuple(LINKS)),
 }

@@ -479,6 +479,17 @@ class Database:
             known = self._rows(select, (number,))
         return int(known[0][0]) if known else 0
 
+    def rows_of(self, kind: Kind) -> Iterator[tuple[tuple[Any, ...], Record | None]]:
+        """Yield each row of a kind, the oldest first, with its record; None for a row that is no record of ours.
+
+        Raises sqlite3.Error.
+        """
+        for row in self._rows(f"{SELECT[kind]} ORDER BY sequence", ()):
+            try:
+                yield row, record_of(kind, row)
+            except (ValueError, TypeError):
+                yield row, None
+
     def _read(self, kind: Kind, which: str, values: tuple[str, ...]) -> list[Record]:
         return list(_records(kind, self._rows(f"{SELECT[kind]} {which}", values)))
 

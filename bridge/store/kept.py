@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from bridge.store.records import (
     AGEING,
@@ -28,10 +28,15 @@ class KeptRecords:
 
     The limits are `limit` records of a kind, 1000 records of a kind per Charge Point unless the kind is shared, and the
     age KEPT_FOR. The age is measured when an ageing record is put.
+
+    Args:
+        limit: The most records of a kind.
+        evicted: Called with the Key of each record that is removed because there are too many.
     """
 
-    def __init__(self, limit: int = LIMIT) -> None:
+    def __init__(self, limit: int = LIMIT, evicted: Callable[[Key], object] = lambda key: None) -> None:
         self._limit = limit
+        self._evicted = evicted
         # A dict would be slow here: finding its first item again and again passes over all items removed before.
         self._all: dict[Kind, OrderedDict[Key, Record]] = {kind: OrderedDict() for kind in KINDS}
         self._of: dict[tuple[Kind, str], OrderedDict[Key, Record]] = {}
@@ -53,12 +58,12 @@ class KeptRecords:
             kept[key] = record
             kept.move_to_end(key)
         if len(siblings) > MOST and not record.SHARED:
-            self._drop(next(iter(siblings)))
+            self._evict(next(iter(siblings)))
         if isinstance(record, AgeingRecord):
             self._drop_too_old(record.kept_at)
         if len(records) <= self._limit:
             return True
-        self._drop(next(iter(records)))
+        self._evict(next(iter(records)))
         return False
 
     def absorb(self, newer: KeptRecords) -> bool:
@@ -74,6 +79,15 @@ class KeptRecords:
             for key in list(self._of.get((kind, folded), ())):
                 self._drop(key)
 
+    def discard(self, key: Key) -> None:
+        """Remove the record with the Key `key`, if there is one."""
+        if key in self._all[key[0]]:
+            self._drop(key)
+
+    def get(self, key: Key) -> Record | None:
+        """Return the record with the Key `key`, None if there is none."""
+        return self._all[key[0]].get(key)
+
     def of(self, folded: str) -> list[Record]:
         """Return the records of one Charge Point (`folded`: its casefolded identity), in each kind the oldest first."""
         return [record for kind in KINDS for record in self._of.get((kind, folded), {}).values()]
@@ -87,6 +101,10 @@ class KeptRecords:
             records = self._all[kind]
             while (first := next(iter(records.values()), None)) is not None and is_too_old(first, now):
                 self._drop(key_of(first))
+
+    def _evict(self, key: Key) -> None:
+        self._drop(key)
+        self._evicted(key)
 
     def _drop(self, key: Key) -> None:
         del self._all[key[0]][key]

@@ -15,33 +15,27 @@ from bridge.store import files
 from bridge.store.audit import AuditQuery, newest
 from bridge.store.database import Database
 from bridge.store.kept import KeptRecords
+from bridge.store.record_store import RecordStore
 from bridge.store.records import (
     EVERY,
     AuditRecord,
-    ChargePointRecord,
     Kind,
-    MoveRecord,
-    ObservedRecord,
-    ProvisionedRecord,
-    ReadinessRecord,
     Record,
-    StoredMemory,
     TransactionRecord,
-    is_too_old,
     key_of,
     latest,
 )
 from bridge.store.schema import UnusableStore
 from bridge.store.thread import described
-from bridge.store.transactions import TransactionPage, TransactionQuery, page_of
+from bridge.store.transactions import TransactionPage, TransactionQuery
 from bridge.store.writer import RecordWriter
 
 _log = logging.getLogger("bridge.store")
 _R = TypeVar("_R", bound=Record)
 
 
-class Store:
-    """Stores Records and returns them.
+class Store(RecordStore):
+    """Stores Records in a file or in memory, and returns them.
 
     After `open`, no method raises because of a disk. Records that cannot be written are kept in memory, and written
     again every `retry` seconds. `trouble` gives the reason.
@@ -90,50 +84,19 @@ class Store:
         if self._file is not None:
             self._file.writer.close()
 
-    def charge_points(self) -> list[ChargePointRecord]:
-        """Return the record of every known Charge Point."""
-        records = latest(self._of_kind(ChargePointRecord)).values()
-        return [record for record in records if isinstance(record, ChargePointRecord)]
-
-    def provisioned(self) -> list[ProvisionedRecord]:
-        """Return the settings of every Charge Point that operators gave while a bridge ran."""
-        records = latest(self._of_kind(ProvisionedRecord)).values()
-        return [record for record in records if isinstance(record, ProvisionedRecord)]
-
-    def observed(self) -> list[ObservedRecord]:
-        """Return the newest transaction messages that further Central Systems get, the oldest first."""
-        records = latest(self._of_kind(ObservedRecord)).values()
-        return [record for record in records if isinstance(record, ObservedRecord)]
-
-    def memory_of(self, identity: str) -> StoredMemory:
-        """Return all records of one Charge Point, including those that are not written yet."""
-        folded = identity.casefold()
-        records = self._memory.of(folded) if self._file is None else self._file.of(folded)
-        return StoredMemory.of(records, now=self.running_time)
-
     def audit(self, query: AuditQuery = AuditQuery(), limit: int = 1000) -> list[AuditRecord]:  # noqa: B008 (frozen)
-        """Return the newest actions of operators that fit `query`, the newest first. Any thread may call this.
-
-        Actions of the last 90 days are kept, whatever their number; in `memory:` the last 100 000.
-        """
+        """Return the newest actions of operators, as RecordStore.audit does."""
         if self._file is None:
-            waiting, written = self._memory.of(EVERY), []
-        else:
-            # The waiting records are read first. A record that is written in between is then found twice, not missed.
-            waiting, written = self._file.writer.of(EVERY), self._file.audit(query, limit)
+            return super().audit(query, limit)
+        # The waiting records are read first. A record that is written in between is then found twice, not missed.
+        waiting, written = self._file.writer.of(EVERY), self._file.audit(query, limit)
         fitting = [record for record in waiting if isinstance(record, AuditRecord) and query.fits(record)]
         return newest([*written, *fitting], limit)
 
     def transactions(self, query: TransactionQuery = TransactionQuery(), limit: int = 100) -> TransactionPage:  # noqa: B008 (frozen)
-        """Return the transactions that fit `query`, the one that changed last first. Any thread may call this.
-
-        A transaction is kept for 7 days after its end, or 90 days after its start if it has not ended.
-        """
+        """Return the transactions that fit `query`, as RecordStore.transactions does."""
         if self._file is None:
-            kept = [
-                record for record in self._memory.of_kind(TransactionRecord) if isinstance(record, TransactionRecord)
-            ]
-            return page_of(zip(range(len(kept), 0, -1), reversed(kept), strict=True), query, limit)
+            return super().transactions(query, limit)
         # The waiting records are read first. A record that is written in between is then found twice, not missed.
         waiting = latest(self._file.writer.of_kind(TransactionRecord))
         page = self._file.transactions(query, limit)
@@ -143,21 +106,8 @@ class Store:
         written = [record for record in page.records if key_of(record) not in waiting]
         return TransactionPage(records=[*filter(query.fits, reversed(fresh)), *written], next=page.next)
 
-    def moves(self) -> list[MoveRecord]:
-        """Return the moves of several Charge Points, the one that changed last at the end, at most 1000."""
-        records = self._memory.of(EVERY) if self._file is None else self._file.of(EVERY)
-        return [record for record in latest(records).values() if isinstance(record, MoveRecord)]
-
-    def readiness(self) -> list[ReadinessRecord]:
-        """Return what the comparison of shadows' answers has shown, for every Charge Point."""
-        records, now = latest(self._of_kind(ReadinessRecord)).values(), self.running_time
-        return [record for record in records if isinstance(record, ReadinessRecord) and not is_too_old(record, now)]
-
     def put(self, *records: Record) -> None:
-        """Store `records` soon, together with others. The caller is not notified.
-
-        Written records survive the end of this process, and a little later also a power failure.
-        """
+        """Store `records` soon, as RecordStore.put does."""
         if self._file is not None:
             self._file.writer.put(records)
             return
@@ -165,12 +115,9 @@ class Store:
             self._memory.put(record)
 
     def commit(self, *records: Record) -> Future[bool]:
-        """Store `records` and return a Future of the outcome.
+        """Store `records` and return a Future of the outcome, as RecordStore.commit does.
 
-        The Future is True when the records are on disk, where they survive a power failure. It is False when the disk
-        failed: the records are kept in memory and written again. A disk that hangs delays the Future, and the caller
-        decides how long to wait. In `memory:` the Future is True, because nothing better was asked for. The Future
-        cannot be cancelled.
+        In `memory:` the Future is True, because nothing better was asked for.
         """
         future: Future[bool] = Future()
         future.set_running_or_notify_cancel()
@@ -182,11 +129,7 @@ class Store:
         return future
 
     def remove(self, identity: str) -> Future[bool]:
-        """Delete the records of a Charge Point and return a Future of the outcome.
-
-        The Future is True when the records are deleted from the disk. It is False when the disk failed: the deletion is
-        tried again. The audit and a managed password stay.
-        """
+        """Delete the records of a Charge Point and return a Future of the outcome, as RecordStore.remove does."""
         future: Future[bool] = Future()
         future.set_running_or_notify_cancel()
         if self._file is not None:
@@ -197,10 +140,7 @@ class Store:
         return future
 
     def overdue(self, waited: float) -> None:
-        """Report that a caller has waited `waited` seconds for a commit and has given up.
-
-        If the disk is the reason, that is `trouble`: later commits are False at once, until the disk answers.
-        """
+        """Report that a caller has given up after `waited` seconds, as RecordStore.overdue does."""
         if self._file is not None:
             self._file.writer.overdue(waited)
 
@@ -213,6 +153,9 @@ class Store:
     def trouble(self) -> str | None:
         """Return the reason why the store works from memory, as a text; None without trouble."""
         return None if self._file is None else self._file.writer.trouble
+
+    def _of(self, folded: str) -> list[Record]:
+        return self._memory.of(folded) if self._file is None else self._file.of(folded)
 
     def _of_kind(self, kind: Kind) -> list[Record]:
         return self._memory.of_kind(kind) if self._file is None else self._file.of_kind(kind)

@@ -6,15 +6,18 @@ import re
 from collections.abc import Callable, Iterable
 from fnmatch import translate
 from functools import lru_cache
+from zlib import crc32
 
 from msgspec import Struct
 
 from bridge.ocpp.tenants import SEPARATOR, identity_of, tenant_of
-from bridge.store.records import TransactionRecord
+from bridge.store.records import LONGEST, TransactionRecord
 
 # The number of a transaction that has none above 0, which is a place to remember its Central System.
 _UNNAMED = 0
 _PATTERN = frozenset("*?[")
+# The bits of a place that tell apart what changed in the same microsecond.
+_NAMED_BITS = 12
 
 
 class TransactionQuery(Struct, frozen=True, kw_only=True):
@@ -57,11 +60,13 @@ class TransactionPage(Struct, frozen=True, kw_only=True):
 
     Attributes:
         records: The transactions.
+        places: The place of each of them, if the places are the same in every process (`place_of`).
         next: The `before` of the next page, None if there are no more. A page may have fewer records than were asked
             for, and none, if many were looked through.
     """
 
     records: list[TransactionRecord]
+    places: list[int] = []
     next: int | None = None
 
 
@@ -78,8 +83,19 @@ def page_of(places: Iterable[tuple[int, TransactionRecord]], query: TransactionQ
         if (query.before is None or place < query.before) and query.fits(record):
             found.append((place, record))
             if len(found) > limit:
-                return TransactionPage(records=[one for _, one in found[:limit]], next=found[limit - 1][0])
-    return TransactionPage(records=[one for _, one in found])
+                return _page(found[:limit], found[limit - 1][0])
+    return _page(found, None)
+
+
+def _page(found: list[tuple[int, TransactionRecord]], following: int | None) -> TransactionPage:
+    return TransactionPage(records=[one for _, one in found], places=[place for place, _ in found], next=following)
+
+
+def place_of(record: TransactionRecord) -> int:
+    """Return the place of a transaction among those of all processes: when it changed, and what tells it apart."""
+    ended = TransactionRecord.KEPT_FOR - LONGEST if record.state == "ended" else 0.0
+    named = f"{record.identity.casefold()}\0{record.number}".encode("utf-8", "surrogatepass")
+    return int((record.kept_at + ended) * 1e6) << _NAMED_BITS | crc32(named) & (1 << _NAMED_BITS) - 1
 
 
 @lru_cache(maxsize=64)

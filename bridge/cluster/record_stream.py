@@ -1,0 +1,256 @@
+"""The records in the shared stream: batches that are refused if a slot is not held any more, and the loading of slots.
+
+A batch has the condition that the claims of its slots are still those of its node, and another that the last batch of
+its node is the expected one. So a batch that is sent twice, because its outcome was not known, is written once, and one
+that arrives late is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from functools import partial
+
+from msgspec import Struct, structs
+
+from bridge.cluster import stream_forms as form
+from bridge.cluster.nats_connection import OutgoingMessage
+from bridge.cluster.shared_stream import EXPECTED, EXPECTED_OF, SHORTLY, SharedStream, messages_of
+from bridge.cluster.stream_forms import RecordChange, StoredMessage
+
+# Messages that are read at once.
+_PAGE = 1000
+
+
+class Fenced(Exception):
+    """A batch of records was refused as a whole, because other nodes have claimed some of its slots.
+
+    Attributes:
+        slots: The slots that this node holds no more.
+    """
+
+    def __init__(self, slots: Collection[int]) -> None:
+        super().__init__(f"the slots {sorted(slots)} were claimed by other nodes")
+        self.slots = frozenset(slots)
+
+
+class SlotChanges(Struct, frozen=True, kw_only=True):
+    """The changes to the records of one slot, at least one.
+
+    Attributes:
+        slot: The slot, None for what every node has.
+        epoch: The epoch with which this node holds the slot.
+        changes: The changes.
+    """
+
+    slot: int | None
+    epoch: int = 0
+    changes: tuple[RecordChange, ...]
+
+
+class RecordStream:
+    """Reads and writes records. The methods raise ServersAway if no server answers in time.
+
+    Args:
+        stream: The shared stream.
+        node: The name of this node.
+        incarnation: Distinguishes this process from others of the same name.
+        timeout: The seconds that a request may take.
+    """
+
+    def __init__(self, stream: SharedStream, node: str, incarnation: str, *, timeout: float = 5.0) -> None:
+        self._stream, self._timeout = stream, timeout
+        self._committing = asyncio.Lock()
+        self._mark, self._incarnation, self._numbers = form.commit_of(node), incarnation, itertools.count(1)
+        self._last: int | None = None  # the sequence number of the mark of the last batch
+        self._connection = 0  # the connection on which `_last` was learnt
+
+    @property
+    def now(self) -> float:
+        """Return the time in unix seconds by the clock of the servers."""
+        return self._stream.server_time
+
+    async def commit(self, parts: Sequence[SlotChanges]) -> None:
+        """Write changes to the records of slots that this node holds, all or none of them.
+
+        After ServersAway, the changes may be written or not. Write them again, with what was changed meanwhile.
+
+        Args:
+            parts: The changes, at most 998 together.
+
+        Raises:
+            Fenced: Other nodes have claimed some of the slots. Nothing is written by this call.
+            PublishRefused: The server cannot write. Nothing is written.
+        """
+        messages = [message for part in parts for message in _fenced(part)]
+        if any(part.slot is None for part in parts):
+            messages.append(OutgoingMessage(subject=form.HEAD_OF_EVERYONE))
+        epochs = {part.slot: part.epoch for part in parts if part.slot is not None}
+        async with self._committing:
+            number = f"{self._incarnation} {next(self._numbers)}".encode()
+            await self._stream.within(self._timeout, lambda: self._commit(messages, epochs, number))
+
+    async def _commit(self, messages: Sequence[OutgoingMessage], epochs: dict[int, int], number: bytes) -> None:
+        while True:
+            await self._stream.connect()
+            if self._last is None or self._connection != self._stream.connections:
+                self._connection = self._stream.connections
+                last = await self._stream.last_of(self._mark)
+                self._last = 0 if last is None else last.sequence
+                if last is not None and last.body == number:
+                    return
+            mark = OutgoingMessage(subject=self._mark, body=number, headers={EXPECTED: str(self._last)})
+            written = await self._stream.publish([*messages, mark])
+            if written is not None:
+                self._last = written
+                return
+            if await self._is_written(epochs, number):
+                return
+            await asyncio.sleep(SHORTLY)
+
+    async def _is_written(self, epochs: dict[int, int], number: bytes) -> bool:
+        """Find out why a batch was refused. Returns: whether it was written before. Raises Fenced."""
+        last = await self._stream.last_of(self._mark)
+        self._last = 0 if last is None else last.sequence
+        if last is not None and last.body == number:
+            return True
+        reading = await self._stream.last([form.head_of_slot(slot) for slot in epochs]) if epochs else None
+        if reading is None:
+            return False
+        claims = {message.subject: message.sequence for message in messages_of(reading)}
+        # A server that lags behind shows an earlier claim, or none.
+        stale = {
+            slot
+            for slot, epoch in epochs.items()
+            if claims.get(form.head_of_slot(slot), 0) != epoch and (reading.up_to >= epoch or self._stream.lost)
+        }
+        if stale:
+            raise Fenced(stale)
+        return False
+
+    # Reading.
+
+    async def load(self, slot: int, epoch: int) -> list[StoredMessage]:
+        """Return all records of a slot, the one that was written first at first.
+
+        Args:
+            slot: The slot.
+            epoch: The epoch with which this node holds the slot.
+        """
+        return (await self._load(form.place_of_slot(slot), form.head_of_slot(slot), epoch))[0]
+
+    async def load_slots(self, epochs: Mapping[int, int]) -> dict[int, list[StoredMessage]] | None:
+        """Return all records of several slots, as `load` does, with one request. `epochs` has the epoch of each slot.
+
+        Returns: The records by slot. None if they are too many to be read so.
+        """
+        heads = [form.head_of_slot(slot) for slot in epochs]
+        asked = [*heads, *map(form.all_of_slot, epochs)]
+        found = await self._stream.within(self._timeout, partial(self._fresh, asked, max(epochs.values())))
+        if found is None:
+            return None
+        records: dict[int, list[StoredMessage]] = {slot: [] for slot in epochs}
+        left_out = frozenset(heads)
+        for message in sorted(found[0], key=lambda message: message.sequence):
+            if message.subject not in left_out:
+                records[form.slot_of_record(message.subject)].append(message)
+        return records
+
+    async def load_everyone(self) -> tuple[list[StoredMessage], int]:
+        """Return the records that every node has, in order, and the sequence number after which `follow` goes on."""
+        return await self._load(form.EVERYONE, form.HEAD_OF_EVERYONE, 0)
+
+    async def _load(self, place: str, head: str, at_least: int) -> tuple[list[StoredMessage], int]:
+        """Read all records of a place, in parts if a server does not give them at once.
+
+        Reading the last messages of subjects is some ten times faster than reading one message after the other.
+
+        Returns: The records, in order, and a sequence number up to which all of them were read.
+        """
+        messages: list[StoredMessage] = []
+        up_to: list[int] = []
+        waiting = [""]
+        while waiting:
+            digits = waiting.pop()
+            asked = [head, form.divided(place, digits)]
+            found = await self._stream.within(self._timeout, partial(self._fresh, asked, at_least))
+            if found is None:
+                waiting += [digits + digit for digit in "0123456789abcdef"]
+                continue
+            messages += found[0]
+            up_to.append(found[1])
+        messages.sort(key=lambda message: message.sequence)
+        return [message for message in messages if message.subject != head], min(up_to)
+
+    async def _fresh(self, subjects: Sequence[str], at_least: int) -> tuple[list[StoredMessage], int] | None:
+        """Read the last messages of subjects, from a server that has the message with the number `at_least`.
+
+        Returns: The messages, and the sequence number up to which there is no other. None if there are too many.
+        """
+        messages: list[StoredMessage] = []
+        up_to: int | None = None
+        after = 0
+        while True:
+            reading = await self._stream.last(subjects, after)
+            if reading.status == "413":
+                return None
+            if reading.up_to < max(at_least, up_to or 0):
+                await asyncio.sleep(SHORTLY)
+                continue
+            up_to = reading.up_to if up_to is None else up_to
+            messages += messages_of(reading)
+            if not reading.pending:
+                return messages, up_to
+            after = messages[-1].sequence
+
+    async def load_charge_point(self, slot: int, epoch: int, folded: str) -> list[StoredMessage] | None:
+        """Read the records of one Charge Point.
+
+        Args:
+            slot: The slot.
+            epoch: The epoch with which this node holds the slot.
+            folded: The identity without letter case.
+
+        Returns: The records. None if they are too many to be read so: `load` reads them.
+        """
+        asked = [form.head_of_slot(slot), form.all_of_charge_point(slot, folded)]
+
+        found = await self._stream.within(self._timeout, partial(self._fresh, asked, epoch))
+        return None if found is None else [message for message in found[0] if message.subject != asked[0]]
+
+    async def follow(self, after: int, at_least: int = 0) -> AsyncIterator[list[StoredMessage]]:
+        """Read what is new among the records that every node has.
+
+        Args:
+            after: The sequence number above which messages are read.
+            at_least: The lowest sequence number that the last message may have (`MapStream.news_for_everyone`).
+        """
+        while True:
+            reading = await self._stream.within(
+                self._timeout, partial(self._stream.next, f"{form.EVERYONE}.>", after, _PAGE)
+            )
+            messages = messages_of(reading)
+            if messages:
+                after = messages[-1].sequence
+                yield messages
+            if not reading.pending:
+                if after >= at_least:
+                    return
+                await asyncio.sleep(SHORTLY)
+
+
+def _fenced(part: SlotChanges) -> list[OutgoingMessage]:
+    """Return the messages of the changes to a slot, the first one with the condition that holds for the batch."""
+    messages = [
+        OutgoingMessage(
+            subject=change.subject,
+            body=change.body,
+            headers={} if change.lives is None else {"Nats-TTL": f"{change.lives}s"},
+        )
+        for change in part.changes
+    ]
+    if part.slot is not None:
+        fence = {EXPECTED: str(part.epoch), EXPECTED_OF: form.head_of_slot(part.slot)}
+        messages[0] = structs.replace(messages[0], headers=messages[0].headers | fence)
+    return messages

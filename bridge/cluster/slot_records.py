@@ -1,0 +1,219 @@
+"""The records of one slot in memory: what is loaded, what waits to be written, and who waits for that. No I/O."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from bridge.cluster import stream_forms as form
+from bridge.cluster.stream_forms import RecordChange, StoredMessage
+from bridge.store.kept import KeptRecords
+from bridge.store.records import CredentialRecord, Key, Kind, ProvisionedRecord, Record, key_of
+
+# The kinds of records of a Charge Point of which every node has a copy.
+COPIED: tuple[Kind, ...] = (CredentialRecord, ProvisionedRecord)
+
+
+@dataclass(slots=True, eq=False)
+class StoreCommit:
+    """Somebody waits until records are written.
+
+    Attributes:
+        slots: The slots of the records, None for those that belong to no slot.
+        since: When it began, in seconds of the event loop.
+        future: True once all are written.
+        keys: The Keys of those that are not written yet.
+    """
+
+    slots: frozenset[int | None]
+    since: float
+    future: Future[bool] = field(default_factory=Future)
+    keys: set[Key] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.future.set_running_or_notify_cancel()
+
+    def written(self, keys: Collection[Key]) -> bool:
+        """Take note that records are written. Returns: whether all are."""
+        self.keys.difference_update(keys)
+        if not self.keys:
+            self.resolve(written=True)
+        return not self.keys
+
+    def resolve(self, *, written: bool) -> None:
+        """Tell the outcome, unless it was told before."""
+        if not self.future.done():
+            self.future.set_result(written)
+
+
+@dataclass(slots=True)
+class _Early:
+    """What is to be done with a Charge Point once its records are loaded: put records, or remove all of them."""
+
+    records: tuple[Record, ...]
+    commit: StoreCommit | None
+    removal: Key | None = None
+
+
+class SlotRecords:
+    """The records of a slot that this node holds, or those that belong to no slot.
+
+    The records of a Charge Point are written only after they were loaded: a new record may have to be completed by what
+    the earlier one holds (`successor`).
+
+    Args:
+        slot: The slot, None for the records that belong to no slot. Those count as loaded.
+        epoch: The epoch of the slot.
+    """
+
+    def __init__(self, slot: int | None, epoch: int = 0) -> None:
+        self.slot, self.epoch = slot, epoch
+        self.loaded = slot is None
+        self.records = self._kept()
+        self._charge_points: set[str] = set()  # those that are loaded before the slot is
+        # By Charge Point, so that what is put for one of them at once is written at once.
+        self._unwritten: OrderedDict[str, dict[Key, None]] = OrderedDict()
+        self._early: dict[str, list[_Early]] = {}
+
+    def _kept(self) -> KeptRecords:
+        # One that a node forgets because there are too many is removed for all, unless it belongs to all.
+        return KeptRecords() if self.slot is None else KeptRecords(evicted=self._mark)
+
+    def has(self, folded: str) -> bool:
+        """Return whether the records of a Charge Point are loaded."""
+        return self.loaded or folded in self._charge_points
+
+    # Changes.
+
+    def put(self, record: Record, commit: StoreCommit | None = None) -> None:
+        """Take a new record, and write it later. `commit` is who waits for that."""
+        key = key_of(record)
+        if commit is not None:
+            commit.keys.add(key)
+        if self.has(key[1]):
+            self.records.put(record)
+            self._mark(key)
+        else:
+            self._early.setdefault(key[1], []).append(_Early((record,), commit))
+
+    def remove(self, folded: str, commit: StoreCommit) -> None:
+        """Remove the records of a Charge Point. `commit` is who waits for that."""
+        if not self.has(folded):
+            removal: Key = (ProvisionedRecord, folded, ("removal",))  # no record has this Key
+            commit.keys.add(removal)
+            self._early.setdefault(folded, []).append(_Early((), commit, removal))
+            return
+        before = {key_of(record) for record in self.records.of(folded)}
+        self.records.remove(folded)
+        gone = before - {key_of(record) for record in self.records.of(folded)}
+        commit.keys |= gone
+        for key in gone:
+            self._mark(key)
+
+    def _mark(self, key: Key) -> None:
+        self._unwritten.setdefault(key[1], {})[key] = None
+
+    # Loading.
+
+    def load_charge_point(self, folded: str, messages: Iterable[StoredMessage]) -> list[StoreCommit]:
+        """Take the records of one Charge Point from the stream.
+
+        Returns: The commits that wait for nothing any more.
+        """
+        if self.has(folded):
+            return []
+        for record in loaded(messages).values():
+            self.records.put(record)
+        self._charge_points.add(folded)
+        return self._catch_up([folded])
+
+    def load(self, found: Mapping[str, Record]) -> list[StoreCommit]:
+        """Take the records of the slot from the stream, by subject. Returns: as `load_charge_point` does."""
+        newer, self.records = self.records, self._kept()
+        for record in found.values():
+            if key_of(record)[1] not in self._charge_points:
+                self.records.put(record)
+        self.records.absorb(newer)
+        self.loaded = True
+        return self._catch_up(list(self._early))
+
+    def _catch_up(self, charge_points: Iterable[str]) -> list[StoreCommit]:
+        """Do what came before the records were loaded."""
+        done = []
+        for folded in charge_points:
+            for early in self._early.pop(folded, []):
+                for record in early.records:
+                    self.put(record, early.commit)
+                if early.removal is not None and early.commit is not None:
+                    early.commit.keys.discard(early.removal)
+                    self.remove(folded, early.commit)
+                    if not early.commit.keys:
+                        done.append(early.commit)
+        return done
+
+    # Writing.
+
+    def __len__(self) -> int:
+        """Return the number of Charge Points of which something waits to be written."""
+        return len(self._unwritten)
+
+    def take(self, most: int) -> list[Key]:
+        """Return the Keys of at most `most` records that wait, all of a Charge Point or none: they wait no more.
+
+        A Charge Point of which more wait is divided.
+        """
+        taken: list[Key] = []
+        while self._unwritten:
+            folded, keys = next(iter(self._unwritten.items()))
+            if taken and len(taken) + len(keys) > most:
+                break
+            part = list(keys)[: most - len(taken)]
+            taken += part
+            for key in part:
+                del keys[key]
+            if keys:
+                break
+            del self._unwritten[folded]
+        return taken
+
+    def give_back(self, keys: Iterable[Key]) -> None:
+        """Have records written again, as they are then."""
+        for key in keys:
+            self._mark(key)
+
+    def waits(self, key: Key) -> bool:
+        """Return whether a record waits to be written."""
+        return key in self._unwritten.get(key[1], ())
+
+    def changes(self, keys: Iterable[Key], now: float) -> Iterator[tuple[Key, list[tuple[int | None, RecordChange]]]]:
+        """Yield the changes for each Key, with the place of each: this slot, or None for what every node has.
+
+        There are none for a record that cannot be written.
+        """
+        for key in keys:
+            places = [self.slot] if self.slot is None or key[0] not in COPIED else [self.slot, None]
+            record = self.records.get(key)
+            try:
+                yield (
+                    key,
+                    [
+                        (
+                            place,
+                            form.removed(place, key) if record is None else form.written(place, key, record, now),
+                        )
+                        for place in places
+                    ],
+                )
+            except ValueError:
+                yield key, []
+
+
+def loaded(messages: Iterable[StoredMessage]) -> dict[str, Record]:
+    """Return the records in `messages` by subject, without those that were removed."""
+    found: dict[str, Record] = {}
+    for message in messages:
+        if (record := form.record_of(message.subject, message.body)) is not None:
+            found[message.subject] = record
+    return found

@@ -1,0 +1,291 @@
+"""Batches of records at a real nats-server: refused as a whole when stale, written once, and read again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from bridge.cluster import stream_forms as form
+from bridge.cluster.nats_connection import PublishRefused, ServersAway
+from bridge.cluster.record_stream import Fenced, SlotChanges
+from bridge.cluster.stream_forms import RecordChange
+from bridge.store.records import key_of
+from tests.cluster.servers import Node, nats_at, node, nodes, three_servers
+from tests.outgoing_events.receivers import eventually
+from tests.store.examples import alias, connector
+
+
+def changes(
+    numbers: Iterable[int], text: str = "x", identity: str = "cp", slot: int | None = 7
+) -> tuple[RecordChange, ...]:
+    """Changes to records with these numbers; `text` is their body."""
+    return tuple(
+        RecordChange(
+            subject=form.subject_of_record(slot, key_of(connector(number, identity=identity))),
+            body=text.encode(),
+            lives=None,
+        )
+        for number in numbers
+    )
+
+
+def part(epoch: int, *made: RecordChange, slot: int | None = 7) -> SlotChanges:
+    return SlotChanges(slot=slot, epoch=epoch, changes=made)
+
+
+async def epoch_of(of: Node, slot: int = 7, after: int = 0) -> int:
+    return (await of.map.claim({slot: after}))[slot]
+
+
+async def stored(of: Node, epoch: int, slot: int = 7) -> list[tuple[str, str]]:
+    """The last word of each subject of the slot, and what it holds."""
+    messages = await of.records.load(slot, epoch)
+    assert [message.sequence for message in messages] == sorted({message.sequence for message in messages})
+    return sorted((message.subject.rpartition(".")[2], message.body.decode()) for message in messages)
+
+
+def names(numbers: Iterable[int], text: str = "x") -> list[tuple[str, str]]:
+    return sorted((change.subject.rpartition(".")[2], text) for change in changes(numbers))
+
+
+async def test_what_is_written_is_loaded(tmp_path: Path) -> None:
+    with nats_at(tmp_path) as server:
+        async with nodes(server.url, "a", "b") as (a, b):
+            epoch = await epoch_of(a)
+            for start in range(0, 2500, 500):  # more than are read at once
+                await a.records.commit([part(epoch, *changes(range(start, start + 500), "old"))])
+            await a.records.commit([part(epoch, *changes(range(998)))])
+            later = await epoch_of(b, after=epoch)
+            expected = sorted([*names(range(998)), *names(range(998, 2500), "old")])
+            assert await stored(b, later) == expected
+            assert await stored(b, later, 8 - 1) == expected
+            assert await stored(b, await epoch_of(b, 8), 8) == []
+
+
+async def test_a_stale_batch_is_refused_as_a_whole(tmp_path: Path) -> None:
+    with nats_at(tmp_path) as server:
+        async with nodes(server.url, "a", "b") as (a, b):
+            seven, eight = await epoch_of(a, 7), await epoch_of(a, 8)
+            await a.records.commit([part(seven, *changes([1, 2]))])
+            taken = await epoch_of(b, 7, seven)
+            both = [
+                part(eight, *changes([1], slot=8), slot=8),
+                part(seven, *changes([2, 3], "stale")),
+                part(0, *changes([1], slot=None), slot=None),
+            ]
+            with pytest.raises(Fenced) as caught:
+                await a.records.commit(both)
+            assert caught.value.slots == {7}
+            assert await stored(b, taken) == names([1, 2]) and await stored(a, eight, 8) == []
+            assert [page async for page in a.records.follow(0)] == []
+            await a.records.commit([both[0], both[2]])
+            assert len(await stored(a, eight, 8)) == 1
+            # A release is a later claim, too.
+            await b.map.release({7: taken})
+            with pytest.raises(Fenced):
+                await b.records.commit([part(taken, *changes([5]))])
+
+
+async def test_two_writers_of_one_slot(tmp_path: Path) -> None:
+    """Each claims it again and again, and writes for as long as it can. Each batch is of one writer."""
+    with nats_at(tmp_path) as server:
+        async with nodes(server.url, "a", "b") as both:
+            written: dict[str, int] = {"a": 0, "b": 0}
+
+            async def write(of: Node) -> None:
+                while written[of.name] < 10:
+                    await of.map.renew("", 0)
+                    claims = (await of.map.read_map()).claims
+                    held = await of.map.claim({7: claims[7].epoch if 7 in claims else 0})
+                    try:
+                        while 7 in held and written[of.name] < 10:
+                            await of.records.commit([part(held[7], *changes(range(50), of.name))])
+                            written[of.name] += 1
+                    except Fenced as error:
+                        assert error.slots == {7}
+
+            async def look() -> None:
+                while min(written.values()) < 10:
+                    found = await stored(both[0], 0)
+                    assert len({text for _, text in found}) <= 1
+
+            await asyncio.gather(*map(write, both), look())
+            found = await stored(both[0], 0)
+            assert len(found) == 50 and len({text for _, text in found}) == 1
+
+
+async def test_a_batch_that_comes_twice_is_written_once(tmp_path: Path) -> None:
+    with nats_at(tmp_path) as server:
+        async with node(server.url) as a:
+            epoch = await epoch_of(a)
+            await a.records.commit([part(epoch, *changes([1]))])
+            before, a.records._last = a.records._last, 0
+            await a.records.commit([part(epoch, *changes([2]))])  # as if the outcome of the first were not known
+            first = a.records._last
+            assert before and first == before + 2
+            # The same again, late: its mark is there already.
+            number = f"{a.incarnation} 2".encode()
+            assert await a.records._is_written({7: epoch}, number)
+            messages = [form.subject_of_record(7, key_of(connector(2)))]
+            assert messages and a.records._last == first
+
+
+async def test_what_is_removed_is_gone_after_a_while(tmp_path: Path) -> None:
+    with nats_at(tmp_path) as server:
+        async with node(server.url) as a:
+            epoch = await epoch_of(a)
+            await a.records.commit([part(epoch, *changes([1, 2]))])
+            (gone,) = [RecordChange(subject=change.subject, lives=1) for change in changes([1])]
+            await a.records.commit([part(epoch, gone)])
+            assert sorted(text for _, text in await stored(a, epoch)) in (["", "x"], ["x"])
+            while len(await stored(a, epoch)) > 1:  # noqa: ASYNC110  (the server tells nobody)
+                await asyncio.sleep(0.1)
+            assert await stored(a, epoch) == names([2])
+
+
+async def test_one_charge_point_is_loaded_before_the_rest(tmp_path: Path) -> None:
+    with nats_at(tmp_path) as server:
+        async with node(server.url) as a:
+            epoch = await epoch_of(a)
+            await a.records.commit([part(epoch, *changes([1, 2]), *changes([1, 3], "other", "cp 2"))])
+            found = await a.records.load_charge_point(7, epoch, "cp 2")
+            assert found is not None and [message.body for message in found] == [b"other"] * 2
+            assert await a.records.load_charge_point(7, epoch, "cp 3") == []
+            for start in (0, 900):
+                await a.records.commit([part(epoch, *changes(range(start, start + 900)))])
+            assert await a.records.load_charge_point(7, epoch, "cp") is None
+
+
+async def test_every_node_follows_what_is_for_all(tmp_path: Path) -> None:
+    with nats_at(tmp_path) as server:
+        async with nodes(server.url, "a", "b") as (a, b):
+            await a.records.commit([part(0, *changes([1, 2], slot=None), slot=None)])
+            await b.map.join("", 0)
+            await b.map.read_map()
+            assert b.map.news.is_set()
+            pages = [page async for page in b.records.follow(0, b.map.news_for_everyone)]
+            bodies = [message.body for page in pages for message in page]
+            assert bodies == [b"x", b"x", b""] and pages[-1][-1].sequence == b.map.news_for_everyone
+            assert [page async for page in b.records.follow(b.map.news_for_everyone)] == []
+            await a.records.commit([part(0, *changes(range(3000, 3900), slot=None), slot=None)])
+            await a.records.commit([part(0, *changes(range(4000, 4900), slot=None), slot=None)])
+            found, position = await b.records.load_everyone()
+            assert len(found) == 1802 and position >= found[-1].sequence
+            assert [page async for page in b.records.follow(position)] == []
+
+
+async def test_what_is_too_large_is_refused(tmp_path: Path) -> None:
+    with nats_at(tmp_path) as server:
+        async with node(server.url) as a:
+            epoch = await epoch_of(a)
+            with pytest.raises(PublishRefused, match="too large"):
+                await a.records.commit([part(epoch, *changes([1], "x" * 2_000_000))])
+            await a.records.commit([part(epoch, *changes([1]))])
+
+
+async def test_a_full_server_refuses_and_keeps_what_it_has(tmp_path: Path) -> None:
+    with nats_at(tmp_path) as server:
+        async with node(server.url) as a:
+            epoch = await epoch_of(a)
+            await a.records.commit([part(epoch, *changes([1]))])
+            limited = form.CONFIGURATION | {"max_bytes": 100_000, "num_replicas": 1}
+            await a.stream.within(
+                20,
+                lambda: a.stream._nats.request("$JS.API.STREAM.UPDATE.ocpp-bridge", msgspec.json.encode(limited)),
+            )
+            with pytest.raises(PublishRefused, match="maximum bytes"):
+                await a.records.commit([part(epoch, *changes(range(2, 400), "x" * 1000))])
+            assert await stored(a, epoch) == names([1])
+
+
+async def test_the_server_is_killed_in_the_middle_of_batches(tmp_path: Path) -> None:
+    """Again and again, while batches are written. All that was acknowledged is there, and no batch is there in part."""
+    with nats_at(tmp_path) as server:
+        async with node(server.url, timeout=2.0) as a:
+            epoch = await epoch_of(a)
+            acknowledged = 0
+            attempted = 0
+            killing = True
+
+            async def write() -> None:
+                nonlocal acknowledged, attempted
+                while killing or acknowledged < 5:
+                    attempted = acknowledged + 1
+                    try:
+                        await a.records.commit([part(epoch, *changes(range(200), str(attempted)))])
+                    except ServersAway:
+                        continue
+                    acknowledged = attempted
+
+            def progressed(before: int) -> bool:
+                return acknowledged > before or writing.done()
+
+            writing = asyncio.ensure_future(write())
+            for number in range(6):
+                before = acknowledged
+                await eventually(partial(progressed, before))
+                await asyncio.sleep(0.007 * number)
+                server.kill()
+                await asyncio.sleep(0.05)
+                server.start()
+                while True:
+                    try:
+                        texts = {text for _, text in await stored(a, epoch)}
+                        break
+                    except ServersAway:
+                        await asyncio.sleep(0.1)
+                assert texts and min(map(int, texts)) >= before
+            killing = False
+            await writing
+            assert {text for _, text in await stored(a, epoch)} == {str(acknowledged)}
+            assert len(await stored(a, epoch)) == 200
+
+
+async def test_three_servers_and_the_leader_is_killed(tmp_path: Path) -> None:
+    with three_servers(tmp_path) as servers:
+        urls = [server.url for server in servers]
+        async with nodes(urls, "a", "b", timeout=3.0) as (a, b):
+            sequence = await a.map.join("", 0)
+            epoch = await epoch_of(a)
+            for number in range(3):
+                await a.records.commit([part(epoch, *changes(range(100), str(number)))])
+                asked = await a.stream.within(
+                    20, lambda: a.stream._nats.request("$JS.API.STREAM.INFO.ocpp-bridge", b"")
+                )
+                told = msgspec.json.decode(asked)
+                assert told["config"]["num_replicas"] == 3
+                (leader,) = [one for one in servers if one._file.stem == told["cluster"]["leader"]]
+                leader.kill()
+                while True:  # an election takes some seconds
+                    try:
+                        await a.records.commit([part(epoch, *changes(range(100), f"later {number}"))])
+                        sequence = await a.map.renew("", sequence)
+                        break
+                    except (ServersAway, PublishRefused):
+                        await asyncio.sleep(0.1)
+                read = await a.map.read_map()
+                assert read.presences["a"].sequence == sequence and read.claims[7].epoch == epoch
+                leader.start()
+            while True:
+                try:
+                    later = (await b.map.claim({7: epoch})).get(7)
+                    if later is None:
+                        continue
+                    assert await stored(b, later) == names(range(100), "later 2")
+                    with pytest.raises(Fenced):
+                        await a.records.commit([part(epoch, *changes([1], "stale"))])
+                    break
+                except ServersAway:
+                    await asyncio.sleep(0.1)
+
+
+def test_aliases_and_connectors_have_subjects_of_their_own() -> None:
+    subjects = {
+        form.subject_of_record(7, key_of(record)) for record in (alias(1), alias(2), connector(1), connector(2))
+    }
+    assert len(subjects) == 4

@@ -1,0 +1,275 @@
+"""The store of a node at a real nats-server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import Future
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec import structs
+
+from bridge.cluster import shared_store
+from bridge.cluster import stream_forms as form
+from bridge.cluster.shared_store import SharedStore
+from bridge.cluster.slots import slot_of
+from bridge.store.records import Record
+from tests.cluster.servers import NatsServer, Node, nats_at, node
+from tests.e2e.stage import AT_MOST
+from tests.outgoing_events.receivers import eventually
+from tests.store.examples import alias, answered, audited, charge_point, connector, credential, provisioned
+
+CP = "RDAM 123"
+SLOT = slot_of(CP)
+
+
+class Member:
+    """A node with a store."""
+
+    def __init__(self, of: Node, **options: Any) -> None:
+        self.node = of
+        self.fenced: list[tuple[int, int]] = []
+        self.news: list[Record] = []
+        self.store = SharedStore(
+            of.records,
+            of.map,
+            retry=0.1,
+            fenced=lambda slot, epoch: self.fenced.append((slot, epoch)),
+            news=self._told,
+            **options,
+        )
+
+    def _told(self, records: Sequence[Record]) -> None:
+        self.news += records
+
+    async def hold(self, slot: int = SLOT) -> int:
+        """Claim a slot, whoever holds it, and load it. Returns: the epoch."""
+        await self.see()
+        claims = (await self.node.map.read_map()).claims
+        (epoch,) = (await self.node.map.claim({slot: claims[slot].epoch if slot in claims else 0})).values()
+        await self.store.take(slot, epoch)
+        return epoch
+
+    async def see(self) -> None:
+        """Read the map as it is now."""
+        await self.node.map.renew("", 0)
+        await self.node.map.read_map()
+
+
+@asynccontextmanager
+async def member(server: NatsServer, name: str = "a", **options: Any) -> AsyncIterator[Member]:
+    async with node(server.url, name, **options) as of:
+        made = Member(of)
+        await made.store.start()
+        try:
+            yield made
+        finally:
+            made.store.close()
+
+
+async def told(future: Future[bool]) -> bool:
+    return await asyncio.wait_for(asyncio.wrap_future(future), AT_MOST)
+
+
+async def test_a_successor_has_what_was_committed(tmp_path: Path) -> None:
+    with nats_at(tmp_path) as server:
+        async with member(server) as a, member(server, "b") as b:
+            await a.hold()
+            known = structs.replace(charge_point(), callback_url="http://cp/", interval=300)
+            kept = answered(1, kept_at=a.store.running_time)
+            assert await told(a.store.commit(known, connector(1), kept))
+            a.store.put(charge_point(last_seen=9.0), alias())
+            assert a.store.charge_points() == [structs.replace(known, last_seen=9.0)]
+            assert await a.store.flush(AT_MOST)
+            await b.hold()
+            found = b.store.memory_of(CP)
+            assert found == a.store.memory_of(CP.lower())
+            assert found.charge_point == structs.replace(known, last_seen=9.0)
+            assert found.answered == (kept,) and found.connectors == (connector(1),) and found.aliases == (alias(),)
+            assert b.store.is_loaded(CP) and not b.store.is_loaded("another one")
+
+
+async def test_a_node_that_was_superseded_writes_nothing(tmp_path: Path) -> None:
+    with nats_at(tmp_path) as server:
+        async with member(server) as a, member(server, "b") as b:
+            epoch = await a.hold()
+            other = next(f"cp {number}" for number in range(99) if slot_of(f"cp {number}") != SLOT)
+            await a.hold(slot_of(other))
+            assert await told(a.store.commit(connector(1)))
+            await b.hold()
+            # One batch of two slots, of which one is held.
+            stale, held = a.store.commit(connector(1, "stale"), alias()), a.store.commit(connector(identity=other))
+            assert not await told(stale) and await told(held)
+            assert a.fenced == [(SLOT, epoch)] and not a.store.is_loaded(CP)
+            assert a.store.memory_of(CP).connectors == () and a.store.memory_of(other).connectors
+            assert not await told(a.store.commit(connector(1))) and not await told(a.store.remove(CP))
+            await a.hold()
+            assert a.store.memory_of(CP).connectors == (connector(1),) and not a.store.memory_of(CP).aliases
+
+
+async def test_what_is_put_while_a_slot_is_loaded_is_kept(tmp_path: Path) -> None:
+    with nats_at(tmp_path) as server:
+        async with member(server) as a, member(server, "b") as b:
+            await a.hold()
+            known = structs.replace(charge_point(), callback_url="http://cp/")
+            assert await told(a.store.commit(known, *(alias(number) for number in range(1, 400))))
+            taking = asyncio.ensure_future(b.hold())
+            await eventually(lambda: SLOT in b.store._slots)
+            future = b.store.commit(charge_point(last_seen=9.0), alias(1000))
+            assert not b.store.is_loaded(CP)
+            await b.store.load_charge_point(CP)
+            assert b.store.is_loaded(CP)
+            await taking
+            assert await told(future)
+            assert b.store.memory_of(CP).charge_point == structs.replace(known, last_seen=9.0)
+            await a.hold()
+            assert a.store.memory_of(CP) == b.store.memory_of(CP)
+            assert len(a.store.memory_of(CP).aliases) == 400
+
+
+async def test_a_slot_that_is_dropped_is_not_waited_for(tmp_path: Path) -> None:
+    with nats_at(tmp_path) as server:
+        async with member(server, timeout=2.0) as a:
+            server.kill()
+            taking = asyncio.ensure_future(a.store.take(SLOT, 5))
+            await eventually(lambda: SLOT in a.store._slots)
+            loading = asyncio.ensure_future(a.store.load_charge_point(CP))
+            future = a.store.commit(connector(1))
+            a.store.drop(SLOT)
+            assert not await told(future)
+            await asyncio.wait_for(asyncio.gather(taking, loading), AT_MOST)
+            a.store.drop(SLOT)
+            server.start()
+
+
+async def test_a_removed_charge_point_is_gone_for_the_successor(tmp_path: Path) -> None:
+    with nats_at(tmp_path) as server:
+        async with member(server) as a, member(server, "b") as b:
+            await a.hold()
+            everything = (charge_point(), connector(1), credential(), provisioned(), alias())
+            assert await told(a.store.commit(*everything))
+            await b.see()
+            await eventually(lambda: b.store.provisioned())
+            assert await told(a.store.remove(CP))
+            assert a.store.provisioned() == []
+            await b.hold()
+            found = b.store.memory_of(CP)
+            assert (found.charge_point, found.connectors, found.aliases) == (None, (), ())
+            assert found.credentials == (credential(),)
+            await b.see()
+            await eventually(lambda: not b.store.provisioned())
+
+
+async def test_every_node_has_the_audit_and_what_operators_gave(tmp_path: Path) -> None:
+    with nats_at(tmp_path) as server:
+        async with member(server) as a, member(server, "b") as b:
+            await a.hold()
+            assert await told(a.store.commit(audited(1), provisioned(), credential()))
+            b.store.put(audited(2))
+            assert await b.store.flush(AT_MOST)
+            for one in (a, b):
+                await one.see()
+                await eventually(lambda one=one: len(one.store.audit()) == 2)  # type: ignore[misc]
+                assert [record.id for record in one.store.audit()] == [2, 1]
+                assert one.store.provisioned() == [provisioned()]
+                assert one.store.memory_of(CP).credentials == (credential(),)
+            assert {type(record).__name__ for record in b.news} == {
+                *("AuditRecord", "ProvisionedRecord", "CredentialRecord")
+            }
+        async with member(server, "c") as c:
+            assert [record.id for record in c.store.audit()] == [2, 1] and c.store.provisioned() == [provisioned()]
+
+
+async def test_many_commits_are_few_batches(tmp_path: Path) -> None:
+    with nats_at(tmp_path) as server:
+        async with member(server) as a:
+            identities = [f"cp {number}" for number in range(1500)]
+            slots = sorted(set(map(slot_of, identities)))
+            epochs = await a.node.map.claim(dict.fromkeys(slots, 0))
+            await asyncio.gather(*(a.store.take(slot, epoch) for slot, epoch in epochs.items()))
+            futures = [a.store.commit(connector(identity=one), alias(identity=one)) for one in identities]
+            assert all([await told(future) for future in futures])
+            assert next(a.node.records._numbers) < 12
+            assert len(a.store.transactions().records) == 0 and not a.store.readiness() and not a.store.moves()
+
+
+async def test_the_servers_are_away_for_a_while(tmp_path: Path) -> None:
+    with nats_at(tmp_path) as server:
+        async with member(server, timeout=2.0) as a:
+            await a.hold()
+            server.kill()
+            first = a.store.commit(connector(1, "Preparing"))
+            await eventually(lambda: a.store._writing)
+            a.store.overdue(0.0)
+            assert a.store.trouble is not None and "have not answered" in a.store.trouble
+            assert not await told(a.store.commit(connector(1))) and not first.done()
+            a.store.put(alias())
+            server.start()
+            assert await told(first)
+            await eventually(lambda: a.store.trouble is None)
+            assert await told(a.store.commit(connector(2)))
+            await a.store.take(SLOT, a.store._slots[SLOT].epoch)
+            assert a.store.memory_of(CP).connectors == (connector(1), connector(2))
+            assert a.store.memory_of(CP).aliases == (alias(),)
+
+
+async def test_servers_that_do_not_come_back_are_trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with nats_at(tmp_path) as server:
+        async with member(server, timeout=2.0) as a:
+            await a.hold()
+            monkeypatch.setattr(shared_store, "_PATIENCE", 0.3)
+            server.kill()
+            assert not await told(a.store.commit(connector(1)))
+            assert a.store.trouble is not None and not await a.store.flush(0.1)
+
+
+async def test_a_full_server_is_trouble_until_there_is_room(tmp_path: Path) -> None:
+    with nats_at(tmp_path) as server:
+        async with member(server) as a:
+            await a.hold()
+
+            async def limit(octets: int) -> None:
+                wanted = msgspec.json.encode(form.CONFIGURATION | {"max_bytes": octets, "num_replicas": 1})
+                stream = a.node.stream
+                subject = f"$JS.API.STREAM.UPDATE.{form.STREAM}"
+                await stream.within(AT_MOST, lambda: stream._nats.request(subject, wanted))
+
+            await limit(10_000)
+            large = structs.replace(provisioned(), settings=b"x" * 20_000)
+            assert not await told(a.store.commit(large))
+            assert a.store.trouble is not None and "maximum bytes" in a.store.trouble
+            assert a.store.provisioned() == [large]
+            await limit(-1)
+            await eventually(lambda: a.store.trouble is None)
+            await a.store.take(SLOT, a.store._slots[SLOT].epoch)
+            assert a.store.provisioned() == [large]
+
+
+async def test_a_record_that_no_server_takes_harms_no_other(tmp_path: Path) -> None:
+    with nats_at(tmp_path) as server:
+        async with member(server) as a:
+            await a.hold()
+            large = structs.replace(provisioned(), settings=b"x" * 2_000_000)
+            futures = [a.store.commit(one) for one in (large, connector(1), connector(2, "\ud800"), alias())]
+            assert [await told(future) for future in futures] == [False, True, False, True]
+            many = [structs.replace(provisioned(CP), identity=CP, settings=b"x" * 600_000) for _ in range(2)]
+            assert all([await told(a.store.commit(one)) for one in many])
+            big = [answered(number) for number in range(20)]
+            big = [structs.replace(one, answer=b"x" * 500_000, kept_at=a.store.running_time) for one in big]
+            assert await told(a.store.commit(*big))  # more than one batch
+            assert len(a.store.memory_of(CP).answered) == 20 and a.store.trouble is None
+
+
+async def test_another_thread_writes(tmp_path: Path) -> None:
+    with nats_at(tmp_path) as server:
+        async with member(server) as a:
+            await a.hold()
+            future = await asyncio.to_thread(a.store.commit, connector(1))
+            assert await told(future)
+            assert await asyncio.to_thread(a.store.audit) == []
+            a.store.close()
+            assert not await told(a.store.commit(connector(2)))

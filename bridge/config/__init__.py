@@ -16,6 +16,7 @@
     policies     check policies, and find those that cost a transaction
     exposure     find listeners, commands and secrets that need no credentials
     again        refuse a truncated or emptied file at a reload
+    cluster      check the settings of several processes, and give each worker its part of the configuration
     checking     check keys against each other
     urls         check addresses
     tenants      the host names, addresses and Charge Points of each tenant, and checks of their names
@@ -50,6 +51,8 @@ from bridge.config.records import (
     CentralSystem,
     ChargePoint,
     ClientTLS,
+    Cluster,
+    ClusterTLS,
     EventReceiver,
     FurtherCentralSystem,
     Gateway,
@@ -87,6 +90,8 @@ __all__ = [
     "CentralSystem",
     "ChargePoint",
     "ClientTLS",
+    "Cluster",
+    "ClusterTLS",
     "EventReceiver",
     "FurtherCentralSystem",
     "Gateway",

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
 from bridge.access import passwords, paths
-from bridge.config import oidc, policies
+from bridge.config import cluster, oidc, policies
 from bridge.config.complaints import Complaints, dotted, quote
 from bridge.config.complaints import Path as KeyPath
 from bridge.config.listeners import places
@@ -128,6 +128,7 @@ def cautions(settings: Settings) -> Iterator[str]:
     yield from _certificates(settings)
     yield from policies.cautions(settings)
     yield from oidc.cautions(settings.admin)
+    yield from cluster.cautions(settings)
     for name, central_system in settings.central_systems.items():
         if central_system.protocol == "ocpp1.2s":
             key = dotted(("central_systems", name, "protocol"))

@@ -9,7 +9,7 @@ import msgspec
 from bridge.config.complaints import Path as KeyPath
 from bridge.config.complaints import dotted
 from bridge.config.listeners import places
-from bridge.config.records import Settings, Table
+from bridge.config.records import Admin, Settings, Table
 
 # Keys that a reload applies. A reload also applies new certificates of a listener, but cannot switch TLS on or off.
 _READ_AGAIN = frozenset({"routes", "central_systems", "charge_points", "tenants", "events", "packs", "policies"})
@@ -25,7 +25,7 @@ def needs_restart(old: Settings, new: Settings) -> list[str]:
 def _tables(old: Settings, new: Settings) -> Iterator[KeyPath]:
     for name in Settings.__struct_fields__:
         one, other = getattr(old, name), getattr(new, name)
-        if name not in _READ_AGAIN and isinstance(one, Table) and not hasattr(one, "listen"):
+        if name not in _READ_AGAIN and isinstance(one, Table) and not isinstance(one, Admin):
             changed = (key for key in one.__struct_fields__ if getattr(one, key) != getattr(other, key))
             yield from ((name, key) for key in changed if (name, key) not in _KEYS_READ_AGAIN)
 

@@ -12,6 +12,7 @@ from itertools import combinations
 from urllib.parse import urlsplit
 
 from bridge.config.access import check_access
+from bridge.config.cluster import check_cluster
 from bridge.config.complaints import Complaints, dotted, quote, unknown_central_system
 from bridge.config.complaints import Path as KeyPath
 from bridge.config.listeners import check_names, places
@@ -40,6 +41,7 @@ def check(settings: Settings, complaints: Complaints) -> None:
     _check_addresses_of_ours(settings, complaints)
     _check_origins(settings.admin.allowed_origins, complaints)
     _check_store(settings.store.url, complaints)
+    check_cluster(settings, complaints)
     if settings.tracing.endpoint:
         check_url(("tracing", "endpoint"), settings.tracing.endpoint, HTTP, complaints, query=True)
     for name, central_system in settings.central_systems.items():

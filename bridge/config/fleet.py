@@ -139,16 +139,20 @@ def _row(line: int, header: list[str], cells: list[str]) -> tuple[FleetRow, str]
     return row, identity_fault(row.identity)
 
 
-def written(charge_points: Iterable[tuple[str, Raw]]) -> str:
-    """Return the CSV file of Charge Points with these raw settings, without their secrets."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(SHOWN)
+def written(charge_points: Iterable[tuple[str, Raw]]) -> tuple[str, list[str]]:
+    """Return the header and the rows of a CSV file of Charge Points with these raw settings, without their secrets."""
+    header, rows = _line(SHOWN), []
     for identity, raw in charge_points:
         tls = raw.get(TLS, {})
         values = {IDENTITY: identity} | dict(raw) | {column: tls.get(key, "") for column, key in _TLS_COLUMNS.items()}
         values[_NETWORKS] = " ".join(map(str, raw.get(_NETWORKS, ())))
-        writer.writerow([values.get(column, "") for column in SHOWN])
+        rows.append(_line([values.get(column, "") for column in SHOWN]))
+    return header, rows
+
+
+def _line(cells: Iterable[object]) -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerow(cells)
     return text.getvalue()
 
 

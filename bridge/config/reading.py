@@ -18,7 +18,17 @@ from msgspec import Meta
 from bridge.config.complaints import Complaints, describe, quote, unknown_key
 from bridge.config.complaints import Path as KeyPath
 from bridge.config.listeners import is_listener, path_of
-from bridge.config.records import Content, Listen, Network, ReplayBoot, Secret, SecretFile, Table
+from bridge.config.records import (
+    Content,
+    Listen,
+    Network,
+    ReplayBoot,
+    Secret,
+    SecretFile,
+    Table,
+    WorkerCount,
+    Workers,
+)
 from bridge.config.shapes import (
     Hint,
     choices,
@@ -145,6 +155,8 @@ def _leaf(hint: Hint, raw: object) -> Any:
         return _named_secret(raw)
     if hint == ReplayBoot:
         return _replay_boot(text)
+    if hint == Workers:
+        return _workers(text, from_text=isinstance(raw, Override))
     if hint == Content:
         return _content(text)
     if words := choices(hint):
@@ -178,6 +190,13 @@ def _replay_boot(raw: object) -> bool | str:
     if isinstance(raw, str) and raw in words:
         return words[raw]
     raise _Unfit(f'expected "auto", true or false, got {describe(raw)}')
+
+
+def _workers(raw: object, *, from_text: bool) -> int | str:
+    try:
+        return "auto" if raw == "auto" else int(_plain(WorkerCount, raw, from_text=from_text))
+    except _Unfit as unfit:
+        raise _Unfit(str(unfit).replace("expected ", 'expected "auto" or ', 1)) from None
 
 
 def _content(raw: object) -> Content:

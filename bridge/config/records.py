@@ -30,6 +30,9 @@ HeaderCount = Annotated[int, Meta(ge=8, le=120)]
 XmlDepth = Annotated[int, Meta(ge=8, le=256)]
 JsonDepth = Annotated[int, Meta(ge=8, le=256)]
 LogLine = Annotated[int, Meta(ge=300, le=1_000_000)]
+# A shorter lease ends while a busy machine only hesitates; within a longer one, Charge Points wait too long.
+LeaseSeconds = Annotated[float, Meta(ge=1, le=60)]
+WorkerCount = Annotated[int, Meta(ge=1, le=256)]
 
 LogFormat = Literal["text", "json"]
 MoveWhen = Literal["idle", "now"]
@@ -44,6 +47,8 @@ Soap11 = Literal["answer", "refuse"]
 Accept = Literal["any", "listed"]
 # A file holds true, false or "auto".
 ReplayBoot = bool | Literal["auto"]
+# A file holds a number or "auto".
+Workers = WorkerCount | Literal["auto"]
 Authentication = Literal["auto", "none", "basic", "certificate", "network", "token"]
 TLSVersion = Literal["1.0", "1.1", "1.2", "1.3"]
 ClientCertificate = Literal["required", "asked"]
@@ -188,6 +193,8 @@ class Gateway(Table, frozen=True, kw_only=True):
     """Settings for all messages.
 
     Attributes:
+        workers: Number of processes that share the work; "auto" is the number of CPUs. Anything but 1 needs
+            `ocpp-bridge[cluster]`.
         call_timeout: Seconds from the receipt of a Call to its answer.
         drain_timeout: Seconds that open Calls have to be answered when the bridge stops.
         max_in_flight: Highest number of open Calls, half of them commands.
@@ -206,6 +213,7 @@ class Gateway(Table, frozen=True, kw_only=True):
             password in the bridge.
     """
 
+    workers: Workers = 1
     call_timeout: PositiveSeconds = 30.0
     drain_timeout: Seconds = 10.0
     max_in_flight: Count = 2000
@@ -366,10 +374,51 @@ class Store(Table, frozen=True, kw_only=True):
     """The store for state that survives a restart.
 
     Attributes:
-        url: `sqlite:///` and the path of a file, or `memory:`. An absolute path makes four slashes.
+        url: `sqlite:///` and the path of a file, or `memory:`. An absolute path makes four slashes. Several processes
+            keep their records in NATS, and only the other files beside this one.
     """
 
     url: str = "sqlite:///var/ocpp-bridge.db"
+
+
+class ClusterTLS(Table, frozen=True, kw_only=True):
+    """TLS of the links between nodes, and of connections to servers whose URL begins with `tls://`.
+
+    Attributes:
+        certificate: PEM file with the certificate of this node and its chain.
+        key: PEM file with the certificate's key.
+        ca: PEM file with the only authorities of the other nodes and of the servers.
+    """
+
+    certificate: str
+    key: str
+    ca: str
+
+
+class Cluster(Table, frozen=True, kw_only=True):
+    """The processes that share the Charge Points: the workers of this machine, and those of others.
+
+    Attributes:
+        servers: URLs of the NATS servers, version 2.12 or newer; empty starts one for the workers of this machine.
+        node: Name of this machine in the cluster; "" is its host name. Worker 2 of `a` is the node `a-2`.
+        listen: Address at which nodes on other machines reach the first worker; each further one has the next port.
+        lease: Seconds after which the others take the Charge Points of a node that is not seen any more.
+        server_binary: Path of the NATS server to start; "" is that of `ocpp-bridge[cluster]`.
+        username: Username at the NATS servers; "" for none.
+        password: Password at the NATS servers; without a username, the token.
+        credentials: Credentials at the NATS servers in the form of a `.creds` file, in place of a password.
+        tls: None for links within this machine only, without TLS.
+    """
+
+    servers: tuple[str, ...] = ()
+    node: str = ""
+    listen: Listen | None = None
+    lease: LeaseSeconds = 2.5
+    server_binary: str = ""
+    username: str = ""
+    password: Secret | None = None
+    credentials: Secret | None = None
+    tls: ClusterTLS | None = None
 
 
 class Recorder(Table, frozen=True, kw_only=True):
@@ -751,6 +800,7 @@ class Settings(Table, frozen=True, kw_only=True):
     admin: Admin = field(default_factory=Admin)
     limits: Limits = field(default_factory=Limits)
     store: Store = field(default_factory=Store)
+    cluster: Cluster = field(default_factory=Cluster)
     recorder: Recorder = field(default_factory=Recorder)
     observers: Observers = field(default_factory=Observers)
     tracing: Tracing = field(default_factory=Tracing)

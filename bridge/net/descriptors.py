@@ -10,8 +10,11 @@ import errno
 import os
 import resource
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
+from typing import NamedTuple
+
+from bridge.net.connection_table import OpenConnections
 
 # Descriptors that are reserved for files, and for other uses that are not counted.
 _OWN = 80
@@ -94,7 +97,7 @@ class _Leased(socket.socket):
     """The socket of a connection, whose descriptor is uncounted when it is closed."""
 
     __slots__ = ("lease",)
-    lease: Lease
+    lease: Lease | _CountedLease
 
     def close(self) -> None:
         super().close()
@@ -124,6 +127,59 @@ class AcceptingSocket(socket.socket):
         connection = _Leased(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
         connection.lease = lease
         return connection, address
+
+
+class _CountedLease:
+    """A counted descriptor of a connection that counts for its process, too."""
+
+    __slots__ = ("_connections", "_lease")
+
+    def __init__(self, lease: Lease, connections: OpenConnections) -> None:
+        self._lease = lease
+        self._connections: OpenConnections | None = connections
+        connections.enter()
+
+    def end(self) -> None:
+        """Uncount both. Further calls do nothing."""
+        self._lease.end()
+        if self._connections is not None:
+            self._connections.leave()
+            self._connections = None
+
+
+class InheritedSocket(AcceptingSocket):
+    """A listening socket that another process has bound, and that others accept from, too."""
+
+    __slots__ = ("connections",)
+    connections: OpenConnections
+
+    def accept(self) -> tuple[socket.socket, object]:
+        connection, address = super().accept()
+        assert isinstance(connection, _Leased) and isinstance(connection.lease, Lease)
+        connection.lease = _CountedLease(connection.lease, self.connections)
+        return connection, address
+
+
+class Inherited(NamedTuple):
+    """The sockets of one listener that another process has bound and handed to this one.
+
+    Attributes:
+        numbers: Their descriptors.
+        connections: The open connections of the listener, of this process and of the others.
+    """
+
+    numbers: Sequence[int]
+    connections: OpenConnections
+
+    def sockets(self, purpose: Purpose = Purpose.ACCEPTED, descriptors: Descriptors = OURS) -> list[InheritedSocket]:
+        """Return the sockets, whose connections are for `purpose` and counted in `descriptors`. Call this once."""
+        sockets = [InheritedSocket(fileno=number) for number in self.numbers]
+        for listening in sockets:
+            listening.set_inheritable(False)
+            listening.setblocking(False)
+            listening.descriptors, listening.purpose = descriptors, purpose
+            listening.connections = self.connections
+        return sockets
 
 
 def listen_at(

@@ -12,9 +12,10 @@ from typing import Any, Protocol, Self
 
 from aiohttp import StreamReader, web
 
-from bridge.net.descriptors import Purpose, listen_at
+from bridge.net.descriptors import Inherited, Purpose, listen_at
 from bridge.net.proxies.entrance import Entrance, Fronted
 from bridge.net.proxies.rules import DIRECT, Origin, Proxies
+from bridge.net.shared_server import SharedServer
 
 # Seconds that a PROXY header may take, and the most connections that may wait for theirs.
 _HEADER_TIMEOUT, _MOST_ENTERING = 10.0, 1000
@@ -36,6 +37,16 @@ class Accepting(Protocol):
     def sockets(self) -> Iterable[_Socket]: ...
 
 
+class AcceptingServer(Accepting, Protocol):
+    """A server that accepts connections until it is closed: `asyncio.Server` or `SharedServer`."""
+
+    def is_serving(self) -> bool:
+        """Return whether the server is not closed."""
+
+    def close(self) -> None:
+        """Accept no more connections. Open ones stay."""
+
+
 async def accept_no_more(*servers: Accepting) -> None:
     """Stop accepting connections, and let asyncio finish those just accepted. Await this before closing `servers`.
 
@@ -45,6 +56,8 @@ async def accept_no_more(*servers: Accepting) -> None:
     """
     loop = asyncio.get_running_loop()
     for server in servers:
+        if isinstance(server, SharedServer):
+            server.pause()
         for listening in server.sockets:
             loop.remove_reader(listening.fileno())
     await asyncio.sleep(0)
@@ -58,8 +71,9 @@ async def servers_at(
     *,
     handshake_timeout: float | None = None,
     purpose: Purpose = Purpose.ACCEPTED,
-) -> list[asyncio.Server]:
-    """Accept connections at each IP address of `host`.
+    inherited: Inherited | None = None,
+) -> list[AcceptingServer]:
+    """Accept connections at each IP address of `host`, or from sockets that another process bound.
 
     Args:
         host: An IP address of this machine, or one of its names.
@@ -68,19 +82,23 @@ async def servers_at(
         tls: The TLS settings; None for plain TCP.
         handshake_timeout: The seconds that a TLS handshake may take; None for asyncio's default.
         purpose: The purpose of the accepted connections.
+        inherited: The sockets that another process bound to the addresses; None binds them here.
 
     Returns: one server for each IP address.
 
     Raises:
         OSError: The bridge cannot listen at one of the addresses.
     """
+    timeout = None if tls is None else handshake_timeout
+    if inherited is not None:
+        return [SharedServer(listening, protocol, tls, timeout) for listening in inherited.sockets(purpose)]
     loop = asyncio.get_running_loop()
     return [
         await loop.create_server(
             protocol,
             sock=listening,
             ssl=tls,
-            ssl_handshake_timeout=None if tls is None else handshake_timeout,
+            ssl_handshake_timeout=timeout,
         )
         for listening in listen_at(host, port, purpose)
     ]
@@ -251,7 +269,7 @@ class Listening:
     """A listening aiohttp server, until `close` is called."""
 
     def __init__(
-        self, runner: web.BaseRunner, servers: Sequence[asyncio.Server], entrance: Entrance | None = None
+        self, runner: web.BaseRunner, servers: Sequence[AcceptingServer], entrance: Entrance | None = None
     ) -> None:
         self._runner = runner
         self._servers = servers
@@ -271,6 +289,7 @@ class Listening:
         proxies: Proxies = DIRECT,
         refused: Told = _silent,
         purpose: Purpose = Purpose.ACCEPTED,
+        inherited: Inherited | None = None,
     ) -> Self:
         """Listen for `runner`.
 
@@ -283,6 +302,7 @@ class Listening:
             proxies: The trusted proxies.
             refused: Called for a connection whose PROXY header is refused.
             purpose: The purpose that the descriptors of the connections are counted for.
+            inherited: The sockets that another process bound; None binds them here.
 
         Raises:
             OSError: If the bridge cannot listen there.
@@ -301,6 +321,7 @@ class Listening:
                 lambda: handler(manager, loop=loop, access_log=None),
                 tls if entrance is None else None,
                 purpose=purpose,
+                inherited=inherited,
             )
         except OSError:
             await runner.cleanup()

@@ -88,18 +88,26 @@ class Sentence:
 
 
 class Lines(logging.Formatter):
-    """A formatter that makes lines of text or JSON, of at most `longest` characters that `encoding` can encode."""
+    """A formatter that makes lines of text or JSON.
 
-    def __init__(self, log_format: str, *, encoding: str = "utf-8", longest: int = 4096) -> None:
+    Args:
+        log_format: `text` or `json`.
+        encoding: Encoding that must be able to encode the lines.
+        longest: Highest number of characters in a line.
+        worker: Name of the process, of letters, digits, "-" and "_", which is the last field of each line; "" for none.
+    """
+
+    def __init__(self, log_format: str, *, encoding: str = "utf-8", longest: int = 4096, worker: str = "") -> None:
         super().__init__()
         self._as_json = log_format == "json"
         self._render: _Render = _json_line if self._as_json else _text_line
         self._encoding = encoding
-        self._longest = longest
+        self._end = "" if not worker else f',"worker":"{worker}"}}' if self._as_json else f" worker={worker}"
+        self._longest = longest - len(self._end)
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of `record`, without a newline."""
-        return self._made(_time(record.created), record.levelname, _message(record), _values(record))
+        return self._ended(self._made(_time(record.created), record.levelname, _message(record), _values(record)))
 
     def of(self, sentence: Sentence, created: float, texts: tuple[str, ...], number: float) -> str:
         """Return the line that `format` would return for a record of `sentence`, in less time.
@@ -110,6 +118,13 @@ class Lines(logging.Formatter):
             texts: Values of the fields, in the order of `sentence`.
             number: Value of the last field.
         """
+        return self._ended(self._of(sentence, created, texts, number))
+
+    def _ended(self, line: str) -> str:
+        """Return the line with the name of the process as its last field."""
+        return f"{line[:-1] if self._as_json else line}{self._end}" if self._end else line
+
+    def _of(self, sentence: Sentence, created: float, texts: tuple[str, ...], number: float) -> str:
         template, pattern = sentence.in_json if self._as_json else sentence.in_text
         time = _time(created)
         line = template % (time, *texts, number)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import select
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import FrameType
 from typing import TextIO
 
@@ -36,7 +37,9 @@ _MOST_LINES = 100
 _Said = tuple[Sentence, float, tuple[str, ...], float]
 
 
-def setup(log_format: str, level: str, stream: TextIO, *, longest: int = 4096, linger: float = 0.0) -> None:
+def setup(
+    log_format: str, level: str, stream: TextIO, *, longest: int = 4096, linger: float = 0.0, worker: str = ""
+) -> None:
     """Write the log of this process to `stream`. Replaces the set-up of an earlier call.
 
     Args:
@@ -46,9 +49,13 @@ def setup(log_format: str, level: str, stream: TextIO, *, longest: int = 4096, l
         longest: Highest number of characters in a line, 300 or more.
         linger: Seconds for which lines below warning are collected before they are written together; 0 writes each line
             at once. The end of the process writes all.
+        worker: Name of this process among several that write to the same stream, which each line ends with; "" if this
+            is the only one.
     """
-    lines = Lines(log_format, encoding=getattr(stream, "encoding", None) or "utf-8", longest=longest)
-    handler = Lingering(stream, linger, lines) if linger else logging.StreamHandler(stream)
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    lines = Lines(log_format, encoding=encoding, longest=longest, worker=worker)
+    most = select.PIPE_BUF if worker else sys.maxsize
+    handler = Lingering(stream, linger, lines, most) if linger else logging.StreamHandler(stream)
     handler.setFormatter(lines)
     for name, least in ({_OURS: logging.getLevelNamesMapping()[level.upper()]} | _OTHERS).items():
         logger = logging.getLogger(name)
@@ -160,17 +167,36 @@ def _record(
     return record
 
 
+def _pieces(lines: list[str], most: int) -> Iterator[str]:
+    """Return the lines, with their ends, in pieces of at most `most` characters; a longer line is one piece."""
+    begin = size = 0
+    for index, line in enumerate(lines):
+        if size and size + len(line) + 1 > most:
+            yield "\n".join(lines[begin:index]) + "\n"
+            begin, size = index, 0
+        size += len(line) + 1
+    yield "\n".join(lines[begin:]) + "\n"
+
+
 class Lingering(logging.StreamHandler[TextIO]):
     """A handler that collects lines below warning for `linger` seconds, and writes them together.
 
     A system call for each line would cost more than the line, and formatting many lines in a row costs less than
     formatting each amid other work. A warning and `flush` write all collected lines at once.
+
+    Args:
+        stream: Receives the lines.
+        linger: Seconds for which lines are collected.
+        lines: Formats the lines.
+        most: Most characters that are written in one piece, unless a single line is longer. The system does not mix
+            pieces of PIPE_BUF octets with those that other processes write to the same stream.
     """
 
     lock: threading.RLock  # made by logging.Handler
 
-    def __init__(self, stream: TextIO, linger: float, lines: Lines) -> None:
+    def __init__(self, stream: TextIO, linger: float, lines: Lines, most: int = sys.maxsize) -> None:
         super().__init__(stream)
+        self._most = most
         self.lines = self.formatter = lines
         self._linger = linger
         self._held: list[str | _Said] = []
@@ -200,7 +226,9 @@ class Lingering(logging.StreamHandler[TextIO]):
             held, self._held = self._held, []
             if held:
                 lines = [line if isinstance(line, str) else self.lines.of(*line) for line in held]
-                self.stream.write("\n".join(lines) + "\n")
+                for piece in _pieces(lines, self._most):
+                    self.stream.write(piece)
+                    super().flush()
             super().flush()
 
     def _wake(self) -> None:

@@ -114,3 +114,19 @@ def test_another_programs_file_is_not_copied(
     assert _backup(tmp_path / "copy.db", configuration) == 1
     assert f"{tmp_path}/bridge.db: it cannot be copied to" in capsys.readouterr().err
     assert not list(tmp_path.glob("copy.db*"))
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("[gateway]\nworkers = 2\n", "bridge.nats: stop the bridge and copy this folder"),
+        ('[cluster]\nservers = ["nats://127.0.0.1:4222"]\n', "`nats stream backup ocpp-bridge FOLDER` copies them"),
+    ],
+)
+def test_the_records_of_several_processes_are_elsewhere(
+    configuration: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], written: str, said: str
+) -> None:
+    configuration.write_text(written + configuration.read_text())
+    assert _backup(tmp_path / "copy.db", configuration) == 2
+    told = capsys.readouterr().err
+    assert "store.url: is not used by several processes: their records are in NATS" in told and said in told

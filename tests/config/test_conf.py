@@ -89,13 +89,15 @@ def test_no_line_is_long() -> None:
 
 
 def test_what_is_commented_can_be_uncommented(files: Files) -> None:
-    """Every commented sample holds. A secret's two keys exclude each other: with its file unnamed, both may stand."""
+    """Every commented sample holds. A secret's two keys exclude each other: with its file unnamed, both may stand.
+
+    The credentials of a cluster exclude its password."""
     (files.folder / "tls").mkdir()
     (files.folder / "secrets").mkdir()
     files.write("a token", "secrets/night-desk")
     for name in ("certificate", "key", "ca"):
         files.write("", f"tls/{name}.pem")
-    settings = files.load(re.sub(r"(?m)^# (?=\[|[a-z_0-9]+ = )", "", SHOWN))
+    settings = files.load(re.sub(r"(?m)^# (?=\[|(?!credentials = )[a-z_0-9]+ = )", "", SHOWN))
     assert set(settings.central_systems) == {"main", "old"}
     assert settings.websocket[0].tls is not None
     assert [each.role for each in settings.admin.tokens] == ["read"]

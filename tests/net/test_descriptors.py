@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import os
 import socket
 from collections.abc import Iterator
 
 import pytest
 
-from bridge.net.descriptors import AcceptingSocket, Descriptors, Purpose, listen_at
+from bridge.net.connection_table import ConnectionTable
+from bridge.net.descriptors import AcceptingSocket, Descriptors, Inherited, Purpose, listen_at
 from tests.names import stand_for
 
 
@@ -64,6 +66,37 @@ async def test_accepting_pauses_while_there_are_none_and_resumes() -> None:
             await writer.wait_closed()
     assert descriptors.in_use == 0
     server.close()
+
+
+def test_a_socket_that_another_process_bound_accepts_as_one_of_our_own() -> None:
+    """It counts descriptors, and connections in the table that the processes share."""
+    descriptors, table = Descriptors(lambda: 1000), ConnectionTable.create(["soap"], 2)
+    connections = table.counts("soap", 0)
+    with listen_at("127.0.0.1", 0)[0] as bound:
+        (listening,) = Inherited([os.dup(bound.fileno())], connections).sockets(descriptors=descriptors)
+        with listening:
+            assert not listening.get_inheritable()
+            listening.setblocking(True)
+            other = table.counts("soap", 1)
+            with contextlib.ExitStack() as stack:
+                for _ in range(20):
+                    stack.enter_context(socket.create_connection(bound.getsockname()))
+                accepted, _ = listening.accept()
+                assert descriptors.in_use == 1
+                assert not connections.is_ahead
+                accepted.close()
+                accepted.close()
+                assert descriptors.in_use == 0
+                listening.setblocking(False)
+                for _ in range(19):
+                    stack.enter_context(listening.accept()[0])
+                with pytest.raises(BlockingIOError):
+                    listening.accept()
+                assert descriptors.in_use == 19
+                assert connections.is_ahead and not other.is_ahead
+                table.has_ended(1)
+                assert not connections.is_ahead
+        assert descriptors.in_use == 0
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from bridge.ocpp.actions import Party
 from bridge.ocpp.tenants import key_of
 from bridge.watching import lines
-from bridge.watching.lines import Lines, Sentence
+from bridge.watching.lines import VALUES, Lines, Sentence
 
 LOG = logging.getLogger("bridge.here")
 FORMATS = ["text", "json"]
@@ -65,6 +65,16 @@ def test_a_line_of_json() -> None:
     values: dict[str, object] = {"identity": "RDAM 123", "seconds": 0.25, "ok": True, "n": 3}
     line = json.loads(line_of("call answered", values, "json", logging.WARNING))
     assert line == {"time": "2026-01-01T00:00:00.123Z", "level": "warning", "msg": "call answered"} | values
+
+
+def test_the_name_of_one_process_among_several_is_the_last_field() -> None:
+    record = logging.makeLogRecord({"msg": "x", "levelno": logging.INFO, "levelname": "INFO", VALUES: {"a": "b" * 500}})
+    text = Lines("text", longest=400, worker="a-1").format(record)
+    assert text.endswith(" cut=true worker=a-1") and len(text) <= 400
+    as_json = Lines("json", longest=400, worker="a-1").format(record)
+    assert [*json.loads(as_json)][-1] == "worker" and json.loads(as_json)["worker"] == "a-1" and len(as_json) <= 400
+    sentence = Sentence(logging.INFO, "said", ("a",), "ms", lambda text: text)
+    assert Lines("text", worker="a-1").of(sentence, 0.0, ("b",), 1.5).endswith("said a=b ms=1.5 worker=a-1")
 
 
 def test_the_time_is_that_of_the_record_in_utc() -> None:

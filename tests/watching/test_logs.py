@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import re
+import select
 import subprocess
 import sys
 import threading
@@ -168,6 +169,27 @@ def test_many_lines_do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(4):
         fields(LOG, logging.INFO, str(number)) if number % 2 else said()
     assert len(stream.getvalue().splitlines()) == 3
+
+
+def test_lines_are_written_in_pieces_that_the_system_does_not_mix_with_those_of_others() -> None:
+    class Pieces(io.StringIO):
+        def __init__(self) -> None:
+            super().__init__()
+            self.written: list[str] = []
+
+        def write(self, text: str) -> int:
+            self.written.append(text)
+            return super().write(text)
+
+    for worker, most in (("a-1", select.PIPE_BUF), ("", 100_000)):
+        stream = Pieces()
+        setup("text", "info", stream, linger=60, worker=worker)
+        for number in range(90):
+            fields(LOG, logging.INFO, "x" * 200, number=number)
+        fields(LOG, logging.WARNING, "now")
+        assert (len(stream.written) == 1) is not bool(worker)
+        assert all(piece.endswith("\n") and len(piece) <= most for piece in stream.written)
+        assert len(stream.getvalue().splitlines()) == 91
 
 
 def test_the_end_of_the_process_writes_what_waits() -> None:

@@ -16,8 +16,9 @@ from http import HTTPStatus
 from msgspec import Struct
 
 from bridge.errors import Why
+from bridge.net.descriptors import Inherited
 from bridge.net.limits.connection_count import ConnectionCount
-from bridge.net.listening import begins_tls, servers_at, tls_at_plain_port
+from bridge.net.listening import AcceptingServer, begins_tls, servers_at, tls_at_plain_port
 from bridge.net.proxies.entrance import Entrance, Fronted
 from bridge.net.proxies.preamble import SIGNATURES, STRANGER
 from bridge.net.proxies.rules import DIRECT, Proxies
@@ -61,7 +62,8 @@ class ConnectionLimits:
         host: str,
         port: int,
         tls: ssl.SSLContext | None,
-    ) -> list[asyncio.Server]:
+        inherited: Inherited | None = None,
+    ) -> list[AcceptingServer]:
         """Accept connections under these limits at each IP address of `host`.
 
         Args:
@@ -70,6 +72,7 @@ class ConnectionLimits:
             host: An IP address of this machine, or one of its names.
             port: The port, 0 for any.
             tls: The TLS settings; None for a plain listener.
+            inherited: The sockets that another process bound; None binds them here.
 
         Returns: one server for each IP address.
 
@@ -90,7 +93,9 @@ class ConnectionLimits:
             "entrance": self.entrance,
         }
         connection = type(protocol.__name__, (protocol,), attributes | limits)
-        return await servers_at(host, port, connection, tls, handshake_timeout=rules.header_timeout)
+        return await servers_at(
+            host, port, connection, tls, handshake_timeout=rules.header_timeout, inherited=inherited
+        )
 
     def close(self) -> None:
         """Close the connections that still wait for their PROXY header. Called when the listener accepts no more."""

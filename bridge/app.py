@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from types import MappingProxyType
 from urllib.parse import quote
 
 import msgspec
 
 from bridge import config
 from bridge.admin.by_tenant import ByTenant
-from bridge.admin.health import Health, ListenerHealth, LoopHealth, StoreHealth
+from bridge.admin.health import ClusterHealth, Health, ListenerHealth, LoopHealth, StoreHealth
 from bridge.admin.history import TrafficHistory
 from bridge.admin.loss_counts import LossCounts
 from bridge.admin.metrics import HealthCounts, Meter
 from bridge.admin.server import AdminContext, AdminServer
 from bridge.admin.sign_in import SignIn
+from bridge.cluster.slots import slot_of
 from bridge.config import Listen, Settings, Soap, WebSocket
 from bridge.config.changes import needs_restart
+from bridge.config.cluster import is_cluster
 from bridge.config.listeners import Place, admin_url
 from bridge.config.tenants import soap_url, urls_of
 from bridge.core.state import Observation, State
@@ -29,24 +33,31 @@ from bridge.core.transactions import KnownTransaction
 from bridge.errors import BridgeError, Complaint, ConfigurationError, UnknownIdentity
 from bridge.gateway import limits, public_addresses
 from bridge.gateway.admin_context import access_of, addresses_of, admin_context_of, stream_of
+from bridge.gateway.admin_forwarding import AdminForwarding
 from bridge.gateway.admission import AdmissionControl
 from bridge.gateway.audit import Audit, CallbackChanges
 from bridge.gateway.authorization_key import AuthorizationKeys
 from bridge.gateway.call_counters import CallCounters
 from bridge.gateway.certificate_ends import CertificateEnds, read_ends
 from bridge.gateway.change_history import ChangeHistory
+from bridge.gateway.cluster_parts import ClusterParts
 from bridge.gateway.event_loop_lag import EventLoopLag
 from bridge.gateway.event_receivers import receivers_of
 from bridge.gateway.fleet_status import UnreadConfiguration
 from bridge.gateway.fleet_tally import FaultCodes, FleetTally
+from bridge.gateway.forwarding import Forwarding
 from bridge.gateway.gatekeeper import Gatekeeper
 from bridge.gateway.health import Outages, SpokenProtocols, observer_counts, receiver_counts
+from bridge.gateway.holder_search import HolderSearch
 from bridge.gateway.in_progress import InProgress
 from bridge.gateway.known import KnownChargePoints, ViewSources
 from bridge.gateway.listeners import Listeners, descriptors_wanted, proxies_of, watch_accepting
+from bridge.gateway.live_forwarding import LiveForwarding
 from bridge.gateway.live_stream import LiveStream
+from bridge.gateway.move_nodes import ClusterMoves
 from bridge.gateway.moves import Moves
 from bridge.gateway.newcomers import Newcomers
+from bridge.gateway.node import Node
 from bridge.gateway.observer_transports import ObserverTransports
 from bridge.gateway.observers import Observers
 from bridge.gateway.opening import open_store
@@ -72,6 +83,7 @@ from bridge.gateway.transports import SHUTTING_DOWN
 from bridge.gateway.views import SessionViews
 from bridge.gateway.waking import Waker
 from bridge.gateway.watching import outbox_of, recorder_of, spans_of
+from bridge.net.descriptors import Inherited
 from bridge.net.endpoints import SoapEndpoint
 from bridge.net.json_server import JsonServer
 from bridge.net.lookups import own_threads
@@ -82,7 +94,16 @@ from bridge.ocpp.tenants import key_of, named, takes, tenant_of
 from bridge.ocpp.wire import Wires
 from bridge.ocpps.service import PendingRequests
 from bridge.recorder import Recorder
-from bridge.store import Store
+from bridge.store import (
+    AuditRecord,
+    ChargePointRecord,
+    CredentialRecord,
+    MoveRecord,
+    ProvisionedRecord,
+    Record,
+    RecordStore,
+    Store,
+)
 from bridge.watching import logs
 from bridge.watching.audience import Audience
 from bridge.watching.facts import (
@@ -99,6 +120,8 @@ _log = logging.getLogger("bridge.gateway")
 
 # The most seconds for a handshake, including the handshake with the Central System.
 _OPEN_TIMEOUT = 30.0
+# Seconds that what a process of a cluster passes on may take when it stops.
+_PASSED_ON = 5.0
 # Seconds that the start waits for another process that has the store.
 _STORE_PATIENCE = 30.0
 # Seconds that the start waits for a name server, which may come later than the bridge.
@@ -113,6 +136,8 @@ class Gateway:
     Args:
         settings: The configuration.
         clock: Returns the time in unix seconds, by which it is decided how long a Charge Point has been silent.
+        inherited: The sockets that another process bound, by the name of the listener.
+        reports: Whether to log what holds for all workers of the machine alike: cautions, and keys that need a restart.
 
     Attributes:
         resumed: A task that is done when all Sessions from before the last stop are resumed. The bridge serves before
@@ -121,9 +146,18 @@ class Gateway:
 
     resumed: asyncio.Task[None]
 
-    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Callable[[], float] = time.time,
+        *,
+        inherited: Mapping[str, Inherited] = MappingProxyType({}),
+        reports: bool = True,
+    ) -> None:
         self._settings = settings
         self._clock = clock
+        self._inherited = inherited
+        self._reports = reports
         self._tls_contexts = TlsContexts()
         self._placements = Placements(settings, self._tls_contexts.of)
         self._operators = Operators(settings.store.url)
@@ -144,17 +178,34 @@ class Gateway:
         self._files = Threads(1, name="files")
         self._tasks = Tasks()
         self._traffic = InProgress(settings.gateway.max_in_flight, settings.limits.waiting_per_charge_point)
-        loop = asyncio.get_running_loop()
-        self._store = Store(settings.store.url, on_found=lambda: loop.call_soon_threadsafe(self._read_store_again))
-        await open_store(self._store, _STORE_PATIENCE)
+        self._cluster: ClusterParts | None = None
+        self._follows = False
+        self._store = await self._opened_store(settings)
         self._recorder, recording = recorder_of(settings)
         try:
             await self._start(settings, recording)
         except BaseException:
-            self._store.close()
+            await self._close_store()
             self._recorder.close()
             raise
-        self.resumed = self._tasks.spawn(self._resume(), name="resuming")
+        self.resumed = self._tasks.spawn(self._resume(self._persistence.charge_points()), name="resuming")
+
+    async def _opened_store(self, settings: Settings) -> RecordStore:
+        """Return the store: the file of this process, or the records that it shares with others."""
+        if is_cluster(settings):
+            self._cluster = ClusterParts(settings, self._shared_records_changed)
+            await self._cluster.start()
+            return self._cluster.store
+        loop = asyncio.get_running_loop()
+        store = Store(settings.store.url, on_found=lambda: loop.call_soon_threadsafe(self._read_store_again))
+        await open_store(store, _STORE_PATIENCE)
+        return store
+
+    async def _close_store(self) -> None:
+        if self._cluster is not None:
+            await self._cluster.close()
+        else:
+            self._store.close()
 
     async def _start(self, settings: Settings, recording: Sequence[Recorder]) -> None:
         self._tls_contexts.take_over(settings, self._tls_contexts.read_for(settings))
@@ -181,6 +232,7 @@ class Gateway:
             settings=lambda: self._settings,
             placements=lambda: self._placements,
             changed=self._settings_changed,
+            serves=_everything if self._cluster is None else lambda key: self._node.serves(key),
         )
         places = SpokenProtocols(lambda identity: self._sessions.get(identity))
         self._outages = Outages(self._clock)
@@ -195,7 +247,7 @@ class Gateway:
         )
         self._call_counters, self._live = (
             CallCounters(self._persistence.record_of),
-            LiveStream(stream_of(self._recorder)),
+            LiveStream(stream_of(self._recorder, settings.cluster.node if self._cluster is not None else "")),
         )
         self._changes = ChangeHistory(self._clock)
         self._events = outbox_of(settings, self._central_system_of)
@@ -249,7 +301,7 @@ class Gateway:
         self._audience = Audience(watching, records=bool(recording), on_disk=self._events.on_disk)
         self._observers.audience = self._audience
         self._choices.owed, self._observers.drained = self._observers.owes, self._choices.look_again
-        self._listeners = Listeners(partial(self._refused, None, None))
+        self._listeners = Listeners(partial(self._refused, None, None), self._inherited)
         self._waker = Waker(self._tasks, lambda: self._listeners.own)
         self._sessions = Sessions(
             self._clients,
@@ -267,7 +319,10 @@ class Gateway:
             given_up=self._transactions_given_up,
             policies=policy_table_of(settings),
             observers_of=self._observers.names_for,
+            may_act=_always if self._cluster is None else lambda: self._node.may_act(),
         )
+        if self._cluster is not None:
+            self._node = self._node_of(self._cluster)
         self._observer_transports = ObserverTransports(
             self._clients, self._tasks, self._sessions.gate_of, self._pending.answer
         )
@@ -289,6 +344,12 @@ class Gateway:
             self._newcomers,
             self._observers,
         )
+        self._forwarding = self._forward() if self._cluster is not None else None
+        if self._cluster is not None:
+            self._moves.join(ClusterMoves(self._node, self._holders, self._cluster.courier), self._node.serves)
+        self._live_forwarding = (
+            None if self._cluster is None else LiveForwarding(self._live.stream, self._node, self._cluster.courier)
+        )
         self._endpoints = self._soap_endpoints(central_system, charge_point)
         self._sign_in = SignIn(self._live.stream.check)
         self._access = access_of(settings, self._valid.credentials, self._sign_in)
@@ -297,6 +358,8 @@ class Gateway:
             self._admin_context(), partial(self._refused, None), proxies_of(settings.admin, self._fields_ignored)
         )
         try:
+            if self._cluster is not None:
+                await self._cluster.join(self._node)
             await self._listeners.open(settings, self._server_of)
         except BaseException:
             await self._close_all()
@@ -304,6 +367,11 @@ class Gateway:
         names = self._tasks.spawn(self._listeners.look_up(), name="looking up the public names")
         await asyncio.wait([names], timeout=_NAMES_PATIENCE)
         self._tasks.spawn(self._listeners.follow_names(), name="following the public names")
+        if self._cluster is not None:
+            self._node.serve()
+        self._follows = True
+        if self._cluster is not None:
+            self._read_store_again()
         self._moves.begin()
         self._tasks.spawn(self._choices.follow(), name="looking at moves that wait")
         self._tasks.spawn(self._comparisons.forget(), name="forgetting old differences")
@@ -312,7 +380,7 @@ class Gateway:
         self.websocket_address, self.admin_address = self._listeners.of(JsonServer)[0].address, self._admin.address
         self._event_loop_lag.start()
         self._operators.report()
-        for caution in self._cautions:
+        for caution in self._cautions if self._reports else ():
             logs.fields(_log, logging.WARNING, "caution", about=caution)
         if (few := descriptors_wanted(settings)) is not None:
             logs.fields(_log, logging.WARNING, "caution", about=few)
@@ -335,9 +403,13 @@ class Gateway:
     async def close(self) -> None:
         """Drain and stop the bridge.
 
-        New Calls are refused, Calls in progress are answered within `drain_timeout`, and then WebSockets are closed
-        with 1001.
+        In a cluster, the Charge Points are handed over to other processes first. New Calls are refused, Calls in
+        progress are answered within `drain_timeout`, and then WebSockets are closed with 1001.
         """
+        if self._cluster is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.gateway.drain_timeout):
+                    await self._node.leave()
         self._traffic.draining = self._admission_control.draining = True
         within = self._settings.gateway.drain_timeout
         logs.fields(_log, logging.INFO, "draining", within=within)
@@ -346,6 +418,8 @@ class Gateway:
             runner.drain()
         drained = await self._traffic.drained(within)
         await self._sessions.late_posts.drained(within - (asyncio.get_running_loop().time() - began))
+        if self._forwarding is not None:
+            await self._forwarding.drained(min(within, _PASSED_ON))
         logs.fields(_log, logging.INFO, "stopping", drained=drained)
         await asyncio.gather(*(runner.close() for runner in self._sessions))
         self._pending.close(SHUTTING_DOWN)
@@ -356,12 +430,18 @@ class Gateway:
         self._comparisons.close()
         self._audit.close()
         self._transactions.close()
-        self._store.close()
+        await self._close_store()
         self._recorder.close()
 
     async def _close_all(self) -> None:
         self._event_loop_lag.stop()
         await self._listeners.close()
+        if self._forwarding is not None:
+            await self._forwarding.close()
+            await self._holders.close()
+            await self._node.close()
+        if self._live_forwarding is not None:
+            await self._live_forwarding.close()
         await self._observers.close()
         self._gatekeeper.close()
         await self._tasks.close()
@@ -405,7 +485,7 @@ class Gateway:
         self._listeners.reload(settings)
         self._sessions.limit_callbacks()
         pending = tuple(needs_restart(self._settings, settings))
-        for key in pending:
+        for key in pending if self._reports else ():
             logs.fields(_log, logging.WARNING, "changed, and holds from the next start on", key=key)
         self._unread = UnreadConfiguration(pending=pending)
         self._settings = msgspec.structs.replace(
@@ -591,13 +671,13 @@ class Gateway:
         except UnknownIdentity:
             return True
 
-    async def _resume(self) -> None:
-        """Resume the Sessions of the Charge Points that were present when the bridge was last stopped.
+    async def _resume(self, records: Sequence[ChargePointRecord]) -> None:
+        """Resume the Sessions of those Charge Points that were present when their process was last stopped.
 
         Messages are served in between.
         """
         now = self._clock()
-        for number, record in enumerate(self._persistence.charge_points()):
+        for number, record in enumerate(records):
             if number % _RESUMED_AT_ONCE == 0:
                 await asyncio.sleep(0)
             if self._traffic.draining:
@@ -605,6 +685,7 @@ class Gateway:
             ago = max(0.0, now - record.last_seen)
             if (
                 record.transport != "soap"
+                or self._persistence.record_of(record.identity) is None  # another process has it by now
                 or self._sessions.get(record.identity)
                 or not self._persistence.is_there(record)
             ):
@@ -613,6 +694,78 @@ class Gateway:
                 placement = self._placements.of(record.identity)
                 placement.check_version(record.version)
                 self._sessions.resume(placement, record, ago)
+
+    def _node_of(self, cluster: ClusterParts) -> Node:
+        """Return this process as one of a cluster."""
+        return Node(
+            node=self._settings.cluster.node,
+            sessions=self._sessions,
+            store=cluster.store,
+            pending=self._pending,
+            tasks=self._tasks,
+            loaded=self._slots_loaded,
+            loaded_early=self._charge_point_loaded,
+            dropped=self._slots_dropped,
+            stop=self._must_end,
+        )
+
+    def _forward(self) -> Forwarding:
+        """Return what lets other processes handle what is theirs."""
+        assert self._cluster is not None
+        self._holders = HolderSearch(self._node, self._cluster.courier)
+        return Forwarding(
+            self._holders,
+            self._cluster.courier,
+            handshake=self._admission_control.handshake,
+            placements=lambda: self._placements,
+            servers=lambda: {
+                one.place.name: one.server for one in self._listeners if isinstance(one.server, SoapServer)
+            },
+        )
+
+    def _slots_loaded(self, slots: Collection[int]) -> None:
+        """Take over the records of slots that this process holds from now on."""
+        assert self._cluster is not None
+        records = self._cluster.store.charge_points_in(slots)
+        self._persistence.take(records)
+        self._tasks.spawn(self._look_at(slots), name="working out the states")
+        self._tasks.spawn(self._resume(records), name="resuming")
+
+    def _charge_point_loaded(self, key: str) -> None:
+        """Take over the record of a Charge Point whose slot this process holds from now on."""
+        if (record := self._store.memory_of(key).charge_point) is not None:
+            self._persistence.take([record])
+
+    def _shared_records_changed(self, records: Sequence[Record]) -> None:
+        """Apply what operators have decided through another process."""
+        if not self._follows:  # all is read again when this process begins to serve
+            return
+        if any(isinstance(record, ProvisionedRecord | CredentialRecord) for record in records):
+            self._read_store_again()
+        if any(isinstance(record, AuditRecord) for record in records):
+            self._audit.read_again()
+        if any(isinstance(record, MoveRecord) for record in records):
+            self._moves.read_again()
+
+    def _slots_dropped(self, slots: Collection[int]) -> None:
+        """Forget the Charge Points of slots that another process holds from now on."""
+        gone = frozenset(slots)
+        self._persistence.release(lambda key: slot_of(key) not in gone)
+        self._tasks.spawn(self._look_at(gone), name="working out the states")
+
+    async def _look_at(self, slots: Collection[int]) -> None:
+        """Count the Charge Points of slots anew. Other work is served in between."""
+        listed = {one.identity.casefold() for one in self._placements.listed}
+        keys = [key for key in listed.union(self._states.keys()) if slot_of(key) in slots]
+        for number, key in enumerate(keys, start=1):
+            if number % _LOOKED_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            self._look_again(key)
+
+    def _must_end(self, reason: str) -> None:
+        """End the process, which must not serve any more."""
+        logs.fields(_log, logging.ERROR, "stopping", reason=reason)
+        signal.raise_signal(signal.SIGTERM)
 
     def _server_of(self, place: Place) -> SoapServer | JsonServer | AdminServer:
         match place.table:
@@ -676,6 +829,7 @@ class Gateway:
             admits=partial(self._listeners.admits, name),
             tenant_at=partial(self._listeners.tenant_at, name),
             url_for=lambda tenant: next(iter(urls_of(soap, soap.public_url, tenant, self._settings)), soap.public_url),
+            holders=self._forwarding,
             public_url=soap.public_url,
             elsewhere=public_addresses.websocket_url(settings.soap, beside),
             max_body=soap.max_body,
@@ -698,7 +852,7 @@ class Gateway:
         if url := soap_url(self._settings, named(websocket.tenant)):
             text += f"SOAP Charge Points (OCPP-S): POST {url}{CENTRAL_SYSTEM_SERVICE}\n"
         return JsonServer(
-            self._admission_control.handshake,
+            self._admission_control.handshake if self._forwarding is None else self._forwarding.handshake,
             name=name,
             admits=partial(self._listeners.admits, name),
             tenant_at=partial(self._listeners.tenant_at, name),
@@ -727,6 +881,7 @@ class Gateway:
             call_counters=self._call_counters,
             outages=self._outages,
             audit=self._audit,
+            serves=_everything if self._cluster is None else lambda key: self._node.serves(key),
         )
 
     def _admin_context(self) -> AdminContext:
@@ -756,7 +911,13 @@ class Gateway:
             ),
             access=self._access,
             sign_in=self._sign_in,
+            others=self._admin_forwarding(),
         )
+
+    def _admin_forwarding(self) -> AdminForwarding | None:
+        if self._cluster is None:
+            return None
+        return AdminForwarding(self._node, self._holders, self._cluster.courier, self._cluster.neighbours)
 
     def _health(self) -> Health:
         return Health(
@@ -772,7 +933,12 @@ class Gateway:
             draining=self._traffic.draining,
             events=receiver_counts(self._events.health()),
             observers=observer_counts(self._observers.states()),
+            cluster=None if self._cluster is None else self._cluster_health(),
         )
+
+    def _cluster_health(self) -> ClusterHealth:
+        node = self._node
+        return ClusterHealth(node=node.node, nodes=node.nodes, slots=node.slots, suspended=not node.may_act())
 
     def _vitals(self) -> HealthCounts:
         transactions = self._fleet.transactions()
@@ -795,6 +961,14 @@ class Gateway:
             draining=self._traffic.draining,
             lag=self._event_loop_lag.most,
         )
+
+
+def _always() -> bool:
+    return True
+
+
+def _everything(key: str) -> bool:
+    return True
 
 
 def _cautions(settings: Settings) -> tuple[str, ...]:

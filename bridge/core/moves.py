@@ -136,6 +136,7 @@ class Move(Struct, kw_only=True):
         pause_left: Seconds of the pause that were left when the move was stored.
         forgiven: The failures before the move was resumed, which do not count for `stop_if`.
         tenant: The tenant of the Charge Points.
+        node: The process that carries it out as long as it lives, "" for any.
     """
 
     id: int
@@ -153,6 +154,7 @@ class Move(Struct, kw_only=True):
     pause_left: float = 0.0
     forgiven: int = 0
     tenant: str = DEFAULT
+    node: str = ""
 
     def counts(self) -> dict[MemberState, int]:
         """Return the number of Charge Points in each state."""

@@ -214,10 +214,21 @@ class ComparisonSum:
             known.sort(key=lambda each: -each[1].at)
             del known[MOST_EXAMPLES:]
 
-    def examples(self, most: int) -> list[tuple[str, DifferenceExample]]:
-        """Return the newest examples of each field with the identity, at most `most`: first what a driver feels."""
-        found = [example for known in self._examples.values() for example in known]
-        return sorted(found, key=lambda each: (not each[1].may_be_felt, -each[1].at))[:most]
+    def all_examples(self) -> list[tuple[str, DifferenceExample]]:
+        """Return the newest examples of each field with the identity."""
+        return [example for known in self._examples.values() for example in known]
+
+
+def newest_examples(
+    examples: Sequence[tuple[str, DifferenceExample]], most: int
+) -> list[tuple[str, DifferenceExample]]:
+    """Return the newest examples of each field with the identity, at most `most`: first what a driver feels."""
+    kept, found = Counter[tuple[str, str]](), []
+    for identity, example in sorted(examples, key=lambda each: -each[1].at):
+        kept[example.action, example.field] += 1
+        if kept[example.action, example.field] <= MOST_EXAMPLES:
+            found.append((identity, example))
+    return sorted(found, key=lambda each: (not each[1].may_be_felt, -each[1].at))[:most]
 
 
 def days_between(first: float | None, last: float | None) -> int:

@@ -28,7 +28,7 @@ from bridge.gateway.transports import SHUTTING_DOWN
 from bridge.net.endpoints import Admission, SoapSender
 from bridge.net.json_client import DialRefused, NoCommonSubprotocol, dial
 from bridge.net.json_server import HandshakeDenied, HandshakeRequest
-from bridge.net.websocket import WebSocketConnection
+from bridge.net.message_socket import MessageSocket
 from bridge.ocpp.actions import Party
 from bridge.ocpp.tenants import identity_of
 from bridge.ocppj.codec import SUBPROTOCOL
@@ -333,7 +333,7 @@ class JsonAdmission:
         placement: Placement,
         handshake: HandshakeRequest,
         subprotocol: str | None,
-        far: WebSocketConnection | None,
+        far: MessageSocket | None,
     ) -> None:
         self.subprotocol = subprotocol
         self._sessions = sessions
@@ -341,7 +341,7 @@ class JsonAdmission:
         self._handshake = handshake
         self._far = far
 
-    async def serve(self, connection: WebSocketConnection) -> None:
+    async def serve(self, connection: MessageSocket) -> None:
         """Carry the traffic of the Charge Point's WebSocket until the WebSocket ends."""
         runner = self._sessions.json(self._placement)
         runner.charge_point.shown = self._handshake.authorization or ""

@@ -6,7 +6,8 @@ import asyncio
 import logging
 import ssl
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -20,7 +21,7 @@ from bridge.config.tenants import by_host, tenant_at
 from bridge.core.addresses import CallbackTarget, Learning, port_of
 from bridge.core.destinations import LOOPBACK, Destinations, OwnListeners, within
 from bridge.errors import BridgeError, ConfigurationError, ErrorCode, Why
-from bridge.net.descriptors import OURS, Purpose
+from bridge.net.descriptors import OURS, Inherited, Purpose
 from bridge.net.listening import is_local
 from bridge.net.lookups import look_up
 from bridge.net.proxies.preamble import STRANGER, stands_for_tls
@@ -42,8 +43,8 @@ class Server(Protocol):
     bound: tuple[tuple[str, int], ...]
     """All IP addresses and ports at which the server listens."""
 
-    async def start(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
-        """Start to listen. Raises OSError if that is not possible."""
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None, inherited: Inherited | None = None) -> None:
+        """Start to listen, with `inherited` at these sockets. Raises OSError if it cannot."""
 
     async def close(self) -> None:
         """Stop listening, and close all connections."""
@@ -62,10 +63,21 @@ class OpenListener(Struct):
 
 
 class Listeners:
-    """All listeners of a gateway, by name. `refused` is called for each failed TLS handshake."""
+    """All listeners of a gateway, by name.
 
-    def __init__(self, refused: Callable[[BridgeError], None] = lambda error: None) -> None:
+    Args:
+        refused: Called for each failed TLS handshake.
+        inherited: The sockets that another process bound, by the name of the listener. A listener without any binds its
+            address itself.
+    """
+
+    def __init__(
+        self,
+        refused: Callable[[BridgeError], None] = lambda error: None,
+        inherited: Mapping[str, Inherited] = MappingProxyType({}),
+    ) -> None:
         self._refused = refused
+        self._inherited = inherited
         self._all: dict[str, OpenListener] = {}
         self._hosts: dict[str, str] = {}  # the tenants, by host name
         self._led_to: dict[str, list[str]] = {}  # IP addresses, by the names in `public_url`
@@ -88,7 +100,7 @@ class Listeners:
             context = self._context(place)
             server = make(place)
             self._all[place.name] = OpenListener(place, server, context)
-            await _start(place, server, context)
+            await _start(place, server, context, self._inherited.get(place.name))
             self.own = self._own()
             addresses = ",".join(str(Listen(host, port)) for host, port in server.bound)
             logs.fields(_log, logging.INFO, "listening", listener=place.name, address=addresses)
@@ -255,10 +267,10 @@ def watch_accepting() -> None:
     loop.set_exception_handler(told)
 
 
-async def _start(place: Place, server: Server, context: Renewable | None) -> None:
+async def _start(place: Place, server: Server, context: Renewable | None, inherited: Inherited | None) -> None:
     listen = place.table.listen
     try:
-        await server.start(listen.host, listen.port, context)
+        await server.start(listen.host, listen.port, context, inherited)
     except OSError as error:
         raise cannot_listen(f"{place.key}.listen", listen, error) from error
 

@@ -6,7 +6,7 @@ import logging
 import time
 from bisect import bisect_left, insort
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -34,7 +34,7 @@ from bridge.ocpp.messages import (
     StopTransactionResponse,
 )
 from bridge.ocpp.rpc import Verbatim
-from bridge.store import Store
+from bridge.store import RecordStore
 from bridge.store.records import (
     LONGEST,
     AliasRecord,
@@ -73,7 +73,7 @@ class Persistence:
 
     def __init__(
         self,
-        store: Store,
+        store: RecordStore,
         clock: Callable[[], float] = time.time,
         accepted: Callable[[str], None] = lambda identity: None,
         changed: Callable[[str], None] = lambda identity: None,
@@ -101,6 +101,11 @@ class Persistence:
             self._known[record.identity.casefold()] = record
             self._file(record)
         self._sorted = sorted(self._known)
+
+    def take(self, records: Iterable[ChargePointRecord]) -> None:
+        """Take over the records of Charge Points that another process had until now."""
+        for record in records:
+            self._know(record)
 
     def _know(self, record: ChargePointRecord) -> None:
         """Take `record` as the present record of its Charge Point."""
@@ -231,6 +236,15 @@ class Persistence:
         """Commit `records` to the store. Returns: a future that is True if the disk has the records."""
         return self._store.commit(*(self._stored(identity, record) for record in records))
 
+    @property
+    def patience(self) -> float | None:
+        """Return the seconds after which a caller of `keep` should go on without the outcome; None for never."""
+        return self._store.PATIENCE
+
+    def holds(self, identity: str) -> bool:
+        """Return whether this process may still write records of a Charge Point."""
+        return self._store.holds(identity)
+
     def overdue(self, waited: float) -> None:
         """Report to the store that a caller of `keep` has given up after `waited` seconds."""
         self._store.overdue(waited)
@@ -238,6 +252,22 @@ class Persistence:
     def note(self, identity: str, records: Sequence[Record]) -> None:
         """Write `records` to the store at some later time."""
         self._store.put(*(self._stored(identity, record) for record in records))
+
+    def release(self, held: Callable[[str], bool]) -> None:
+        """Forget the Charge Points that another process has from now on: those for whose key `held` returns False."""
+        for folded in [folded for folded in self._sorted if not held(folded)]:
+            self._drop(folded)
+
+    def _drop(self, folded: str) -> str | None:
+        """Forget a Charge Point. Returns: its identity as it was first written, None if it was not known."""
+        record = self._known.pop(folded, None)
+        if record is not None:
+            del self._sorted[bisect_left(self._sorted, folded)]
+            self._strangers.pop(folded, None)
+            self._moved.pop(record.identity, None)
+            self._waiting.pop(record.identity, None)
+            self._changed_record(record.identity)
+        return None if record is None else record.identity
 
     def moved_to(self, identity: str) -> str | None:
         """Return the Central System that an operator chose for the Charge Point, or None."""
@@ -290,14 +320,8 @@ class Persistence:
 
         Returns: A future that is True if the disk has the change.
         """
-        folded = identity.casefold()
-        record = self._known.pop(folded, None)
-        if record is not None:
-            del self._sorted[bisect_left(self._sorted, folded)]
-            self._strangers.pop(folded, None)
-            self._moved.pop(record.identity, None)
-            self._waiting.pop(record.identity, None)
-        self._changed_record(identity if record is None else record.identity)
+        if self._drop(identity.casefold()) is None:
+            self._changed_record(identity)
         return self._store.remove(identity)
 
     def heard(

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Protocol
@@ -89,8 +90,6 @@ _log = logging.getLogger("bridge.gateway")
 
 # The reason in the Close of a connection whose Charge Point was moved.
 ELSEWHERE = "it belongs elsewhere now"
-# Seconds that an answer waits for the disk. An answer that only memory holds is better than no answer.
-_COMMIT_PATIENCE = 1.0
 
 
 class CallLimits(Protocol):
@@ -121,7 +120,16 @@ def _now() -> str:
 
 
 # The arguments of a SessionRunner.
-RunnerParts = tuple[Placement, Session, CallLimits, Persistence, Audience, Callable[[str, str], None], PolicyTable]
+RunnerParts = tuple[
+    Placement,
+    Session,
+    CallLimits,
+    Persistence,
+    Audience,
+    Callable[[str, str], None],
+    PolicyTable,
+    Callable[[], bool],
+]
 
 
 class Elsewhere(Protocol):
@@ -173,8 +181,10 @@ class SessionRunner:
         audience: Audience,
         wake: Callable[[str, str], None],
         policies: PolicyTable,
+        may_act: Callable[[], bool],
     ) -> None:
         self._wake = wake
+        self._may_act = may_act
         self.identity = placement.identity
         self.placement = placement
         self.policies: Policies = policies.of(placement.identity, placement.central_system)
@@ -221,6 +231,16 @@ class SessionRunner:
             await self.elsewhere.close()
         await asyncio.gather(*(transport.shut() for transport in self.transports.values()))
 
+    async def abandon(self) -> None:
+        """End the Session because another process has the Charge Point now. Calls in progress get no answer here."""
+        for party, sources in self._sources.items():
+            for source in sources:
+                self._traffic.end(party, source)
+            sources.clear()
+        await self.close()
+        if self._quiet is not None:
+            self._quiet.set()
+
     async def retire(self, left: Callable[[], None]) -> None:
         """End the Session because the Charge Point has moved: wait for the Calls in progress, then close its links.
 
@@ -229,7 +249,7 @@ class SessionRunner:
         Args:
             left: Called when the links are closed.
         """
-        while self.session.in_progress() or (self._successor is not None and self.session.holds_turn):
+        while self._is_in_use() and not self._closed:
             await self._something()
         for party, transport in self.transports.items():
             if self.session.links[party].status is not Status.DOWN:
@@ -237,9 +257,13 @@ class SessionRunner:
         if (central_system := self.transports.get(Party.CENTRAL_SYSTEM)) is not None:
             await central_system.gone()
         left()
-        while not self.session.is_quiet:
+        while not self.session.is_quiet and not self._closed:
             await self._something()
         self._stop()
+
+    def _is_in_use(self) -> bool:
+        """Return whether a Call is in progress, or the successor waits for its turn."""
+        return self.session.in_progress() > 0 or (self._successor is not None and self.session.holds_turn)
 
     def leave_others(self) -> None:
         """Pass no further Calls to other Sessions. Those with former Central Systems end."""
@@ -564,7 +588,7 @@ class SessionRunner:
 
     def relayed(self, party: Party, data: bytes) -> None:
         """Pass a frame by `party` on unread."""
-        if party.other in self.transports:
+        if party.other in self.transports and self._may_act():
             self.transports[party.other].send_frame(data)
         self._audience.see(FrameRelayed(self.identity, party, data))
 
@@ -574,11 +598,14 @@ class SessionRunner:
         if self._closed:
             return
         self._events.append(event)
-        if self._busy:
-            return
+        if not self._busy:
+            self.go_on()
+
+    def go_on(self) -> None:
+        """Give the Session the events that have come. They wait while this process may not act for the Charge Point."""
         self._busy = True
         try:
-            while self._events:
+            while self._events and self._may_act():
                 for command in self.charge_point.handle(self._events.pop(0)):
                     try:
                         self._do(command)
@@ -654,13 +681,14 @@ class SessionRunner:
             self._hang_up_if_quiet()
 
     def _keep(self, command: Keep) -> None:
-        """Commit records, after the events about them. Tell the Session when that is done, or after a second.
+        """Commit records, after the events about them. Tell the Session when that is done, or at the end of patience.
 
         In this order, a bridge that is killed in between loses no event: without the records, the Charge Point gets no
         answer and repeats its message, and the event is made again.
         """
         key, records = command.key, command.records
-        overdue = self._loop.call_later(_COMMIT_PATIENCE, self._overdue, key)
+        patience = self._persistence.patience
+        overdue = None if patience is None else self._loop.call_later(patience, self._overdue, key, patience)
         if command.exchange is not None:
             self._audience.see(CallAnswered(self.identity, self.placement.central_system, command.exchange))
         if (events := self._audience.on_disk()) is None:
@@ -673,26 +701,30 @@ class SessionRunner:
 
         events.add_done_callback(told)
 
-    def _commit(self, key: str, records: Sequence[Record], overdue: asyncio.TimerHandle) -> None:
-        def kept(_: object) -> None:
+    def _commit(self, key: str, records: Sequence[Record], overdue: asyncio.TimerHandle | None) -> None:
+        def kept(written: Future[bool]) -> None:
             with contextlib.suppress(RuntimeError):  # the event loop is closed, so nothing waits any more
-                self._loop.call_soon_threadsafe(self._kept, key, records, overdue)
+                self._loop.call_soon_threadsafe(self._kept, key, records, overdue, written.result())
 
         try:
             self._persistence.keep(self.identity, records).add_done_callback(kept)
         except BaseException:
-            overdue.cancel()
+            if overdue is not None:
+                overdue.cancel()
             raise
 
-    def _kept(self, key: str, records: Sequence[Record], overdue: asyncio.TimerHandle) -> None:
-        overdue.cancel()
+    def _kept(self, key: str, records: Sequence[Record], overdue: asyncio.TimerHandle | None, written: bool) -> None:
+        if overdue is not None:
+            overdue.cancel()
+        if not written and not self._persistence.holds(self.identity):
+            return  # another process has the Charge Point, and goes on in its place
         for record in records:
             if isinstance(record, Observed):
                 self._audience.see(AnswerKept(self.identity, record))
         self._happen(RecordsKept(at=self._loop.time(), key=key))  # the Session ignores a second event for the same key
 
-    def _overdue(self, key: str) -> None:
-        self._persistence.overdue(_COMMIT_PATIENCE)
+    def _overdue(self, key: str, waited: float) -> None:
+        self._persistence.overdue(waited)
         self._happen(RecordsKept(at=self._loop.time(), key=key))
 
     def _set_timer(self, at: float) -> None:

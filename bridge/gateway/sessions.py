@@ -42,9 +42,9 @@ from bridge.gateway.transports import (
     WebSocketTransport,
 )
 from bridge.net.json_channel import ChannelTerms
+from bridge.net.message_socket import MessageSocket
 from bridge.net.soap_client import SoapClient
 from bridge.net.tasks import Tasks
-from bridge.net.websocket import WebSocketConnection
 from bridge.ocpp.actions import Party
 from bridge.ocpp.device_profile import Boot
 from bridge.ocpp.messages import BootNotificationRequest
@@ -155,6 +155,7 @@ class Sessions:
         given_up: Called with an identity, a Central System and its transactions that have not ended there in time.
         policies: The policies of new Sessions. Assign the attribute to replace them.
         observers_of: Returns the names of the further Central Systems of an identity.
+        may_act: Returns whether this process may act for its Charge Points now.
     """
 
     def __init__(
@@ -175,7 +176,9 @@ class Sessions:
         given_up: Callable[[str, str, Sequence[KnownTransaction]], None],
         policies: PolicyTable,
         observers_of: Callable[[str], tuple[str, ...]],
+        may_act: Callable[[], bool] = lambda: True,
     ) -> None:
+        self._may_act = may_act
         self.policies = policies
         self._observers_of = observers_of
         self._placed_at = placed_at
@@ -286,6 +289,20 @@ class Sessions:
         self._left[runner.identity.casefold()] = runner.session.records
         self.counts.end(runner)
         self._by_name.pop(runner.placement.name_key.casefold(), None)
+
+    def release(self, held: Callable[[str], bool]) -> list[SessionRunner]:
+        """Forget the Charge Points that another process has from now on: those for whose key `held` returns False.
+
+        Returns: Their SessionRunners, those at former Central Systems included.
+        """
+        released = [runner for runner in self if not held(runner.identity)]
+        for runner in released:
+            del self._table[runner.identity.casefold()]
+            self.counts.end(runner)
+            self._by_name.pop(runner.placement.name_key.casefold(), None)
+        for folded in [folded for folded in self._left if not held(folded)]:
+            del self._left[folded]
+        return released + [runner for folded, ending in self._ending.items() if not held(folded) for runner in ending]
 
     def retire(self, runner: SessionRunner, *, moved: bool) -> None:
         """End a SessionRunner that is not the Charge Point's any more as soon as no Call is in progress.
@@ -437,7 +454,10 @@ class Sessions:
         )
 
     def _parts(self, placement: Placement, session: Session) -> RunnerParts:
-        return placement, session, self._traffic, self._persistence, self._audience, self._wake, self.policies
+        return (
+            *(placement, session, self._traffic, self._persistence, self._audience, self._wake, self.policies),
+            self._may_act,
+        )
 
     def _begin_former(self, present: SessionRunner, central_system: str) -> FormerRunner | None:
         """Return a FormerRunner for a Central System that the Charge Point was moved away from."""
@@ -555,7 +575,7 @@ class Sessions:
             if (callback := runner.charge_point.callback) is not None:
                 callback.limit(None if callback.to is None else self._callbacks.limited(callback.to))
 
-    async def connect(self, runner: SessionRunner, near: WebSocketConnection, far: WebSocketConnection | None) -> None:
+    async def connect(self, runner: SessionRunner, near: MessageSocket, far: MessageSocket | None) -> None:
         """Carry the traffic of a JSON Charge Point's WebSocket until the WebSocket ends.
 
         Args:
@@ -613,7 +633,7 @@ class Sessions:
         runner.resume(now if moved.last_heard is None else moved.last_heard)
         return True
 
-    def hang_up(self, connection: WebSocketConnection) -> None:
+    def hang_up(self, connection: MessageSocket) -> None:
         """Close a connection that is not needed."""
         connection.close(NORMAL, "")
 

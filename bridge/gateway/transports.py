@@ -21,9 +21,9 @@ from bridge.core.links import Side
 from bridge.errors import BridgeError, MessageError
 from bridge.net.json_channel import ChannelTerms, JsonChannel
 from bridge.net.json_client import DialRefused, NoCommonSubprotocol, Target, dial
+from bridge.net.message_socket import MessageSocket
 from bridge.net.soap_client import SoapClient, Undelivered
 from bridge.net.tasks import Tasks
-from bridge.net.websocket import WebSocketConnection
 from bridge.ocpp.actions import Party
 from bridge.ocpp.device_profile import DeviceProfile, plain_profile
 from bridge.ocpp.losses import Loss
@@ -166,7 +166,7 @@ class WebSocketTransport:
 
     def __init__(
         self,
-        connection: WebSocketConnection,
+        connection: MessageSocket,
         party: Party,
         reports: TransportEvents,
         terms: ChannelTerms,

@@ -27,11 +27,12 @@ from bridge.access import paths
 from bridge.core.networks import network_of
 from bridge.errors import BridgeError, ErrorCode, MessageError, Why
 from bridge.net.content_codings import inflated, is_known, too_large
+from bridge.net.descriptors import Inherited
 from bridge.net.limits.connections import ConnectionLimits, LimitedConnection, refusal
 from bridge.net.limits.head import too_many_lines, too_many_octets
 from bridge.net.limits.refusal_summary import RefusalSummary
 from bridge.net.limits.request_queue import QueueDecision, RequestQueue
-from bridge.net.listening import accept_no_more, bound_to, may_half_close
+from bridge.net.listening import AcceptingServer, accept_no_more, bound_to, may_half_close
 from bridge.ocpps.replies import Reply
 
 _NOT_HTTP = "This is not HTTP/1.1 (RFC 9112)."
@@ -45,7 +46,8 @@ _VERSIONS = ("1.0", "1.1")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _numbers = count(1)  # of the connections of this process
 
-Respond = Callable[[Reply], None]
+# Takes the one reply to a request; None closes the connection without one.
+Respond = Callable[[Reply | None], None]
 
 
 class HeaderFields:
@@ -165,7 +167,7 @@ class HttpServer:
         self._connections: set[HttpConnection] = set()
         self._all_lost = asyncio.Event()
         self._shared = {"terms": terms, "connections": self._connections, "all_lost": self._all_lost}
-        self._servers: list[asyncio.Server] = []
+        self._servers: list[AcceptingServer] = []
         self.bound: tuple[tuple[str, int], ...] = ()
 
     @property
@@ -173,18 +175,19 @@ class HttpServer:
         """Whether the server accepts connections."""
         return any(server.is_serving() for server in self._servers)
 
-    async def start(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None, inherited: Inherited | None = None) -> None:
         """Listen on each IP address of `host`.
 
         Args:
             host: An IP address of this machine, or one of its names.
             port: The port, 0 for any.
             tls: The TLS settings; None for plain HTTP.
+            inherited: The sockets that another process bound; None binds them here.
 
         Raises:
             OSError: An address cannot be listened on.
         """
-        self._servers = await self._connection_limits.listen(HttpConnection, self._shared, host, port, tls)
+        self._servers = await self._connection_limits.listen(HttpConnection, self._shared, host, port, tls, inherited)
         self.bound = bound_to(*self._servers)
 
     async def close(self) -> None:
@@ -530,11 +533,14 @@ class HttpConnection(LimitedConnection):
         self._queues = False
         self._write(self.terms.refusal(b"", False), stays=False)
 
-    def _respond(self, reply: Reply) -> None:
+    def _respond(self, reply: Reply | None) -> None:
         request, self._current = self._current, None
         if request is not None:
             self._end(request)
         if request is None or self._wire.is_closing():
+            return
+        if reply is None:
+            self._wire.abort()
             return
         stays = request.stays and not reply.closes
         connection = "close" if not stays else "keep-alive" if request.is_old else ""

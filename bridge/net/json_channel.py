@@ -18,7 +18,8 @@ from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
 
 from bridge.errors import BridgeError, ErrorCode, MessageError
 from bridge.net.large import aside
-from bridge.net.websocket import WebSocketBounds, WebSocketConnection
+from bridge.net.message_socket import MessageSocket
+from bridge.net.websocket import WebSocketBounds
 from bridge.ocpp.actions import Party
 from bridge.ocpp.device_profile import Boot, DeviceProfile, plain_profile
 from bridge.ocpp.large import takes_long
@@ -121,7 +122,7 @@ class JsonChannel:
         terms: The settings.
     """
 
-    def __init__(self, connection: WebSocketConnection, owner: ChannelOwner, terms: ChannelTerms) -> None:
+    def __init__(self, connection: MessageSocket, owner: ChannelOwner, terms: ChannelTerms) -> None:
         self._connection = connection
         self._owner = owner
         self._terms = terms

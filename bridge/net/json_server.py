@@ -21,11 +21,13 @@ from websockets.http11 import Request, Response
 from bridge.access import paths
 from bridge.errors import Why
 from bridge.net.accepted import AcceptedWebSocket
+from bridge.net.descriptors import Inherited
 from bridge.net.limits.connections import ConnectionLimits, ConnectionRules
-from bridge.net.listening import accept_no_more, bound_to
+from bridge.net.listening import AcceptingServer, accept_no_more, bound_to
+from bridge.net.message_socket import MessageSocket
 from bridge.net.proxies.rules import DIRECT, Misled, Proxies
 from bridge.net.tasks import Tasks
-from bridge.net.websocket import WebSocketBounds, WebSocketConnection
+from bridge.net.websocket import WebSocketBounds
 from bridge.ocpp import identity as identities
 from bridge.ocpp import tenants
 
@@ -99,7 +101,7 @@ class AcceptedHandshake(Protocol):
         Without one, the handshake is completed and the connection closed (OCPP-J 1.6 section 3.2).
         """
 
-    async def serve(self, connection: WebSocketConnection) -> None:
+    async def serve(self, connection: MessageSocket) -> None:
         """Handle the messages on the connection until it ends."""
 
     def abandon(self) -> None:
@@ -157,7 +159,7 @@ class JsonServer:
         self._ping_interval = ping_interval
         self._refused = refused
         self._open_timeout = open_timeout
-        self._servers: list[asyncio.Server] = []
+        self._servers: list[AcceptingServer] = []
         self._connections: set[AcceptedWebSocket] = set()
         self._tasks = Tasks()
         self.address: tuple[str, int] = ("", 0)
@@ -168,18 +170,21 @@ class JsonServer:
         """Whether connections are accepted."""
         return any(server.is_serving() for server in self._servers)
 
-    async def start(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None, inherited: Inherited | None = None) -> None:
         """Begin to listen.
 
         Args:
             host: The IP address to listen at, or a host name, which stands for all its addresses.
             port: The port, 0 for any free one.
             tls: The TLS context, None for a plain listener.
+            inherited: The sockets that another process bound; None binds them here.
 
         Raises:
             OSError: If the bridge cannot listen there.
         """
-        self._servers = await self._connection_limits.listen(AcceptedWebSocket, self._shared(), host, port, tls)
+        self._servers = await self._connection_limits.listen(
+            AcceptedWebSocket, self._shared(), host, port, tls, inherited
+        )
         self.bound = bound_to(*self._servers)
         self.address = self.bound[0]
 

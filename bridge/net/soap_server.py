@@ -22,8 +22,10 @@ from msgspec.structs import replace
 
 from bridge.access import paths
 from bridge.errors import AccessDenied, BridgeError, ErrorCode, MessageError, Unavailable, Why
+from bridge.net.descriptors import Inherited
 from bridge.net.directions import EndpointDirections
 from bridge.net.endpoints import Admission, Refused, SoapEndpoint, SoapSender
+from bridge.net.forwarding import ForwardedPost, Holders
 from bridge.net.http_server import HeaderFields, HttpConnection, HttpRequest, HttpServer, HttpServerTerms, Respond
 from bridge.net.large import aside
 from bridge.net.limits.connections import ConnectionLimits, ConnectionRules
@@ -86,6 +88,7 @@ class SoapServer:
         admits: Returns whether an IP address may use this listener.
         tenant_at: Returns the tenant for the hosts that a request names, None if they are not of this listener.
         url_for: Returns the URL of this listener as the peers of a tenant see it.
+        holders: Says which process has a Charge Point; None if this is the only process.
     """
 
     def __init__(
@@ -108,8 +111,10 @@ class SoapServer:
         admits: Callable[[str], bool] = lambda peer: True,
         tenant_at: Callable[[Sequence[str]], str | None] = lambda hosts: tenants.DEFAULT,
         url_for: Callable[[str], str] | None = None,
+        holders: Holders | None = None,
     ) -> None:
         self._name = name
+        self._holders = holders
         self._tenant_at = tenant_at
         self._url_for = url_for
         self._pending = pending
@@ -145,18 +150,19 @@ class SoapServer:
         """Whether the listener accepts connections."""
         return self._http.listening
 
-    async def start(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None, inherited: Inherited | None = None) -> None:
         """Listen on each IP address of `host`.
 
         Args:
             host: An IP address of this machine, or one of its names.
             port: The port, 0 for any.
             tls: The TLS settings; None for plain HTTP.
+            inherited: The sockets that another process bound; None binds them here.
 
         Raises:
             OSError: An address cannot be listened on.
         """
-        await self._http.start(host, port, tls)
+        await self._http.start(host, port, tls, inherited)
         self.bound = self._http.bound
         self.address = self.bound[0]
 
@@ -195,6 +201,21 @@ class SoapServer:
             self._message(Post(request=request, origin=origin, tenant=tenant), soap_endpoint, version, tail, respond)
         else:
             respond(self._page(request, origin.address, soap_endpoint, version, tail))
+
+    def forwarded(self, sender: str, post: ForwardedPost, respond: Respond) -> None:
+        """Handle a POST that another process received. Call `respond` once, now or later.
+
+        Args:
+            sender: The process.
+            post: The POST.
+            respond: Takes the response; None if this process does not have the Charge Point.
+        """
+        soap_endpoint, version, tail = self._placed(post.path)
+        if soap_endpoint is None:  # it was one for the sender, whose configuration is another
+            respond(None)
+            return
+        came = Post(request=post.request(sender), origin=post.origin, tenant=post.tenant, is_forwarded=True)
+        self._message(came, soap_endpoint, version, tail, respond)
 
     def _begins(self, request: HttpRequest, connection: HttpConnection) -> BridgeError | None:
         """Count a request for its sender if the sender shares the connection of a proxy with others.
@@ -305,10 +326,38 @@ class SoapServer:
             respond(replace(reply, status=413) if failure.why is Why.TOO_LARGE else reply)
             return
         opened = partial(self._opened, post, soap_endpoint, version, tail, respond)
+        holders = None if post.is_forwarded else self._holders
+        if holders is not None and (identity := soap.probable_identity(post.body)) is not None:
+            key = holders.key_of(soap_endpoint.caller, tenants.key_of(post.tenant, identity))
+            if not holders.is_here(key):
+                self._tasks.spawn(self._forward_unread(key, post, opened, respond, holders), name="forwarding")
+                return
+        self._open(post, opened)
+
+    def _open(self, post: Post, opened: Callable[[OpenedPost | BridgeError], None]) -> None:
         if takes_long(post.body):
             self._aside(partial(self._read, post.body), opened)
         else:
             opened(self._read(post.body))
+
+    async def _forward_unread(
+        self,
+        key: str,
+        post: Post,
+        opened: Callable[[OpenedPost | BridgeError], None],
+        respond: Respond,
+        holders: Holders,
+    ) -> None:
+        """Let the process that seems to have the Charge Point read a message and answer it. Else read it here.
+
+        To read it here first would take about as long as all else of the forwarding.
+        """
+        forwarded = ForwardedPost.of(self._name, post.request, post.origin, post.tenant)
+        reply = await holders.forward_unread(key, forwarded)
+        if reply is None:
+            self._open(post, opened)
+        else:
+            respond(reply)
 
     def _read(self, body: bytes) -> OpenedPost | BridgeError:
         try:
@@ -353,21 +402,59 @@ class SoapServer:
             visit.identity = opened.identity or (path[-1] if path else None)
             if not path or visit.identity != path[-1]:  # a segment of the path is checked already
                 visit.identity = _identity(visit.identity)
-            admission = soap_endpoint.receive(
-                SoapSender(
-                    identity=tenants.key_of(post.tenant, visit.identity),
-                    peer=post.peer,
-                    version=version,
-                    addressing=opened.addressing,
-                    boot=read.boot,
-                    listener=self._name,
-                    address=self._address(soap_endpoint, post.tenant),
-                    certificate=post.origin.certificate,
-                    authorization=_authorization(post),
-                    path=path,
-                    in_header=bool(opened.identity),
-                )
+            sender = SoapSender(
+                identity=tenants.key_of(post.tenant, visit.identity),
+                peer=post.peer,
+                version=version,
+                addressing=opened.addressing,
+                boot=read.boot,
+                listener=self._name,
+                address=self._address(soap_endpoint, post.tenant),
+                certificate=post.origin.certificate,
+                authorization=_authorization(post),
+                path=path,
+                in_header=bool(opened.identity),
             )
+        except Exception as error:
+            self._not_let_in(visit, error)
+            return
+        if self._holders is None:
+            self._receive(visit, sender)
+            return
+        visit.charge_point, visit.sender = self._holders.key_of(soap_endpoint.caller, sender.identity), sender
+        if self._holders.is_here(visit.charge_point):
+            self._receive(visit, sender)
+        elif post.is_forwarded:
+            respond(None)
+        else:
+            self._tasks.spawn(self._forward(visit, sender, self._holders), name="forwarding")
+
+    async def _forward(self, visit: SoapExchange, sender: SoapSender, holders: Holders) -> None:
+        """Let the process that has the Charge Point answer a message."""
+        post = ForwardedPost.of(self._name, visit.post.request, visit.post.origin, visit.post.tenant)
+        try:
+            reply = await holders.forward(visit.charge_point, post)
+        except Exception as error:
+            # The next attempt takes another connection, which another process may accept.
+            self._not_let_in(visit, error, closes=True)
+            return
+        if reply is None:
+            self._receive(visit, sender)
+        else:
+            visit.respond(reply)
+
+    def _dropped(self, visit: SoapExchange) -> None:
+        """Let another process answer a message whose Charge Point this process has no more."""
+        if self._holders is None or visit.post.is_forwarded:
+            visit.respond(None)  # the process that has passed it on asks the next one
+        else:
+            assert visit.sender is not None
+            self._tasks.spawn(self._forward(visit, visit.sender, self._holders), name="forwarding")
+
+    def _receive(self, visit: SoapExchange, sender: SoapSender) -> None:
+        """Decide on the admission of a message whose Charge Point this process has."""
+        try:
+            admission = visit.soap_endpoint.receive(sender)
         except Exception as error:
             self._not_let_in(visit, error)
             return
@@ -384,12 +471,13 @@ class SoapServer:
         else:
             self._let_in(visit, admitted)
 
-    def _not_let_in(self, visit: SoapExchange, error: Exception) -> None:
+    def _not_let_in(self, visit: SoapExchange, error: Exception, *, closes: bool = False) -> None:
         if not isinstance(error, BridgeError):
             _log.error("a message could not be let in", exc_info=error)
             error = BridgeError(ErrorCode.InternalError, "the bridge failed; its log says why")
         post = visit.post
-        visit.respond(self._refuse(visit.soap_endpoint, visit.opened, visit.identity, post, error, post.body))
+        reply = self._refuse(visit.soap_endpoint, visit.opened, visit.identity, post, error, post.body)
+        visit.respond(replace(reply, closes=True) if closes else reply)
 
     def _let_in(self, visit: SoapExchange, admission: Admission) -> None:
         opened, service = visit.opened, visit.service
@@ -405,6 +493,7 @@ class SoapServer:
             key=visit.post.request.key,
             pending=self._pending,
         )
+        exchange.charge_point, exchange.drop = visit.charge_point, partial(self._dropped, visit)
         exchange.aside, exchange.is_large = self._aside, takes_long(visit.post.body)
         if opened.soap is soap.SoapVersion.V11 and (admission.strict or not admission.profile.answers_soap11):
             spoken = BridgeError(ErrorCode.ProtocolError, "SOAP 1.1, which the route refuses")
@@ -466,6 +555,8 @@ class Post(Struct, frozen=True, kw_only=True):
     request: HttpRequest
     origin: Origin
     tenant: str = tenants.DEFAULT
+    is_forwarded: bool = False
+    """Whether another process received the POST."""
 
     def key(self, identity: str | None) -> str | None:
         """Return the key for what is reported of `identity`, which may be no valid one; None stands for no identity."""
@@ -498,7 +589,7 @@ class OpenedPost(Struct, frozen=True, kw_only=True):
 class SoapExchange:
     """A message at a SoapEndpoint, and the function to call with its reply."""
 
-    __slots__ = ("identity", "opened", "post", "respond", "service", "soap_endpoint")
+    __slots__ = ("charge_point", "identity", "opened", "post", "respond", "sender", "service", "soap_endpoint")
 
     def __init__(self, post: Post, soap_endpoint: SoapEndpoint, opened: Envelope, respond: Respond) -> None:
         self.post = post
@@ -506,6 +597,8 @@ class SoapExchange:
         self.opened = opened
         self.respond = respond
         self.identity: str | None = None
+        self.charge_point = ""  # its key, if other processes may have it
+        self.sender: SoapSender | None = None
         self.service: SoapService | None = None
 
 

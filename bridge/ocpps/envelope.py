@@ -6,6 +6,7 @@ It is written as the specification has it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from enum import Enum
@@ -18,6 +19,7 @@ from lxml import etree
 from msgspec import Struct
 
 from bridge.errors import ErrorCode, FaultCode, MessageError, code_of_fault, fault_of, known_code
+from bridge.ocpp import identity as identities
 from bridge.ocpp.rpc import CallError, Unanswered
 from bridge.ocpp.validation import json_value
 from bridge.ocpps.markup import allowed, escaped
@@ -31,6 +33,9 @@ _WSA_2004 = f"{{{WSA_2004}}}"
 PREFIX = "c"
 # The bridge's own element in a Fault's Detail: the complete CALLERROR, for a bridge on the other side.
 CALL_ERROR = "{urn:ocpp-bridge:callerror}callError"
+# The element of the identity in an envelope in an encoding that has the octets of ASCII, and where it is at most.
+_IDENTITY = re.compile(rb"<(?:[\w.-]+:)?chargeBoxIdentity(?:\s[^<>]*)?>([^<>&]{1,200})</")
+_LONGEST_HEAD = 4096
 _XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 
 
@@ -152,6 +157,18 @@ def read(data: bytes, bounds: XmlBounds = PLAIN_BOUNDS) -> Envelope:
         raise MessageError(ErrorCode.FormationViolation, "the envelope has no Body, or nothing in it")
     said = {"namespace": WSA} if header is None else _said(header)
     return Envelope(soap=soap, identity=said.pop("identity", None), addressing=Addressing(**said), body=content)
+
+
+def probable_identity(data: bytes) -> str | None:
+    """Return what seems to be the chargeBoxIdentity of an envelope, which is not read. None if it is not found.
+
+    It is no more than a hint: a comment may hold the same.
+    """
+    found = _IDENTITY.search(data, 0, _LONGEST_HEAD)
+    try:
+        return None if found is None else identities.read(found[1].decode().strip())
+    except ValueError:
+        return None
 
 
 def _first(body: etree._Element) -> etree._Element | None:

@@ -82,6 +82,13 @@ class PendingRequests:
         if context is not None:
             context.answered(answer)
 
+    def drop(self, named: Callable[[str], bool]) -> None:
+        """End the requests unanswered that name a Charge Point whose key `named` returns True for."""
+        for key, context in tuple(self._contexts.items()):
+            if named(context.charge_point) and self._contexts.pop(key, None) is not None:
+                context.tell = None
+                context.drop()
+
     def close(self, reason: str) -> None:
         """Answer all requests that wait as unanswered, for `reason`."""
         for key in tuple(self._contexts):
@@ -124,6 +131,8 @@ class SoapContext(MethodContext):  # type: ignore[misc]  # Spyne has no types
         # Runs long computations on a large message in a thread; None runs them at once.
         self.aside: Aside | None = None
         self.is_large = False  # the request is large
+        self.charge_point = ""  # the key of the Charge Point that the request names
+        self.drop: Callable[[], None] = lambda: None  # ends the request unanswered
         self.call: Call | None = None
         self.answer: Answer | None = None
         self.answered: Callable[[Answer], None] = self._keep  # takes the one answer to the Call, now or later

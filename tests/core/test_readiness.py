@@ -20,6 +20,7 @@ from bridge.core.readiness import (
     DifferenceExample,
     days_between,
     is_felt,
+    newest_examples,
 )
 from bridge.ocpp.comparison import PlainAnswer, answer_differences
 
@@ -192,8 +193,11 @@ def test_the_sum_of_several() -> None:
     assert total.differing == {"Authorize": 1, "Heartbeat": 1}
     assert total.fields == {"Authorize": {"idTagInfo.status": 1}, "Heartbeat": {"a": 1}}
     # What a driver feels comes first, however long ago it was.
-    assert [(identity, each.action) for identity, each in total.examples(5)] == [("B", "Authorize"), ("A", "Heartbeat")]
-    assert [identity for identity, _ in total.examples(1)] == ["B"]
+    assert [(identity, each.action) for identity, each in newest_examples(total.all_examples(), 5)] == [
+        ("B", "Authorize"),
+        ("A", "Heartbeat"),
+    ]
+    assert [identity for identity, _ in newest_examples(total.all_examples(), 1)] == ["B"]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from websockets.typing import Subprotocol
 
 from bridge.errors import Why
 from bridge.net.json_server import HandshakeDenied, HandshakeRequest, JsonServer
-from bridge.net.websocket import WebSocketBounds, WebSocketConnection
+from bridge.net.message_socket import MessageSocket
+from bridge.net.websocket import WebSocketBounds
 
 AT_MOST = 30
 HELP = "JSON Charge Points: ws://bridge.example/ocpp/{identity}\nSOAP Charge Points: POST http://bridge.example/"
@@ -34,7 +35,7 @@ class Guest:
         self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.failure: Exception | None = None
 
-    async def serve(self, connection: WebSocketConnection) -> None:
+    async def serve(self, connection: MessageSocket) -> None:
         self.served.set()
         if self.failure is not None:
             raise self.failure

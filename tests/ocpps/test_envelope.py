@@ -21,6 +21,7 @@ from bridge.ocpps.envelope import (
     Fault,
     SoapVersion,
     anonymous,
+    probable_identity,
     read,
     read_fault,
     write,
@@ -616,3 +617,19 @@ def test_any_bytes(data: bytes) -> None:
         assert said.code
         again = found(reopened(write_fault(said, CS).element(opened.soap), opened.soap).body)
         assert again.as_error("1") == said
+
+
+@pytest.mark.parametrize(
+    ("data", "identity"),
+    [
+        (enveloped(f'<c:chargeBoxIdentity xmlns:c="{CS}"> CP 1 </c:chargeBoxIdentity>'), "CP 1"),
+        (b"<chargeBoxIdentity\n a='b'>caf\xc3\xa9</chargeBoxIdentity>", "caf\u00e9"),
+        (b"<chargeBoxIdentity>\xff</chargeBoxIdentity>", None),
+        (b"<chargeBoxIdentity>&#65;</chargeBoxIdentity>", None),
+        (b"<chargeBoxIdentity>../x</chargeBoxIdentity>", None),
+        (b" " * 5000 + b"<chargeBoxIdentity>CP</chargeBoxIdentity>", None),
+        (b"", None),
+    ],
+)
+def test_a_hint_of_the_identity(data: bytes, identity: str | None) -> None:
+    assert probable_identity(data) == identity

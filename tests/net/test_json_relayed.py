@@ -1,0 +1,154 @@
+"""A WebSocket that one process accepted and another one serves: what comes at one end is what comes at the other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
+
+from bridge.cluster.courier import Courier
+from bridge.cluster.link_streams import NodeStream
+from bridge.net.json_relayed import RelayedWebSocket, WebSocketRelay
+from bridge.net.json_server import HandshakeRequest, JsonServer
+from bridge.net.message_socket import MessageSocket
+from tests.cluster.nodes import later, nodes, until
+
+OCPP = "ocpp1.6"
+
+
+class Guest:
+    """What the accepting process does with a WebSocket."""
+
+    subprotocol = OCPP
+
+    def __init__(self, stream: NodeStream) -> None:
+        self._stream = stream
+
+    async def serve(self, connection: MessageSocket) -> None:
+        await WebSocketRelay(connection, self._stream).run()
+
+    def abandon(self) -> None:
+        self._stream.close(1001, "abandoned")
+
+
+class Served:
+    """The WebSocket as the serving process has it."""
+
+    def __init__(self, socket: RelayedWebSocket) -> None:
+        self.socket = socket
+        self.received: list[bytes] = []
+        self.signs = 0
+        self.slowly = False
+        socket.receiver = self._receive
+        socket.on_control = self._sign
+
+    def _receive(self, data: bytes) -> bool:
+        if self.slowly:
+            return False
+        self.received.append(data)
+        return True
+
+    def _sign(self) -> None:
+        self.signs += 1
+
+
+@asynccontextmanager
+async def relayed(folder: Path) -> AsyncIterator[tuple[ClientConnection, Served, Courier]]:
+    """A Charge Point at `front`, which is served by `owner`."""
+    served: asyncio.Queue[Served] = asyncio.Queue()
+
+    def opened(node: str, payload: bytes, stream: NodeStream) -> None:
+        served.put_nowait(Served(RelayedWebSocket(stream, OCPP, ("192.0.2.1", 0))))
+
+    async with nodes(folder) as cluster:
+        owner, front = await cluster.node("owner"), await cluster.node("front")
+        owner.on_stream("websocket", opened)
+
+        async def admit(handshake: HandshakeRequest) -> Guest:
+            return Guest(await front.open("owner", "websocket", b"", later()))
+
+        server = JsonServer(
+            admit, path="/ocpp", help_text="", ping_interval=None, open_timeout=60, refused=lambda *told: None
+        )
+        await server.start("127.0.0.1", 0, None)
+        host, port = server.address
+        try:
+            async with connect(f"ws://{host}:{port}/ocpp/CP1", subprotocols=[Subprotocol(OCPP)]) as client:
+                yield client, await served.get(), owner
+        finally:
+            await server.close()
+
+
+async def test_messages_pass_both_ways_in_order(tmp_path: Path) -> None:
+    async with relayed(tmp_path) as (client, served, _):
+        sent = [f'["{number}"]' for number in range(200)] + ["x" * 300_000, '["last"]']
+        for text in sent:
+            await client.send(text)
+        await until(lambda: len(served.received) == len(sent))
+        assert [data.decode() for data in served.received] == sent
+
+        for text in sent:
+            served.socket.send(text.encode())
+        assert [await client.recv() for _ in sent] == sent
+
+
+async def test_one_that_is_slow_gets_all_the_same(tmp_path: Path) -> None:
+    async with relayed(tmp_path) as (client, served, _):
+        served.slowly = True
+        sent = [f"{number:0500}" for number in range(1000)]
+        sending = asyncio.gather(*(client.send(text) for text in sent))
+
+        received: list[str] = []
+        while len(received) < len(sent):
+            data = await served.socket.recv()
+            assert data is not None
+            received.append(data.decode())
+            served.socket.one_read()
+        await sending
+
+        assert received == sent
+
+
+async def test_a_close_of_the_charge_point_has_its_code(tmp_path: Path) -> None:
+    async with relayed(tmp_path) as (client, served, _):
+        await client.close(4321, "enough")
+        assert await served.socket.recv() is None
+
+        assert served.socket.end.rcvd is not None
+        assert (served.socket.end.rcvd.code, served.socket.end.rcvd.reason) == (4321, "enough")
+        assert not served.socket.is_open
+
+
+async def test_a_close_of_the_bridge_has_its_code(tmp_path: Path) -> None:
+    async with relayed(tmp_path) as (client, served, _):
+        served.socket.send(b"[1]")
+        served.socket.close(1012, "it belongs elsewhere now")
+
+        assert await client.recv() == "[1]"
+        with pytest.raises(ConnectionClosed):
+            await client.recv()
+        assert (client.close_code, client.close_reason) == (1012, "it belongs elsewhere now")
+        await served.socket.closed()
+
+
+async def test_a_charge_point_whose_process_is_gone_is_told_to_come_again(tmp_path: Path) -> None:
+    async with relayed(tmp_path) as (client, _, owner):
+        await owner.close()
+
+        with pytest.raises(ConnectionClosed):
+            await client.recv()
+        assert client.close_code == 1012
+
+
+async def test_a_ping_is_a_sign_of_life_there_too(tmp_path: Path) -> None:
+    async with relayed(tmp_path) as (client, served, _):
+        await (await client.ping())
+
+        await until(lambda: served.signs)
+        assert served.received == []

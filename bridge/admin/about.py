@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import platform
+from collections import Counter
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
+import msgspec
 from aiohttp import web
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bridge import __version__
 from bridge.admin import facts
 from bridge.admin.charge_points import Cursor, Glob, Limit
-from bridge.admin.cursors import closed, number_in, number_of
-from bridge.admin.endpoints import EVENTS, AdminEndpoint, AdminRequest, Nothing
+from bridge.admin.cursors import closed, number_in
+from bridge.admin.endpoints import EVENTS, AdminEndpoint, AdminRequest, ClientRequest, Nothing, OfAllNodes
 from bridge.admin.events import BLOCKED, Stream
 from bridge.admin.facts import ActionForm
 from bridge.admin.forms import forms
@@ -70,6 +74,7 @@ def endpoints(overview: Views, stream: Stream) -> list[AdminEndpoint]:
                 path=f"/{name}",
                 about=text,
                 handle=handle,
+                of_all=OfAllNodes(part=facts.Routes, merge=merged_routes) if name == "routes" else None,
                 answer=answer,
                 scope="everybody" if name in _FOR_EVERYBODY else "tenant",
             )
@@ -100,6 +105,22 @@ def endpoints(overview: Views, stream: Stream) -> list[AdminEndpoint]:
     ]
 
 
+def merged_routes(asked: AdminRequest[Nothing, None], parts: Sequence[facts.Routes]) -> facts.Routes:
+    """Return the Routes of a fleet from those of its parts, which have the same configuration, with their counts."""
+    same: dict[bytes, facts.RouteFact] = {}
+    for part in parts:
+        seen: Counter[bytes] = Counter()
+        for route in part.items:
+            name = msgspec.json.encode(replace(route, charge_points=0))
+            seen[name] += 1
+            name += str(seen[name]).encode()  # two Routes may be equal
+            before = same.get(name)
+            count = route.charge_points + (0 if before is None else before.charge_points)
+            same[name] = replace(route, charge_points=count)
+    moved = sorted((each for part in parts for each in part.moved), key=lambda each: each.identity)
+    return facts.Routes(items=list(same.values()), moved=moved)
+
+
 class _About:
     def __init__(self, overview: Views) -> None:
         self._overview = overview
@@ -113,7 +134,7 @@ class _About:
     async def addresses(self, asked: AdminRequest[Nothing, None]) -> facts.Addresses:
         return self._overview.addresses(tenant=asked.tenant)
 
-    async def tenants(self, asked: AdminRequest[Nothing, None]) -> facts.Tenants:
+    async def tenants(self, asked: ClientRequest[Nothing, None]) -> facts.Tenants:
         found = self._overview.tenants().items
         return facts.Tenants(items=[each for each in found if asked.may_use(named(each.name))])
 
@@ -141,18 +162,19 @@ class Streaming:
         self._stream = stream
         self._blocked = blocked
 
-    async def serve(self, asked: AdminRequest[EventsQuery, None]) -> web.StreamResponse:
+    async def serve(self, asked: ClientRequest[EventsQuery, None]) -> web.StreamResponse:
         """Send events to the client of `asked` and return the response.
 
         The stream ends when the client disconnects, reads too slowly or loses its token, and when the bridge shuts
         down. Raises Refused when there are too many clients.
         """
-        request = asked.request
-        last = _last(request.headers.get("Last-Event-ID"))
+        request = asked.client
+        last = self._stream.number_of(request.headers.get("Last-Event-ID"))
         client = self._stream.subscribe(asked.query.identity, last, asked.admitted, tenant=asked.tenant)
         # X-Accel-Buffering makes a proxy (nginx) forward each event without delay.
         response = web.StreamResponse(headers={"Content-Type": EVENTS, "X-Accel-Buffering": "no"})
         try:
+            await self._stream.complete()
             await response.prepare(request)
             await response.write(_RETRY)
             async for chunk in client.chunks():
@@ -164,10 +186,3 @@ class Streaming:
         finally:
             self._stream.leave(client)
         return response
-
-
-def _last(header: str | None) -> int | None:
-    """Return the number in Last-Event-ID, or 0 for a foreign id: the stream then reports a gap. None without an id."""
-    if header is None or not header.strip():
-        return None
-    return number_of(header.strip()) or 0

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from msgspec import Struct
 
 from bridge.admin.facts import MovedFact
-from bridge.admin.fleet_facts import Alarm, FaultFact
+from bridge.admin.fleet_facts import Alarm, FaultFact, NodeFact
 from bridge.admin.health import CentralSystemHealth, Health
 from bridge.admin.moves import MoveSummary
 from bridge.core.state import State
@@ -25,6 +25,7 @@ class Situation(Struct, frozen=True, kw_only=True):
         moved: The Charge Points that operators moved.
         dropped: The number of fields of which something was dropped in the last hour.
         cautions: What is doubtful in the configuration.
+        nodes: The processes of the bridge.
         complaints: Why the configuration file was not taken over when it was last read; empty if it was.
         pending: The keys of the configuration that have changed since the start, and hold from the next one on.
     """
@@ -37,6 +38,7 @@ class Situation(Struct, frozen=True, kw_only=True):
     moved: Sequence[MovedFact] = ()
     dropped: int = 0
     cautions: Sequence[str] = ()
+    nodes: Sequence[NodeFact] = ()
     complaints: Sequence[str] = ()
     pending: Sequence[str] = ()
 
@@ -45,6 +47,7 @@ def alarms(situation: Situation) -> list[Alarm]:
     """Return what is wrong, the worst first."""
     found = [
         *_bridge(situation.health),
+        *_nodes(situation.nodes),
         *_central_systems(situation),
         *_observers(situation.health),
         *_certificates(situation.health),
@@ -71,6 +74,13 @@ def _bridge(health: Health) -> Iterator[Alarm]:
             waiting = "1 event waits" if receiver.waiting == 1 else f"{receiver.waiting} events wait"
             text = f"Events are not delivered to {name}, {waiting}: {receiver.trouble}"
             yield Alarm(kind="receiver", severity="bad", text=text, subject=name, since=receiver.since)
+
+
+def _nodes(nodes: Sequence[NodeFact]) -> Iterator[Alarm]:
+    for node in nodes:
+        if not node.answers:
+            text = f"The node {node.name} does not answer: its Charge Points are counted nowhere here."
+            yield Alarm(kind="node", severity="bad", text=text, subject=node.name)
 
 
 def _central_systems(situation: Situation) -> Iterator[Alarm]:

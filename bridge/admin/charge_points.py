@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
@@ -13,8 +13,10 @@ from msgspec import Meta, Raw, Struct, field
 from bridge.admin import facts
 from bridge.admin.csv_files import Cell, csv_file
 from bridge.admin.cursors import closed, foreign, opened
-from bridge.admin.endpoints import CSV, AdminEndpoint, AdminRequest, Nothing
-from bridge.admin.operations import Actions, ListPlace, Sorting, SortName, Views, Wanted
+from bridge.admin.endpoints import CSV, AdminEndpoint, AdminRequest, ClientRequest, Nothing, OfAllNodes
+from bridge.admin.list_order import Entry, entry_at
+from bridge.admin.merging import PlacedPage, merged_page, summed
+from bridge.admin.operations import Actions, FoundChargePoints, ListPlace, Sorting, SortName, Views, Wanted
 from bridge.admin.scope import with_identities
 
 Glob = Annotated[str, Meta(min_length=1, max_length=255, description="a glob, letter case aside: EVLINK-*")]
@@ -79,6 +81,7 @@ def endpoints(overview: Views, steering: Actions) -> list[AdminEndpoint]:
             about="Charge Points that fit filters, sorted",
             handle=seeing.several,
             query=ListQuery,
+            of_all=OfAllNodes(part=FoundChargePoints, merge=merged_list, told=_listed),
             answer=facts.ChargePoints,
         ),
         AdminEndpoint(
@@ -88,6 +91,7 @@ def endpoints(overview: Views, steering: Actions) -> list[AdminEndpoint]:
             path="/charge-points:values",
             about="The vendors, models and firmware versions that there are",
             handle=seeing.values,
+            of_all=OfAllNodes(part=facts.ChargePointValues, merge=merged_values, told=_most_frequent),
             answer=facts.ChargePointValues,
         ),
         AdminEndpoint(
@@ -185,8 +189,8 @@ _TABLE: dict[str, Callable[[facts.Summary], Cell]] = {
 }
 # The sorts by a text; that by model is by two of them, any other by a number.
 _TEXTS: frozenset[SortName] = frozenset({"identity", "firmware", "transport", "central_system"})
-# The items that are asked for at once.
-_TABLE_PAGE = 1000
+# The items that are asked for at once, and the most values of a kind that a list of values has.
+_TABLE_PAGE, _VALUES = 1000, 200
 
 
 def _place(query: ListQuery) -> ListPlace | None:
@@ -203,32 +207,85 @@ def _place(query: ListQuery) -> ListPlace | None:
     return place
 
 
+def _cursor(place: ListPlace) -> str:
+    return closed(msgspec.json.encode(place).decode())
+
+
+def merged_list(asked: AdminRequest[ListQuery, None], parts: Sequence[FoundChargePoints]) -> FoundChargePoints:
+    """Return a page of the list from the same page of each part of the fleet."""
+    descending = asked.query.order == "desc"
+
+    def order(place: ListPlace) -> Entry:
+        return entry_at(place, descending=descending)
+
+    pages = [PlacedPage(items=list(zip(part.places, part.items, strict=True)), next=part.next) for part in parts]
+    page = merged_page(pages, asked.query.limit, order, descending=descending)
+    return FoundChargePoints(
+        items=[item for _, item in page.items],
+        places=[place for place, _ in page.items],
+        total=sum(part.total for part in parts),
+        states=dict(summed(part.states for part in parts)),
+        next=page.next,
+    )
+
+
+def _listed(asked: AdminRequest[ListQuery, None], page: FoundChargePoints) -> facts.ChargePoints:
+    following = None if page.next is None else _cursor(page.next)
+    return facts.ChargePoints(items=page.items, total=page.total, states=page.states, next=following)
+
+
+def merged_values(
+    asked: AdminRequest[Nothing, None], parts: Sequence[facts.ChargePointValues]
+) -> facts.ChargePointValues:
+    """Return all values of a fleet from those of its parts, the most frequent first."""
+
+    def merged(lists: Iterable[list[facts.ValueCount]]) -> list[facts.ValueCount]:
+        counts = summed({each.value: each.count for each in values} for values in lists)
+        found = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        return [facts.ValueCount(value=value, count=count) for value, count in found]
+
+    return facts.ChargePointValues(
+        vendors=merged(part.vendors for part in parts),
+        models=merged(part.models for part in parts),
+        firmwares=merged(part.firmwares for part in parts),
+    )
+
+
+def _most_frequent(asked: AdminRequest[Nothing, None], values: facts.ChargePointValues) -> facts.ChargePointValues:
+    return facts.ChargePointValues(
+        vendors=values.vendors[:_VALUES], models=values.models[:_VALUES], firmwares=values.firmwares[:_VALUES]
+    )
+
+
 class _Seeing:
     def __init__(self, overview: Views) -> None:
         self._overview = overview
 
-    async def several(self, asked: AdminRequest[ListQuery, None]) -> facts.ChargePoints:
+    async def several(self, asked: AdminRequest[ListQuery, None]) -> FoundChargePoints:
         query = asked.query
         sorting = Sorting(by=query.sort, descending=query.order == "desc", after=_place(query))
-        page = await self._overview.charge_points(query.wanted(), sorting, query.limit, tenant=asked.tenant)
-        following = None if page.next is None else closed(msgspec.json.encode(page.next).decode())
-        return facts.ChargePoints(items=page.items, total=page.total, states=page.states, next=following)
+        return await self._overview.charge_points(query.wanted(), sorting, query.limit, tenant=asked.tenant)
 
     async def values(self, asked: AdminRequest[Nothing, None]) -> facts.ChargePointValues:
         return await self._overview.values(tenant=asked.tenant)
 
-    async def table(self, asked: AdminRequest[FilterQuery, None]) -> web.StreamResponse:
-        query = asked.query
+    async def table(self, asked: ClientRequest[FilterQuery, None]) -> web.StreamResponse:
+        async def page_from(place: ListPlace | None) -> FoundChargePoints:
+            query = {name: getattr(asked.query, name) for name in FilterQuery.__struct_fields__}
+            wanted = ListQuery(**query, limit=_TABLE_PAGE, cursor=None if place is None else _cursor(place))
+            page: FoundChargePoints = await asked.whole("list-charge-points", wanted)
+            return page
 
-        async def rows() -> AsyncIterator[list[Cell]]:
-            sorting: Sorting | None = Sorting(by=query.sort, descending=query.order == "desc")
-            while sorting is not None:
-                page = await self._overview.charge_points(query.wanted(), sorting, _TABLE_PAGE, tenant=asked.tenant)
+        async def rows(page: FoundChargePoints) -> AsyncIterator[list[Cell]]:
+            while True:
                 for item in with_identities(page.items, asked.tenant):
                     yield [column(item) for column in _TABLE.values()]
-                sorting = None if page.next is None else msgspec.structs.replace(sorting, after=page.next)
+                if page.next is None:
+                    return
+                page = await page_from(page.next)
 
-        return await csv_file(asked.request, "charge-points-table.csv", list(_TABLE), rows())
+        first = await page_from(None)
+        return await csv_file(asked.client, "charge-points-table.csv", list(_TABLE), rows(first))
 
     async def one(self, asked: AdminRequest[Nothing, None]) -> facts.Details:
         return self._overview.charge_point(asked.named["identity"])

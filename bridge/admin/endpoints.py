@@ -15,12 +15,12 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
+from bridge.admin.answers import JSON, AdminAnswer
 from bridge.admin.problems import RequestRefused
 from bridge.admin.scope import Role, Scope, with_identities
 from bridge.ocpp import tenants
 
 PREFIX = "/api/v1"
-JSON = "application/json"
 EVENTS = "text/event-stream"
 CSV = "text/csv"
 JSON_LINES = "application/jsonl"
@@ -37,6 +37,30 @@ class Nothing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The record of a query without parameters."""
 
 
+class SentRequest(Struct, frozen=True, kw_only=True):
+    """A request as plain data, which another process of the bridge can answer as well.
+
+    Attributes:
+        endpoint: The name of the endpoint.
+        tenant: The tenant that the request is about.
+        named: The named segments of the path, percent-decoded. `identity` is the key of a Charge Point of `tenant`.
+        query: The parameters of the query as they were written.
+        body: The octets of the content, None for an endpoint without content.
+        who: The sender, for the audit.
+        sees_all: Whether the sender may also see what is about all tenants.
+        role: What the sender may do.
+    """
+
+    endpoint: str
+    tenant: str
+    named: dict[str, str]
+    query: dict[str, str]
+    body: bytes | None
+    who: str
+    sees_all: bool
+    role: Role = "operate"
+
+
 class AdminRequest(Struct, Generic[Q, B], frozen=True, kw_only=True):
     """A request that fits the records of its endpoint.
 
@@ -45,10 +69,7 @@ class AdminRequest(Struct, Generic[Q, B], frozen=True, kw_only=True):
         query: The parameters of the query.
         body: The content.
         who: The sender, for the audit.
-        admitted: Returns True while the sender is permitted: tokens may change.
-        request: The request of aiohttp.
         tenant: The tenant that the request is about.
-        may_use: Returns True for a tenant that the sender may ask about.
         sees_all: Whether the sender may also see what is about all tenants.
         role: What the sender may do.
     """
@@ -57,15 +78,48 @@ class AdminRequest(Struct, Generic[Q, B], frozen=True, kw_only=True):
     query: Q
     body: B
     who: str
-    admitted: Callable[[], bool]
-    request: web.Request
     tenant: str = tenants.DEFAULT
-    may_use: Callable[[str], bool] = lambda tenant: tenant == tenants.DEFAULT
     sees_all: bool = False
     role: Role = "operate"
 
 
+class ClientRequest(AdminRequest[Q, B], Generic[Q, B], frozen=True, kw_only=True):
+    """A request in the process that its client is connected to.
+
+    Attributes:
+        client: The request of aiohttp.
+        admitted: Returns True while the sender is permitted: tokens may change.
+        may_use: Returns True for a tenant that the sender may ask about.
+        whole: Asks another endpoint, by its name, with a query. Returns what all processes know. Raises RequestRefused
+            (503) if one of them does not answer.
+    """
+
+    client: web.Request
+    admitted: Callable[[], bool]
+    may_use: Callable[[str], bool] = lambda tenant: tenant == tenants.DEFAULT
+    whole: Callable[[str, Struct], Awaitable[Any]]
+
+
 Handler = Callable[[Any], Awaitable[Any]]
+
+
+class OfAllNodes(Struct, frozen=True, kw_only=True):
+    """How the answers of several processes become one, for an endpoint that is about several Charge Points.
+
+    Attributes:
+        part: The record that `handle` returns: what one process knows. It holds keys, not identities.
+        merge: Returns what all of them know, from the request and the parts of one process or more.
+        told: Returns the answer, from the request and what all of them know.
+        trial: The name of the parameter that lets a request be only checked. A request that changes something is first
+            checked by all processes, and carried out if none refuses it and none is missing.
+        is_file: Whether the answer is a file, which cannot say that something is missing: it is refused then.
+    """
+
+    part: Any
+    merge: Callable[[Any, Any], Any]
+    told: Callable[[Any, Any], Any] = lambda asked, part: part
+    trial: str = ""
+    is_file: bool = False
 
 
 class AdminEndpoint(Struct, frozen=True, kw_only=True):
@@ -76,14 +130,19 @@ class AdminEndpoint(Struct, frozen=True, kw_only=True):
         method: The HTTP method.
         path: The path without the prefix.
         about: The summary in the OpenAPI document.
-        handle: Takes an Asked and returns the answer.
+        handle: Takes an AdminRequest and returns the answer. An endpoint without `{identity}` is answered where its
+            client is connected, and may take a ClientRequest.
         query: The record of the query.
         body: The record of the content; None for no content, bytes for content that is not JSON.
         takes: The media type of the content.
         most: The most octets of the content.
         answer: The record of the answer; None for 204, no content.
         refusals: The statuses of a problem that only this endpoint has.
-        media: The media type of the answer. For any other type than JSON, `handle` returns the response itself.
+        media: The media type of the answer. For any other type than JSON, `handle` returns an AdminAnswer, or the
+            response itself.
+        of_all: How the answers of several processes become one. None if each process can answer alone, or if `handle`
+            asks the others itself.
+        place: Returns the name of the process that has what a request is about, "" for any; None if it is not known.
         scope: What the endpoint is about. It has no default: each endpoint says what one tenant may see of it.
     """
 
@@ -99,6 +158,8 @@ class AdminEndpoint(Struct, frozen=True, kw_only=True):
     answer: Any = None
     refusals: tuple[HTTPStatus, ...] = ()
     media: str = JSON
+    of_all: OfAllNodes | None = None
+    place: Callable[[SentRequest], str] = lambda sent: ""
     scope: Scope
 
     def for_tenants(self) -> AdminEndpoint:
@@ -120,61 +181,76 @@ class AdminEndpoint(Struct, frozen=True, kw_only=True):
         """
         return PREFIX + _NAMED.sub(r"{\1:[^/]+}", self.path)
 
-    async def serve(
-        self,
-        request: web.Request,
-        who: str,
-        admitted: Callable[[], bool],
-        tenant: str = tenants.DEFAULT,
-        may_use: Callable[[str], bool] = lambda tenant: tenant == tenants.DEFAULT,
-        sees_all: bool = False,
-        role: Role = "operate",
-    ) -> web.StreamResponse:
-        """Check one request and answer it.
+    @property
+    def is_about_one(self) -> bool:
+        """Return whether a request is about one Charge Point, and answered by the process that has it."""
+        return "{identity}" in self.path and self.of_all is None
+
+    async def received(self, request: web.Request, who: str, tenant: str, *, sees_all: bool, role: Role) -> SentRequest:
+        """Receive a request.
 
         Args:
             request: The request.
             who: The sender, for the audit.
-            admitted: Returns True while the sender is permitted.
             tenant: The tenant that the request is about.
-            may_use: Returns True for a tenant that the sender may ask about.
             sees_all: Whether the sender may also see what is about all tenants.
             role: What the sender may do.
 
         Returns:
-            The response.
+            The request as plain data.
 
         Raises:
-            Refused: The request is invalid, or the handler refuses it.
+            RequestRefused: It has a parameter twice, an impossible identity, or a content that is too large.
         """
-        asked: AdminRequest[Any, Any] = AdminRequest(
-            named=_named(request, tenant),
-            query=_query(request, self.query),
-            body=None if self.body is None else await self._content(request),
-            who=who,
-            admitted=admitted,
-            request=request,
+        return SentRequest(
+            endpoint=self.name,
             tenant=tenant,
-            may_use=may_use,
+            named=_named(request, tenant),
+            query=_query(request),
+            body=None if self.body is None else await self._octets(request),
+            who=who,
             sees_all=sees_all,
             role=role,
         )
+
+    def read(self, sent: SentRequest) -> AdminRequest[Any, Any]:
+        """Return a request as records. Raises RequestRefused if it does not fit them."""
+        return AdminRequest(
+            named=sent.named,
+            query=_parameters(sent.query, self.query),
+            body=sent.body if sent.body is None or self.body is bytes else _decoded(sent.body, self.body),
+            who=sent.who,
+            tenant=sent.tenant,
+            sees_all=sent.sees_all,
+            role=sent.role,
+        )
+
+    async def handled(self, asked: AdminRequest[Any, Any]) -> Any:
+        """Return what the handler returns. Raises RequestRefused if it refuses the request."""
         try:
-            given = with_identities(await self.handle(asked), tenant)
+            return await self.handle(asked)
         except RequestRefused as refused:
             refused.detail = tenants.without_tenants(refused.detail)
             raise
-        if isinstance(given, web.StreamResponse):
+
+    async def answered(self, asked: AdminRequest[Any, Any]) -> AdminAnswer | web.StreamResponse:
+        """Answer a request that this process can answer alone. Raises RequestRefused if the handler refuses it."""
+        return self.told(asked, await self.handled(asked))
+
+    def told(self, asked: AdminRequest[Any, Any], given: Any) -> AdminAnswer | web.StreamResponse:
+        """Return the answer for what a handler has returned, or several have returned together."""
+        if self.of_all is not None:
+            given = self.of_all.told(asked, given)
+        if isinstance(given, AdminAnswer | web.StreamResponse):
             return given
         if self.answer is None:
-            return web.Response(status=HTTPStatus.NO_CONTENT)
-        return web.Response(body=_encode(given), content_type=JSON)
+            return AdminAnswer(status=HTTPStatus.NO_CONTENT)
+        return AdminAnswer(body=_encode(with_identities(given, asked.tenant)))
 
-    async def _content(self, request: web.Request) -> Any:
+    async def _octets(self, request: web.Request) -> bytes:
         if request.content_type != self.takes:
             raise RequestRefused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"a request is sent as {self.takes}")
-        octets = await _octets(request, self.most)
-        return octets if self.body is bytes else _decoded(octets, self.body)
+        return await _content(request, self.most)
 
 
 def _named(request: web.Request, tenant: str) -> dict[str, str]:
@@ -189,7 +265,7 @@ def _named(request: web.Request, tenant: str) -> dict[str, str]:
     return named
 
 
-async def _octets(request: web.Request, most: int) -> bytes:
+async def _content(request: web.Request, most: int) -> bytes:
     """Return the content of a request. Raises RequestRefused if it has more than `most` octets."""
     content = bytearray()
     async for chunk in request.content.iter_any():
@@ -199,16 +275,21 @@ async def _octets(request: web.Request, most: int) -> bytes:
     return bytes(content)
 
 
-def _query(request: web.Request, record: type[Q]) -> Q:
-    """Return the query as a `record`. A query has no types (RFC 3986), so text that fits the field's type is converted.
-
-    Raises Refused for an invalid query.
-    """
+def _query(request: web.Request) -> dict[str, str]:
+    """Return the parameters of the query. Raises RequestRefused for one that stands twice."""
     values: dict[str, str] = {}
     for name, value in request.query.items():
         if name in values:
             raise RequestRefused(HTTPStatus.BAD_REQUEST, "this parameter may stand once", path=name)
         values[name] = value
+    return values
+
+
+def _parameters(values: dict[str, str], record: type[Q]) -> Q:
+    """Return the query as a `record`. A query has no types (RFC 3986), so text that fits the field's type is converted.
+
+    Raises RequestRefused for an invalid query.
+    """
     try:
         query = msgspec.convert(values, record, strict=False)
     except msgspec.ValidationError as error:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
 from fnmatch import translate
 from http import HTTPStatus
@@ -19,6 +19,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from bridge.admin.cursors import number_of
 from bridge.admin.event_ring import Event, EventRing
 from bridge.admin.facts import Gap
 from bridge.admin.problems import RequestRefused
@@ -71,6 +72,11 @@ class Subscription:
         else:
             self._changed.set()
 
+    def missed(self) -> None:
+        """Report a gap in place of the events that are not read yet: there are others besides, which are not known."""
+        self._after = -1
+        self._changed.set()
+
     def end(self) -> None:
         """End the stream after the next events. A client that reads along then has everything."""
         self.ended = True
@@ -119,26 +125,44 @@ def _fitting(glob: str | None, tenant: str) -> Callable[[str], bool]:
     return fits
 
 
+Follower = Callable[[Kind, str, bytes], object]
+"""Takes an event of this process: its kind, the folded key of its Charge Point, and its data as JSON."""
+
+
 class Stream:
     """The live stream of all clients.
 
     Args:
-        listened: Called with True when the first client subscribes, and with False LINGER seconds after the last client
-            left. Events that nobody reads need not be made.
+        listened: Called with True when the first client or follower comes, and with False when there is none any more:
+            LINGER seconds after the last client left. Events that nobody reads need not be made.
         clock: Returns the time in unix seconds.
+        node: The name of this process, "" for a single one. The ids of events have it, so that a client that comes back
+            to another process is told that it may have missed some.
+
+    Attributes:
+        wanted: Called with True when the first client comes, and with False LINGER seconds after the last client left.
+            Other processes have events for it.
+        complete: Returns when the events of other processes come, too.
     """
 
-    def __init__(self, listened: Callable[[bool], None], clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, listened: Callable[[bool], None], clock: Callable[[], float] = time.time, *, node: str = ""
+    ) -> None:
         self._listened = listened
+        self._node = node
         # Ids grow across restarts, so that an id from before a restart is older than every id of this process.
         self._ring = EventRing(int(clock() * 1e6))
         self._clients: set[Subscription] = set()
+        self._followers: set[Follower] = set()
         self._silence: asyncio.TimerHandle | None = None
+        self._for_clients = False
         self._closed = False
         self.live = False
+        self.wanted: Callable[[bool], None] = lambda wanted: None
+        self.complete: Callable[[], Awaitable[None]] = _at_once
 
     def publish(self, kind: Kind, identity: str | None, data: Struct) -> None:
-        """Send an event to the subscribed clients without waiting for them.
+        """Send an event to the subscribed clients and to the followers without waiting for them.
 
         Args:
             kind: The kind of the event.
@@ -147,12 +171,53 @@ class Stream:
         """
         if not self.live:
             return
-        number = self._ring.last + 1
         folded = (identity or "").casefold()
-        event = Event(number, folded, _said(kind, number, with_identities(data, tenant_of(folded))))
+        octets = _encode(with_identities(data, tenant_of(folded)))
+        self.pass_on(kind, folded, octets)
+        for follower in tuple(self._followers):
+            follower(kind, folded, octets)
+
+    def pass_on(self, kind: Kind, folded: str, data: bytes) -> None:
+        """Send an event of this process or another one to the subscribed clients.
+
+        Args:
+            kind: The kind of the event.
+            folded: The folded key of its Charge Point, "" for none.
+            data: The data as JSON.
+        """
+        if not self._for_clients:
+            return
+        number = self._ring.last + 1
+        event = Event(number, folded, _said(kind, self._id(number), data))
         self._ring.add(event)
         for client in tuple(self._clients):
             client.offer(event)
+
+    def missed(self) -> None:
+        """Tell all clients that events of another process were missed."""
+        for client in tuple(self._clients):
+            client.missed()
+        self._ring.clear(self._ring.last + 1)  # a client that comes back may have missed them, too
+
+    def follow(self, follower: Follower) -> None:
+        """Send the events of this process, and not those of others, to `follower` from now on."""
+        self._followers.add(follower)
+        self._settle()
+
+    def unfollow(self, follower: Follower) -> None:
+        """Send nothing more to `follower`."""
+        self._followers.discard(follower)
+        self._settle()
+
+    def number_of(self, header: str | None) -> int | None:
+        """Return the number in Last-Event-ID, or 0 for a foreign id: a gap is then reported. None without an id."""
+        if header is None or not header.strip():
+            return None
+        node, _, number = header.strip().rpartition(".")
+        return (number_of(number) or 0) if node == self._node else 0
+
+    def _id(self, number: int) -> str:
+        return f"{self._node}.{number}" if self._node else str(number)
 
     def subscribe(
         self, glob: str | None, last: int | None, admitted: Callable[[], bool] = lambda: True, tenant: str = DEFAULT
@@ -200,15 +265,27 @@ class Stream:
         if self._silence is not None:
             self._silence.cancel()
             self._silence = None
-        if not self.live:
-            self.live = True
-            self._listened(True)
+        if not self._for_clients:
+            self._for_clients = True
+            self._settle()
+            self.wanted(True)
 
     def _fall_silent(self) -> None:
         self._silence = None
-        self.live = False
-        self._listened(False)
+        self._for_clients = False
+        self._settle()
+        self.wanted(False)
         self._ring.clear(self._ring.last + 1)  # a client that reconnects after this may have missed an event
+
+    def _settle(self) -> None:
+        live = not self._closed and (self._for_clients or bool(self._followers))
+        if live is not self.live:
+            self.live = live
+            self._listened(live)
+
+
+async def _at_once() -> None:
+    return
 
 
 def gap(reason: str) -> bytes:
@@ -216,6 +293,6 @@ def gap(reason: str) -> bytes:
     return b"event: gap\ndata: " + _encode(Gap(reason=reason)) + b"\n\n"
 
 
-def _said(kind: Kind, number: int, data: Struct) -> bytes:
+def _said(kind: Kind, name: str, data: bytes) -> bytes:
     # JSON has line breaks only in strings, where they are escaped. So one data line is enough.
-    return b"event: %s\nid: %d\ndata: %s\n\n" % (kind.encode(), number, _encode(data))
+    return b"event: %s\nid: %s\ndata: %s\n\n" % (kind.encode(), name.encode(), data)

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from bridge.admin.endpoints import AdminEndpoint, AdminRequest, Nothing
+from bridge.admin.endpoints import AdminEndpoint, AdminRequest, Nothing, OfAllNodes
 from bridge.admin.facts import CentralSystems
 from bridge.admin.fleet_facts import LossFacts, ObserverFacts, Overview, PackFacts
+from bridge.admin.fleet_parts import (
+    CentralSystemPart,
+    OverviewPart,
+    merged_central_systems,
+    merged_losses,
+    merged_observers,
+    merged_overview,
+    merged_packs,
+    told_central_systems,
+    told_overview,
+)
 
 
 class FleetViews(Protocol):
     """Reads what is known of the fleet as a whole."""
 
-    async def overview(self, *, tenant: str, whole: bool) -> Overview:
+    async def overview(self, *, tenant: str, whole: bool) -> OverviewPart:
         """Return what is wrong now at a tenant, its counts, and its last hour.
 
         Args:
@@ -20,7 +31,7 @@ class FleetViews(Protocol):
             whole: Whether to tell also what is wrong with what all tenants share.
         """
 
-    def central_systems(self, *, tenant: str) -> CentralSystems:
+    def central_systems(self, *, tenant: str) -> list[CentralSystemPart]:
         """Return the Central Systems that a tenant may use, with the health of that tenant's connections."""
 
     def observers(self, *, tenant: str) -> ObserverFacts:
@@ -48,9 +59,25 @@ def endpoints(fleet: FleetViews) -> list[AdminEndpoint]:
         ("losses", "The losses since the start by message, field and reason", handlers.losses, LossFacts),
         ("quirks", "The quirk packs, and how many Charge Points each matches", handlers.packs, PackFacts),
     ]
+    of_all = {
+        "overview": OfAllNodes(part=OverviewPart, merge=merged_overview, told=told_overview),
+        "central-systems": OfAllNodes(
+            part=list[CentralSystemPart], merge=merged_central_systems, told=told_central_systems
+        ),
+        "observers": OfAllNodes(part=ObserverFacts, merge=merged_observers),
+        "losses": OfAllNodes(part=LossFacts, merge=merged_losses),
+        "quirks": OfAllNodes(part=PackFacts, merge=merged_packs),
+    }
     return [
         AdminEndpoint(
-            scope="tenant", name=name, method="GET", path=f"/{name}", about=text, handle=handle, answer=answer
+            scope="tenant",
+            name=name,
+            method="GET",
+            path=f"/{name}",
+            about=text,
+            handle=handle,
+            of_all=of_all[name],
+            answer=answer,
         )
         for name, text, handle, answer in listed
     ]
@@ -60,10 +87,10 @@ class _Handlers:
     def __init__(self, fleet: FleetViews) -> None:
         self._fleet = fleet
 
-    async def overview(self, asked: AdminRequest[Nothing, None]) -> Overview:
+    async def overview(self, asked: AdminRequest[Nothing, None]) -> OverviewPart:
         return await self._fleet.overview(tenant=asked.tenant, whole=asked.sees_all)
 
-    async def central_systems(self, asked: AdminRequest[Nothing, None]) -> CentralSystems:
+    async def central_systems(self, asked: AdminRequest[Nothing, None]) -> list[CentralSystemPart]:
         return self._fleet.central_systems(tenant=asked.tenant)
 
     async def observers(self, asked: AdminRequest[Nothing, None]) -> ObserverFacts:

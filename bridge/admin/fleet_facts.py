@@ -48,6 +48,7 @@ class Alarm(Fact, frozen=True, kw_only=True):
         "central_system_misconfigured",
         "store",
         "listener",
+        "node",
         "receiver",
         "observer",
         "draining",
@@ -176,6 +177,20 @@ class PackFacts(Fact, frozen=True, kw_only=True):
     items: list[PackFact]
 
 
+class NodeFact(Fact, frozen=True, kw_only=True):
+    """A process of the bridge.
+
+    Attributes:
+        name: The name of the node.
+        answers: Whether it has answered. The Charge Points of one that has not are counted nowhere.
+        slots: The number of slots, of 1024, whose Charge Points it has; None if it has not answered.
+    """
+
+    name: str
+    answers: bool
+    slots: int | None
+
+
 class Overview(Fact, frozen=True, kw_only=True):
     """The fleet at a glance.
 
@@ -189,6 +204,7 @@ class Overview(Fact, frozen=True, kw_only=True):
         moved: The newest entries of the audit about moves of single Charge Points.
         waiting_moves: The number of Charge Points whose move waits until they have no open transaction.
         hour: The last hour.
+        nodes: The processes of the bridge by name; none if there is a single one.
     """
 
     alarms: list[Alarm]
@@ -200,3 +216,4 @@ class Overview(Fact, frozen=True, kw_only=True):
     moved: list[Audited]
     waiting_moves: int
     hour: Hour
+    nodes: list[NodeFact]

@@ -109,8 +109,26 @@ class ObserverCounts(Struct, frozen=True, kw_only=True):
     lost: dict[str, int]
 
 
+class ClusterHealth(Struct, frozen=True, kw_only=True):
+    """This process as a node of a cluster.
+
+    Attributes:
+        node: The name of this process.
+        nodes: The names of all living nodes, as far as this process knows.
+        slots: The number of slots, of 1024, whose Charge Points this process serves.
+        suspended: Its lease is over: it does nothing for its Charge Points until it reaches the NATS servers again.
+    """
+
+    node: str
+    nodes: list[str]
+    slots: int
+    suspended: bool
+
+
 class Health(Struct, kw_only=True):
     """The health of the gateway. `listeners`, `central_systems`, `events` (the receivers) and `observers` are by name.
+
+    `cluster` is None for a single process.
 
     `certificates` holds a warning for each certificate that ends soon, by the path of its table in the configuration.
     """
@@ -123,12 +141,14 @@ class Health(Struct, kw_only=True):
     draining: bool = False
     events: dict[str, ReceiverCounts] = {}
     observers: dict[str, ObserverCounts] = {}
+    cluster: ClusterHealth | None = None
 
     @property
     def serves(self) -> bool:
         """Return True when the bridge itself can answer every request."""
         listening = all(listener.listening for listener in self.listeners.values())
-        return listening and not self.draining and self.event_loop.lag < _STUCK
+        suspended = self.cluster is not None and self.cluster.suspended
+        return listening and not suspended and not self.draining and self.event_loop.lag < _STUCK
 
     @property
     def degraded(self) -> bool:
@@ -145,7 +165,7 @@ class Health(Struct, kw_only=True):
         """Return the health as plain data for JSON."""
         status = "unready" if not self.serves else "degraded" if self.degraded else "ready"
         told: dict[str, Any] = {"status": status} | to_builtins(self)
-        for name in ("events", "observers"):
+        for name in ("events", "observers", "cluster"):
             if not told[name]:
                 del told[name]
         for name, system in self.central_systems.items():

@@ -8,13 +8,15 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
+from types import MappingProxyType
 
 from msgspec import Struct
 
 from bridge.admin.facts import moment
 from bridge.admin.fleet_facts import Hour
+from bridge.admin.merging import summed
 from bridge.core.commands import Outcome, Report
 from bridge.ocpp.actions import Party
 from bridge.watching.facts import CallEnded, Fact, HandshakeRefused, MessageRefused, RequestsUnread
@@ -30,13 +32,17 @@ _ANSWERED = frozenset({Outcome.RESULT, Outcome.ERROR})
 
 
 class AnswerTimes:
-    """The number of Calls in each class of answer times."""
+    """The number of Calls in each class of answer times; `counts` are those before."""
 
     __slots__ = ("_counts", "total")
 
-    def __init__(self) -> None:
-        self._counts = [0] * (len(_BOUNDS) + 1)
-        self.total = 0
+    def __init__(self, counts: Mapping[int, int] = MappingProxyType({})) -> None:
+        self._counts = [counts.get(index, 0) for index in range(len(_BOUNDS) + 1)]
+        self.total = sum(self._counts)
+
+    def counts(self) -> dict[int, int]:
+        """Return the number of Calls in each class that has some."""
+        return {index: count for index, count in enumerate(self._counts) if count}
 
     def add(self, seconds: float) -> None:
         self._counts[bisect_left(_BOUNDS, seconds)] += 1
@@ -58,12 +64,53 @@ class AnswerTimes:
         return float(f"{0.0001 * _STEP ** (index - 0.5) * 1000:.3g}")
 
 
-class _Minute(Struct, frozen=True):
-    messages: int
-    errors: int
-    p50: float | None
-    p99: float | None
-    transactions: int
+class MinuteCounts(Struct, frozen=True, kw_only=True):
+    """What happened in a minute. `times` is the number of Calls in each class of answer times that has some."""
+
+    messages: int = 0
+    errors: int = 0
+    times: dict[int, int] = {}
+    transactions: int = 0
+
+
+class HourCounts(Struct, frozen=True, kw_only=True):
+    """The complete minutes of the last hour. `first` is the number of the first minute since 1970."""
+
+    first: int
+    minutes: list[MinuteCounts]
+
+
+def merged_hours(hours: Sequence[HourCounts]) -> HourCounts:
+    """Return the last hour of a fleet from those of its parts, of which some may have begun later."""
+    first = min(hour.first for hour in hours)
+    after = max(hour.first + len(hour.minutes) for hour in hours)
+    first = max(first, after - MINUTES)
+    merged = []
+    for number in range(first, after):
+        same = [hour.minutes[number - hour.first] for hour in hours if 0 <= number - hour.first < len(hour.minutes)]
+        merged.append(
+            MinuteCounts(
+                messages=sum(each.messages for each in same),
+                errors=sum(each.errors for each in same),
+                times=dict(summed(each.times for each in same)),
+                transactions=sum(each.transactions for each in same),
+            )
+        )
+    return HourCounts(first=first, minutes=merged)
+
+
+def told_hour(hour: HourCounts) -> Hour:
+    """Return the last hour as the API has it."""
+    minutes = hour.minutes
+    times = [AnswerTimes(each.times) for each in minutes]
+    return Hour(
+        first=moment(hour.first * 60.0) if minutes else None,
+        messages=[each.messages for each in minutes],
+        errors=[each.errors for each in minutes],
+        p50_ms=[each.percentile(0.5) for each in times],
+        p99_ms=[each.percentile(0.99) for each in times],
+        transactions=[each.transactions for each in minutes],
+    )
 
 
 class _SystemTimes:
@@ -91,7 +138,7 @@ class TrafficHistory:
         self._transactions = transactions
         self._clock = clock
         self._number = int((clock() if begun is None else begun) // 60)
-        self._minutes: deque[_Minute] = deque(maxlen=MINUTES)
+        self._minutes: deque[MinuteCounts] = deque(maxlen=MINUTES)
         self._messages = self._errors = 0
         self._times = AnswerTimes()
         self._systems: dict[str, _SystemTimes] = {}
@@ -107,18 +154,14 @@ class TrafficHistory:
             case RequestsUnread(times=times):
                 self._refused(times)
 
-    def hour(self) -> Hour:
+    def counts(self) -> HourCounts:
         """Return the complete minutes of the last hour."""
         self._pass_time()
-        minutes = self._minutes
-        return Hour(
-            first=moment((self._number - len(minutes)) * 60.0) if minutes else None,
-            messages=[each.messages for each in minutes],
-            errors=[each.errors for each in minutes],
-            p50_ms=[each.p50 for each in minutes],
-            p99_ms=[each.p99 for each in minutes],
-            transactions=[each.transactions for each in minutes],
-        )
+        return HourCounts(first=self._number - len(self._minutes), minutes=list(self._minutes))
+
+    def hour(self) -> Hour:
+        """Return the complete minutes of the last hour as the API has them."""
+        return told_hour(self.counts())
 
     def answer_times(self, central_system: str) -> AnswerTimes:
         """Return how long a Central System took to answer in the last minutes."""
@@ -161,12 +204,11 @@ class TrafficHistory:
 
     def _close(self) -> None:
         """Keep the present minute, and begin an empty one."""
-        minute = _Minute(
-            self._messages,
-            self._errors,
-            self._times.percentile(0.5),
-            self._times.percentile(0.99),
-            self._transactions(),
+        minute = MinuteCounts(
+            messages=self._messages,
+            errors=self._errors,
+            times=self._times.counts() if self._times.total else {},
+            transactions=self._transactions(),
         )
         self._minutes.append(minute)
         self._messages = self._errors = 0

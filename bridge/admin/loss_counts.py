@@ -85,15 +85,13 @@ class LossCounts:
             for (message, field, reason, central_system), row in rows
         ]
 
-    def dropped_since(self, seconds: float) -> int:
-        """Return the number of fields of which something was dropped since `seconds`, in unix time."""
-        return len(
-            {
-                (message, field)
-                for (message, field, reason, _), row in self._rows.items()
-                if reason in DROPPED and row.at >= seconds
-            }
-        )
+    def dropped_since(self, seconds: float) -> set[tuple[str, str]]:
+        """Return the fields of which something was dropped since `seconds`, in unix time, each with its message."""
+        return {
+            (message, field)
+            for (message, field, reason, _), row in self._rows.items()
+            if reason in DROPPED and row.at >= seconds
+        }
 
     def _add(self, identity: str, losses: Iterable[Loss], central_system: str) -> None:
         now = self._clock()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Protocol
 
 from msgspec import Meta, Struct
 
 from bridge.admin.charge_points import CONFLICT, NOT_FOUND, Glob
 from bridge.admin.cursors import number_of
-from bridge.admin.endpoints import AdminEndpoint, AdminRequest, Nothing
+from bridge.admin.endpoints import AdminEndpoint, AdminRequest, Nothing, OfAllNodes, SentRequest
 from bridge.admin.facts import Fact, WaitingMoveFact
 from bridge.admin.problems import RequestRefused
 
@@ -95,11 +96,41 @@ class MovesFact(Fact, frozen=True, kw_only=True):
     waiting: list[WaitingMoveFact]
 
 
+class MovesPart(Struct, frozen=True, kw_only=True):
+    """The moves as one process knows them. `own` are those that it carries out, and knows best."""
+
+    moves: MovesFact
+    own: list[int]
+
+
+def merged_moves(asked: AdminRequest[Nothing, None], parts: Sequence[MovesPart]) -> MovesPart:
+    """Return the moves as those processes know them that carry them out, and the moves that wait of all."""
+    best: dict[int | None, MoveSummary] = {}
+    for part in parts:
+        for move in part.moves.items:
+            if move.id in part.own or move.id not in best:
+                best[move.id] = move
+    waiting = sorted((each for part in parts for each in part.moves.waiting), key=lambda each: each.identity)
+    items = sorted(best.values(), key=lambda move: -(move.id or 0))
+    own = [number for part in parts for number in part.own]
+    return MovesPart(moves=MovesFact(items=items, waiting=waiting), own=own)
+
+
+def _told(asked: AdminRequest[Nothing, None], part: MovesPart) -> MovesFact:
+    return part.moves
+
+
 class MoveActions(Protocol):
     """Carries out a tenant's moves of several Charge Points. Each method but `all` raises Refused.
 
     `who` is the operator.
     """
+
+    def node_of(self, number: int | None) -> str:
+        """Return the process that carries out a move, or None for a new one; "" for a single process."""
+
+    def own(self, *, tenant: str) -> list[int]:
+        """Return the numbers of the moves that this process carries out."""
 
     async def create(self, wanted: MovesWanted, who: str, *, tenant: str) -> MoveDetails:
         """Begin a move. Raises Refused: 400 or 409 if it cannot be carried out as a whole."""
@@ -123,6 +154,11 @@ class MoveActions(Protocol):
 def endpoints(moves: MoveActions) -> list[AdminEndpoint]:
     """Return the endpoints under `/moves`."""
     handlers = _Handlers(moves)
+
+    def place(sent: SentRequest) -> str:
+        number = number_of(sent.named["id"]) if "id" in sent.named else None
+        return moves.node_of(number)
+
     listed: list[tuple[str, str, Any]] = [
         ("pause", "Begin no further Charge Point of a move", handlers.pause),
         ("resume", "Go on with a move that was paused or has stopped", handlers.resume),
@@ -136,6 +172,7 @@ def endpoints(moves: MoveActions) -> list[AdminEndpoint]:
             path="/moves",
             about="Moves of several Charge Points, and what waits for open transactions",
             handle=handlers.all,
+            of_all=OfAllNodes(part=MovesPart, merge=merged_moves, told=_told),
             answer=MovesFact,
         ),
         AdminEndpoint(
@@ -145,6 +182,7 @@ def endpoints(moves: MoveActions) -> list[AdminEndpoint]:
             path="/moves",
             about="Move several Charge Points to another Central System, in waves",
             handle=handlers.create,
+            place=place,
             body=MovesWanted,
             answer=MoveDetails,
             refusals=(CONFLICT,),
@@ -156,6 +194,7 @@ def endpoints(moves: MoveActions) -> list[AdminEndpoint]:
             path="/moves/{id}",
             about="A move with its Charge Points",
             handle=handlers.one,
+            place=place,
             answer=MoveDetails,
             refusals=(NOT_FOUND,),
         ),
@@ -167,6 +206,7 @@ def endpoints(moves: MoveActions) -> list[AdminEndpoint]:
                 path=f"/moves/{{id}}/{name}",
                 about=about,
                 handle=handle,
+                place=place,
                 answer=MoveSummary,
                 refusals=(NOT_FOUND, CONFLICT),
             )
@@ -179,8 +219,8 @@ class _Handlers:
     def __init__(self, moves: MoveActions) -> None:
         self._moves = moves
 
-    async def all(self, asked: AdminRequest[Nothing, None]) -> MovesFact:
-        return self._moves.all(tenant=asked.tenant)
+    async def all(self, asked: AdminRequest[Nothing, None]) -> MovesPart:
+        return MovesPart(moves=self._moves.all(tenant=asked.tenant), own=self._moves.own(tenant=asked.tenant))
 
     async def create(self, asked: AdminRequest[Nothing, MovesWanted]) -> MoveDetails:
         return await self._moves.create(asked.body, asked.who, tenant=asked.tenant)

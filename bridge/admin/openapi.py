@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from bridge.admin.endpoints import EVENTS, JSON, PREFIX, AdminEndpoint, Nothing
+from bridge.admin.answers import JSON
+from bridge.admin.endpoints import EVENTS, PREFIX, AdminEndpoint, Nothing
 from bridge.admin.problems import MEDIA_TYPE, Problem
 
 # The problems that every endpoint may answer with: a wrong parameter, no token, a page of a foreign origin.

@@ -85,9 +85,16 @@ class Sorting(Struct, frozen=True, kw_only=True):
 
 
 class FoundChargePoints(Struct, frozen=True, kw_only=True):
-    """A page of Charge Points as the views give it. `next` is the place of its last item if more follow."""
+    """A page of Charge Points as the views give it.
+
+    Attributes:
+        items: The Charge Points.
+        places: The place of each of them.
+        next: The place to which the page reaches if more follow.
+    """
 
     items: list[Summary]
+    places: list[ListPlace]
     total: int
     states: dict[State, int]
     next: ListPlace | None = None

@@ -9,6 +9,8 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
+from bridge.admin.answers import AdminAnswer
+
 MEDIA_TYPE = "application/problem+json"
 _MOST_LINES = 1000
 
@@ -59,8 +61,8 @@ class RequestRefused(Exception):
         self.lines = tuple(lines[:_MOST_LINES])
 
 
-def answer(refused: RequestRefused) -> web.Response:
-    """Return the response with the problem that `refused` stands for."""
+def answer(refused: RequestRefused) -> AdminAnswer:
+    """Return the answer with the problem that `refused` stands for."""
     problem = Problem(
         title=refused.status.phrase,
         status=refused.status.value,
@@ -71,7 +73,28 @@ def answer(refused: RequestRefused) -> web.Response:
     )
     # `type` and `status` are sent even with their default values, because clients look for them.
     body = msgspec.json.encode({"type": problem.type} | msgspec.to_builtins(problem))
-    return web.Response(status=refused.status, body=body, content_type=MEDIA_TYPE, headers=refused.headers)
+    return AdminAnswer(status=refused.status, media=MEDIA_TYPE, headers=refused.headers, body=body)
+
+
+def read(octets: bytes) -> RequestRefused:
+    """Return the refusal of which another process has sent the problem."""
+    problem = msgspec.json.decode(octets, type=Problem)
+    return RequestRefused(HTTPStatus(problem.status), problem.detail, path=problem.path, lines=problem.lines)
+
+
+def together(refusals: Sequence[RequestRefused]) -> RequestRefused:
+    """Return one refusal for those of several processes. Each has the lines of a file that it cannot use."""
+    one = refusals[0]
+    lines = sorted({line for each in refusals for line in each.lines}, key=lambda line: line.line)
+    if len({each.detail for each in refusals}) == 1:
+        return RequestRefused(one.status, one.detail, path=one.path, headers=one.headers, lines=lines)
+    detail = "; ".join(sorted({each.detail for each in refusals}))
+    return RequestRefused(one.status, detail, path=one.path, headers=one.headers, lines=lines)
+
+
+def our_fault() -> RequestRefused:
+    """Return the refusal of a request that failed for no fault of its sender."""
+    return RequestRefused(HTTPStatus.INTERNAL_SERVER_ERROR, "a fault of ocpp-bridge itself: see its log")
 
 
 def _encodable(text: str) -> str:

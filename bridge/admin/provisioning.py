@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Annotated, Literal, Protocol
 
-from aiohttp import web
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from bridge.admin.endpoints import CSV, AdminEndpoint, AdminRequest, Nothing
+from bridge.admin.answers import AdminAnswer
+from bridge.admin.endpoints import CSV, AdminEndpoint, AdminRequest, Nothing, OfAllNodes
 from bridge.admin.facts import Fact
 
 _Text = Annotated[str, Meta(max_length=2000)]
@@ -106,6 +107,13 @@ class ImportReport(Fact, frozen=True, kw_only=True):
     kept: bool = True
 
 
+class ExportedSettings(Struct, frozen=True, kw_only=True):
+    """The parts of a CSV file: its header, and its rows with the casefolded identities by which they are sorted."""
+
+    header: str
+    rows: list[tuple[str, str]]
+
+
 class ImportQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The parameters of an import. With `dry_run`, the file is checked and nothing is changed."""
 
@@ -158,8 +166,8 @@ class FleetSettings(Protocol):
             RequestRefused: 422 lines of the file cannot be used. `lines` has each of them.
         """
 
-    async def export_fleet(self, *, tenant: str) -> str:
-        """Return the CSV file of the settings that operators gave to a tenant's Charge Points, without secrets."""
+    async def export_fleet(self, *, tenant: str) -> ExportedSettings:
+        """Return the settings that operators gave to a tenant's Charge Points, without secrets."""
 
 
 def endpoints(fleet: FleetSettings) -> list[AdminEndpoint]:
@@ -210,6 +218,7 @@ def endpoints(fleet: FleetSettings) -> list[AdminEndpoint]:
             body=bytes,
             takes=CSV,
             most=_MOST_CSV,
+            of_all=OfAllNodes(part=ImportReport, merge=merged_reports, trial="dry_run"),
             answer=ImportReport,
             refusals=(UNPROCESSABLE,),
         ),
@@ -220,9 +229,34 @@ def endpoints(fleet: FleetSettings) -> list[AdminEndpoint]:
             path="/charge-points:export",
             about="The settings that operators gave, as a CSV file without secrets",
             handle=acting.export_fleet,
+            of_all=OfAllNodes(part=ExportedSettings, merge=merged_export, told=_exported, is_file=True),
             media=CSV,
         ),
     ]
+
+
+def merged_reports(asked: AdminRequest[ImportQuery, bytes], parts: Sequence[ImportReport]) -> ImportReport:
+    """Return the outcome of an import of which each process has done a part."""
+    return ImportReport(
+        rows=sum(part.rows for part in parts),
+        created=sum(part.created for part in parts),
+        changed=sum(part.changed for part in parts),
+        unchanged=sum(part.unchanged for part in parts),
+        dry_run=asked.query.dry_run,
+        audit_id=min((part.audit_id for part in parts if part.audit_id is not None), default=None),
+        kept=all(part.kept for part in parts),
+    )
+
+
+def merged_export(asked: AdminRequest[Nothing, None], parts: Sequence[ExportedSettings]) -> ExportedSettings:
+    """Return the settings of a fleet from those of its parts."""
+    return ExportedSettings(header=parts[0].header, rows=sorted(row for part in parts for row in part.rows))
+
+
+def _exported(asked: AdminRequest[Nothing, None], settings: ExportedSettings) -> AdminAnswer:
+    headers = {"Content-Disposition": 'attachment; filename="charge-points.csv"'}
+    text = "".join([settings.header, *(row for _, row in settings.rows)])
+    return AdminAnswer(media=f"{CSV}; charset=utf-8", headers=headers, body=text.encode())
 
 
 class _Acting:
@@ -242,7 +276,5 @@ class _Acting:
         dry_run = asked.query.dry_run
         return await self._fleet.import_fleet(asked.body, dry_run=dry_run, who=asked.who, tenant=asked.tenant)
 
-    async def export_fleet(self, asked: AdminRequest[Nothing, None]) -> web.Response:
-        headers = {"Content-Disposition": 'attachment; filename="charge-points.csv"'}
-        text = await self._fleet.export_fleet(tenant=asked.tenant)
-        return web.Response(text=text, content_type=CSV, charset="utf-8", headers=headers)
+    async def export_fleet(self, asked: AdminRequest[Nothing, None]) -> ExportedSettings:
+        return await self._fleet.export_fleet(tenant=asked.tenant)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from bridge.admin.charge_points import CONFLICT, NOT_FOUND, Cursor, Glob, Limit
 from bridge.admin.cursors import closed, opened
-from bridge.admin.endpoints import AdminEndpoint, AdminRequest
+from bridge.admin.endpoints import AdminEndpoint, AdminRequest, OfAllNodes
 from bridge.admin.facts import Fact
 
 
@@ -130,10 +131,8 @@ class ReadinessFact(Fact, frozen=True, kw_only=True):
 class ReadinessViews(Protocol):
     """Reads what the comparison of a shadow's answers has shown."""
 
-    async def readiness(
-        self, central_system: str, query: ReadinessQuery, after: str | None, *, tenant: str
-    ) -> ReadinessFact:
-        """Return the readiness of a tenant for a Central System, with a page of its Charge Points by identity.
+    async def readiness(self, central_system: str, query: ReadinessQuery, after: str | None, *, tenant: str) -> Any:
+        """Return what one process knows of the readiness of a tenant for a Central System, with a page by identity.
 
         Args:
             central_system: The name of the Central System.
@@ -141,21 +140,27 @@ class ReadinessViews(Protocol):
             after: The identity before the first one of the page; None for the first page.
             tenant: The tenant.
 
-        Returns:
-            The readiness. `next` is the last identity if more Charge Points follow.
-
         Raises:
             Refused: 404 unknown Central System, 409 one that is a shadow in no route.
         """
+
+    def merged(self, parts: Sequence[Any], limit: int) -> Any:
+        """Return what several processes know, with a page of `limit` Charge Points at most. Parts may be plain data."""
+
+    def told(self, part: Any) -> ReadinessFact:
+        """Return the readiness. `next` is the last identity if more Charge Points follow."""
 
 
 def endpoints(readiness: ReadinessViews) -> list[AdminEndpoint]:
     """Return the endpoint for readiness."""
 
-    async def one(asked: AdminRequest[ReadinessQuery, None]) -> ReadinessFact:
+    async def one(asked: AdminRequest[ReadinessQuery, None]) -> Any:
         query = asked.query
         after = None if query.cursor is None else opened(query.cursor)
-        page = await readiness.readiness(asked.named["id"], query, after, tenant=asked.tenant)
+        return await readiness.readiness(asked.named["id"], query, after, tenant=asked.tenant)
+
+    def told(asked: AdminRequest[ReadinessQuery, None], part: Any) -> ReadinessFact:
+        page = readiness.told(part)
         return page if page.next is None else replace(page, next=closed(page.next))
 
     return [
@@ -167,6 +172,9 @@ def endpoints(readiness: ReadinessViews) -> list[AdminEndpoint]:
             about="How the answers of a Central System that is a shadow compare, and which Charge Points are ready",
             handle=one,
             query=ReadinessQuery,
+            of_all=OfAllNodes(
+                part=Any, merge=lambda asked, parts: readiness.merged(parts, asked.query.limit), told=told
+            ),
             answer=ReadinessFact,
             refusals=(NOT_FOUND, CONFLICT),
         )

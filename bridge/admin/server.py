@@ -10,7 +10,8 @@ from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
-from msgspec import Struct
+from msgspec import Struct, to_builtins
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
 from bridge.access import paths
@@ -28,20 +29,24 @@ from bridge.admin import (
     transactions,
 )
 from bridge.admin.access import Access, Asking
+from bridge.admin.answers import AdminAnswer
 from bridge.admin.cookies import cookies_of
-from bridge.admin.endpoints import AdminEndpoint, AdminRequest
+from bridge.admin.endpoints import AdminEndpoint, AdminRequest, ClientRequest, SentRequest
 from bridge.admin.events import Stream
 from bridge.admin.health import Health
 from bridge.admin.metrics import exposition
+from bridge.admin.metrics_of_machine import sent, together
 from bridge.admin.openapi import document
 from bridge.admin.operations import Actions, Recordings, Views
 from bridge.admin.operator_sessions import OperatorSession
+from bridge.admin.other_nodes import OtherNodes, SentPart
 from bridge.admin.pages import Pages
 from bridge.admin.problems import RequestRefused
 from bridge.admin.provisioning import FleetSettings
 from bridge.admin.sign_in import SignIn
-from bridge.errors import BridgeError, ErrorCode, Why
-from bridge.net.descriptors import Purpose
+from bridge.admin.whole_fleet import asked_first, part_of, refuse_gaps, whole
+from bridge.errors import BridgeError, ErrorCode, Unavailable, Why
+from bridge.net.descriptors import Inherited, Purpose
 from bridge.net.listening import Listening, origin_of
 from bridge.net.proxies.rules import DIRECT, Misled, Proxies
 from bridge.ocpp.tenants import DEFAULT, DEFAULT_NAME, named
@@ -86,6 +91,8 @@ class AdminContext(Struct, frozen=True, kw_only=True):
     stream: Stream
     tenants: Callable[[], Collection[str]]
     """Returns the tenants besides the default one."""
+    others: OtherNodes | None
+    """The other processes of a cluster; None for a single process."""
 
 
 class AdminServer:
@@ -109,15 +116,18 @@ class AdminServer:
         self._refused = refused
         self._proxies = proxies
         self._listening: Listening | None = None
+        self._endpoints = {endpoint.name: endpoint for endpoint in endpoints(admin_context)}
+        if admin_context.others is not None:
+            admin_context.others.answer_with(self._answered, self._part_of, lambda: sent(admin_context.registry))
         self.address: tuple[str, int] = ("", 0)
         self.bound: tuple[tuple[str, int], ...] = ()
 
-    async def start(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None, inherited: Inherited | None = None) -> None:
         """Listen at `host` and `port`, with TLS if `tls` is given. Raises OSError when that is not possible."""
         application = web.Application(middlewares=[_told, self._passed_on, self._admitted])
         application.on_response_prepare.append(_add_headers)
         self._add_pages(application)
-        for endpoint in endpoints(self._admin_context):
+        for endpoint in self._endpoints.values():
             handler = partial(self._serve, endpoint)
             application.router.add_route(endpoint.method, endpoint.route, handler)
         runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=0.5)
@@ -130,6 +140,7 @@ class AdminServer:
             proxies=self._proxies,
             refused=self._misled,
             purpose=Purpose.ADMIN,
+            inherited=inherited,
         )
         self.bound = self._listening.bound
         self.address = self._listening.address
@@ -181,9 +192,71 @@ class AdminServer:
         access.check_scope(asking, endpoint.scope, tenant)
         if tenant not in (DEFAULT, *self._admin_context.tenants()):
             raise RequestRefused(HTTPStatus.NOT_FOUND, f"no tenant is called {tenant!r}")
-        admitted = partial(access.admits, asking, endpoint.scope, tenant)
-        may_use, sees_all, role = partial(access.may_use, asking), access.sees_all(asking), access.role(asking)
-        return await endpoint.serve(request, access.name(asking), admitted, tenant, may_use, sees_all, role)
+        sees_all, role = access.sees_all(asking), access.role(asking)
+        received = await endpoint.received(request, access.name(asking), tenant, sees_all=sees_all, role=role)
+        asked = endpoint.read(received)
+        if (elsewhere := await self._elsewhere(endpoint, received)) is not None:
+            return elsewhere.response()
+        client = ClientRequest(
+            **{name: getattr(asked, name) for name in AdminRequest.__struct_fields__},
+            client=request,
+            admitted=partial(access.admits, asking, endpoint.scope, tenant),
+            may_use=partial(access.may_use, asking),
+            whole=partial(self._whole, received),
+        )
+        if endpoint.of_all is None:
+            answer = await endpoint.answered(client)
+            return answer.response() if isinstance(answer, AdminAnswer) else answer
+        found = await asked_first(endpoint, client, received, self._admin_context.others)
+        if endpoint.of_all.is_file:
+            refuse_gaps(found)
+        told = endpoint.told(client, found.given)
+        assert isinstance(told, AdminAnswer)
+        response = told.response()
+        response.headers.update(found.headers())
+        return response
+
+    async def _whole(self, sent: SentRequest, name: str, query: Struct) -> Any:
+        """Return what all processes know of what another endpoint is about. Raises RequestRefused if one is missing."""
+        endpoint = self._endpoints[name]
+        values = {key: _text(value) for key, value in to_builtins(query).items() if value is not None}
+        sent = replace(sent, endpoint=name, named={}, query=values, body=None)
+        found = await whole(endpoint, endpoint.read(sent), sent, self._admin_context.others)
+        refuse_gaps(found)
+        return found.given
+
+    async def _elsewhere(self, endpoint: AdminEndpoint, received: SentRequest) -> AdminAnswer | None:
+        """Let the process that has what the request is about answer; None if it is this one. Raises RequestRefused."""
+        if (others := self._admin_context.others) is None:
+            return None
+        try:
+            if endpoint.is_about_one:
+                key, repeatable = received.named["identity"], endpoint.method == "GET"
+                return await others.at_holder(key, received, repeatable=repeatable)
+            node = endpoint.place(received)
+            return await others.at_node(node, received) if node else None
+        except Unavailable as error:
+            headers = {"Retry-After": "5"}
+            raise RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, error.description, headers=headers) from error
+
+    async def _part_of(self, received: SentRequest) -> SentPart:
+        """Return this process's part of an answer, for another process."""
+        others, endpoint = self._admin_context.others, self._endpoints[received.endpoint]
+        assert others is not None
+        return await part_of(endpoint, received, others.slots)
+
+    async def _answered(self, received: SentRequest) -> AdminAnswer:
+        """Answer a request that came to another process, which has checked that its sender is permitted."""
+        endpoint = self._endpoints[received.endpoint]
+        try:
+            answer = await endpoint.answered(endpoint.read(received))
+        except RequestRefused as refused:
+            return problems.answer(refused)
+        except Exception:
+            _log.exception("an API request failed")
+            return problems.answer(problems.our_fault())
+        assert isinstance(answer, AdminAnswer)
+        return answer
 
     async def _alive(self, request: web.Request) -> web.Response:
         return web.json_response({"status": "alive"})
@@ -200,7 +273,11 @@ class AdminServer:
         return web.json_response(told, status=200 if health.serves else 503)
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        body, content_type = exposition(self._admin_context.registry, request.headers.get("Accept", ""))
+        """Answer with the metrics of this process, or with those of all processes of this machine."""
+        registry, others = self._admin_context.registry, self._admin_context.others
+        if others is not None:
+            registry = together({others.node: sent(registry), **await others.metrics()})
+        body, content_type = exposition(registry, request.headers.get("Accept", ""))
         response = web.Response(body=body, headers={"Content-Type": content_type})
         response.enable_compression()
         return response
@@ -218,7 +295,8 @@ def endpoints(admin_context: AdminContext) -> list[AdminEndpoint]:
     described += fleet.endpoints(admin_context.status)
     described += moves.endpoints(admin_context.moves)
     described += readiness.endpoints(admin_context.readiness)
-    described += messages.endpoints(admin_context.overview, admin_context.recordings)
+    node = "" if admin_context.others is None else admin_context.others.node
+    described += messages.endpoints(admin_context.overview, admin_context.recordings, node)
     described += transactions.endpoints(admin_context.transactions)
     described += timeline.endpoints(admin_context.timelines)
     described += about.endpoints(admin_context.overview, admin_context.stream)
@@ -243,6 +321,11 @@ def endpoints(admin_context: AdminContext) -> list[AdminEndpoint]:
     return described
 
 
+def _text(value: object) -> str:
+    """Return a value as a parameter of a query has it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def _asking(request: web.Request) -> Asking:
     return Asking(
         path=request.path,
@@ -261,16 +344,14 @@ async def _told(request: web.Request, handler: _Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except RequestRefused as refused:
-        return problems.answer(refused)
+        return problems.answer(refused).response()
     except web.HTTPException as error:
-        return problems.answer(problems.of_http(error))
+        return problems.answer(problems.of_http(error)).response()
     except ConnectionError:
         raise
     except Exception:
         _log.exception("an API request failed")
-        return problems.answer(
-            RequestRefused(HTTPStatus.INTERNAL_SERVER_ERROR, "a fault of ocpp-bridge itself: see its log")
-        )
+        return problems.answer(problems.our_fault()).response()
 
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:

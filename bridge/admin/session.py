@@ -8,7 +8,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from bridge.admin.cookies import cookies_of
-from bridge.admin.endpoints import AdminEndpoint, AdminRequest, Nothing
+from bridge.admin.endpoints import AdminEndpoint, ClientRequest, Nothing
 from bridge.admin.operator_sessions import OperatorSession
 from bridge.admin.problems import RequestRefused
 from bridge.admin.sign_in import SignIn
@@ -60,19 +60,19 @@ class _Session:
     def __init__(self, sign_in: SignIn) -> None:
         self._sign_in = sign_in
 
-    async def told(self, asked: AdminRequest[Nothing, None]) -> SessionFact:
+    async def told(self, asked: ClientRequest[Nothing, None]) -> SessionFact:
         session = self._of(asked)
         left = self._sign_in.seconds_left(session)
         return SessionFact(name=session.name, role=session.role, csrf=session.csrf, seconds_left=left)
 
-    async def sign_out(self, asked: AdminRequest[Nothing, None]) -> web.Response:
+    async def sign_out(self, asked: ClientRequest[Nothing, None]) -> web.Response:
         self._of(asked)
         response = web.Response(status=HTTPStatus.NO_CONTENT)
-        self._sign_in.sign_out(asked.request, response)
+        self._sign_in.sign_out(asked.client, response)
         return response
 
-    def _of(self, asked: AdminRequest[Nothing, None]) -> OperatorSession:
-        session = self._sign_in.session_of(cookies_of(asked.request))
+    def _of(self, asked: ClientRequest[Nothing, None]) -> OperatorSession:
+        session = self._sign_in.session_of(cookies_of(asked.client))
         if session is None:
             raise RequestRefused(HTTPStatus.NOT_FOUND, "a token has no session")
         return session

@@ -20,8 +20,8 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
+from bridge.admin.answers import JSON
 from bridge.admin.cookies import Cookies, cookies_of, value_of
-from bridge.admin.endpoints import JSON
 from bridge.admin.operator_sessions import OperatorSession, OperatorSessions
 from bridge.admin.sign_in_pages import refusal_page
 from bridge.net.limits.refusal_summary import RefusalSummary

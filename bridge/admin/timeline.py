@@ -49,7 +49,7 @@ class Moment(Fact, frozen=True, kw_only=True):
     connector: int | None = None
     transaction_id: int | None = None
     energy: float | None = None
-    message: int | None = None
+    message: int | str | None = None
     times: int = 1
     since: str | None = None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Annotated, Literal, Protocol
 
 from aiohttp import web
@@ -11,8 +11,9 @@ from msgspec import Meta, Struct
 from bridge.admin.charge_points import Cursor, Glob, Limit
 from bridge.admin.csv_files import Cell, csv_file
 from bridge.admin.cursors import closed, number_in
-from bridge.admin.endpoints import CSV, AdminEndpoint, AdminRequest
+from bridge.admin.endpoints import CSV, AdminEndpoint, AdminRequest, ClientRequest, OfAllNodes
 from bridge.admin.facts import Fact
+from bridge.admin.merging import PlacedPage, merged_page
 from bridge.admin.scope import with_identities
 
 State = Literal["open", "closed", "ended"]
@@ -80,9 +81,16 @@ class TransactionsFact(Fact, frozen=True, kw_only=True):
 
 
 class FoundTransactions(Struct, frozen=True, kw_only=True):
-    """A page of transactions as the bridge gives it. `next` is the place of the next page, None if there is none."""
+    """A page of transactions as the bridge gives it.
+
+    Attributes:
+        items: The transactions.
+        places: The place of each of them, if there may be several processes.
+        next: The place of the next page, None if there is none.
+    """
 
     items: list[TransactionFact]
+    places: list[int] = []
     next: int | None = None
 
 
@@ -114,6 +122,7 @@ def endpoints(transactions: TransactionReader) -> list[AdminEndpoint]:
             about="Transactions, the one that changed last first: those of the last 7 days, and the open ones",
             handle=handlers.page,
             query=TransactionsQuery,
+            of_all=OfAllNodes(part=FoundTransactions, merge=merged_transactions, told=_told),
             answer=TransactionsFact,
         ),
         AdminEndpoint(
@@ -152,24 +161,48 @@ _TABLE: dict[str, Callable[[TransactionFact], Cell]] = {
 }
 
 
+def merged_transactions(
+    asked: AdminRequest[TransactionsQuery, None], parts: Sequence[FoundTransactions]
+) -> FoundTransactions:
+    """Return a page of the transactions of a fleet from the same page of each of its parts."""
+    if len(parts) == 1:
+        return parts[0]
+    pages = [PlacedPage(items=list(zip(part.places, part.items, strict=True)), next=part.next) for part in parts]
+    page = merged_page(pages, asked.query.limit, lambda place: place, descending=True)
+    return FoundTransactions(
+        items=[item for _, item in page.items], places=[place for place, _ in page.items], next=page.next
+    )
+
+
+def _told(asked: AdminRequest[TransactionsQuery, None], page: FoundTransactions) -> TransactionsFact:
+    return TransactionsFact(items=page.items, next=None if page.next is None else closed(str(page.next)))
+
+
 class _TransactionHandlers:
     def __init__(self, transactions: TransactionReader) -> None:
         self._transactions = transactions
 
-    async def page(self, asked: AdminRequest[TransactionsQuery, None]) -> TransactionsFact:
+    async def page(self, asked: AdminRequest[TransactionsQuery, None]) -> FoundTransactions:
         query = asked.query
         before = None if query.cursor is None else number_in(query.cursor)
-        page = await self._transactions.page(query, before, query.limit, tenant=asked.tenant)
-        return TransactionsFact(items=page.items, next=None if page.next is None else closed(str(page.next)))
+        return await self._transactions.page(query, before, query.limit, tenant=asked.tenant)
 
-    async def table(self, asked: AdminRequest[TransactionFilter, None]) -> web.StreamResponse:
-        async def rows() -> AsyncIterator[list[Cell]]:
-            page = FoundTransactions(items=[])
+    async def table(self, asked: ClientRequest[TransactionFilter, None]) -> web.StreamResponse:
+        async def page_from(place: int | None) -> FoundTransactions:
+            query = {name: getattr(asked.query, name) for name in TransactionFilter.__struct_fields__}
+            cursor = None if place is None else closed(str(place))
+            page: FoundTransactions = await asked.whole(
+                "list-transactions", TransactionsQuery(**query, limit=_FILE_PAGE, cursor=cursor)
+            )
+            return page
+
+        async def rows(page: FoundTransactions) -> AsyncIterator[list[Cell]]:
             while True:
-                page = await self._transactions.page(asked.query, page.next, _FILE_PAGE, tenant=asked.tenant)
                 for item in with_identities(page.items, asked.tenant):
                     yield [column(item) for column in _TABLE.values()]
                 if page.next is None:
                     return
+                page = await page_from(page.next)
 
-        return await csv_file(asked.request, "transactions.csv", list(_TABLE), rows())
+        first = await page_from(None)
+        return await csv_file(asked.client, "transactions.csv", list(_TABLE), rows(first))

@@ -17,6 +17,7 @@ from bridge.admin.health import Health, ObserverCounts
 from bridge.admin.history import TrafficHistory
 from bridge.admin.loss_counts import LossCounts
 from bridge.admin.metrics import Meter, registry_of
+from bridge.admin.other_nodes import OtherNodes
 from bridge.admin.readiness import ReadinessViews
 from bridge.admin.server import AdminContext
 from bridge.admin.sign_in import SignIn
@@ -39,8 +40,13 @@ from bridge.recorder import Message, Recorder
 from bridge.watching.facts import Watcher
 
 
-def stream_of(recorder: Recorder) -> Stream:
-    """Return the live stream. `recorder` passes messages to it while a client listens."""
+def stream_of(recorder: Recorder, node: str) -> Stream:
+    """Return the live stream.
+
+    Args:
+        recorder: Passes messages to it while a client listens.
+        node: The name of this process, "" for a single one.
+    """
 
     def said(message: Message) -> None:
         stream.publish("message", message.identity, message)
@@ -48,7 +54,7 @@ def stream_of(recorder: Recorder) -> Stream:
     def listened(listens: bool) -> None:
         recorder.on_message = said if listens else None
 
-    stream = Stream(listened)
+    stream = Stream(listened, node=node)
     return stream
 
 
@@ -73,6 +79,7 @@ def admin_context_of(
     readiness: ReadinessViews,
     access: Access,
     sign_in: SignIn,
+    others: OtherNodes | None,
 ) -> AdminContext:
     """Return the context of the admin listener.
 
@@ -96,6 +103,7 @@ def admin_context_of(
         readiness: Shows what the comparison of shadows' answers has shown.
         access: The rules for the use of the admin listener.
         sign_in: Signs operators in at the provider.
+        others: The other processes of a cluster, None for a single process.
     """
     overview = SessionViews(ground)
     return AdminContext(
@@ -124,6 +132,7 @@ def admin_context_of(
         timelines=TimelineViews(overview, recorder, transactions, changes),
         stream=live.stream,
         tenants=lambda: ground.settings().tenants,
+        others=others,
     )
 
 

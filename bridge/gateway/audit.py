@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from bridge.admin.facts import Audited, Audits, moment
 from bridge.net.tasks import Threads
-from bridge.store import AuditRecord, Store
+from bridge.store import AuditRecord, RecordStore
 from bridge.store.audit import AuditQuery
 from bridge.store.records import LONGEST_AUDIT
 from bridge.watching import logs
@@ -29,7 +29,7 @@ _LONGEST, _LONGEST_URL = 500, 240
 class Audit:
     """The audit records. `clock` returns the time in unix seconds."""
 
-    def __init__(self, store: Store, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, store: RecordStore, clock: Callable[[], float] = time.time) -> None:
         self._store = store
         self._clock = clock
         self._threads = Threads(1, name="queries of the audit")

@@ -28,7 +28,7 @@ from bridge.gateway.session_runner import SessionRunner
 from bridge.net.json_client import Target
 from bridge.net.tasks import Tasks, Threads
 from bridge.ocpp.actions import Party
-from bridge.store import Store
+from bridge.store import RecordStore
 from bridge.watching import logs
 from bridge.watching.facts import CallEnded, Fact
 
@@ -46,7 +46,7 @@ class AuthorizationKeys:
     """
 
     def __init__(
-        self, store: Store, tasks: Tasks, find: Callable[[str], SessionRunner | None], *, manage: bool
+        self, store: RecordStore, tasks: Tasks, find: Callable[[str], SessionRunner | None], *, manage: bool
     ) -> None:
         self._store = store
         self._tasks = tasks

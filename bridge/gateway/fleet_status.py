@@ -7,19 +7,19 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 from msgspec import Struct
 
-from bridge.admin.alarms import Situation, alarms
+from bridge.admin.alarms import Situation
 from bridge.admin.by_tenant import ByTenant
-from bridge.admin.facts import Audited, CentralSystemFact, CentralSystems, moment
+from bridge.admin.facts import Audited, CentralSystemFact, moment
 from bridge.admin.fleet_facts import (
     FaultFact,
     LossFacts,
     ObserverFact,
     ObserverFacts,
-    Overview,
     PackFact,
     PackFacts,
     PackMatch,
 )
+from bridge.admin.fleet_parts import CentralSystemPart, OverviewPart
 from bridge.admin.health import CentralSystemHealth, Health, ObserverCounts, StoreHealth
 from bridge.admin.history import TrafficHistory
 from bridge.admin.loss_counts import LossCounts
@@ -32,7 +32,7 @@ from bridge.ocpp.tenants import identity_of, named, tenant_of
 from bridge.store.audit import AuditQuery
 from bridge.watching.masking import without_password
 
-# Losses and moves on the overview.
+# Moves on the overview.
 _MOST = 5
 # The entries of the audit among which the moves of single Charge Points are looked for.
 _LOOKED_AT = 20
@@ -92,7 +92,7 @@ class FleetStatus:
         # For each tenant: the newest record of the audit when it was looked through, and the moves in it.
         self._moved: dict[str, tuple[int, list[Audited]]] = {}
 
-    async def overview(self, *, tenant: str, whole: bool) -> Overview:
+    async def overview(self, *, tenant: str, whole: bool) -> OverviewPart:
         """Return what is wrong now at a tenant, its counts, and its last hour.
 
         Args:
@@ -108,21 +108,21 @@ class FleetStatus:
             faults=faults,
             moves=self._moves.stopped(tenant=tenant),
             moved=self._views.routes(tenant=tenant).moved,
-            dropped=losses.dropped_since(ground.clock() - _LATELY),
             cautions=self._cautions() if whole else (),
             complaints=self._unread().complaints if whole else (),
             pending=self._unread().pending if whole else (),
         )
-        return Overview(
-            alarms=alarms(situation),
-            states=states,
+        cluster = self._health().cluster
+        return OverviewPart(
+            situation=situation,
+            dropped=losses.dropped_since(ground.clock() - _LATELY),
             transactions=ground.fleet.open_transactions(tenant),
-            faults=faults,
-            losses=losses.all()[:_MOST],
+            losses=losses.all(),
             moves=self._moves.newest(_MOST, tenant=tenant),
             moved=await self._moved_lately(tenant),
             waiting_moves=sum(tenant_of(identity) == tenant for identity in ground.persistence.waiting_moves()),
-            hour=self._history.of(tenant).hour(),
+            hour=self._history.of(tenant).counts(),
+            nodes=[] if cluster is None else [cluster],
         )
 
     def _health_for(self, tenant: str, *, whole: bool) -> Health:
@@ -146,17 +146,15 @@ class FleetStatus:
             observers=dict(self._observers(tenant)),
         )
 
-    def central_systems(self, *, tenant: str) -> CentralSystems:
+    def central_systems(self, *, tenant: str) -> list[CentralSystemPart]:
         """Return the Central Systems that a tenant may use, with the health of that tenant's connections."""
         systems, ground = systems_for(tenant, self._ground.settings()), self._ground
         health = ground.sessions.counts.central_systems(systems, ground.outages, tenant)
         observers = {observer.central_system: observer for observer in self.observers(tenant=tenant).items}
-        return CentralSystems(
-            items=[
-                self._central_system(name, system, health[name], observers.get(name), tenant)
-                for name, system in systems.items()
-            ]
-        )
+        return [
+            self._central_system(name, system, health[name], observers.get(name), tenant)
+            for name, system in systems.items()
+        ]
 
     def observers(self, *, tenant: str) -> ObserverFacts:
         """Return the further Central Systems of a tenant's routes, and what waits for them of that tenant."""
@@ -215,10 +213,10 @@ class FleetStatus:
         health: CentralSystemHealth,
         observer: ObserverFact | None,
         tenant: str,
-    ) -> CentralSystemFact:
+    ) -> CentralSystemPart:
         ground, times = self._ground, self._history.of(tenant).answer_times(name)
         counts, failure = ground.fleet.of(tenant), ground.outages.failure(name, tenant)
-        return CentralSystemFact(
+        fact = CentralSystemFact(
             name=name,
             protocol=system.protocol,
             url=system.url,
@@ -235,9 +233,8 @@ class FleetStatus:
             open_transactions=counts.transactions[name],
             last_failure=None if failure is None else without_password(failure.reason),
             last_failure_at=None if failure is None else moment(failure.at),
-            p50_ms=times.percentile(0.5),
-            p99_ms=times.percentile(0.99),
         )
+        return CentralSystemPart(fact=fact, times=times.counts())
 
     def _faults(self, tenant: str) -> list[FaultFact]:
         return [

@@ -43,6 +43,7 @@ def plan(
     present: Callable[[str], StoredEntry | None],
     fault_of: Callable[[str], str],
     tenant: str = tenants.DEFAULT,
+    serves: Callable[[str], bool] = lambda key: True,
 ) -> ImportPlan:
     """Return the plan of an import.
 
@@ -51,11 +52,14 @@ def plan(
         present: Returns the present entry of a Charge Point, by its key.
         fault_of: Returns why a Charge Point with a key cannot be given settings, "" if it can.
         tenant: The tenant of the Charge Points.
+        serves: Returns whether this process has a Charge Point. The rows of others are left out.
     """
     fleet = parse(octets)
     rows: list[PlannedRow] = []
     bad = list(fleet.bad)
     for row in fleet.rows:
+        if not serves(tenants.key_of(tenant, identities.normal(row.identity))):
+            continue
         planned, faults = _planned(row, present, fault_of, tenant)
         bad += faults
         if not faults:

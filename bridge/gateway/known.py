@@ -51,6 +51,8 @@ class ViewSources(Struct, frozen=True, kw_only=True):
     call_counters: CallCounters
     outages: Outages
     audit: Audit
+    serves: Callable[[str], bool] = lambda key: True
+    """Returns whether this process has a Charge Point. Others of a cluster have, and show, the rest."""
 
 
 class KnownChargePoints:
@@ -79,6 +81,8 @@ class KnownChargePoints:
     @classmethod
     def of(cls, ground: ViewSources, identity: str) -> KnownChargePoints:
         """Return what is known of the Charge Point `identity`, which may be nothing."""
+        if not ground.serves(identity):
+            return cls(ground, None, None)
         listed = ground.placements().listed.get(identity)
         spelling = None if listed is None else listed.identity
         return cls(ground, ground.sessions.get(identity), ground.persistence.record_of(identity), spelling)

@@ -15,6 +15,7 @@ from bridge.admin.problems import ProblemLine, RequestRefused
 from bridge.admin.provisioning import (
     ChargePointChanges,
     ChargePointSettings,
+    ExportedSettings,
     ImportReport,
     SettingsChange,
     ShownSettings,
@@ -82,7 +83,9 @@ class Provisioning:
         settings: Callable[[], Settings],
         placements: Callable[[], Placements],
         changed: Callable[[Sequence[str]], Awaitable[None]],
+        serves: Callable[[str], bool] = lambda key: True,
     ) -> None:
+        self._serves = serves
         self._stored = stored
         self._audit = audit
         self._contexts = contexts
@@ -118,18 +121,19 @@ class Provisioning:
         self._placements().listed.withdraw(identity)
         return self._stored.withdraw(identity)
 
-    async def export_fleet(self, *, tenant: str) -> str:
-        """Return the CSV file of the settings that operators gave to a tenant's Charge Points and that hold.
-
-        It is sorted by identity.
-        """
+    async def export_fleet(self, *, tenant: str) -> ExportedSettings:
+        """Return the settings that operators gave to a tenant's Charge Points and that hold, sorted by identity."""
         held = [
             (identity_of(entry.identity), entry.raw)
             for entry in self._stored
-            if tenant_of(entry.identity) == tenant and not self._is_of_file(entry.identity)
+            if tenant_of(entry.identity) == tenant
+            and self._serves(entry.identity)
+            and not self._is_of_file(entry.identity)
         ]
         held.sort(key=lambda each: each[0].casefold())
-        return await self._threads.run(lambda: fleet.written(held))
+        header, rows = await self._threads.run(lambda: fleet.written(held))
+        keys = [identity.casefold() for identity, _ in held]
+        return ExportedSettings(header=header, rows=list(zip(keys, rows, strict=True)))
 
     # Changes of one Charge Point.
 
@@ -255,7 +259,7 @@ class Provisioning:
 
     async def _planned(self, octets: bytes, tenant: str) -> ImportPlan:
         """Return the plan of an import. Raises RequestRefused if a line cannot be used, or is one too many."""
-        planned = await self._threads.run(lambda: plan(octets, self._stored.get, self._fault_of, tenant))
+        planned = await self._threads.run(lambda: plan(octets, self._stored.get, self._fault_of, tenant, self._serves))
         if planned.bad:
             raise _refused(planned.bad)
         if len(planned.rows) > _MOST_ROWS:

@@ -14,7 +14,7 @@ import msgspec
 
 from bridge.core.readiness import ComparedAnswers, ComparisonHistory, DifferenceExample
 from bridge.ocpp.comparison import Difference, PlainAnswer, plain
-from bridge.store import ReadinessRecord, Store
+from bridge.store import ReadinessRecord, RecordStore
 from bridge.watching.facts import ChargePointRemoved, Fact, ShadowAnswered
 from bridge.watching.masking import MASK, masked
 from bridge.watching.traffic_log import payload
@@ -41,7 +41,7 @@ class ShadowComparisons:
 
     def __init__(
         self,
-        store: Store,
+        store: RecordStore,
         *,
         mask_id_tags: bool,
         max_age: float,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from bridge.store import RecognisedRecord, Store
+from bridge.store import RecognisedRecord, RecordStore
 
 
 class KeptTags:
     """Implements `bridge.gateway.gatekeeper.Recognised`."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: RecordStore) -> None:
         self._store = store
         # Holds only Charge Points with a configured password, so its size has a limit.
         self._tags: dict[str, int | None] = {}

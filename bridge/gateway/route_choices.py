@@ -151,7 +151,7 @@ class RouteChoices:
             waiting = WaitingMove(central_system=central_system, who=who, at=time.time(), move=move, when=when)
             kept = persistence.move_later(identity, waiting)
             return Choice(before=before, after=after, waits=waits, kept=kept)
-        present = self._is_present(identity)
+        present = self.is_present(identity)
         kept = persistence.move(identity, central_system)
         if (runner := self._ground().sessions.get(identity)) is not None:
             self._move_session(runner)
@@ -182,7 +182,7 @@ class RouteChoices:
         except UnknownIdentity:
             return None
 
-    def _is_present(self, identity: str) -> bool:
+    def is_present(self, identity: str) -> bool:
         """Return whether a Charge Point is connected, or was heard of within the silence that it is allowed."""
         ground = self._ground()
         runner, record = ground.sessions.get(identity), ground.persistence.record_of(identity)

@@ -6,8 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from fnmatch import translate
 
-from msgspec import Struct
-
+from bridge.admin.list_order import Entry, entry_at, placed
 from bridge.admin.operations import ListPlace, SortName, Wanted
 from bridge.core.state import STATES
 from bridge.gateway.call_counters import CallCounters
@@ -15,20 +14,6 @@ from bridge.gateway.known import KnownChargePoints, address, charging, faulted
 from bridge.ocpp.tenants import identity_of
 
 Fits = Callable[[KnownChargePoints], object]
-
-
-class Entry(Struct, frozen=True, order=True):
-    """A Charge Point in an ordered list, which comes before all that are greater.
-
-    Attributes:
-        missing: Whether it has no value to be sorted by. These come last in both directions.
-        value: The value to be sorted by, None if it is missing.
-        key: The casefolded key.
-    """
-
-    missing: bool
-    value: float | str | tuple[str, ...] | None
-    key: str
 
 
 class Ordering:
@@ -47,12 +32,11 @@ class Ordering:
 
     def entry(self, key: str, known: KnownChargePoints) -> Entry:
         """Return the entry of a Charge Point."""
-        return self._placed(self._value(key, known), key)
+        return placed(self._value(key, known), key, descending=self.descending)
 
     def at(self, place: ListPlace) -> Entry:
         """Return the entry at the end of the page before, whose `key` is in the place."""
-        value = tuple(place.value) if isinstance(place.value, list) else place.value
-        return self._placed(value, place.key)
+        return entry_at(place, descending=self.descending)
 
     def place(self, entry: Entry) -> ListPlace:
         """Return the place of an entry, for the cursor of the next page."""
@@ -66,9 +50,6 @@ class Ordering:
     def first(self, entries: list[Entry], most: int) -> list[Entry]:
         """Return the first `most` entries in order."""
         return sorted(entries, reverse=self.descending)[:most]
-
-    def _placed(self, value: float | str | tuple[str, ...] | None, key: str) -> Entry:
-        return Entry((value is None) is not self.descending, value, key)
 
     def _value(self, key: str, known: KnownChargePoints) -> float | str | tuple[str, ...] | None:
         match self.by:

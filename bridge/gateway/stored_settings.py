@@ -18,7 +18,7 @@ from bridge.errors import ConfigurationError
 from bridge.gateway.tls_contexts import TlsContexts
 from bridge.net.tls import Built
 from bridge.ocpp.tenants import identity_of
-from bridge.store import ProvisionedRecord, Store
+from bridge.store import ProvisionedRecord, RecordStore
 from bridge.watching import logs
 
 _log = logging.getLogger("bridge.provisioning")
@@ -38,7 +38,7 @@ class StoredEntry(Struct, frozen=True, kw_only=True):
 class StoredSettings:
     """The stored settings by casefolded identity. `clock` returns unix seconds."""
 
-    def __init__(self, store: Store, contexts: TlsContexts, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, store: RecordStore, contexts: TlsContexts, clock: Callable[[], float] = time.time) -> None:
         self._store = store
         self._contexts = contexts
         self._clock = clock

@@ -15,7 +15,7 @@ from bridge.admin.transactions import (
 from bridge.core.transactions import TransactionState
 from bridge.gateway.sessions import Sessions
 from bridge.net.tasks import Threads
-from bridge.store import Store
+from bridge.store import RecordStore
 from bridge.store.records import TransactionRecord
 from bridge.store.transactions import TransactionQuery
 
@@ -31,7 +31,7 @@ class TransactionViews:
         clock: Returns the time in unix seconds.
     """
 
-    def __init__(self, store: Store, sessions: Sessions, clock: Callable[[], float]) -> None:
+    def __init__(self, store: RecordStore, sessions: Sessions, clock: Callable[[], float]) -> None:
         self._store = store
         self._sessions = sessions
         self._clock = clock
@@ -61,7 +61,8 @@ class TransactionViews:
         )
         page = await self._threads.run(lambda: self._store.transactions(query, limit))
         now = self._clock()
-        return FoundTransactions(items=[self._fact(record, now) for record in page.records], next=page.next)
+        items = [self._fact(record, now) for record in page.records]
+        return FoundTransactions(items=items, places=page.places, next=page.next)
 
     def _fact(self, record: TransactionRecord, now: float) -> TransactionFact:
         meter = record.meter_stop if record.state == TransactionState.ENDED else self._register(record)

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from bridge.admin import facts
 from bridge.admin.cursors import foreign
 from bridge.admin.facts import Addresses, Details, Summary, moment
+from bridge.admin.list_order import Entry
 from bridge.admin.operations import AuditFilter, FoundChargePoints, ListPlace, Sorting, Wanted
 from bridge.admin.problems import RequestRefused
 from bridge.config import CentralSystem, Quirks, Route, Settings
@@ -34,15 +35,13 @@ from bridge.gateway.known import (
     profile,
     version,
 )
-from bridge.gateway.selection import Entry, Ordering, by_identity, filters
+from bridge.gateway.selection import Ordering, by_identity, filters
 from bridge.ocpp.identity import normal
 from bridge.ocpp.tenants import DEFAULT_NAME, identity_of, key_of, named, takes, tenant_of
 from bridge.store.audit import AuditQuery
 
 # Charge Points that are examined before other work is served: about a millisecond's work.
 _SLICE = 100
-# The most values of a kind that a list of values has.
-_VALUES = 200
 
 
 class SessionViews:
@@ -74,15 +73,15 @@ class SessionViews:
             total, counts = len(keys), self._ground.states.of_tenant(tenant)
         else:
             page, total, counts = await self._selected(keys, wanted, ordering, after, limit + 1)
-        items = []
+        items, places = [], []
         for number, entry in enumerate(page[:limit]):
             if number % _SLICE == _SLICE - 1:
                 await asyncio.sleep(0)
             if (known := self._known(entry.key)).is_there:
                 items.append(self._summary(known))
-        last = ordering.place(page[limit - 1]) if len(page) > limit else None
-        last = None if last is None else replace(last, key=identity_of(last.key))
-        return FoundChargePoints(items=items, total=total, states=counts, next=last)
+                places.append(_outside(ordering.place(entry)))
+        last = _outside(ordering.place(page[limit - 1])) if len(page) > limit else None
+        return FoundChargePoints(items=items, places=places, total=total, states=counts, next=last)
 
     async def _selected(
         self, keys: Sequence[str], wanted: Wanted, ordering: Ordering, after: ListPlace | None, most: int
@@ -122,7 +121,7 @@ class SessionViews:
         return best, total, counts
 
     async def values(self, *, tenant: str) -> facts.ChargePointValues:
-        """Return the vendors, models and firmware versions of a tenant's Charge Points.
+        """Return all vendors, models and firmware versions of a tenant's Charge Points, in no order.
 
         Other work is served in between.
         """
@@ -280,6 +279,11 @@ def _slices(keys: Sequence[str]) -> Iterator[tuple[str, ...]]:
         yield keys_
 
 
+def _outside(place: ListPlace) -> ListPlace:
+    """Return a place with an identity in place of a key, as it is in a cursor."""
+    return replace(place, key=identity_of(place.key))
+
+
 def _key_of(tenant: str, identity: str) -> str:
     """Return the key of an identity in a cursor. Raises RequestRefused for one that holds a key."""
     try:
@@ -294,7 +298,7 @@ def systems_for(tenant: str, settings: Settings) -> dict[str, CentralSystem]:
 
 
 def _counted(found: Counter[str]) -> list[facts.ValueCount]:
-    return [facts.ValueCount(value=value, count=count) for value, count in found.most_common(_VALUES) if value]
+    return [facts.ValueCount(value=value, count=count) for value, count in found.items() if value]
 
 
 def _route(route: Route, charge_points: int) -> facts.RouteFact:

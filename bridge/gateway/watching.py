@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from bridge.config import Settings, Tracing
+from bridge.config.cluster import is_cluster
 from bridge.gateway.health import SpokenProtocols
 from bridge.gateway.sessions import mint
 from bridge.outgoing_events import Outbox
@@ -48,6 +49,7 @@ def recorder_of(settings: Settings) -> tuple[Recorder, list[Recorder]]:
         max_age=asked.max_age,
         mask_id_tags=asked.mask_id_tags,
         max_bytes=asked.max_bytes,
+        node=settings.cluster.node if is_cluster(settings) else "",
     )
     if not asked.enabled:
         return recorder, []

@@ -16,11 +16,15 @@ Outcome = Literal["result", "error", "unanswered", "refused", "repeated", "aband
 """How it ended. Beside the outcomes of a Call: an answer that went nowhere, and a frame that was only passed on."""
 
 
+MessageId = int | str
+
+
 class _Facts(Struct, frozen=True, kw_only=True, rename={"sender": "from"}):
     """What a message is known by. `identity` is "" where it is not known, `unique_id` and `action` where they could not
-    be read; `hop_id` is the UniqueId towards the other party."""
+    be read; `hop_id` is the UniqueId towards the other party. `id` is a number, and of one of several processes
+    `node.number`."""
 
-    id: int
+    id: MessageId
     identity: str
     at: str
     ms: float
@@ -152,7 +156,7 @@ class CallRecord(Struct, frozen=True, kw_only=True):
         request: The request, None if it was not understood. So is `response`.
     """
 
-    id: int
+    id: MessageId
     at: float
     action: str
     outcome: Outcome

@@ -11,12 +11,14 @@ import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
+
+from msgspec import structs
 
 from bridge.net.tasks import Threads
 from bridge.recorder import reading
 from bridge.recorder.database import Bounds, MessageDatabase
-from bridge.recorder.messages import CallRecord, Message, MessageFilter, Page, Recorded, RecordedPage
+from bridge.recorder.messages import CallRecord, Message, MessageFilter, MessageId, Page, Recorded, RecordedPage
 from bridge.recorder.rows import RecordedFact
 from bridge.recorder.writer import MessageWriter
 from bridge.store.files import database_beside
@@ -33,13 +35,15 @@ _SEARCH_SLICE, _SEARCH_SLICES, _SEARCH_TIME, _SEARCH_REST = 100, 100, 0.5, 0.001
 _OF_MEMORY = 10
 
 
+_M = TypeVar("_M", Message, Recorded, CallRecord)
 # Rows of the database, the cursor of the next page, and the time to which a search has come.
 _Found = tuple[list[tuple[Any, ...]], str | None, str | None]
 
 
 class Recorder:
     """Records what it is told from `open` to `close`. `url` is the store's: of a file `X.db`, `X.messages.db` is beside
-    it; `memory:` records in memory. Bounded by messages of a Charge Point, by seconds, and by octets in all."""
+    it; `memory:` records in memory. Bounded by messages of a Charge Point, by seconds, and by octets in all. `node` is
+    the name of this process, if there are several."""
 
     def __init__(
         self,
@@ -50,7 +54,9 @@ class Recorder:
         mask_id_tags: bool = True,
         max_bytes: int = 1_000_000_000,
         clock: Callable[[], float] = time.time,
+        node: str = "",
     ) -> None:
+        self._node = node
         path = database_beside(url, "messages")
         octets = max_bytes if path is not None else max_bytes // _OF_MEMORY
         bounds = Bounds(messages=messages_per_charge_point, age=max_age, octets=octets)
@@ -100,7 +106,7 @@ class Recorder:
             number, at = self._writer.put(fact)
             if self.on_message is not None:
                 with suppress(UnicodeEncodeError):  # it cannot be recorded either
-                    self.on_message(reading.of_fact(number, at, fact, id_tags=self._id_tags))
+                    self.on_message(self._named(reading.of_fact(number, at, fact, id_tags=self._id_tags)))
 
     # Reading, from the event loop.
 
@@ -125,7 +131,7 @@ class Recorder:
         """
         before = None if cursor is None else int(cursor)
         rows, following, searched = await self._threads.run(lambda: self._found(wanted, before, limit))
-        return Page(items=[reading.message(row) for row in rows], next=following, searched_to=searched)
+        return Page(items=[self._named(reading.message(row)) for row in rows], next=following, searched_to=searched)
 
     async def recorded(self, wanted: MessageFilter, *, limit: int, cursor: str | None = None) -> RecordedPage:
         """Return a page of whole messages, as `messages` does.
@@ -138,7 +144,7 @@ class Recorder:
 
         def work() -> RecordedPage:
             rows, following, _ = self._found(wanted, None if cursor is None else int(cursor), limit)
-            return RecordedPage(items=[reading.recorded(row) for row in rows], next=following)
+            return RecordedPage(items=[self._named(reading.recorded(row)) for row in rows], next=following)
 
         return await self._threads.run(work)
 
@@ -149,11 +155,13 @@ class Recorder:
             wanted: The filter.
             limit: The most Calls.
         """
-        return await self._threads.run(lambda: [reading.call(row) for row in self._found(wanted, None, limit)[0]])
+        return await self._threads.run(
+            lambda: [self._named(reading.call(row)) for row in self._found(wanted, None, limit)[0]]
+        )
 
-    async def message(self, number: int) -> Recorded | None:
+    async def message(self, number: MessageId) -> Recorded | None:
         """The one with this id, if it is still there."""
-        return await self._threads.run(lambda: self._whole(number))
+        return await self._threads.run(lambda: self._whole(int(number)))
 
     def _found(self, wanted: MessageFilter, before: int | None, limit: int) -> _Found:
         if reading.looks_inside(wanted):
@@ -183,7 +191,11 @@ class Recorder:
 
     def _whole(self, number: int) -> Recorded | None:
         rows = self._read(lambda: self._database.whole(number))
-        return reading.recorded(rows[0]) if rows else None
+        return self._named(reading.recorded(rows[0])) if rows else None
+
+    def _named(self, message: _M) -> _M:
+        """Return a message with an id that no other process gives."""
+        return structs.replace(message, id=f"{self._node}.{message.id}") if self._node else message
 
     def _read(self, read: Callable[[], list[tuple[Any, ...]]]) -> list[tuple[Any, ...]]:
         try:

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -96,6 +96,16 @@ class Program:
                 if all(word in line for word in words):
                     return line
         raise AssertionError(f"{words!r} is not in:\n{''.join(self.lines)}")
+
+    def children(self, name: str) -> list[int]:
+        """The processes that it has started and that run the program or command `name`."""
+        path, found = Path(f"/proc/{self.pid}/task/{self.pid}/children"), []
+        for pid in map(int, path.read_text().split()):
+            with suppress(OSError):  # it has ended
+                words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+                if any(word.rpartition("/")[2] == name for word in words):
+                    found.append(pid)
+        return sorted(found)
 
     def told(self, number: signal.Signals) -> None:
         """Send it a signal."""

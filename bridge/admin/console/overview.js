@@ -13,9 +13,10 @@ const EVERY = 5000;
 
 export function overview({ main, signal, title }) {
   title("Overview");
+  const nodes = h("p", { class: "quiet" });
   const alarms = h("section", { class: "alarms", "aria-labelledby": "alarms-title" }), tiles = h("ul", { class: "tiles", "aria-label": "The fleet in numbers" });
   const hour = new Hour(signal), lists = h("div", { class: "pair" });
-  const page = h("div", { class: "stack" }, alarms, tiles, hour.element, lists);
+  const page = h("div", { class: "stack" }, alarms, tiles, hour.element, lists, nodes);
   const place = h("div", {});
   fill(main, h("div", { class: "top" }, h("h1", {}, "Overview")), place);
   stream.follow(null);
@@ -28,6 +29,7 @@ export function overview({ main, signal, title }) {
     if (!page.isConnected) fill(place, page);
     part("alarms", [answer.alarms, answer.states], () => keepingFocus(alarms, () => fill(alarms, alarmList(answer))));
     part("tiles", [answer.states, answer.transactions], () => keepingFocus(tiles, () => fill(tiles, tilesOf(answer))));
+    part("nodes", answer.nodes, () => fill(nodes, nodesOf(answer)));
     part("lists", [answer.moves, answer.moved, answer.waiting_moves, answer.losses, answer.faults], () => keepingFocus(lists, () => fill(lists, movesOf(answer), h("div", { class: "stack" }, faultsOf(answer), lossesOf(answer)))));
     hour.show(answer.hour);
   } });
@@ -104,6 +106,14 @@ function tilesOf({ states, transactions }) {
   return [tile("#/charge-points", "all", all, "Charge Points"),
     Object.entries(STATES).map(([state, { kind, word }]) => tile(`#/charge-points?state=${state}`, kind, states[state] ?? 0, word)),
     tile("#/transactions", "transactions", transactions, "Open transactions")];
+}
+
+// The processes of the bridge, if there are several.
+
+function nodesOf({ nodes }) {
+  if (!nodes.length) return null;
+  const said = nodes.map(({ name, answers, slots }) => (answers ? `${name} has ${slots} of 1024 slots` : `${name} does not answer`));
+  return [`${many(nodes.length, "process", "processes")}: `, said.join(", "), "."];
 }
 
 // The last hour.

@@ -18,6 +18,8 @@ completion      print a completion script for the shell
 arguments       the parser of the command line
 asking          the client of the admin API
 signals         stop at SIGINT and SIGTERM
+workers         start the bridge as several processes
+reloading       reload the configuration on request
 notify          report the state of the service to systemd
 terminal        print texts of unknown parties safely
 """

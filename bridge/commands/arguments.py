@@ -14,7 +14,7 @@ from bridge import __version__
 from bridge.config import Listen
 from bridge.config.complaints import closest, one_line
 from bridge.core.state import STATES
-from bridge.lab.demo import LARGEST_FLEET
+from bridge.lab.demo import LARGEST_FLEET, MOST_WORKERS
 from bridge.ocpp.actions import ACTIONS, Party
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
     _add_serve(commands)
     _add_check(commands)
     _add_backup(commands)
+    _add_store(commands)
     _add_password(commands)
     _add_token(commands)
     _add_demo(commands)
@@ -175,6 +176,21 @@ def _add_backup(commands: Commands) -> None:
     command.set_defaults(run=run, stays=False)
 
 
+def _add_store(commands: Commands) -> None:
+    def run(arguments: argparse.Namespace) -> int:
+        from bridge.commands import store
+
+        return store.import_records(arguments.config)
+
+    group = _add(commands, "store", "the records of a single process").add_subparsers(
+        title="what to do", metavar="WHAT", required=True
+    )
+    about = "bring the records of a single process into the cluster, and rename the store's file"
+    command = _add(group, "import", about, "store import --config bridge.toml")
+    _add_config(command)
+    command.set_defaults(run=run, stays=False)
+
+
 def _add_password(commands: Commands) -> None:
     def run(arguments: argparse.Namespace) -> int:
         from bridge.commands import password
@@ -206,14 +222,21 @@ def _add_demo(commands: Commands) -> None:
     def run(arguments: argparse.Namespace) -> int:
         from bridge.commands import demo
 
-        return demo.run(once=arguments.once, protocol=arguments.protocol, fleet=arguments.fleet)
+        if arguments.workers is None:
+            return demo.run(once=arguments.once, protocol=arguments.protocol, fleet=arguments.fleet)
+        if arguments.fleet or arguments.protocol != "ocpp1.6s":
+            print(f"{command.prog}: --workers goes with neither --fleet nor --protocol", file=sys.stderr)
+            return 2
+        return demo.run_workers(arguments.workers)
 
-    examples = ("demo", "demo --once", "demo --fleet 50")
+    examples = ("demo", "demo --once", "demo --fleet 50", "demo --workers 2")
     command = _add(commands, "demo", "show a charging session through the gateway, on this machine", *examples)
     _add_protocol(command, *_OVER_SOAP, default="ocpp1.6s")
     command.add_argument("--once", action="store_true", help="end after it; exit code 0 if all was as expected")
     about = f"so many more Charge Points, 1 to {LARGEST_FLEET}, which charge all the time; with --once, once"
     command.add_argument("--fleet", type=_fleet, default=0, metavar="N", help=about)
+    about = f"2 to {MOST_WORKERS} processes, of which one is killed in the middle of a session; then it ends"
+    command.add_argument("--workers", type=_workers, metavar="N", help=about)
     command.set_defaults(run=run, stays=True)
 
 
@@ -650,6 +673,12 @@ def _fleet(text: str) -> int:
     if text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= LARGEST_FLEET:
         return int(text)
     raise argparse.ArgumentTypeError(f"a number from 1 to {LARGEST_FLEET} is expected, not {text!r}")
+
+
+def _workers(text: str) -> int:
+    if text.isascii() and text.isdecimal() and 2 <= int(text[:9]) <= MOST_WORKERS:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"a number from 2 to {MOST_WORKERS} is expected, not {text!r}")
 
 
 def _action(text: str) -> str:

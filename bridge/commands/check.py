@@ -12,6 +12,7 @@ from bridge import config
 from bridge.commands import trial
 from bridge.commands.matrix import lines_of
 from bridge.config import Settings, sources
+from bridge.config.cluster import link_tables
 from bridge.config.listeners import places
 from bridge.config.tls import client_tables
 from bridge.errors import ConfigurationError
@@ -60,7 +61,7 @@ def _checked(path: Path | None) -> tuple[Settings, list[str]]:
 def _read_certificates(settings: Settings) -> None:
     """Load all certificates as `serve` does. Raises ConfigurationError with every complaint."""
     listeners = [(f"{place.key}.tls", place.table.tls) for place in places(settings) if place.table.tls is not None]
-    unusable = tls.complaints(listeners, client_tables(settings))
+    unusable = tls.complaints(listeners, [*client_tables(settings), *link_tables(settings)])
     if complaints := [*unusable, *tls.after_headers(places(settings))]:
         raise ConfigurationError(complaints)
 

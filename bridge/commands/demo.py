@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 
 from bridge.commands.signals import until_stopped
+from bridge.lab.demo.cluster import kill_one
+from bridge.lab.demo.ports import Ports
 from bridge.lab.demo.run import Demo
 from bridge.lab.demo.run import run as run_demo
 from bridge.lab.demo.screen import coloured, plain
@@ -36,6 +38,11 @@ def run(*, once: bool, protocol: str, fleet: int) -> int:
     )
     # If a signal stops `--once`, not every step was checked: the exit code is 1.
     return asyncio.run(until_stopped(run_demo(demo, once=once), stopped=1 if once else 0))
+
+
+def run_workers(workers: int) -> int:
+    """Run the demo of several processes. Returns 0 if all went as promised, else 1. Raises OSError."""
+    return asyncio.run(until_stopped(kill_one(workers, Ports(), functools.partial(print, flush=True)), stopped=1))
 
 
 def _command(program: Path) -> str:

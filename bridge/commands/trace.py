@@ -148,7 +148,7 @@ def _export(gateway: AdminClient, wanted: TraceQuery, to: Path) -> int:
     return 0
 
 
-def _whole(gateway: AdminClient, number: int) -> Recorded | None:
+def _whole(gateway: AdminClient, number: int | str) -> Recorded | None:
     """Return the message `number` with its content; None if the recorder has dropped it meanwhile."""
     try:
         return msgspec.convert(gateway.get(f"/messages/{number}"), Recorded)

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bridge.admin import token_file
+from bridge.commands import workers
 from bridge.config import Settings, Store
+from bridge.config.cluster import has_workers
 from bridge.config.exposure import others_read
 from bridge.errors import Complaint, ConfigurationError
 from bridge.gateway.sign_in import missing_library
@@ -28,6 +30,7 @@ def complaints(settings: Settings, source: str) -> Iterator[Complaint]:
     """
     if (missing := missing_library(settings.admin, source)) is not None:
         yield missing
+    yield from workers.complaints(settings, source)
     store = _store(settings)
     if store is None:
         return
@@ -49,6 +52,7 @@ def complaints(settings: Settings, source: str) -> Iterator[Complaint]:
 
 def cautions(settings: Settings) -> Iterator[str]:
     """Return cautions about effects of a start that the operator may not intend."""
+    yield from workers.cautions(settings, workers.count_of(settings) if has_workers(settings) else 0)
     store = _store(settings)
     chosen = settings.store != Store()  # the folder of the default store is expected to be created
     if store is not None and chosen and not store.parent.exists():

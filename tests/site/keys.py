@@ -15,7 +15,18 @@ from msgspec import NODEFAULT, Meta
 
 from bridge.config import Settings
 from bridge.config.changes import needs_restart
-from bridge.config.records import Content, Listen, Network, Quirks, ReplayBoot, Secret, SecretFile, Table
+from bridge.config.records import (
+    Content,
+    Listen,
+    Network,
+    Quirks,
+    ReplayBoot,
+    Secret,
+    SecretFile,
+    Table,
+    WorkerCount,
+    Workers,
+)
 from bridge.config.shapes import Hint, choices, fields, file_key, is_table, listed, named, origin, present
 from bridge.gateway.quirks import profile_of
 from bridge.ocpp.device_profile import DeviceProfile
@@ -107,6 +118,8 @@ def _value(hint: Hint) -> str:
         return "a table"
     if hint == ReplayBoot:
         return '`"auto"`, `true` or `false`'
+    if hint == Workers:
+        return f'`"auto"` or {_value(WorkerCount)}'
     if options := choices(hint):
         return words(code(f'"{option}"') for option in options)
     if hint is Listen:
@@ -163,7 +176,9 @@ def _is_reloaded(path: str, key: str) -> bool:
     settings = Settings()
     value = getattr(settings, names[0])
     if len(names) > 1 or isinstance(value, dict):  # a table within a table, such as that of TLS
-        return names[-1] == "tls" or names[0] in _CHOSEN or (names[0], names[1]) in _RELOADED
+        return (
+            (names[-1] == "tls" and names[0] != "cluster") or names[0] in _CHOSEN or (names[0], names[1]) in _RELOADED
+        )
     if value == ():  # a list of tables that is empty by default
         return needs_restart(settings, msgspec.structs.replace(settings, **{names[0]: (object(),)})) == []
     one = value[0] if isinstance(value, tuple) else value

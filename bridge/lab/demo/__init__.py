@@ -10,9 +10,12 @@
     screen      shows the messages on the wires as lines for a terminal
     xml_lines, json_lines, lines    break XML, JSON and text into lines
     run         runs the demo from its first line to its exit code
+    cluster     the demo of several processes, of which one is killed
 
 Nothing here reads or writes an OCPP message. The simulators do, and the gateway between the simulators is the real one.
 """
 
 # The most Charge Points of a fleet: gateway and simulators share one process and its file descriptors.
 LARGEST_FLEET = 500
+# The most processes of the demo of several processes.
+MOST_WORKERS = 8

@@ -3,7 +3,7 @@
 # make test    set up and run all tests, in two processes (JOBS=2)
 # make test-quick   those that are not marked slow, ARGS='-k boot' some of them
 # make check   lint and types
-# make fuzz    fuzz each parser for a minute (SECONDS=60), TARGETS="soap json configuration preamble forwarded url" or some of them
+# make fuzz    fuzz each parser for a minute (SECONDS=60), TARGETS="soap json configuration preamble forwarded url link" or some of them
 # make soak    a hundred minutes' worth of honest and hostile traffic (MINUTES=100): memory and files stay what they were;
 #              then ten minutes (SIEGE=10) in which everything breaks: nothing is lost or doubled, and nobody misled
 # make deb     build a Debian package in dist/, for Debian 13 (PYTHON_OF_DEBIAN=3.13) and this machine (ARCH=amd64)

@@ -21,6 +21,13 @@ from bridge.watching import logs
 # What starts processes, browsers, reverse proxies or a gateway for each test, measures, or goes through whole tables.
 SLOW = (
     *("attacks", "bench", "console", "lab/demo", "e2e", "test_deploy_proxies.py"),
+    *(
+        "cluster/test_courier.py",
+        "cluster/test_embedded_server.py",
+        "cluster/test_map_stream.py",
+        "cluster/test_record_stream.py",
+        "cluster/test_shared_stream.py",
+    ),
     *("core/test_day.py", "dialects/test_dialects.py", "ocpps/test_headers.py", "ocpps/test_other_pythons.py"),
     *("ocpps/test_quirk_packs.py", "ocpps/test_quirks.py", "packaging", "site/test_walk.py"),
 )

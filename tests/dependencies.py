@@ -23,7 +23,7 @@ from packaging.requirements import Requirement
 import bridge
 
 OURS = "ocpp-bridge"
-EXTRAS = frozenset({"otel"})
+EXTRAS = frozenset({"otel", "cluster"})
 PAGE = Path(bridge.__file__).resolve().parents[1] / "docs" / "licences.md"
 _BEGIN, _END = "<!-- `python -m tests.dependencies licences` writes this table -->\n", "<!-- until here -->"
 _AUDIT_PATIENCE = 30  # seconds
@@ -35,6 +35,7 @@ ACCEPTED: Mapping[str, str] = {
     "BSD-3-Clause": "permissive",
     "ISC": "permissive",
     "MIT": "permissive",
+    "MIT-0": "permissive",
     "PSF-2.0": "permissive",
     "MPL-2.0": "for changes of its own files, of which there are none",
     "LGPL-2.1-or-later": "a library that is imported unchanged, and can be replaced",

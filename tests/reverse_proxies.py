@@ -57,7 +57,7 @@ class Program:
     @contextmanager
     def serving(self, site: Site, folder: Path) -> Iterator[dict[str, tuple[str, int]]]:
         """Run it. Gives the addresses to use in place of the bridge's, by listener."""
-        shared = "headers" in self.file
+        shared = "protocol" not in self.file
         ports = {"soap": free_port()}
         ports["websocket"] = ports["soap"] if shared else free_port()
         text = (DEPLOY / self.file).read_text("utf-8")

@@ -19,9 +19,11 @@ from bridge.gateway import transports
 ROOT = Path(bridge.__file__).parent
 
 # The modules of `bridge.net` for each of the two wires. Neither group sees the other, or the other's codecs.
-JSON_SOCKETS = ("accepted", "json_channel", "json_client", "json_server", "websocket")
+JSON_SOCKETS = (
+    *("accepted", "json_channel", "json_client", "json_relayed", "json_server", "message_socket", "websocket"),
+)
 SOAP_SOCKETS = (
-    *("content_codings", "directions", "endpoints", "http_client", "http_server", "lookups", "overload"),
+    *("content_codings", "directions", "endpoints", "forwarding", "http_client", "http_server", "lookups", "overload"),
     *("soap_client", "soap_server", "verdicts"),
 )
 
@@ -54,13 +56,20 @@ SEES: dict[str, tuple[str, ...]] = {
     "bridge.net.proxies": ("bridge.core.destinations", *_NET),
     "bridge.net.large": ("bridge.net.tasks",),
     "bridge.net.tasks": (),
-    "bridge.net.descriptors": (),
+    "bridge.net.descriptors": ("bridge.net.connection_table",),
+    "bridge.net.connection_table": (),
+    "bridge.net.shared_server": ("bridge.net.descriptors", "bridge.net.tasks"),
     "bridge.net.certificates": (),
     **{f"bridge.net.{module}": ("bridge.access.paths", "bridge.ocppj", *_NET) for module in JSON_SOCKETS},
     **{
         f"bridge.net.{module}": ("bridge.access.paths", "bridge.core", "bridge.ocpps", "bridge.watching.logs", *_NET)
         for module in SOAP_SOCKETS
     },
+    "bridge.cluster": (
+        *("bridge.cluster", "bridge.net.connection_table", "bridge.net.descriptors", "bridge.net.listening"),
+        *("bridge.net.tasks", "bridge.store", "bridge.watching.logs", *_MODEL),
+    ),
+    "bridge.cluster.link_tls": ("bridge.config.records", "bridge.net.tls"),
     "bridge.store": ("bridge.store", *_MODEL),
     "bridge.recorder": (
         *("bridge.core.commands", "bridge.watching", "bridge.recorder", "bridge.net.tasks"),
@@ -84,7 +93,8 @@ SEES: dict[str, tuple[str, ...]] = {
         *("bridge.recorder.messages", "bridge.recorder.trace_*", "bridge.watching", *_MODEL),
     ),
     "bridge.gateway": (
-        *("bridge.access", "bridge.admin", "bridge.config", "bridge.core", "bridge.gateway", "bridge.watching"),
+        *("bridge.access", "bridge.admin", "bridge.cluster", "bridge.config", "bridge.core", "bridge.gateway"),
+        "bridge.watching",
         *("bridge.ocppj", "bridge.ocpps", "bridge.observer_queues", "bridge.oidc", "bridge.outgoing_events"),
         *("bridge.recorder", "bridge.store", *_NET),
     ),
@@ -97,7 +107,7 @@ SEES: dict[str, tuple[str, ...]] = {
     "bridge.gateway.transports": (
         *("bridge.core.addresses", "bridge.core.callback", "bridge.core.destinations", "bridge.core.links"),
         *("bridge.ocppj", "bridge.net.json_channel", "bridge.net.json_client", "bridge.net.soap_client"),
-        *("bridge.net.tasks", "bridge.net.websocket", *_MODEL),
+        *("bridge.net.message_socket", "bridge.net.tasks", *_MODEL),
     ),
     "bridge.gateway.persistence": ("bridge.core", "bridge.watching.logs", "bridge.store", *_MODEL),
     "bridge.gateway.placement": (
@@ -133,12 +143,15 @@ KNOWN_IN: dict[str, tuple[str, ...]] = {
     "httptools": ("bridge.net.http_client", "bridge.net.http_server"),
     "zeep": ("bridge.lab.simulators",),
     "ocpp": ("bridge.lab.simulators",),
-    "websockets": ("bridge.net.accepted", "bridge.net.json_*", "bridge.net.websocket", "bridge.lab.simulators"),
+    "websockets": (
+        *("bridge.net.accepted", "bridge.net.json_*", "bridge.net.message_socket", "bridge.net.websocket"),
+        "bridge.lab.simulators",
+    ),
     "sqlite3": (
         *("bridge.observer_queues.database", "bridge.outgoing_events.database", "bridge.recorder", "bridge.store"),
     ),
     "aiomqtt": ("bridge.outgoing_events.mqtt",),
-    "nats": ("bridge.outgoing_events.nats",),
+    "nats": ("bridge.cluster.nats_connection", "bridge.outgoing_events.nats"),
     "authlib": ("bridge.oidc.id_token", "bridge.oidc.provider"),
     "joserfc": ("bridge.oidc.id_token", "bridge.oidc.provider"),
     "opentelemetry": ("bridge.watching.spans",),
@@ -146,6 +159,22 @@ KNOWN_IN: dict[str, tuple[str, ...]] = {
     "asyncio": (
         "bridge.admin",
         "bridge.app",
+        *(
+            f"bridge.cluster.{room}"
+            for room in (
+                *("courier", "embedded_server", "followed_records", "link_listener", "link_streams", "links"),
+                *(
+                    "map_stream",
+                    "member",
+                    "nats_connection",
+                    "record_import",
+                    "record_stream",
+                    "shared_store",
+                    "shared_stream",
+                ),
+                "supervisor",
+            )
+        ),
         "bridge.gateway",
         "bridge.net",
         "bridge.oidc.provider",
@@ -173,6 +202,13 @@ DOES_WITHOUT: dict[str, frozenset[str]] = {
     **{
         f"bridge.access.{room}": _IMPURE | {"asyncio"}
         for room in ("attempts", "basic", "passwords", "paths", "queue", "rules")
+    },
+    **{
+        f"bridge.cluster.{room}": _IMPURE | {"asyncio"}
+        for room in (
+            *("assignment", "cluster_map", "errors", "hello", "link_frames", "node_addresses", "ownership"),
+            *("send_queue", "slot_records", "slots", "stream_forms"),
+        )
     },
     "bridge.dialects": _IMPURE,
     "bridge.ocppj": _IMPURE,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 import tempfile
@@ -44,6 +45,22 @@ class BesiegedBridge(Bridge):
         super().configure(central_systems, routes)
         text = self.file.read_text()
         self.file.write_text(text.replace("[gateway]\n", f"[gateway]\nlate_answers = {_LATE_ANSWERS}\n", 1))
+
+
+class BesiegedWorkers(BesiegedBridge):
+    """Several processes, whose supervisor and NATS server are besieged as well."""
+
+    workers = 0
+
+    def share_among(self, workers: int) -> None:
+        """Have so many workers from the next start on."""
+        self.workers = workers
+        self.environment = {"OCPP_BRIDGE__GATEWAY__WORKERS": str(workers), "OCPP_BRIDGE__CLUSTER__NODE": "a"}
+
+    async def start(self) -> None:
+        await super().start()
+        if self.workers > 1:
+            await self.says("all workers serve")
 
 
 class CentralSystem(Program):
@@ -133,7 +150,7 @@ class _Progress:
 class _Siege:
     """The parties, and what is done to them."""
 
-    def __init__(self, folder: Path, seed: int, *, points: int, pause: float) -> None:
+    def __init__(self, folder: Path, seed: int, *, points: int, pause: float, workers: int) -> None:
         self.random = Random(seed)
         self.progress = _Progress()
         self.folder = folder
@@ -142,7 +159,8 @@ class _Siege:
             "json": {"url": self.json.url, "protocol": "ocpp1.6j", **_QUICK},
             "soap": {"url": self.soap.url, "protocol": "ocpp1.6s", **_QUICK},
         }
-        self.bridge = BesiegedBridge(folder, systems, _ROUTES, call_timeout=_CALL_TIMEOUT)
+        self.bridge = BesiegedWorkers(folder, systems, _ROUTES, call_timeout=_CALL_TIMEOUT)
+        self.bridge.share_among(workers)
         for program in (self.json, self.soap, self.bridge):
             program.patience = _SETTLED_WITHIN
         self.shared = Minutes(bridge=self.bridge, random=Random(seed + 1), pause=pause, tell=self.progress.tell)
@@ -158,6 +176,13 @@ class _Siege:
             "the bridge is terminated": self._terminate_the_bridge,
             "both Central Systems are away, and the bridge is killed": self._all_at_once,
         }
+        if workers > 1:
+            self._things |= {
+                "a worker is killed": partial(self._hit, "serve", signal.SIGKILL),
+                "a worker is frozen": self._freeze,
+                "a worker is terminated": partial(self._hit, "serve", signal.SIGTERM),
+                "the NATS server is killed": partial(self._hit, "nats-server", signal.SIGKILL),
+            }
         for central in (self.json, self.soap):
             self._things[f"the {central.kind} Central System is killed"] = partial(self._kill, central)
             self._things[f"the {central.kind} Central System is stopped"] = partial(self._stop, central)
@@ -175,6 +200,27 @@ class _Siege:
         self.bridge.told(signal.SIGTERM)
         await self.bridge.ended()
         await self.bridge.start()
+
+    async def _hit(self, program: str, number: signal.Signals) -> None:
+        """A process of the bridge ends, and is started again by its supervisor."""
+        victim = self.random.choice(self.bridge.children(program))
+        os.kill(victim, number)
+        async with asyncio.timeout(_SETTLED_WITHIN):
+            while not self._is_replaced(victim, program):  # noqa: ASYNC110  another process
+                await asyncio.sleep(0.1)
+
+    def _is_replaced(self, victim: int, program: str) -> bool:
+        children = self.bridge.children
+        return victim not in children(program) and len(children("serve")) == self.bridge.workers
+
+    async def _freeze(self) -> None:
+        """A worker stands still until others have taken its Charge Points, and goes on as if nothing had been."""
+        victim = self.random.choice(self.bridge.children("serve"))
+        os.kill(victim, signal.SIGSTOP)
+        try:
+            await asyncio.sleep(self.random.choice((1.0, 8.0)))
+        finally:
+            os.kill(victim, signal.SIGCONT)
 
     async def _kill(self, central: CentralSystem) -> None:
         """Its port stays closed until some have noticed."""
@@ -218,7 +264,14 @@ class _Siege:
 
 
 async def siege(
-    folder: Path, *, seed: int, events: int = 0, seconds: float = 0, points: int = 100, pause: float = 1.0
+    folder: Path,
+    *,
+    seed: int,
+    events: int = 0,
+    seconds: float = 0,
+    points: int = 100,
+    pause: float = 1.0,
+    workers: int = 1,
 ) -> Result:
     """Besiege a bridge.
 
@@ -229,11 +282,12 @@ async def siege(
         seconds: How long it lasts, at least.
         points: How many Charge Points there are of each kind.
         pause: Seconds of a Charge Point between two messages, on average.
+        workers: How many processes the bridge has.
 
     Returns:
         What was counted.
     """
-    besieged = _Siege(folder, seed, points=points, pause=pause)
+    besieged = _Siege(folder, seed, points=points, pause=pause, workers=workers)
     async with besieged.json, besieged.soap, besieged.bridge, asyncio.TaskGroup() as group:
         living = [group.create_task(point.live()) for point in besieged.points]
         while len(besieged.events) < events or time.monotonic() - besieged.begun < seconds:
@@ -259,6 +313,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--events", type=int, default=0)
     parser.add_argument("--points", type=int, default=100)
+    parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--seed", type=int, default=None, help="drawn if left out, and printed")
     parser.add_argument("--folder", type=Path, default=None, help="where journals and the store are kept")
     arguments = parser.parse_args()
@@ -274,6 +329,7 @@ def main() -> int:
                 events=arguments.events,
                 seconds=60 * arguments.minutes,
                 points=arguments.points,
+                workers=arguments.workers,
             )
         )
     print(*result.events, result, sep="\n")

@@ -25,23 +25,27 @@ from tests.e2e.processes import Bridge
 from tests.e2e.stage import post
 
 ACTIONS_OF_A_TRANSACTION = ("StartTransaction", "MeterValues", "MeterValues", "StopTransaction")
-_PATIENCE = 5.0
-"""Seconds until a JSON Charge Point sends again what nobody answered: more than the call_timeout of a siege."""
 _TWICE = 0.1
 """How many frames of a JSON Charge Point are sent twice at once."""
 
 
 @dataclass(slots=True)
 class Minutes:
-    """What all Charge Points share. `tell` is called with each answer, `sent` and `told` hold all of them."""
+    """What Charge Points share. `tell` is called with each answer, `sent` and `told` hold all of them. A JSON Charge
+    Point sends again after `patience` seconds what nobody answered: more than the call_timeout of a siege."""
 
     bridge: Bridge
     random: Random
     pause: float
     tell: Callable[[Told], None]
+    patience: float = 5.0
     sent: list[Sent] = field(default_factory=list)
     told: list[Told] = field(default_factory=list)
     is_over: bool = False
+
+    def attempt(self, sent: Sent) -> None:
+        """Write down that a message is sent now."""
+        self.sent.append(sent)
 
     def note(self, told: Told) -> None:
         """Write down an answer."""
@@ -49,8 +53,12 @@ class Minutes:
         self.tell(told)
 
     async def rest(self) -> None:
-        """The pause of a Charge Point between two messages, and between two attempts."""
+        """The pause of a Charge Point between two messages."""
         await asyncio.sleep(self.pause * 2 * self.random.random())
+
+    async def rest_after_failure(self) -> None:
+        """The pause between two attempts."""
+        await self.rest()
 
 
 @dataclass(slots=True)
@@ -103,11 +111,11 @@ class SoapPoint(Point):
     async def _delivered(self, number: int, action: str, transaction: int) -> Told:
         while True:
             unique_id = str(uuid.uuid4())
-            self._shared.sent.append(Sent(identity=self.identity, number=number, action=action, unique_id=unique_id))
+            self._shared.attempt(Sent(identity=self.identity, number=number, action=action, unique_id=unique_id))
             told = await self._posted(number, action, transaction, unique_id)
             if told.verdict is not Verdict.FAILED:
                 return told
-            await self._shared.rest()
+            await self._shared.rest_after_failure()
 
     async def _posted(self, number: int, action: str, transaction: int, unique_id: str) -> Told:
         body = posted(self.identity, action, number, transaction, unique_id)
@@ -148,20 +156,21 @@ class JsonPoint(Point):
         copies = 2 if self._shared.random.random() < _TWICE else 1
         while True:
             if self._connection is None and not await self._connected():
-                await self._shared.rest()
+                await self._shared.rest_after_failure()
                 continue
             unique_id = str(uuid.uuid4())
             self._calls[unique_id] = message
-            self._shared.sent.append(Sent(identity=self.identity, number=number, action=action, unique_id=unique_id))
+            self._shared.attempt(Sent(identity=self.identity, number=number, action=action, unique_id=unique_id))
             assert self._connection is not None
             await _send(self._connection, json.dumps([2, unique_id, action, sent]), copies)
             copies = 1
             assert self._reading is not None
-            await asyncio.wait({self._reading, message.done}, timeout=_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+            patience = self._shared.patience
+            await asyncio.wait({self._reading, message.done}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
             if message.done.done():
                 return message.done.result()
             self._told(message, unique_id, Verdict.FAILED)
-            await self._shared.rest()
+            await self._shared.rest_after_failure()
 
     async def _connected(self) -> bool:
         url = f"{self._shared.bridge.websocket_url}/{quote(self.identity)}"

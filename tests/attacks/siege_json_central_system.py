@@ -63,7 +63,7 @@ class MisbehavingCentralSystem:
                     websocket.transport.abort()
                     return
                 self._record(identity, frame)
-                answers = _answers(identity, frame, misdeed, earlier)
+                answers = answers_to(identity, frame, misdeed, earlier)
                 later = LATE if misdeed == "late" else 0
                 self._tasks.spawn(_send(websocket, answers, later), name=f"answer to {identity}")
                 if misdeed in ("", "doubled"):  # what has no answer yet would be answered by it
@@ -87,7 +87,7 @@ async def _send(websocket: ServerConnection, frames: list[str], later: float) ->
             await websocket.send(frame)
 
 
-def _answers(identity: str, call: list[Any], misdeed: str, earlier: str) -> list[str]:
+def answers_to(identity: str, call: list[Any], misdeed: str, earlier: str) -> list[str]:
     """The frames that are sent for `call`. `earlier` is the UniqueId of a Call that had its answer."""
     _, unique_id, action, sent = call
     number = number_in_payload(action, sent) or 0

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import tempfile
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -13,8 +14,11 @@ from pathlib import Path
 
 import msgspec
 
+from tests.attacks import cluster_faults
 from tests.bench import (
     aims,
+    cluster,
+    cluster_link,
     commits,
     fleet,
     idle,
@@ -46,7 +50,10 @@ SECTIONS = {
     "fleet": "settings of 3 000 Charge Points imported and exported through the admin API: seconds",
     "isolation": "the worst messages of each kind: the p99 of a neighbour's Heartbeats beside them, as a ratio",
     "observers": "SOAP -> JSON with two observers, one of which hangs, beside without any: p50, p99 of main's answers",
+    "cluster-link": "an ask between two nodes, beside a bare echo over the same socket: microseconds of both processes",
     "moves": "300 Charge Points moved in waves of 20: until Boot and status are there, beside bare dials",
+    "cluster": "SOAP -> JSON and JSON -> JSON with two nodes, beside one and a single process: CPU time of an exchange",
+    "cluster-faults": "each fault of a cluster, 20 times under load: the longest waits, and what is lost or doubled",
     "overload": "twice the capacity: goodput, what is refused, and how soon beside an answer",
 }
 _ABOUT = """\
@@ -138,9 +145,19 @@ def _measure(section: str, plan: Plan, result: Measurements) -> str:
         case "observers":
             result.observers = asyncio.run(observers.measure(plan))
             return observers.report(result.observers)
+        case "cluster-link":
+            result.cluster_link = asyncio.run(cluster_link.measure(plan))
+            return cluster_link.report(result.cluster_link)
         case "moves":
             result.moves = asyncio.run(moves.measure(plan))
             return moves.report(result.moves)
+        case "cluster":
+            result.cluster = asyncio.run(cluster.measure(plan))
+            return cluster.report(result.cluster)
+        case "cluster-faults":
+            with tempfile.TemporaryDirectory() as folder:
+                result.cluster_faults = asyncio.run(cluster_faults.measured(Path(folder), plan.faults))
+            return cluster_faults.report(result.cluster_faults)
         case _:
             result.overload = asyncio.run(overload.measure(plan))
             return overload.report(result.overload)
@@ -164,11 +181,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, default=_OUTPUT, metavar="FILE", help=f"JSON, in place of {_OUTPUT}")
     parser.add_argument("--repetitions", type=int, metavar="N", help=f"in place of {FULL.repetitions}")
     parser.add_argument("--seconds", type=float, metavar="S", help=f"of a run, in place of {FULL.seconds:g}")
+    parser.add_argument("--faults", type=int, metavar="N", help=f"times of each fault, in place of {FULL.faults}")
     chosen = parser.parse_args(arguments)
     if unknown := [name for name in chosen.sections if name not in SECTIONS]:
         parser.error(f"{', '.join(unknown)} cannot be measured; sections are {', '.join(SECTIONS)}")
     plan = QUICK if chosen.quick else FULL
-    changed = {name: value for name in ("repetitions", "seconds") if (value := getattr(chosen, name)) is not None}
+    given = {name: getattr(chosen, name) for name in ("repetitions", "seconds", "faults")}
+    changed = {name: value for name, value in given.items() if value is not None}
     stay_off()
     report = measured(chosen.sections or list(SECTIONS), msgspec.structs.replace(plan, **changed))
     chosen.output.parent.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
+from tests.attacks.cluster_faults import AIMS, Outcome
+from tests.bench.cluster import HALF, ClusterRates
+from tests.bench.cluster_link import Hop
 from tests.bench.commits import Commit
 from tests.bench.figures import table
 from tests.bench.fleet import Imported
@@ -44,7 +47,10 @@ class Measurements(Struct, kw_only=True):
     commits: list[Commit] | None = None
     fleet: list[Imported] | None = None
     observers: list[Observed] | None = None
+    cluster_link: list[Hop] | None = None
     moves: list[Moved] | None = None
+    cluster: ClusterRates | None = None
+    cluster_faults: list[Outcome] | None = None
     # What others took of the machine's cores during each section, 0 to 1; None where that is not known.
     others: dict[str, float | None] = {}
     # Sections that could not be measured to the end, and why.
@@ -98,6 +104,13 @@ def _judged(m: Measurements) -> Iterator[Aim]:
     past = m.overload if isinstance(m.overload, Overloaded) else None
     yield _least("past capacity, goodput of peak", 0.8, past.of_peak if past else None)
     yield _most("past capacity, a refusal, p99, of an answer's", 0.25, past.refusal_of_answer if past else None)
+    halves = [one.of_one.median for one in (m.cluster.exchanges if m.cluster else ()) if one.where == HALF]
+    yield _least("2 nodes, exchanges per CPU second, of 1 node's", 0.85, min(halves, default=None))
+    for fault, aim in AIMS.items():
+        longest = [max(one.waits) for one in m.cluster_faults or () if one.fault == fault]
+        yield _most(f"{fault}, the longest wait, s", aim, max(longest, default=None))
+    failed = None if m.cluster_faults is None else float(sum(not one.holds for one in m.cluster_faults))
+    yield _most("faults of a cluster after which a count is not 0", 0, failed)
 
 
 def _is_recorded(leg: Leg) -> bool:

@@ -16,7 +16,8 @@ _PACKAGES = ("aiohttp", "httptools", "websockets", "lxml", "msgspec", "spyne", "
 
 class Plan(Struct, frozen=True, kw_only=True):
     """How much is measured. Times in seconds. `sessions` are the sizes of the fleet; `anew` is how often the processes
-    of a leg are measured before others take their place: each has its luck, with its memory above all."""
+    of a leg are measured before others take their place: each has its luck, with its memory above all; `faults` is how
+    often each fault of a cluster happens."""
 
     quick: bool
     repetitions: int
@@ -27,6 +28,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     sessions: tuple[int, ...]
     warm_up: int
     stored: int
+    faults: int
 
 
 FULL = Plan(
@@ -39,9 +41,19 @@ FULL = Plan(
     sessions=(100, 1_000, 10_000),
     warm_up=500,
     stored=10_000,
+    faults=20,
 )
 QUICK = Plan(
-    quick=True, repetitions=1, anew=1, seconds=0.05, charge_points=4, crowd=20, sessions=(5, 10), warm_up=5, stored=20
+    quick=True,
+    repetitions=1,
+    anew=1,
+    seconds=0.05,
+    charge_points=4,
+    crowd=20,
+    sessions=(5, 10),
+    warm_up=5,
+    stored=20,
+    faults=1,
 )
 
 

@@ -32,7 +32,7 @@ class Bridge(Struct, frozen=True, kw_only=True):
     """How the bridge is configured; what is not here is as it ships. Limits on what one peer may do are raised: all
     load comes from one address, and from few Charge Points. `store` is a file, "" a new one. `without` is one of the
     shortcuts of tests.bench.without that it does not take, "" for none. `observers` are the URLs of further Central
-    Systems."""
+    Systems. `node` is its name in a cluster that shares the NATS `servers`; without these it is in none."""
 
     central_system: str
     protocol: str = "ocpp1.6j"
@@ -44,6 +44,8 @@ class Bridge(Struct, frozen=True, kw_only=True):
     store: str = ""
     without: str = ""
     observers: tuple[str, ...] = ()
+    node: str = ""
+    servers: tuple[str, ...] = ()
 
 
 class Subject(Struct, kw_only=True):
@@ -191,6 +193,7 @@ def configuration(bridge: Bridge, folder: Path, ports: Sequence[int]) -> tuple[P
         "admin": {"listen": f"127.0.0.1:{ports[2]}"},
         "limits": limits,
         "store": {"url": store},
+        **({"cluster": {"node": bridge.node, "servers": bridge.servers}} if bridge.servers else {}),
         "recorder": {"enabled": bridge.recording},
         "central_systems.main": system,
         **{f"central_systems.observer-{number}": {"url": url} for number, url in enumerate(bridge.observers)},

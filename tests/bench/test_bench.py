@@ -196,7 +196,8 @@ def test_a_request_passes_both_halves_of_an_empty_server() -> None:
 
 
 def test_the_rest(tmp_path: Path) -> None:
-    report = quickly(tmp_path, *(name for name in SECTIONS if name not in LEGS))
+    # tests/attacks/test_cluster_faults.py has the faults.
+    report = quickly(tmp_path, *(name for name in SECTIONS if name not in LEGS and name != "cluster-faults"))
     found = report.measurements
     assert len(found.codec or ()) == 12 + 3  # and what lxml and msgspec take for each message
     assert [piece.name for piece in found.codec or () if piece.of_alone] == [
@@ -210,6 +211,10 @@ def test_the_rest(tmp_path: Path) -> None:
     assert len(found.latency or ()) == 2 * 3 * 3  # messages, shares of the capacity, percentiles
     assert [each.rows for each in found.fleet or ()] == [QUICK.stored] * 5
     assert [row.percentile for row in found.observers or ()] == ["p50", "p99"]
+    assert [hop.of_bare is None for hop in found.cluster_link or ()] == [True, *[False] * 4, True, *[False] * 3]
+    assert found.cluster is not None
+    assert len(found.cluster.exchanges) == 2 * 2 * 5  # protocols, messages, kinds of clusters
+    assert sum(found.cluster.shares.values()) == pytest.approx(1)
     assert [row.kind for row in found.moves or ()] == ["SOAP", "JSON", "bare"]
     assert isinstance(found.overload, Overloaded)
     assert found.overload.peak.median > 0

@@ -104,7 +104,8 @@ def _log_to_stderr(settings: Settings, worker: str = "") -> None:
 def _introduce() -> None:
     """Log what has started, and whether it was tested with the Python that runs it."""
     python = platform.python_version()
-    logs.fields(_log, logging.INFO, "started", version=__version__, commit=commit() or "unknown", python=python)
+    built = commit() or "unknown"
+    logs.fields(_log, logging.INFO, "started", version=__version__, commit=built, python=python, pid=os.getpid())
     if (untested := untested_python(tested_pythons())) is not None:
         logs.fields(_log, logging.WARNING, "caution", about=untested)
 

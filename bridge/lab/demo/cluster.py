@@ -84,14 +84,10 @@ class BridgeProcesses:
                     await self._more.wait()
         raise OSError(f"the bridge did not say {words!r}; its last line is: {(self.lines or ['none'])[-1]}")
 
-    def process_of(self, worker: str) -> int:
-        """Return the process ID of a worker, which is a child of the supervisor. Raises OSError if there is none."""
-        children = Path(f"/proc/{self._supervisor.pid}/task/{self._supervisor.pid}/children").read_text("ascii")
-        for process in map(int, children.split()):
-            with suppress(OSError):
-                if f'"name":"{worker}"'.encode() in Path(f"/proc/{process}/environ").read_bytes():
-                    return process
-        raise OSError(f"there is no worker {worker!r}")
+    async def process_of(self, worker: str) -> int:
+        """Return the process ID of a worker, which was started once. Raises OSError as `said` does."""
+        line = await self.said(rf" started .* pid=\d+ worker={worker}$")
+        return int(line.rpartition(" pid=")[2].partition(" ")[0])
 
     async def close(self) -> None:
         """End the bridge."""
@@ -146,7 +142,7 @@ class _KilledSession:
         start: Payload = {"connectorId": 1, "idTag": "DRIVER-1", "meterStart": 1000, "timestamp": now()}
         answer, _, owner = await self._send("StartTransaction", start)
         number: int = answer["transactionId"]
-        os.kill(self._bridge.process_of(owner), signal.SIGKILL)
+        os.kill(await self._bridge.process_of(owner), signal.SIGKILL)
         self._say(f"  kill -9 {owner}, in the middle of transaction {number}")
         sample = {"timestamp": now(), "sampledValue": [{"value": "1200"}]}
         values: Payload = {"connectorId": 1, "transactionId": number, "meterValue": [sample]}

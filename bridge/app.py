@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import msgspec
@@ -40,7 +41,6 @@ from bridge.gateway.authorization_key import AuthorizationKeys
 from bridge.gateway.call_counters import CallCounters
 from bridge.gateway.certificate_ends import CertificateEnds, read_ends
 from bridge.gateway.change_history import ChangeHistory
-from bridge.gateway.cluster_parts import ClusterParts
 from bridge.gateway.event_loop_lag import EventLoopLag
 from bridge.gateway.event_receivers import receivers_of
 from bridge.gateway.fleet_status import UnreadConfiguration
@@ -115,6 +115,9 @@ from bridge.watching.facts import (
     Watcher,
 )
 from bridge.watching.traffic_log import TrafficLog
+
+if TYPE_CHECKING:
+    from bridge.gateway.cluster_parts import ClusterParts
 
 _log = logging.getLogger("bridge.gateway")
 
@@ -193,6 +196,8 @@ class Gateway:
     async def _opened_store(self, settings: Settings) -> RecordStore:
         """Return the store: the file of this process, or the records that it shares with others."""
         if is_cluster(settings):
+            from bridge.gateway.cluster_parts import ClusterParts  # needs the extra `cluster`
+
             self._cluster = ClusterParts(settings, self._shared_records_changed)
             await self._cluster.start()
             return self._cluster.store

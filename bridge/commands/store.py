@@ -7,19 +7,21 @@ import os
 import socket
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from bridge import config
-from bridge.cluster.record_import import CannotImport, ImportCounts, RecordImport
-from bridge.commands.workers import server_of_machine
+from bridge.commands.workers import missing_library, server_of_machine
 from bridge.config import Cluster, Settings, sources
 from bridge.config.cluster import is_cluster, node_name, of_worker
 from bridge.errors import Complaint, ConfigurationError, Unavailable
-from bridge.gateway.cluster_parts import stream_of
 from bridge.store import path_of
 from bridge.store.contents import StoreContents, set_aside_before
 from bridge.watching import logs
+
+if TYPE_CHECKING:
+    from bridge.cluster.record_import import ImportCounts
 
 # Seconds to wait for NATS servers that are not there yet.
 _PATIENCE = 30.0
@@ -39,6 +41,8 @@ def import_records(configuration: Path | None) -> int:
     if not is_cluster(settings):
         text = "is 1, and cluster.servers is empty: a single process goes on with its store, nothing is to be imported"
         raise ConfigurationError([Complaint(source, "gateway.workers", text)])
+    if missing := [*missing_library(settings, source)]:
+        raise ConfigurationError(missing)
     if path is None:
         raise ConfigurationError([Complaint(source, "store.url", '"memory:" names no file that could be imported')])
     logs.setup("text", "error", sys.stderr)
@@ -71,6 +75,10 @@ async def _import(settings: Settings, contents: StoreContents) -> ImportCounts:
 
 
 async def _into(cluster: Cluster, contents: StoreContents) -> ImportCounts:
+    # Only here: these modules need the extra `cluster`.
+    from bridge.cluster.record_import import CannotImport, RecordImport
+    from bridge.gateway.cluster_parts import stream_of
+
     stream = stream_of(cluster)
     try:
         await stream.open(_PATIENCE)

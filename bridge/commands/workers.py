@@ -16,6 +16,7 @@ import socket
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 from bridge import config
@@ -58,12 +59,25 @@ def complaints(settings: Settings, source: str) -> Iterator[Complaint]:
     """
     if not is_cluster(settings):
         return
+    yield from missing_library(settings, source)
     if (path := path_of(settings.store.url)) is not None and path.exists():
         text = (
             f"{path} has the records of a single process, and several processes keep theirs in NATS: "
             "`ocpp-bridge store import` moves them there; or rename the file"
         )
         yield Complaint(source, "store.url", text)
+
+
+def missing_library(settings: Settings, source: str) -> Iterator[Complaint]:
+    """Return the complaint if the configuration needs the extra `cluster` and it is not installed.
+
+    Args:
+        settings: The configuration of several processes.
+        source: Name of the configuration file, for complaints.
+    """
+    if find_spec("nats") is None:
+        key = "cluster.servers" if settings.cluster.servers else "gateway.workers"
+        yield Complaint(source, key, "nats is not installed here: pip install 'ocpp-bridge[cluster]'")
 
 
 def cautions(settings: Settings, workers: int) -> Iterator[str]:

@@ -173,7 +173,7 @@ async def test_a_receiver_that_is_away_is_told_and_gets_all_when_it_is_back(tmp_
             status, health = await bridge.ready()
             assert (status, health["status"]) == (200, "degraded")
             billing = health["events"]["billing"]
-            assert billing["waiting"] == 2 and "Cannot connect" in billing["trouble"]
+            assert billing["waiting"] == 2 and "cannot be reached" in billing["trouble"]
             assert billing["since"] is not None and billing["oldest"] is not None
             text = await metrics(bridge)
             assert 'ocpp_bridge_events_waiting{receiver="billing"} 2.0' in text

@@ -170,7 +170,7 @@ async def test_quirk_06_a_central_system_without_from() -> None:
     assert etree.QName(answer.content).localname == "resetResponse"
     # We always say where we are.
     assert headers(point.received[0])["From"].endswith("/services/CentralSystemService")
-    assert headers(central.received[0])["From"].endswith("/services/ChargePointService")
+    assert headers(central.received[0])["From"].endswith("/services/ChargePointService/main")
 
 
 async def test_quirk_07_constant_message_id() -> None:

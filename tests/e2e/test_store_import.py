@@ -15,7 +15,11 @@ from tests.e2e.test_restart import start, stop, told
 from tests.e2e.test_workers import Workers
 
 VERSION_3 = Path(__file__).parents[1] / "store" / "version_3.sql"
-WITH_WORKERS = {"OCPP_BRIDGE__GATEWAY__WORKERS": "2", "OCPP_BRIDGE__CLUSTER__NODE": "a"}
+WITH_WORKERS = {
+    "OCPP_BRIDGE__GATEWAY__WORKERS": "2",
+    "OCPP_BRIDGE__CLUSTER__NODE": "a",
+    "OCPP_BRIDGE__CLUSTER__LEASE": "10",
+}
 
 
 async def imported(bridge: Bridge) -> str:

@@ -28,7 +28,11 @@ class Workers(Bridge):
         self, folder: Path, workers: int | str = 2, central_systems: dict[str, dict[str, str]] = NOBODY
     ) -> None:
         super().__init__(folder, central_systems)
-        self.environment = {"OCPP_BRIDGE__GATEWAY__WORKERS": str(workers), "OCPP_BRIDGE__CLUSTER__NODE": "a"}
+        self.environment = {
+            "OCPP_BRIDGE__GATEWAY__WORKERS": str(workers),
+            "OCPP_BRIDGE__CLUSTER__NODE": "a",
+            "OCPP_BRIDGE__CLUSTER__LEASE": "10",
+        }
 
     async def start(self) -> None:
         await super().start()

@@ -1,4 +1,4 @@
-"""What one process knows of the fleet as a whole, and how the parts of several processes are merged. No I/O."""
+"""The knowledge of one process about the fleet as a whole, and the merging of that of several processes. No I/O."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ T = TypeVar("T")
 
 
 class CentralSystemPart(Struct, frozen=True, kw_only=True):
-    """What one process knows of a Central System. `times` are the counts of its answer times."""
+    """The knowledge of one process about a Central System. `times` are the counts of its answer times."""
 
     fact: CentralSystemFact
     times: dict[int, int]
 
 
 class OverviewPart(Struct, frozen=True, kw_only=True):
-    """What one process knows of the fleet at a glance.
+    """The knowledge of one process about the fleet at a glance.
 
     Attributes:
         situation: What is wrong now.

@@ -41,7 +41,7 @@ def merged_page(
     """
     pages = list(pages)
     reached = [page.next for page in pages if page.next is not None]
-    # What lies behind the shortest page is not known of all parts.
+    # Not every part has told its items behind the end of the shortest page.
     bound = None if not reached else max(reached, key=order) if descending else min(reached, key=order)
     items = sorted((item for page in pages for item in page.items), key=lambda item: order(item[0]), reverse=descending)
     if bound is not None:

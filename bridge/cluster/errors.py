@@ -1,4 +1,4 @@
-"""Why a node did not answer, or a stream ended.
+"""The reasons why a node did not answer, or why a stream ended.
 
 NodeAway        the node was not reachable, or the link to it ended before its answer
 NodeTimedOut    the deadline passed before its answer
@@ -64,7 +64,7 @@ class NodeRefused(Exception):
 
 
 class EndedBy(StrEnum):
-    """What ended a stream."""
+    """The side that ended a stream."""
 
     US = "us"
     PEER = "peer"

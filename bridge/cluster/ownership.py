@@ -19,6 +19,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bridge.cluster.assignment import Assignment, assigned
 from bridge.cluster.cluster_map import Claim, ClusterMap, NodePresence
@@ -179,11 +180,6 @@ class Ownership:
         is_there = seen is not None and at - seen.at < self.lease and seen.presence.incarnation == claim.incarnation
         return claim.node if is_there else None
 
-    def address_of(self, node: str) -> str | None:
-        """Return the address of a node, None if it is not known."""
-        seen = self._seen.get(node)
-        return None if seen is None else seen.presence.address
-
     # Events.
 
     def tick(self, at: float) -> list[Command]:
@@ -308,12 +304,7 @@ class Ownership:
     def _know(self, claims: Mapping[int, Claim]) -> None:
         """Note claims that were written after the map was read."""
         newer = {slot: claim for slot, claim in claims.items() if claim.epoch >= self._epoch_of(slot)}
-        self.map = ClusterMap(
-            presences=self.map.presences,
-            claims={**self.map.claims, **newer},
-            assignment=self.map.assignment,
-            assignment_sequence=self.map.assignment_sequence,
-        )
+        self.map = replace(self.map, claims={**self.map.claims, **newer})
 
     def _suspended(self, at: float) -> list[Command]:
         if not self._active or at < self._usable_until:
@@ -336,8 +327,8 @@ class Ownership:
         return [SlotsLost(slots=tuple(slots))] if slots else []
 
     def _see(self, read: ClusterMap, at: float) -> None:
-        # Who could not read the map for a lease has seen nobody: that says nothing about the others. After an outage of
-        # NATS, all of them would else take each other's slots.
+        # A node that could not read the map for a lease has seen no renewal, whether or not there were some. Without
+        # this rule, all nodes would take each other's slots after an outage of NATS.
         was_blind, self._looked_at = at - self._looked_at > self.lease, at
         for node, presence in read.presences.items():
             seen = self._seen.get(node)

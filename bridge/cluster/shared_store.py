@@ -157,12 +157,11 @@ class SharedStore(RecordStore):
 
     # Slots.
 
-    async def take(self, slot: int, epoch: int) -> None:
-        """Load the records of a slot that this node holds now. Ends when they are loaded, or the slot was dropped."""
-        await self.take_slots({slot: epoch})
-
     async def take_slots(self, epochs: Mapping[int, int]) -> None:
-        """Load the records of slots, by their epochs, as `take` does. Few records are loaded with one request."""
+        """Load the records of slots that this node holds now, by their epochs. Few records are loaded with one request.
+
+        Ends when each slot is loaded, or was dropped.
+        """
         parts: list[SlotRecords] = []
         done: list[asyncio.Future[None]] = []
         with self._lock:
@@ -212,7 +211,7 @@ class SharedStore(RecordStore):
         return self._slots.get(-1 if part.slot is None else part.slot) is part
 
     async def load_charge_point(self, identity: str) -> None:
-        """Load the records of one Charge Point before the rest of its slot. Ends as `take` does."""
+        """Load the records of one Charge Point before the rest of its slot. Ends as `take_slots` does."""
         slot, folded = slot_of(identity), identity.casefold()
         part = self._slots.get(slot)
         while part is not None and self._slots.get(slot) is part and not part.has(folded):

@@ -33,7 +33,7 @@ REFUSED = "REFUSED="
 
 
 class WorkerPlan(Struct, frozen=True, kw_only=True):
-    """What a supervisor starts.
+    """The processes that a supervisor starts, and their limits.
 
     Attributes:
         names: Names of the workers.

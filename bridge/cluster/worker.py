@@ -61,7 +61,7 @@ class Handover(Struct, frozen=True, kw_only=True):
 
 
 class TakenOver(NamedTuple):
-    """What a worker has from its supervisor.
+    """The things that a worker has from its supervisor.
 
     Attributes:
         handover: What the supervisor has handed over.

@@ -1,4 +1,4 @@
-"""What a process of a cluster has besides a Gateway: the shared stream, the records in it, and the links to others."""
+"""The parts of a process of a cluster besides a Gateway: the shared stream, its records, and the links to others."""
 
 from __future__ import annotations
 
@@ -108,8 +108,8 @@ class ClusterParts:
     def neighbours(self) -> list[str]:
         """Return the names of the other living nodes on this machine."""
         assert self._member is not None
-        place, addresses = _machine(self._address), self._member.ownership.address_of
-        return [node for node in self._member.others() if _machine(addresses(node) or "") == place]
+        machine, places = _machine(self._address), {node: self._place_of(node) for node in self._member.others()}
+        return [node for node, place in places.items() if place is not None and _machine(place.address) == machine]
 
     def _fenced(self, slot: int, epoch: int) -> None:
         if self._member is not None:

@@ -51,7 +51,7 @@ class Member:
         await self.see()
         claims = (await self.node.map.read_map()).claims
         (epoch,) = (await self.node.map.claim({slot: claims[slot].epoch if slot in claims else 0})).values()
-        await self.store.take(slot, epoch)
+        await self.store.take_slots({slot: epoch})
         return epoch
 
     async def see(self) -> None:
@@ -135,7 +135,7 @@ async def test_a_slot_that_is_dropped_is_not_waited_for(tmp_path: Path) -> None:
     with nats_at(tmp_path) as server:
         async with member(server, timeout=2.0) as a:
             server.kill()
-            taking = asyncio.ensure_future(a.store.take(SLOT, 5))
+            taking = asyncio.ensure_future(a.store.take_slots({SLOT: 5}))
             await eventually(lambda: SLOT in a.store._slots)
             loading = asyncio.ensure_future(a.store.load_charge_point(CP))
             future = a.store.commit(connector(1))
@@ -190,7 +190,7 @@ async def test_many_commits_are_few_batches(tmp_path: Path) -> None:
             identities = [f"cp {number}" for number in range(1500)]
             slots = sorted(set(map(slot_of, identities)))
             epochs = await a.node.map.claim(dict.fromkeys(slots, 0))
-            await asyncio.gather(*(a.store.take(slot, epoch) for slot, epoch in epochs.items()))
+            await asyncio.gather(*(a.store.take_slots({slot: epoch}) for slot, epoch in epochs.items()))
             futures = [a.store.commit(connector(identity=one), alias(identity=one)) for one in identities]
             assert all([await told(future) for future in futures])
             assert next(a.node.records._numbers) < 12
@@ -212,7 +212,7 @@ async def test_the_servers_are_away_for_a_while(tmp_path: Path) -> None:
             assert await told(first)
             await eventually(lambda: a.store.trouble is None)
             assert await told(a.store.commit(connector(2)))
-            await a.store.take(SLOT, a.store._slots[SLOT].epoch)
+            await a.store.take_slots({SLOT: a.store._slots[SLOT].epoch})
             assert a.store.memory_of(CP).connectors == (connector(1), connector(2))
             assert a.store.memory_of(CP).aliases == (alias(),)
 
@@ -245,7 +245,7 @@ async def test_a_full_server_is_trouble_until_there_is_room(tmp_path: Path) -> N
             assert a.store.provisioned() == [large]
             await limit(-1)
             await eventually(lambda: a.store.trouble is None)
-            await a.store.take(SLOT, a.store._slots[SLOT].epoch)
+            await a.store.take_slots({SLOT: a.store._slots[SLOT].epoch})
             assert a.store.provisioned() == [large]
 
 

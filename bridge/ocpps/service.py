@@ -135,7 +135,9 @@ class SoapContext(MethodContext):  # type: ignore[misc]  # Spyne has no types
         self.drop: Callable[[], None] = lambda: None  # ends the request unanswered
         self.call: Call | None = None
         self.answer: Answer | None = None
-        self.answered: Callable[[Answer], None] = self._keep  # takes the one answer to the Call, now or later
+        # Writes the reply of a context whose answer has come; None while the Call is passed to its handler. It holds no
+        # reference to this context: reference cycles wait for the garbage collector, which stops all traffic.
+        self.finish: Callable[[SoapContext], None] | None = None
         self.refusal: BridgeError | None = None  # the error of the Fault, if the bridge refused the request
         self.reply: Reply | None = None
         # The attributes that Spyne reads and writes.
@@ -159,9 +161,12 @@ class SoapContext(MethodContext):  # type: ignore[misc]  # Spyne has no types
         if self.answer is None:
             self.out_error = error
 
-    def _keep(self, answer: Answer) -> None:
-        if self.answer is None:
+    def answered(self, answer: Answer) -> None:
+        """Take the answer to the Call, now or later, unless the reply is decided."""
+        if self.answer is None and self.out_error is None:
             self.answer = answer
+            if self.finish is not None:
+                self.finish(self)
 
 
 class OcppProtocol(ProtocolBase):  # type: ignore[misc]
@@ -299,14 +304,8 @@ class SoapService:
         """Pass the Call to the handler, or finish with a Fault if the request could not be read."""
         if exchange.in_error is None:
             self._server.get_out_object(exchange)
-        exchange.answered = partial(self._answered, exchange)
+        exchange.finish = self._finish
         if exchange.answer is not None or exchange.in_error is not None or exchange.out_error is not None:
-            self._finish(exchange)
-
-    def _answered(self, exchange: SoapContext, answer: Answer) -> None:
-        """Take the answer to the Call, unless the reply is decided, and write the reply."""
-        if exchange.answer is None and exchange.out_error is None:
-            exchange.answer = answer
             self._finish(exchange)
 
     def _finish(self, exchange: SoapContext) -> None:

@@ -80,7 +80,7 @@ async def measure(plan: Plan, *, real_time: bool = False) -> list[Beside]:
             work[kind] = parties.paired(connections, [parties.posted(_ACTION, name) for name in names])
             pids[kind] = subject.pid
         if real_time:
-            await enter(preferred(dict.fromkeys(pids.values(), (LOOP, THREADS))))
+            await enter(preferred(dict.fromkeys(pids.values(), (LOOP, THREADS)), own=False))
         for kind in reversed(work):  # a warm-up of both
             capacity = (await closed(work[kind], plan.seconds, pids[kind])).per_second
         rate = _SHARE * capacity

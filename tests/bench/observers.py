@@ -14,6 +14,7 @@ import argparse
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import chain
 
 from msgspec import Struct, structs
 
@@ -28,13 +29,14 @@ _SHARE = 0.2
 _PAIRS = 8  # of rounds, in each repetition
 _LOOK, _PATIENCE = 0.2, 5.0
 _ACTION = "MeterValues"
+_KINDS = ("without", "observed")
 _PERCENTILES = {"p50": 0.5, "p99": 0.99}
 
 
 class Beside(Struct, frozen=True, kw_only=True):
     """Milliseconds at a percentile without observers and with two, and the ratio in each pair of rounds. `quartiles`
-    are those of the ratios, and `quiet` is the ratio of the lower quartiles of the rounds of each kind: what else the
-    machine does only adds to a latency. `failed` had no good answer, of all rounds together."""
+    are those of the ratios, and `together` is the ratio of the percentiles of all answers of each kind. `failed` had no
+    good answer, of all rounds together."""
 
     percentile: str
     per_second: float
@@ -42,7 +44,7 @@ class Beside(Struct, frozen=True, kw_only=True):
     observed: Figure
     ratio: Figure
     quartiles: tuple[float, float]
-    quiet: float
+    together: float
     failed: int
 
 
@@ -72,7 +74,7 @@ async def measure(plan: Plan, *, real_time: bool = False) -> list[Beside]:
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         names, work, pids = parties.identities(2 * plan.charge_points), dict[str, list[Work]](), dict[str, int]()
-        for kind in ("without", "observed"):
+        for kind in _KINDS:
             main, answering = await enter(parties.json_central_system()), await enter(parties.json_central_system())
             observers = (answering.url, await enter(_silent())) if kind == "observed" else ()
             subject = await enter(bridge(Bridge(central_system=main.url, observers=observers)))
@@ -110,9 +112,11 @@ async def _run(work: list[Work], rate: float, seconds: float) -> tuple[list[floa
 
 
 def _row(name: str, at: float, rate: float, runs: dict[str, list[tuple[list[float], int]]]) -> Beside:
-    without, observed = ([percentile(took, at) for took, _ in runs[kind]] for kind in ("without", "observed"))
-    ratios = sorted(mine / bare for mine, bare in zip(observed, without, strict=True))
-    quiet = percentile(sorted(observed), 0.25) / percentile(sorted(without), 0.25)
+    without, observed = ([percentile(took, at) for took, _ in runs[kind]] for kind in _KINDS)
+    ratios = sorted(mine / other for mine, other in zip(observed, without, strict=True))
+    bare, all_observed = (
+        percentile(sorted(chain.from_iterable(took for took, _ in runs[kind])), at) for kind in _KINDS
+    )
     return Beside(
         percentile=name,
         per_second=rate,
@@ -120,7 +124,7 @@ def _row(name: str, at: float, rate: float, runs: dict[str, list[tuple[list[floa
         observed=figure(observed),
         ratio=figure(ratios),
         quartiles=(percentile(ratios, 0.25), percentile(ratios, 0.75)),
-        quiet=quiet,
+        together=all_observed / bare,
         failed=sum(failed for kind in runs for _, failed in runs[kind]),
     )
 
@@ -134,7 +138,7 @@ def report(rows: list[Beside]) -> str:
             row.observed.text(2),
             row.ratio.text(2),
             "{:.2f}-{:.2f}".format(*row.quartiles),
-            f"{row.quiet:.2f}",
+            f"{row.together:.2f}",
             str(row.failed),
         )
         for row in rows
@@ -145,7 +149,7 @@ def report(rows: list[Beside]) -> str:
         "two, one hanging",
         "ratio",
         "half of pairs",
-        "of quiet rounds",
+        "of all answers",
     )
     return table((*head, "failed"), cells)
 

@@ -94,7 +94,7 @@ async def _measured(plan: Plan, folder: Path, stack: AsyncExitStack) -> ClusterR
     one_server, one = await _nodes(stack, folder / "one", central.url, ["a"])
     two_server, two = await _nodes(stack, folder / "two", central.url, ["a", "b"])
     claims = await _claims(two_server, set(two))
-    names = parties.identities(plan.charge_points)
+    names = parties.identities(2 * plan.charge_points)  # for each of two nodes as many as one has elsewhere
     holders = {name: claims[slot_of(name)] for name in names}
     other = {"a": "b", "b": "a"}
     half = {name: Random(name).choice(("a", "b")) for name in names}

@@ -721,6 +721,7 @@ class Gateway:
         return Forwarding(
             self._holders,
             self._cluster.courier,
+            process=self._cluster.process,
             handshake=self._admission_control.handshake,
             placements=lambda: self._placements,
             servers=lambda: {

@@ -159,6 +159,7 @@ _GIVEN = frozenset(
         "sides",
         "_terms",
         "_mint",
+        "_mint_for",
         "_observers",
         "_chance",
         "_wires",
@@ -182,6 +183,8 @@ class Session:
         sides: The properties of each party's transport.
         terms: The settings of the route and the gateway.
         mint: Returns a fresh UniqueId.
+        mint_for: Returns the UniqueId for a Call by its key: always the same for the key of a request that another
+            process gets again if this one dies (design/cluster.md C2), else a fresh one. None is `mint` for all keys.
         chance: Returns a random number in [0, 1).
         memory: The stored records of the Charge Point.
         records: Those records that do not depend on the Central System, if another Session of the Charge Point has them
@@ -201,10 +204,12 @@ class Session:
         records: ChargePointRecords | None = None,
         wires: Callable[[], Wires | None] = lambda: None,
         observers: Callable[[], tuple[str, ...]] = tuple,
+        mint_for: Callable[[str], str] | None = None,
     ) -> None:
         self.sides = sides
         self._terms = terms
         self._mint = mint
+        self._mint_for = mint_for
         self._chance = chance
         self._wires = wires
         self._observers = observers
@@ -1226,9 +1231,8 @@ class Session:
         mark = pending.mark if party is CENTRAL_SYSTEM else None
         known = None if mark is None else self._repetitions.asked(mark, at)
         if party is CENTRAL_SYSTEM and self._failed_meters and pending.call.action == _METER_VALUES:
-            hop_id = self._failed_meters.pop(_content(pending.call.payload), None) or self._mint()
-        else:
-            hop_id = known or self._mint()
+            known = self._failed_meters.pop(_content(pending.call.payload), None)
+        hop_id = known or (self._mint() if self._mint_for is None else self._mint_for(pending.key))
         self.lanes[party].send(pending, hop_id, None)
         if mark is None or (known is not None and known not in self._unkept):
             self._transmit(party, pending, at)

@@ -70,6 +70,11 @@ class ClusterParts:
             terms=LinkTerms(ping_interval=cluster.lease / 4, lease=cluster.lease),
         )
 
+    @property
+    def process(self) -> str:
+        """This process, by a name that no other process ever has."""
+        return f"{self._settings.node}.{self._incarnation}"
+
     async def start(self) -> None:
         """Connect to the servers, and listen for other processes.
 

@@ -73,6 +73,7 @@ class Forwarding:
     Args:
         holders: Finds the process that has a Charge Point.
         courier: The links to other processes.
+        process: This process, by a name that no other process ever has.
         handshake: Decides on the handshakes of Charge Points that this process has.
         placements: Returns the Placements.
         servers: Returns the SOAP listeners of this process, by name.
@@ -83,11 +84,13 @@ class Forwarding:
         holders: HolderSearch,
         courier: Courier,
         *,
+        process: str,
         handshake: Handshake,
         placements: Callable[[], Placements],
         servers: Callable[[], dict[str, SoapServer]],
     ) -> None:
         self._holders, self._courier = holders, courier
+        self.process = process
         self._handshake, self._placements, self._servers = handshake, placements, servers
         self._tasks = Tasks()
         self._is_leaving = False
@@ -220,7 +223,7 @@ class Forwarding:
         if (server := self._servers().get(post.listener)) is None:
             respond(None)  # it is about to open, or the configurations differ
         else:
-            server.forwarded(node, post, respond)
+            server.forwarded(post, respond)
         return answer
 
     async def _opened(self, node: str, octets: bytes, stream: NodeStream) -> None:

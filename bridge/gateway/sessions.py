@@ -10,6 +10,7 @@ import random
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
+from hashlib import blake2b
 from typing import Protocol
 
 from msgspec import Struct, structs
@@ -41,6 +42,7 @@ from bridge.gateway.transports import (
     SoapTransport,
     WebSocketTransport,
 )
+from bridge.net.forwarding import is_shared_key
 from bridge.net.json_channel import ChannelTerms
 from bridge.net.message_socket import MessageSocket
 from bridge.net.soap_client import SoapClient
@@ -69,7 +71,15 @@ def mint() -> str:
     It is a UUID of version 4. Its text is made directly, without a `uuid.UUID`, because every message needs three
     UniqueIds.
     """
-    bits = f"{random.getrandbits(128):032x}"
+    return _uuid(f"{random.getrandbits(128):032x}")
+
+
+def mint_for(key: str) -> str:
+    """Return the UniqueId for a Call by its key: the same in all processes for a SOAP request that they share."""
+    return _uuid(blake2b(key.encode(), digest_size=16).hexdigest()) if is_shared_key(key) else mint()
+
+
+def _uuid(bits: str) -> str:
     return f"{bits[:8]}-{bits[8:12]}-4{bits[13:16]}-a{bits[17:20]}-{bits[20:]}"
 
 
@@ -446,6 +456,7 @@ class Sessions:
             sides,
             terms,
             mint=mint,
+            mint_for=mint_for,
             chance=random.random,
             memory=memory,
             records=records,

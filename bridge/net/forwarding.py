@@ -12,13 +12,31 @@ from bridge.net.proxies.rules import Origin
 from bridge.ocpp.actions import Party
 from bridge.ocpps.replies import Reply
 
+# What no key of another kind begins with: a UniqueId has no blank.
+_SHARED = "POST "
+
+
+def shared_key(process: str, key: str) -> str:
+    """Return the key under which a SOAP request is known in all processes of a cluster.
+
+    Args:
+        process: The process that received the request, by a name that no other process ever has.
+        key: The key of the request in that process.
+    """
+    return f"{_SHARED}{process}/{key}"
+
+
+def is_shared_key(key: str) -> bool:
+    """Return whether `shared_key` has made a key: the request has it in whichever process handles it."""
+    return key.startswith(_SHARED)
+
 
 class ForwardedPost(Struct, frozen=True, kw_only=True):
     """A POST as it came, with what the listener knows of its sender.
 
     Attributes:
         listener: The name of the listener that received the POST.
-        key: The key of the request in the process that received it.
+        key: The key of the request, which no other request has in any process.
         path: The path, without the query.
         query: The query.
         authority: The host and port in a target in absolute form, None without one.
@@ -39,11 +57,11 @@ class ForwardedPost(Struct, frozen=True, kw_only=True):
     tenant: str
 
     @classmethod
-    def of(cls, listener: str, request: HttpRequest, origin: Origin, tenant: str) -> ForwardedPost:
-        """Return a request to forward it."""
+    def of(cls, listener: str, request: HttpRequest, origin: Origin, tenant: str, process: str) -> ForwardedPost:
+        """Return a request to forward it. `process` is the process that received it, as in `shared_key`."""
         return cls(
             listener=listener,
-            key=request.key,
+            key=shared_key(process, request.key),
             path=request.path,
             query=request.query,
             authority=request.authority,
@@ -53,14 +71,14 @@ class ForwardedPost(Struct, frozen=True, kw_only=True):
             tenant=tenant,
         )
 
-    def request(self, sender: str) -> HttpRequest:
-        """Return the request, as it came to the process `sender`."""
+    def request(self) -> HttpRequest:
+        """Return the request, as it came to the process that received it."""
         headers = HeaderFields()
         for name, value in self.fields:
             headers.add(name, value)
         return HttpRequest(
             method="POST",
-            key=f"{sender}/{self.key}",
+            key=self.key,
             path=self.path,
             query=self.query,
             headers=headers,
@@ -82,6 +100,9 @@ class ForwardedReply(Struct, frozen=True, kw_only=True):
 
 class Holders(Protocol):
     """Says which process has a Charge Point, and reaches that process."""
+
+    process: str
+    """This process, by a name that no other process ever has."""
 
     def key_of(self, sender: Party, name: str) -> str:
         """Return the key of the Charge Point that a message of `sender` names.

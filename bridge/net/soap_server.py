@@ -25,7 +25,7 @@ from bridge.errors import AccessDenied, BridgeError, ErrorCode, MessageError, Un
 from bridge.net.descriptors import Inherited
 from bridge.net.directions import EndpointDirections
 from bridge.net.endpoints import Admission, Refused, SoapEndpoint, SoapSender
-from bridge.net.forwarding import ForwardedPost, Holders
+from bridge.net.forwarding import ForwardedPost, Holders, shared_key
 from bridge.net.http_server import HeaderFields, HttpConnection, HttpRequest, HttpServer, HttpServerTerms, Respond
 from bridge.net.large import aside
 from bridge.net.limits.connections import ConnectionLimits, ConnectionRules
@@ -202,19 +202,16 @@ class SoapServer:
         else:
             respond(self._page(request, origin.address, soap_endpoint, version, tail))
 
-    def forwarded(self, sender: str, post: ForwardedPost, respond: Respond) -> None:
+    def forwarded(self, post: ForwardedPost, respond: Respond) -> None:
         """Handle a POST that another process received. Call `respond` once, now or later.
 
-        Args:
-            sender: The process.
-            post: The POST.
-            respond: Takes the response; None if this process does not have the Charge Point.
+        `respond` takes the response; None if this process does not have the Charge Point.
         """
         soap_endpoint, version, tail = self._placed(post.path)
         if soap_endpoint is None:  # it was one for the sender, whose configuration is another
             respond(None)
             return
-        came = Post(request=post.request(sender), origin=post.origin, tenant=post.tenant, is_forwarded=True)
+        came = Post(request=post.request(), origin=post.origin, tenant=post.tenant, is_forwarded=True)
         self._message(came, soap_endpoint, version, tail, respond)
 
     def _begins(self, request: HttpRequest, connection: HttpConnection) -> BridgeError | None:
@@ -352,7 +349,7 @@ class SoapServer:
 
         To read it here first would take about as long as all else of the forwarding.
         """
-        forwarded = ForwardedPost.of(self._name, post.request, post.origin, post.tenant)
+        forwarded = ForwardedPost.of(self._name, post.request, post.origin, post.tenant, holders.process)
         reply = await holders.forward_unread(key, forwarded)
         if reply is None:
             self._open(post, opened)
@@ -431,7 +428,8 @@ class SoapServer:
 
     async def _forward(self, visit: SoapExchange, sender: SoapSender, holders: Holders) -> None:
         """Let the process that has the Charge Point answer a message."""
-        post = ForwardedPost.of(self._name, visit.post.request, visit.post.origin, visit.post.tenant)
+        came = visit.post
+        post = ForwardedPost.of(self._name, came.request, came.origin, came.tenant, holders.process)
         try:
             reply = await holders.forward(visit.charge_point, post)
         except Exception as error:
@@ -490,7 +488,7 @@ class SoapServer:
             admission.known,
             admission.profile,
             passes=admission.passes,
-            key=visit.post.request.key,
+            key=self._key_of(visit.post),
             pending=self._pending,
         )
         exchange.charge_point, exchange.drop = visit.charge_point, partial(self._dropped, visit)
@@ -504,6 +502,12 @@ class SoapServer:
         if admission.records:
             exchange.wires = Wires(Octets("soap", time(), visit.post.body))
         service.answer(exchange, partial(self._replied, visit, admission, exchange))
+
+    def _key_of(self, post: Post) -> str:
+        """Return the key of a request. In a cluster, it is that which another process gets if this one dies."""
+        if self._holders is None or post.is_forwarded:
+            return post.request.key
+        return shared_key(self._holders.process, post.request.key)
 
     def _replied(self, visit: SoapExchange, admission: Admission, exchange: SoapContext, reply: Reply) -> None:
         wires = exchange.wires

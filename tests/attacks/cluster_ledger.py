@@ -21,16 +21,15 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultCounts:
-    """The first five must be 0.
+    """The first six must be 0.
 
     lost            told delivered, and not at the Central System; or never told anything
     doubled         a StartTransaction or StopTransaction that arrived under a second UniqueId
     answered_twice  an answer to a UniqueId that had one
     misled          told refused, or told the transactionId of another message
     sent_twice      a StartTransaction or StopTransaction that one process sent more often than the Charge Point did
+    renamed         a MeterValues that arrived under more UniqueIds than the Charge Point made attempts
     copies          arrived again under the same UniqueId
-    renamed         a MeterValues that arrived under more UniqueIds than the Charge Point made attempts: its UniqueId is
-                    not written before it is sent, and the successor of a process that died makes another
     delivered       messages
     """
 
@@ -39,14 +38,14 @@ class FaultCounts:
     answered_twice: int = 0
     misled: int = 0
     sent_twice: int = 0
-    copies: int = 0
     renamed: int = 0
+    copies: int = 0
     delivered: int = 0
 
     @property
     def faults(self) -> dict[str, int]:
         """Those that must be 0 and are not."""
-        names = ("lost", "doubled", "answered_twice", "misled", "sent_twice")
+        names = ("lost", "doubled", "answered_twice", "misled", "sent_twice", "renamed")
         return {name: number for name in names if (number := getattr(self, name))}
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -14,7 +15,7 @@ from bridge.lab.simulators.wire import Payload, WireMessage
 from tests.cluster.nodes import until
 from tests.cluster.servers import TOKEN, NatsServer, nats_at
 from tests.e2e.processes import Bridge, CentralSystem
-from tests.e2e.stage import AT_MOST, post
+from tests.e2e.stage import AT, AT_MOST, CS, envelope, post
 from tests.e2e.test_restart import start, told
 
 POINTS, LEASE = 24, 2.5
@@ -146,21 +147,32 @@ async def test_a_node_whose_password_is_wrong(tmp_path: Path) -> None:
         assert "refuse" in node.lines[0] and "wrong" not in node.lines[0], node.lines
 
 
+class Slow:
+    """A Central System that answers one action when it may. `asked` holds the UniqueIds that it was asked under."""
+
+    def __init__(self, action: str, answer: Callable[[Payload], Payload]) -> None:
+        self.asked: list[str] = []
+        self.may_answer = asyncio.Event()
+        self.party = JsonCentralSystem(observe=self._observe)
+        self._action, self._answer = action, answer
+        self.party.behaviour[action] = self._accept
+
+    def _observe(self, message: WireMessage) -> None:
+        if (message.direction, message.kind, message.action) == ("received", "call", self._action):
+            self.asked.append(message.unique_id)
+
+    async def _accept(self, request: Payload) -> Payload:
+        await self.may_answer.wait()
+        return self._answer(request)
+
+
 async def test_a_request_in_progress_is_answered_by_the_node_that_has_the_charge_point_then(tmp_path: Path) -> None:
     """The Central System takes longer over it than a node waits that hands over its slots."""
-    asked: list[str] = []
-    may_answer = asyncio.Event()
-
-    def observe(message: WireMessage) -> None:
-        if (message.direction, message.kind, message.action) == ("received", "call", "StartTransaction"):
-            asked.append(message.unique_id)
-
-    async def accept(request: Payload) -> Payload:
-        await may_answer.wait()
-        return {"transactionId": request["meterStart"], "idTagInfo": {"status": "Accepted"}}
-
-    central = JsonCentralSystem(observe=observe)
-    central.behaviour["StartTransaction"] = accept
+    slow = Slow(
+        "StartTransaction",
+        lambda request: {"transactionId": request["meterStart"], "idTagInfo": {"status": "Accepted"}},
+    )
+    central, asked, may_answer = slow.party, slow.asked, slow.may_answer
     with nats_at(tmp_path) as nats:
         async with central, Node(tmp_path, "a", nats, central.url) as a:
             b = Node(tmp_path, "b", nats, central.url)
@@ -174,3 +186,30 @@ async def test_a_request_in_progress_is_answered_by_the_node_that_has_the_charge
                 answers = await asyncio.gather(*posts)
                 assert [told(answer)[1] for answer in answers] == [str(number) for number in numbers]
                 assert len(set(asked)) == len(posts)
+
+
+async def test_meter_values_in_progress_keep_their_unique_id_when_their_node_dies(tmp_path: Path) -> None:
+    """No UniqueId of them is written before they are sent. That of their request is the same at whichever node."""
+    slow = Slow("MeterValues", lambda request: {})
+    with nats_at(tmp_path) as nats:
+        async with slow.party, Node(tmp_path, "a", nats, slow.party.url) as a:
+            b = Node(tmp_path, "b", nats, slow.party.url)
+            async with b:
+                await until(lambda: any("slots taken" in line for line in b.lines))
+                posts = [asyncio.ensure_future(post(a, values(number, f"CP {number}"))) for number in range(12)]
+                await until(lambda: len(slow.asked) == len(posts))
+                await b.kill()
+                # The other node has got all slots, and what it has passed on to the one that died is in progress here.
+                await until(lambda: len(slow.asked) > len(posts))
+                slow.may_answer.set()
+                assert [answer.status for answer in await asyncio.gather(*posts)] == [200] * len(posts)
+                assert len(set(slow.asked)) == len(posts)
+
+
+def values(number: int, identity: str) -> bytes:
+    """MeterValues of a Charge Point."""
+    body = (
+        f'<meterValuesRequest xmlns="{CS}"><connectorId>1</connectorId><meterValue><timestamp>{AT}</timestamp>'
+        f"<sampledValue><value>{number}</value></sampledValue></meterValue></meterValuesRequest>"
+    )
+    return envelope(body, identity=identity)

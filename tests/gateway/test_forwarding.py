@@ -67,7 +67,7 @@ def forwarding(known: Map, courier: Courier) -> Forwarding:
         return {}
 
     search = HolderSearch(known, courier)
-    return Forwarding(search, courier, handshake=_admit, placements=nothing, servers=nothing)  # type: ignore[arg-type]
+    return Forwarding(search, courier, process="front.1", handshake=_admit, placements=nothing, servers=nothing)  # type: ignore[arg-type]
 
 
 def answers(courier: Courier, body: bytes) -> list[bytes]:

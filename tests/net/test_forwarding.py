@@ -5,7 +5,15 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.net.forwarding import ForwardedPost, post_octets, post_of, reply_octets, reply_of
+from bridge.net.forwarding import (
+    ForwardedPost,
+    is_shared_key,
+    post_octets,
+    post_of,
+    reply_octets,
+    reply_of,
+    shared_key,
+)
 from bridge.net.http_server import HeaderFields, HttpRequest
 from bridge.net.proxies.rules import Origin
 from bridge.ocpps.replies import Reply
@@ -47,13 +55,15 @@ def test_the_process_that_has_the_charge_point_sees_the_request_as_it_came(
         method="POST", key="7/3", path=path, query=query, headers=headers, body=body, authority=authority
     )
 
-    post = post_of(post_octets(ForwardedPost.of("soap", came, origin, tenant)))
-    seen = post.request("a-2")
+    post = post_of(post_octets(ForwardedPost.of("soap", came, origin, tenant, "a-2.17")))
+    seen = post.request()
 
     assert (seen.method, seen.path, seen.query, seen.body, seen.hosts) == ("POST", path, query, body, came.hosts)
     assert sorted(seen.headers) == sorted(came.headers)
     assert (post.origin, post.tenant, post.listener) == (origin, tenant, "soap")
-    assert seen.key == "a-2/7/3"  # no request of the other process has it
+    assert seen.key == shared_key("a-2.17", "7/3")  # no request of any other process has it
+    assert is_shared_key(seen.key)
+    assert not is_shared_key(came.key)
 
 
 @given(

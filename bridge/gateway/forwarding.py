@@ -223,7 +223,7 @@ class Forwarding:
         if (server := self._servers().get(post.listener)) is None:
             respond(None)  # it is about to open, or the configurations differ
         else:
-            server.forwarded(post, respond)
+            server.forwarded(node, post, respond)
         return answer
 
     async def _opened(self, node: str, octets: bytes, stream: NodeStream) -> None:

@@ -71,14 +71,15 @@ class ForwardedPost(Struct, frozen=True, kw_only=True):
             tenant=tenant,
         )
 
-    def request(self) -> HttpRequest:
-        """Return the request, as it came to the process that received it."""
+    def request(self, sender: str) -> HttpRequest:
+        """Return the request, as it came to the process `sender`."""
         headers = HeaderFields()
         for name, value in self.fields:
             headers.add(name, value)
         return HttpRequest(
             method="POST",
-            key=self.key,
+            # A process of an earlier version sends a key that other processes may have, too.
+            key=self.key if is_shared_key(self.key) else f"{sender}/{self.key}",
             path=self.path,
             query=self.query,
             headers=headers,

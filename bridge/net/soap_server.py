@@ -202,16 +202,19 @@ class SoapServer:
         else:
             respond(self._page(request, origin.address, soap_endpoint, version, tail))
 
-    def forwarded(self, post: ForwardedPost, respond: Respond) -> None:
+    def forwarded(self, sender: str, post: ForwardedPost, respond: Respond) -> None:
         """Handle a POST that another process received. Call `respond` once, now or later.
 
-        `respond` takes the response; None if this process does not have the Charge Point.
+        Args:
+            sender: The process.
+            post: The POST.
+            respond: Takes the response; None if this process does not have the Charge Point.
         """
         soap_endpoint, version, tail = self._placed(post.path)
         if soap_endpoint is None:  # it was one for the sender, whose configuration is another
             respond(None)
             return
-        came = Post(request=post.request(), origin=post.origin, tenant=post.tenant, is_forwarded=True)
+        came = Post(request=post.request(sender), origin=post.origin, tenant=post.tenant, is_forwarded=True)
         self._message(came, soap_endpoint, version, tail, respond)
 
     def _begins(self, request: HttpRequest, connection: HttpConnection) -> BridgeError | None:

@@ -27,6 +27,8 @@ JSON_LINES = "application/jsonl"
 # The most octets of a request. The longest command is a SendLocalList.
 MAX_BODY = 1_048_576
 _NAMED = re.compile(r"\{(\w+)\}")
+# The texts of a boolean in a query.
+_BOOLEANS = ("true", "false")
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 Q = TypeVar("Q", bound=Struct)
@@ -295,9 +297,17 @@ def _parameters(values: dict[str, str], record: type[Q]) -> Q:
     except msgspec.ValidationError as error:
         raise _invalid(error) from error
     for field in msgspec.structs.fields(record):
+        if (text := values.get(field.encode_name)) is None:
+            continue
+        value = getattr(query, field.name)
         # msgspec converts the word null to None. A client that sends a parameter intends a value.
-        if field.encode_name in values and getattr(query, field.name) is None:
+        if value is None:
             raise RequestRefused(HTTPStatus.BAD_REQUEST, "null is no value", path=field.encode_name)
+        # msgspec converts 0 and 1, too, which the OpenAPI document does not have.
+        if isinstance(value, bool) and text not in _BOOLEANS:
+            raise RequestRefused(
+                HTTPStatus.BAD_REQUEST, f"expected true or false, got {text!r}", path=field.encode_name
+            )
     return query
 
 

@@ -3,6 +3,7 @@ up to. The messages are those of a siege."""
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,15 @@ class Arrival:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Connected:
+    """A connection to the Central System for a Charge Point, made by the process `sender` at unix time `at`."""
+
+    identity: str
+    sender: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FaultCounts:
     """The first six must be 0.
 
@@ -27,7 +37,8 @@ class FaultCounts:
     doubled         a StartTransaction or StopTransaction that arrived under a second UniqueId
     answered_twice  an answer to a UniqueId that had one
     misled          told refused, or told the transactionId of another message
-    sent_twice      a StartTransaction or StopTransaction that one process sent more often than the Charge Point did
+    sent_twice      a StartTransaction or StopTransaction that one process sent more often than the Charge Point did, while
+                    it had the Charge Point: in between, no other process had connected for it, and this one again
     renamed         a MeterValues that arrived under more UniqueIds than the Charge Point made attempts
     copies          arrived again under the same UniqueId
     delivered       messages
@@ -49,23 +60,31 @@ class FaultCounts:
         return {name: number for name in names if (number := getattr(self, name))}
 
 
-def counted(sent: Sequence[Sent], told: Sequence[Told], arrivals: Sequence[Arrival]) -> FaultCounts:
+def counted(
+    sent: Sequence[Sent], told: Sequence[Told], arrivals: Sequence[Arrival], connections: Sequence[Connected] = ()
+) -> FaultCounts:
     """Count what has become of messages, when all that were sent should have been told.
 
     Args:
         sent: Each attempt of each Charge Point.
         told: Each answer that a Charge Point got.
         arrivals: All that arrived at the Central System.
+        connections: All connections to the Central System.
     """
     counts = count(sent, told, [arrival.recorded for arrival in arrivals])
     attempts = Counter((attempt.identity, attempt.number) for attempt in sent)
     by_message: dict[tuple[str, int], list[Arrival]] = defaultdict(list)
     for arrival in arrivals:
         by_message[arrival.recorded.identity, arrival.recorded.number].append(arrival)
+    terms = _terms(connections)
     renamed = sent_twice = copies = 0
     for message, found in by_message.items():
         ids = len({arrival.recorded.unique_id for arrival in found})
-        times = Counter((arrival.recorded.unique_id, arrival.sender) for arrival in found)
+        begun = terms.get(message[0], {})
+        times = Counter(
+            (arrival.recorded.unique_id, arrival.sender, bisect_right(begun.get(arrival.sender, []), arrival.at))
+            for arrival in found
+        )
         copies += len(found) - ids
         if found[0].recorded.action in KEEPS_ITS_ID:
             sent_twice += sum(max(0, number - attempts[message]) for number in times.values())
@@ -81,3 +100,14 @@ def counted(sent: Sequence[Sent], told: Sequence[Told], arrivals: Sequence[Arriv
         renamed=renamed,
         delivered=counts.delivered,
     )
+
+
+def _terms(connections: Sequence[Connected]) -> dict[str, dict[str, list[float]]]:
+    """Return when each process connected for a Charge Point after another process had: it has the Charge Point anew."""
+    last: dict[str, str] = {}
+    terms: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for made in sorted(connections, key=lambda made: made.at):
+        if last.get(made.identity, made.sender) != made.sender:
+            terms[made.identity][made.sender].append(made.at)
+        last[made.identity] = made.sender
+    return terms

@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from bridge.net.tasks import Tasks
-from tests.attacks.cluster_ledger import Arrival, FaultCounts, counted
+from tests.attacks.cluster_ledger import Arrival, Connected, FaultCounts, counted
 from tests.attacks.siege_charge_points import JsonPoint, Minutes, Point, SoapPoint
 from tests.attacks.siege_json_central_system import answers_to
 from tests.attacks.siege_ledger import Recorded, Sent, Told, Verdict
@@ -48,6 +48,7 @@ class CentralSystem:
 
     def __init__(self) -> None:
         self.arrivals: list[Arrival] = []
+        self.connections: list[Connected] = []
         self._port = free_port()
         self._tasks = Tasks()
 
@@ -68,6 +69,7 @@ class CentralSystem:
     async def _accepted(self, websocket: ServerConnection) -> None:
         assert websocket.request is not None
         _, sender, identity = unquote(websocket.request.path).split("/")
+        self.connections.append(Connected(identity=identity, sender=sender, at=time.time()))
         with contextlib.suppress(ConnectionClosed):
             async for text in websocket:
                 frame = json.loads(text)
@@ -257,6 +259,7 @@ class Cluster:
             sent,
             [told for load in self.loads.values() for told in load.told if told.identity in identities],
             [arrival for arrival in self.central.arrivals if arrival.recorded.identity in identities],
+            self.central.connections,
         )
 
     def write_down(self, folder: Path) -> None:
@@ -265,6 +268,7 @@ class Cluster:
             (folder / f"{node.name}.log").write_text("".join(node.lines))
         noted: dict[str, Sequence[Any]] = {
             "arrived": self.central.arrivals,
+            "connected": self.central.connections,
             "sent": [sent for load in self.loads.values() for sent in load.sent],
             "told": [told for load in self.loads.values() for told in load.told],
         }

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.attacks.cluster_faults import FAULTS, measured, report
-from tests.attacks.cluster_ledger import Arrival, FaultCounts, counted
+from tests.attacks.cluster_ledger import Arrival, Connected, FaultCounts, counted
 from tests.attacks.siege_ledger import Recorded, Sent, Told, Verdict, transaction_of
 
 
@@ -81,6 +81,16 @@ def test_a_process_sends_a_transaction_message_no_more_often_than_the_charge_poi
     twice = [*ARRIVED, ARRIVED[START]]
     assert counted(SENT, TOLD, twice).faults == {"sent_twice": 1}
     assert not counted([*SENT, replace(SENT[START], unique_id="again")], TOLD, twice).faults
+
+
+@pytest.mark.parametrize(
+    ("connected", "faults"),
+    [("a.1 b.1 a.1", {}), ("a.1 b.1", {"sent_twice": 1}), ("a.1 a.1", {"sent_twice": 1}), ("a.1", {"sent_twice": 1})],
+)
+def test_unless_another_process_had_the_charge_point_in_between(connected: str, faults: dict[str, int]) -> None:
+    made = [Connected(identity="J 7", sender=name, at=at) for at, name in enumerate(connected.split())]
+    sent = [replace(ARRIVED[START], at=0.5), ARRIVED[VALUES], replace(ARRIVED[START], at=2.5)]
+    assert counted(SENT, TOLD, sent, made).faults == faults
 
 
 def test_two_answers_to_one_message_and_a_refusal() -> None:

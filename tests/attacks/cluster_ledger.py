@@ -37,8 +37,8 @@ class FaultCounts:
     doubled         a StartTransaction or StopTransaction that arrived under a second UniqueId
     answered_twice  an answer to a UniqueId that had one
     misled          told refused, or told the transactionId of another message
-    sent_twice      a StartTransaction or StopTransaction that one process sent more often than the Charge Point did, while
-                    it had the Charge Point: in between, no other process had connected for it, and this one again
+    sent_twice      a StartTransaction or StopTransaction that one process sent more often than the Charge Point did,
+                    while it had the Charge Point: in between, no other process connected for it, and then this one anew
     renamed         a MeterValues that arrived under more UniqueIds than the Charge Point made attempts
     copies          arrived again under the same UniqueId
     delivered       messages

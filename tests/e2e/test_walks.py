@@ -10,35 +10,55 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 
 import bridge
+from bridge.net import listening
+from bridge.watching.audience import Audience
 from tests.e2e.stage import COMMANDS, SAMPLES, stage
 
 ROOT = str(Path(bridge.__file__).parent)
-OTHERS = (f"{ROOT}/lab", f"{ROOT}/watching", f"{ROOT}/admin", f"{ROOT}/gateway/call_counters")
+# The simulators, and the listener of `bridge.net` that they share with the admin server.
+OTHERS = f"{ROOT}/lab/"
+THEIRS = ("Listening.", "ClosingHandler.", "_Handler.")
 
 
 class Walk:
-    """Counts the files of the bridge that run, without those that only watch, and the moves between them."""
+    """Counts the files of the bridge that run for a message, and the moves between them.
+
+    Two kinds of calls do not count, nor what they call in turn: those of the other parties, and `Audience.see`, because
+    no message depends on who is told of a fact.
+    """
 
     def __init__(self) -> None:
         self.files: set[str] = set()
         self.moves = 0
         self._last = ""
+        self._aside: FrameType | None = None  # the outermost call in progress that does not count
 
     def __call__(self, frame: FrameType, event: str, arg: object) -> None:
         if event not in ("call", "return"):
             return
+        if self._aside is not None:
+            if event == "return" and frame is self._aside:
+                self._aside = None
+            return
+        if event == "call" and _is_aside(frame.f_code):
+            self._aside = frame
+            return
         running = frame if event == "call" else frame.f_back
-        if running is None:
+        if running is None or not running.f_code.co_filename.startswith(ROOT):
             return
-        name = running.f_code.co_filename
-        if not name.startswith(ROOT) or name.startswith(OTHERS):
-            return
-        self.files.add(name[len(ROOT) + 1 :])
+        name = running.f_code.co_filename[len(ROOT) + 1 :]
+        self.files.add(name)
         self.moves += name != self._last
         self._last = name
+
+
+def _is_aside(code: CodeType) -> bool:
+    if code.co_filename == listening.__file__:
+        return code.co_qualname.startswith(THEIRS)
+    return code is Audience.see.__code__ or code.co_filename.startswith(OTHERS)
 
 
 async def walked(again: Callable[[], Awaitable[object]]) -> Walk:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import cached_property
 
 from msgspec import Struct
 
@@ -16,7 +17,7 @@ class Party(StrEnum):
     CHARGE_POINT = "charge_point"
     CENTRAL_SYSTEM = "central_system"
 
-    @property
+    @cached_property
     def other(self) -> Party:
         return Party.CENTRAL_SYSTEM if self is Party.CHARGE_POINT else Party.CHARGE_POINT
 

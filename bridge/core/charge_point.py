@@ -7,8 +7,6 @@ from typing import Any
 
 from bridge.core import snapshots
 from bridge.core.callback import CallbackAddress
-from bridge.core.commands import Command
-from bridge.core.events import Event
 from bridge.core.session import Session
 from bridge.core.snapshots import SnapshotError
 from bridge.ocpp.actions import Party
@@ -39,10 +37,6 @@ class ChargePoint:
     def speaks_json(self) -> bool:
         """Return whether the Charge Point speaks JSON."""
         return self.session.sides[Party.CHARGE_POINT].carries_answers
-
-    def handle(self, event: Event) -> list[Command]:
-        """Return the commands that follow from `event`, in the order of their execution."""
-        return self.session.handle(event)
 
     def snapshot(self, at: float) -> bytes:
         """Return the whole state as octets, Calls in flight included.

@@ -606,7 +606,7 @@ class SessionRunner:
         self._busy = True
         try:
             while self._events and self._may_act():
-                for command in self.charge_point.handle(self._events.pop(0)):
+                for command in self.session.handle(self._events.pop(0)):
                     try:
                         self._do(command)
                     except Exception as error:  # a fault of the bridge: the next commands must be carried out

@@ -240,7 +240,7 @@ class _Runner:
             return
         self._busy = True
         while self._events and self._may_act() and not self.has_ended:
-            for command in self._state.handle(self._events.pop(0)):
+            for command in self._state.session.handle(self._events.pop(0)):
                 self._do(command)
         self._busy = False
         if self._events and not self.has_ended:

@@ -677,6 +677,6 @@ def test_a_delayed_call_goes_on_in_another_process() -> None:
         return Session(sides, stage.terms, mint=lambda: "other", chance=lambda: 0.0)
 
     restored = ChargePoint.restore(octets, 1004.0, session)
-    assert [each for each in restored.handle(TimerFired(at=1009.9)) if hasattr(each, "call")] == []
-    commands = restored.handle(TimerFired(at=1010.0))
+    assert [each for each in restored.session.handle(TimerFired(at=1009.9)) if hasattr(each, "call")] == []
+    commands = restored.session.handle(TimerFired(at=1010.0))
     assert sends(CS, "other", AUTHORIZE, deadline=1030.0, losses=commands[0].call.losses) in commands  # type: ignore[union-attr]

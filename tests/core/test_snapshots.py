@@ -64,7 +64,7 @@ class TwinStage(Stage):
 
         restored = ChargePoint.restore(octets, self.now, twin)
         # Of two equal Calls without fields the referee knows one from the other, so the twin gets the event itself.
-        told = restored.handle(structs.replace(event, at=self.now))
+        told = restored.session.handle(structs.replace(event, at=self.now))
         assert without_timer(told) == without_timer(commands)
         assert restored.session._due(self.now) == self.session._due(self.now)
         return commands
@@ -102,11 +102,11 @@ def with_a_call_in_flight(at: float) -> tuple[ChargePoint, str]:
     point.callback.is_new("http://192.0.2.7:8080/", None, "192.0.2.7", "soap")
     point.callback.learn(Learning())
     point.boot, point.shown = Boot(vendor="V", model="M", firmware="1"), "Basic x"
-    point.handle(LinkUp(at=at, party=CP))
-    point.handle(LinkUp(at=at, party=CS))
-    asked = point.handle(CallReceived(at=at + 1, party=CP, key="7/1", call=call_of("his", start())))
+    point.session.handle(LinkUp(at=at, party=CP))
+    point.session.handle(LinkUp(at=at, party=CS))
+    asked = point.session.handle(CallReceived(at=at + 1, party=CP, key="7/1", call=call_of("his", start())))
     (keep,) = (command for command in asked if isinstance(command, Keep))
-    sent = point.handle(RecordsKept(at=at + 1, key=keep.key))
+    sent = point.session.handle(RecordsKept(at=at + 1, key=keep.key))
     (call,) = (command for command in sent if isinstance(command, SendCall))
     return point, call.call.unique_id
 
@@ -115,12 +115,14 @@ def test_a_call_in_flight_is_answered_by_another_clock() -> None:
     """The clock of the other process is 1024 s ahead: deadlines, and all other times, are moved by that."""
     point, unique_id = with_a_call_in_flight(at=100.0)
     restored = ChargePoint.restore(point.snapshot(102.0), 1126.0, session)
-    (timer,) = (command for command in restored.handle(TimerFired(at=1126.0)) if isinstance(command, SetTimer))
+    (timer,) = (command for command in restored.session.handle(TimerFired(at=1126.0)) if isinstance(command, SetTimer))
     assert timer.at == 101.0 + TERMS.call_timeout + 1024.0
     assert restored.session.last_heard == 1125.0
     answer = CallResult(unique_id=unique_id, payload=start_conf(5))
-    (keep,) = (c for c in restored.handle(AnswerReceived(at=1127.0, party=CS, answer=answer)) if isinstance(c, Keep))
-    (told,) = (c for c in restored.handle(RecordsKept(at=1127.0, key=keep.key)) if isinstance(c, SendAnswer))
+    (keep,) = (
+        c for c in restored.session.handle(AnswerReceived(at=1127.0, party=CS, answer=answer)) if isinstance(c, Keep)
+    )
+    (told,) = (c for c in restored.session.handle(RecordsKept(at=1127.0, key=keep.key)) if isinstance(c, SendAnswer))
     assert (told.party, told.key, told.answer.unique_id) == (CP, "7/1", "his")
 
 
@@ -149,7 +151,7 @@ def session(sides):
 
 point = ChargePoint.restore(open(sys.argv[1], "rb").read(), 0.0, session)
 answer = CallError(unique_id=sys.argv[2], code="GenericError")
-for command in point.handle(AnswerReceived(at=1.0, party=Party.CENTRAL_SYSTEM, answer=answer)):
+for command in point.session.handle(AnswerReceived(at=1.0, party=Party.CENTRAL_SYSTEM, answer=answer)):
     if isinstance(command, SendAnswer):
         print(command.party, command.key, command.answer.code)
 """

@@ -72,7 +72,7 @@ from bridge.gateway.readiness_reports import ReadinessReports
 from bridge.gateway.recognised import KeptTags
 from bridge.gateway.route_choices import RouteChoices
 from bridge.gateway.services import Services, clients_of, load_services, served
-from bridge.gateway.session_runner import SessionRunner
+from bridge.gateway.session_runner import SessionRunner, always
 from bridge.gateway.sessions import Sessions
 from bridge.gateway.sign_in import require_library, terms_of
 from bridge.gateway.states import ChargePointStates
@@ -324,7 +324,7 @@ class Gateway:
             given_up=self._transactions_given_up,
             policies=policy_table_of(settings),
             observers_of=self._observers.names_for,
-            may_act=_always if self._cluster is None else lambda: self._node.may_act(),
+            may_act=always if self._cluster is None else lambda: self._node.may_act(),
         )
         if self._cluster is not None:
             self._node = self._node_of(self._cluster)
@@ -967,10 +967,6 @@ class Gateway:
             draining=self._traffic.draining,
             lag=self._event_loop_lag.most,
         )
-
-
-def _always() -> bool:
-    return True
 
 
 def _everything(key: str) -> bool:

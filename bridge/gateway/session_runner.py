@@ -169,6 +169,11 @@ def _boot_in(call: Call) -> BootNotificationRequest | None:
     return payload if isinstance(payload, BootNotificationRequest) else None
 
 
+def always() -> bool:
+    """Return True: a process without others may act at any time."""
+    return True
+
+
 class SessionRunner:
     """Runs the Session of one Charge Point. `identity` is its ChargeBoxIdentity as it was first written."""
 
@@ -451,7 +456,7 @@ class SessionRunner:
             if not self.session.waits_under(party, key):  # one that came before the move
                 self.former_commands.received(key, call)
                 return
-        elif not self.placement.speaks_json and isinstance(call.payload, UnopenedRequest):  # of another Session
+        elif isinstance(call.payload, UnopenedRequest) and not self.placement.speaks_json:  # of another Session
             opened = read_for(self.placement, call)
             if isinstance(opened, CallError):
                 self.transports[party].send_answer(key, opened, call.wires)

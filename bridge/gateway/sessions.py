@@ -33,7 +33,7 @@ from bridge.gateway.limits import frame_bounds
 from bridge.gateway.persistence import Persistence
 from bridge.gateway.placement import Placement
 from bridge.gateway.public_addresses import CENTRAL_SYSTEM_SERVICE, command_address
-from bridge.gateway.session_runner import ELSEWHERE, CallLimits, RunnerParts, SessionRunner
+from bridge.gateway.session_runner import ELSEWHERE, CallLimits, RunnerParts, SessionRunner, always
 from bridge.gateway.transports import (
     NORMAL,
     REPLACED,
@@ -186,7 +186,7 @@ class Sessions:
         given_up: Callable[[str, str, Sequence[KnownTransaction]], None],
         policies: PolicyTable,
         observers_of: Callable[[str], tuple[str, ...]],
-        may_act: Callable[[], bool] = lambda: True,
+        may_act: Callable[[], bool] = always,
     ) -> None:
         self._may_act = may_act
         self.policies = policies

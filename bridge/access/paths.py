@@ -18,14 +18,17 @@ _SLASHES = re.compile("//+")
 
 def of_target(target: str) -> str:
     """Return the path of a request target, in origin form or absolute form, without the query."""
-    return plain(parts(target)[0]) or "/"
+    return plain(parts(target)[1]) or "/"
 
 
-def parts(target: str) -> tuple[str, str]:
-    """Return the path, as it was written, and the query of a request target in origin form or absolute form."""
+def parts(target: str) -> tuple[str | None, str, str]:
+    """Return the parts of a request target in origin form or absolute form.
+
+    Returns: the host and port in absolute form, None in origin form; the path, as it was written; and the query.
+    """
     absolute = _AUTHORITY.match(target)
     path, _, query = target[absolute.end() if absolute else 0 :].partition("?")
-    return path, query
+    return None if absolute is None else absolute[1], path, query
 
 
 def authority_of(target: str) -> str | None:
@@ -33,8 +36,7 @@ def authority_of(target: str) -> str | None:
 
     They replace the Host header (RFC 9112 section 3.2.2).
     """
-    absolute = _AUTHORITY.match(target)
-    return None if absolute is None else absolute[1]
+    return parts(target)[0]
 
 
 def plain(path: str) -> str:

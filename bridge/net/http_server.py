@@ -370,7 +370,7 @@ class HttpConnection(LimitedConnection):
             self._not_http(f"HTTP/{version}")
             return
         target = self._target.decode("utf-8", "surrogateescape").partition("#")[0]
-        path, query = paths.parts(target)
+        authority, path, query = paths.parts(target)
         self._requests += 1
         self._request = request = HttpRequest(
             method=self._parser.get_method().decode("latin-1"),
@@ -378,7 +378,7 @@ class HttpConnection(LimitedConnection):
             path=path,
             query=query,
             headers=self._headers,
-            authority=paths.authority_of(target),
+            authority=authority,
             is_old=version != "1.1",
         )
         self._body: list[bytes] = []
@@ -389,7 +389,7 @@ class HttpConnection(LimitedConnection):
         length, coding = self._headers.get("Content-Length"), self._headers.get("Content-Encoding")
         if denied is not None:
             self._read_no_further(denied)
-        elif not is_known(coding):
+        elif coding and not is_known(coding):
             self._refuse(f"it is in the unknown coding {coding[:40]!r}", Why.MALFORMED)
         elif length.isdigit() and int(length) > self.terms.max_body:
             self._refuse(too_large(self.terms.max_body), Why.TOO_LARGE)

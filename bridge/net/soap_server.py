@@ -125,7 +125,7 @@ class SoapServer:
         self._refused = refused
         self._turned_away = turned_away
         self._connection_limits = ConnectionLimits(rules, self._hung_up, proxies)
-        self._request_queue = RequestQueue(_in_next_turn, most=most_waiting)
+        self._request_queue = RequestQueue(most=most_waiting)
         self._busy = OverloadResponse(soap_endpoints, self._request_queue.full)
         self._refusal_summary = RefusalSummary(_soon, self._were_busy)
         self._bounds = bounds
@@ -336,9 +336,9 @@ class SoapServer:
 
     def _open(self, post: Post, opened: Callable[[OpenedPost | BridgeError], None]) -> None:
         if takes_long(post.body):
-            self._aside(partial(self._read, post.body), opened)
+            self._aside(partial(self._read, post.body, is_large=True), opened)
         else:
-            opened(self._read(post.body))
+            opened(self._read(post.body, is_large=False))
 
     async def _forward_unread(
         self,
@@ -359,12 +359,13 @@ class SoapServer:
         else:
             respond(reply)
 
-    def _read(self, body: bytes) -> OpenedPost | BridgeError:
+    def _read(self, body: bytes, *, is_large: bool) -> OpenedPost | BridgeError:
         try:
             opened = soap.read(body, self._bounds)
         except BridgeError as error:
             return error
-        return OpenedPost(envelope=opened, fault=soap.read_fault(opened.body), boot=boot_of(opened.body))
+        fault, boot = soap.read_fault(opened.body), boot_of(opened.body)
+        return OpenedPost(envelope=opened, fault=fault, boot=boot, is_large=is_large)
 
     def _aside(self, work: Callable[[], T], then: Callable[[T], None]) -> None:
         """Run `work` in a thread, then call `then` with its result in the loop."""
@@ -395,7 +396,7 @@ class SoapServer:
         if version and version not in soap_endpoint.versions_of(opened):
             shown = self._path_of(post.request.path)
             logs.fields(_log, logging.INFO, "another version than the address says", peer=post.peer, path=shown)
-        visit = SoapExchange(post, soap_endpoint, opened, respond)
+        visit = SoapExchange(post, soap_endpoint, read, respond)
         try:
             version, visit.service = soap_endpoint.service_of(opened)
             path = _segments(tail)
@@ -495,7 +496,7 @@ class SoapServer:
             pending=self._pending,
         )
         exchange.charge_point, exchange.drop = visit.charge_point, partial(self._dropped, visit)
-        exchange.aside, exchange.is_large = self._aside, takes_long(visit.post.body)
+        exchange.aside, exchange.is_large = self._aside, visit.is_large
         if opened.soap is soap.SoapVersion.V11 and (admission.strict or not admission.profile.answers_soap11):
             spoken = BridgeError(ErrorCode.ProtocolError, "SOAP 1.1, which the route refuses")
             post, caller = visit.post, visit.soap_endpoint.caller
@@ -591,17 +592,23 @@ class OpenedPost(Struct, frozen=True, kw_only=True):
     envelope: Envelope
     fault: soap.Fault | None
     boot: Boot | None
+    is_large: bool
+    """Whether reading the POST may hold the event loop for long."""
 
 
 class SoapExchange:
     """A message at a SoapEndpoint, and the function to call with its reply."""
 
-    __slots__ = ("charge_point", "identity", "opened", "post", "respond", "sender", "service", "soap_endpoint")
+    __slots__ = (
+        *("charge_point", "identity", "is_large", "opened", "post", "respond", "sender", "service"),
+        "soap_endpoint",
+    )
 
-    def __init__(self, post: Post, soap_endpoint: SoapEndpoint, opened: Envelope, respond: Respond) -> None:
+    def __init__(self, post: Post, soap_endpoint: SoapEndpoint, read: OpenedPost, respond: Respond) -> None:
         self.post = post
         self.soap_endpoint = soap_endpoint
-        self.opened = opened
+        self.opened = read.envelope
+        self.is_large = read.is_large
         self.respond = respond
         self.identity: str | None = None
         self.charge_point = ""  # its key, if other processes may have it
@@ -650,10 +657,6 @@ def _accepted(header: str) -> frozenset[str]:
         if not _NO_WEIGHT.fullmatch(weight.strip()):
             codings.add(name.strip().removeprefix("x-"))
     return frozenset(codings)
-
-
-def _in_next_turn(do: Callable[[], None]) -> None:
-    asyncio.get_running_loop().call_soon(do)
 
 
 def _soon(do: Callable[[], None]) -> None:

@@ -7,6 +7,7 @@ of a burst wait, in order, and are served. If too many requests wait, a new one 
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from enum import Enum, auto
@@ -38,6 +39,11 @@ class QueuedRequest(Protocol):
         """Refuse the request: it will not begin."""
 
 
+def in_next_turn(do: Callable[[], None]) -> None:
+    """Call `do` in the next turn of the running event loop."""
+    asyncio.get_running_loop().call_soon(do)
+
+
 class RequestQueue:
     """The queue of waiting requests.
 
@@ -49,7 +55,7 @@ class RequestQueue:
 
     def __init__(
         self,
-        soon: Callable[[Callable[[], None]], object],
+        soon: Callable[[Callable[[], None]], object] = in_next_turn,
         *,
         most: int,
         per_turn: int = _PER_TURN,

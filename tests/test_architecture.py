@@ -199,10 +199,7 @@ DOES_WITHOUT: dict[str, frozenset[str]] = {
         f"bridge.net.proxies.{room}": _IMPURE | {"asyncio"}
         for room in ("client_certificate", "forwarded", "preamble", "rules")
     },
-    **{
-        f"bridge.access.{room}": _IMPURE | {"asyncio"}
-        for room in ("attempts", "basic", "passwords", "paths", "queue", "rules")
-    },
+    **{f"bridge.access.{room}": _IMPURE | {"asyncio"} for room in ("attempts", "passwords", "paths", "queue", "rules")},
     **{
         f"bridge.cluster.{room}": _IMPURE | {"asyncio"}
         for room in (

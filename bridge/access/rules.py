@@ -7,12 +7,13 @@ Guess and does not check it, because guesses may have to wait.
 
 from __future__ import annotations
 
+import binascii
+from base64 import b64decode
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Literal
 
 from msgspec import Struct
 
-from bridge.access.basic import CHALLENGE, Credentials
 from bridge.access.passwords import Expected
 from bridge.errors import AccessDenied, Why
 from bridge.ocpp import identity as identities
@@ -21,6 +22,7 @@ from bridge.ocpp.tenants import identity_of
 Network = IPv4Network | IPv6Network
 Asks = Literal["none", "basic", "certificate", "network", "token"]
 
+CHALLENGE = {"WWW-Authenticate": 'Basic realm="ocpp-bridge", charset="UTF-8"'}
 _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 401, 403, 404
 
 
@@ -85,6 +87,28 @@ class Shown(Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"Shown({self.peer!r}, {self.named!r})"
+
+
+class Credentials(Struct, frozen=True):
+    """User and password of HTTP Basic (RFC 7617). The password is raw bytes, and may hold a colon."""
+
+    user: bytes
+    password: bytes
+
+    @classmethod
+    def read(cls, authorization: str | None) -> Credentials | None:
+        """Parse an Authorization header. Returns None if there is no header or it is not valid HTTP Basic."""
+        scheme, _, encoded = (authorization or "").partition(" ")
+        if scheme.lower() != "basic":
+            return None
+        try:
+            user, colon, password = b64decode(encoded.strip(), validate=True).partition(b":")
+        except (binascii.Error, ValueError):
+            return None
+        return cls(user, password) if colon else None
+
+    def __repr__(self) -> str:
+        return f"Credentials(user={self.user!r})"
 
 
 class Guess(Struct, frozen=True, kw_only=True):
@@ -155,7 +179,9 @@ def _basic(rule: Rule, shown: Shown) -> Guess:
 
 def _is_of_another(rule: Rule, shown: Shown) -> bool:
     """Return whether the request has HTTP Basic with the user of another Charge Point."""
-    credentials = None if rule.any_user else Credentials.read(shown.authorization)
+    if rule.any_user or shown.authorization is None:
+        return False
+    credentials = Credentials.read(shown.authorization)
     return credentials is not None and not _is_user(rule, shown, credentials.user)
 
 

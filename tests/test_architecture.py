@@ -23,7 +23,7 @@ JSON_SOCKETS = (
     *("accepted", "json_channel", "json_client", "json_relayed", "json_server", "message_socket", "websocket"),
 )
 SOAP_SOCKETS = (
-    *("content_codings", "directions", "endpoints", "forwarding", "http_client", "http_server", "lookups", "overload"),
+    *("content_codings", "endpoints", "forwarding", "http_client", "http_server", "lookups", "overload"),
     *("soap_client", "soap_server", "verdicts"),
 )
 

@@ -405,7 +405,7 @@ def _shown_over_soap(arrival: SoapSender, *, token: bool) -> Shown:
     path = arrival.path[1:] if token else arrival.path
     return Shown(
         peer=arrival.peer,
-        named=(*path[-1:], *((identity_of(arrival.identity),) if arrival.in_header else ())),
+        named=(*path[-1:], *(() if arrival.in_header is None else (arrival.in_header,))),
         authorization=arrival.authorization,
         certificate=arrival.certificate,
         token=arrival.path[0] if token and arrival.path else None,

@@ -40,8 +40,8 @@ from bridge.net.large import aside
 from bridge.net.tasks import Tasks
 from bridge.observer_queues import LaneName, MessageRow, ObserverWriter, StoredLane
 from bridge.ocpp.actions import Party
-from bridge.ocpp.large import takes_long
 from bridge.ocpp.losses import Loss
+from bridge.ocpp.message_size import takes_long
 from bridge.ocpp.messages import Request
 from bridge.ocpp.rpc import Answer, Call, CallError, CallResult, Failure, Unanswered, UnopenedRequest, UnopenedResponse
 from bridge.ocpp.wire import Octets, Wires

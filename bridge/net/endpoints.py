@@ -1,8 +1,12 @@
-"""The endpoints of the OCPP-S listener: the path of each service, the senders of its messages, and their admission."""
+"""The endpoints of the OCPP-S listener: the path of each service, the senders of its messages, and their admission.
+
+Help texts give the addresses of the endpoints to people, and to requests to a wrong address.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+import html
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -34,7 +38,7 @@ class SoapSender(Struct, frozen=True, kw_only=True):
         certificate: The names in the client certificate; None if there was none.
         authorization: The value of the Authorization header; None if there was none.
         path: The segments of the URL behind the service and its version, decoded once.
-        in_header: Whether `identity` is from the SOAP Header; otherwise it is the last segment of `path`.
+        in_header: The ChargeBoxIdentity in the SOAP Header; None if it is the last segment of `path`.
     """
 
     identity: str
@@ -47,7 +51,7 @@ class SoapSender(Struct, frozen=True, kw_only=True):
     certificate: tuple[str, ...] | None = None
     authorization: str | None = None
     path: tuple[str, ...] = ()
-    in_header: bool = True
+    in_header: str | None = None
 
     def __repr__(self) -> str:
         return f"SoapSender({self.identity!r}, {self.peer!r})"
@@ -161,6 +165,50 @@ class SoapEndpoint(Struct, frozen=True, kw_only=True):
         """Return the Fault for a message that is not admitted, in its OCPP version if that is known."""
         version = next(iter([*self.versions_of(opened), *self.services]))
         return self.services[version].refuse(SoapContext(opened, "", False, _never), error)
+
+
+class EndpointDirections:
+    """The help texts of one listener.
+
+    Args:
+        soap_endpoints: The endpoints of the listener.
+        public_url: The URL of the listener as peers see it.
+        elsewhere: The URL of the OCPP-J listener.
+    """
+
+    def __init__(self, soap_endpoints: Collection[SoapEndpoint], public_url: str, elsewhere: str) -> None:
+        self._endpoints = soap_endpoints
+        self._public_url = public_url.rstrip("/")
+        self._elsewhere = elsewhere
+
+    def url(self, soap_endpoint: SoapEndpoint) -> str:
+        """Return the URL to configure in a peer of `soap_endpoint`."""
+        return self._public_url + soap_endpoint.path
+
+    def text(self, why: str) -> str:
+        """Return the text of a response to a request with a wrong path or method: `why`, then the right addresses."""
+        lines = [
+            why,
+            "",
+            *(f"SOAP Charge Points (OCPP-S): POST {self.url(soap_endpoint)}" for soap_endpoint in self._endpoints),
+        ]
+        lines.append(f"JSON Charge Points (OCPP-J): {self._elsewhere}")
+        return "\n".join(lines) + "\n"
+
+    def page(self) -> str:
+        """Return the HTML page of /services: the address and the WSDL of each service."""
+        rows = "".join(
+            f"<li>{html.escape(name)} {html.escape(version)}: <code>{html.escape(self.url(soap_endpoint))}</code> "
+            f'(<a href="{html.escape(soap_endpoint.path)}?wsdl&amp;version={html.escape(version)}">WSDL</a>)</li>'
+            for soap_endpoint in self._endpoints
+            for version, service in soap_endpoint.services.items()
+            for name in (service.service.name,)
+        )
+        return (
+            "<!doctype html><meta charset=utf-8><title>ocpp-bridge</title><h1>ocpp-bridge</h1>"
+            f"<p>Addresses to type into a Charge Point:</p><ul>{rows}"
+            f"<li>OCPP-J: <code>{html.escape(self._elsewhere)}</code></li></ul>"
+        )
 
 
 def _folded(uri: str) -> str:

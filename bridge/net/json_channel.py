@@ -22,7 +22,7 @@ from bridge.net.message_socket import MessageSocket
 from bridge.net.websocket import WebSocketBounds
 from bridge.ocpp.actions import Party
 from bridge.ocpp.device_profile import Boot, DeviceProfile, plain_profile
-from bridge.ocpp.large import takes_long
+from bridge.ocpp.message_size import takes_long
 from bridge.ocpp.messages import Request, Response
 from bridge.ocpp.rpc import (
     Answer,

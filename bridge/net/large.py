@@ -1,7 +1,7 @@
 """Decode and encode large messages in a separate thread, so that no message blocks the event loop for long.
 
-`bridge.ocpp.large` says which messages are large. `bridge.ocpp.slices` reads them in slices. Between two slices, other
-threads get their turn.
+`bridge.ocpp.message_size` says which messages are large. `bridge.ocpp.slices` reads them in slices. Between two slices,
+other threads get their turn.
 """
 
 from __future__ import annotations

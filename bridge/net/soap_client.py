@@ -36,8 +36,8 @@ from bridge.net.large import aside
 from bridge.net.lookups import look_up
 from bridge.net.verdicts import AnswerReading, Judgement, judge
 from bridge.ocpp.device_profile import PLAIN, DeviceProfile
-from bridge.ocpp.large import is_large, takes_long
 from bridge.ocpp.losses import Loss
+from bridge.ocpp.message_size import is_large, takes_long
 from bridge.ocpp.rpc import Call, CallError, CallResult, Failure, Unanswered
 from bridge.ocpp.validation import AS_STRICT, refuse_losses
 from bridge.ocpp.wire import Octets, Wires

@@ -23,8 +23,7 @@ from msgspec.structs import replace
 from bridge.access import paths
 from bridge.errors import AccessDenied, BridgeError, ErrorCode, MessageError, Unavailable, Why
 from bridge.net.descriptors import Inherited
-from bridge.net.directions import EndpointDirections
-from bridge.net.endpoints import Admission, Refused, SoapEndpoint, SoapSender
+from bridge.net.endpoints import Admission, EndpointDirections, Refused, SoapEndpoint, SoapSender
 from bridge.net.forwarding import ForwardedPost, Holders, shared_key
 from bridge.net.http_server import HeaderFields, HttpConnection, HttpRequest, HttpServer, HttpServerTerms, Respond
 from bridge.net.large import aside
@@ -38,7 +37,7 @@ from bridge.ocpp import identity as identities
 from bridge.ocpp import tenants
 from bridge.ocpp.actions import Party
 from bridge.ocpp.device_profile import Boot
-from bridge.ocpp.large import takes_long
+from bridge.ocpp.message_size import takes_long
 from bridge.ocpp.wire import Octets, Wires
 from bridge.ocpps import envelope as soap
 from bridge.ocpps.codec import boot_of
@@ -414,7 +413,7 @@ class SoapServer:
                 certificate=post.origin.certificate,
                 authorization=_authorization(post),
                 path=path,
-                in_header=bool(opened.identity),
+                in_header=visit.identity if opened.identity else None,
             )
         except Exception as error:
             self._not_let_in(visit, error)

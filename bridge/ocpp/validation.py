@@ -15,9 +15,9 @@ from msgspec import Struct
 
 from bridge.errors import ErrorCode, MessageError
 from bridge.ocpp import slices
-from bridge.ocpp.json_bounds import is_deeper
 from bridge.ocpp.leaves import WrittenNumber
 from bridge.ocpp.losses import Loss
+from bridge.ocpp.message_size import is_deeper
 
 R = TypeVar("R", bound=Struct)
 

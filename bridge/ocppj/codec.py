@@ -19,8 +19,8 @@ from bridge.errors import ErrorCode, MessageError, Why
 from bridge.ocpp import slices
 from bridge.ocpp.actions import ACTIONS, SECURITY_EXTENSIONS, Action, Party
 from bridge.ocpp.device_profile import BOOT_FIELDS, PLAIN, Boot, DeviceProfile, for_soap
-from bridge.ocpp.json_bounds import has_more_members, is_deeper
 from bridge.ocpp.losses import Loss, Losses, LossReason
+from bridge.ocpp.message_size import has_more_members, is_deeper
 from bridge.ocpp.messages import MeterValuesRequest, Request, Response, StopTransactionRequest
 from bridge.ocpp.rpc import UNOPENED, Answer, Call, CallError, CallResult, Unanswered
 from bridge.ocpp.shapes import Kind, fields_within, plain, shape_of

@@ -18,7 +18,7 @@ from bridge.dialects.known import Known
 from bridge.dialects.versions import OCPP16
 from bridge.errors import BridgeError, ErrorCode, MessageError
 from bridge.ocpp.device_profile import PLAIN, DeviceProfile
-from bridge.ocpp.large import is_large
+from bridge.ocpp.message_size import is_large
 from bridge.ocpp.rpc import Answer, Call, CallResult, Unanswered
 from bridge.ocpp.wire import Wires
 from bridge.ocpps import headers, spyne_on_new_pythons  # noqa: F401  (before Spyne)

@@ -14,7 +14,7 @@ from lxml import etree
 from msgspec import Struct
 
 from bridge.errors import ErrorCode, MessageError, Why
-from bridge.ocpp.large import LARGE
+from bridge.ocpp.message_size import LARGE
 
 # Encodings in which each "<", "=" and "&" is written with that octet: the number of such octets is never below the
 # number of the characters. UTF-16 is recognised by its first octets.

@@ -22,8 +22,8 @@ from msgspec import Struct
 from websockets.exceptions import ConnectionClosed
 
 from bridge.app import Gateway
-from bridge.ocpp import large, slices, validation
-from bridge.ocpp.json_bounds import has_more_members
+from bridge.ocpp import message_size, slices, validation
+from bridge.ocpp.message_size import has_more_members
 from tests.bench.counting import Counter
 from tests.bench.isolation import envelope, frame, soap_central_system
 from tests.bench.test_isolation import LOCAL, NOW
@@ -34,7 +34,7 @@ MOST = 50
 # The most that one call of msgspec is given, as a multiple of that: reading is a part of what a message takes.
 MOST_IN_A_CALL = 10
 # What a message may have at most, and what is just small enough to be read at once.
-LIMIT, SMALL = 1_048_576, large.LARGE
+LIMIT, SMALL = 1_048_576, message_size.LARGE
 # Less than the bounds on members of JSON and on elements of XML.
 MEMBERS = COUNT = 20_000
 Kind = Callable[[int], bytes]

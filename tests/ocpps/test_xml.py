@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from bridge.errors import ErrorCode, MessageError, Why
-from bridge.ocpp.large import LARGE
+from bridge.ocpp.message_size import LARGE
 from bridge.ocpps.xml import XmlBounds, children, local_name, markup_of, namespace, parse, text_of
 from tests.mutations import mutated
 from tests.ocpp.strategies import texts

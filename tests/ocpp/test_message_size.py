@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bridge.ocpp.json_bounds import has_more_members, is_deeper
+from bridge.ocpp.message_size import has_more_members, is_deeper
 
 TRICKY = st.text(st.sampled_from('[]{}"\\,:x\n\u00e9\U0001f50c'), max_size=12)
 VALUES = st.recursive(

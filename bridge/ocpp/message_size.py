@@ -1,10 +1,19 @@
-"""Nesting depth and number of members of a JSON text, checked before it is parsed.
+"""The size of a message: whether it is large, and how deep and how full a JSON text is before it is parsed.
 
-A parser recurses as deep as the text is nested, and creates an object for each member.
+To decode or encode a large message holds the event loop for long. A parser of JSON recurses as deep as the text is
+nested, and creates an object for each member.
 """
 
 from __future__ import annotations
 
+from msgspec import Struct
+
+LARGE = 6_144
+"""Octets from which a message is large. A MeterValues with 20 values has fewer, whatever qualifies them."""
+# Commas from which a message is large, too: each may divide two values in JSON.
+_MANY_PARTS = 600
+# List items in a decoded message that takes as long to encode as a message of LARGE octets takes to decode.
+_MANY = 150
 # Octets that one step looks at. A step holds the interpreter's lock, which the event loop wants while a thread reads a
 # large message: this one holds it for less than a millisecond, whatever the octets are.
 _STEP = 16_384
@@ -12,6 +21,40 @@ _OPENING, _CLOSING = b"[{", b"]}"
 _NO_BRACKETS = bytes(set(range(256)) - set(_OPENING + _CLOSING))
 _BLANKS = b" \t\r\n"
 _ALIKE = bytes.maketrans(b"{}", b"[]")
+
+
+def takes_long(data: bytes) -> bool:
+    """Return whether decoding the message `data`, JSON or XML, may hold the event loop for long."""
+    return len(data) > LARGE or data.count(b",") > _MANY_PARTS
+
+
+def is_large(record: Struct) -> bool:
+    """Return whether encoding `record` takes as long as decoding a large message."""
+    return _items(record, 0) > _MANY
+
+
+def _items(record: Struct, above: int) -> int:
+    """Return `above` plus the number of list items in `record`. A long text counts as several items.
+
+    Counting ends as soon as the number exceeds _MANY.
+    """
+    items = above
+    for name in record.__struct_fields__:
+        value = getattr(record, name)
+        if isinstance(value, str):
+            items += len(value) // (LARGE // _MANY)
+        elif isinstance(value, tuple):
+            items += len(value)
+            for item in value:
+                if items > _MANY:
+                    return items
+                if isinstance(item, Struct):
+                    items = _items(item, items)
+        elif isinstance(value, Struct):
+            items = _items(value, items)
+        if items > _MANY:
+            return items
+    return items
 
 
 def is_deeper(text: str | bytes, most: int) -> bool:

@@ -226,14 +226,16 @@ class JsonChannel:
         self._received(frame, data, content, asked)
 
     def _framed(self, data: bytes) -> tuple[Frame | FrameError, Boot | None]:
-        """Return the frame in `data`, and what a BootNotification in it says of the Charge Point."""
+        """Return the frame in `data`, and what a BootNotification of the Charge Point in it says."""
         try:
             frame = codec.read_frame(data, self._terms.bounds.json_depth, self._terms.bounds.json_members)
         except FrameError as error:
             return error, None
         if self._terms.html_escaped:
             frame = html.undone(frame)
-        return frame, codec.boot_of(frame) if isinstance(frame, CallFrame) and not self._terms.relay else None
+        if not isinstance(frame, CallFrame) or self._terms.peer is not Party.CHARGE_POINT or self._terms.relay:
+            return frame, None
+        return frame, codec.boot_of(frame)
 
     def _reading(
         self, frame: Frame | FrameError, boot: Boot | None, data: bytes, asked: _Asked | None
@@ -242,13 +244,13 @@ class JsonChannel:
 
         Args:
             frame: The frame.
-            boot: What a BootNotification in it says of the Charge Point.
+            boot: What a BootNotification of the Charge Point in it says.
             data: The octets of the frame.
             asked: The Call that it answers, None for none.
         """
         match frame:
             case CallFrame() if not self._terms.relay:
-                if boot is not None and self._terms.peer is Party.CHARGE_POINT:
+                if boot is not None:
                     self._terms.booted(boot)
                 wires = self._wires_of(data)
                 return partial(_call, frame, self._terms.peer, self._terms.strict, self._terms.profile(), wires)

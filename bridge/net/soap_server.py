@@ -222,7 +222,7 @@ class SoapServer:
         Such a sender may have as many requests in progress as other senders may have connections. The request counts
         from its head to its end.
         """
-        if not connection.proxies.shares(connection.came):
+        if not connection.is_shared:
             return None
         try:
             peer = connection.proxies.origin(connection.came, request.headers.all).address

@@ -164,12 +164,15 @@ class LimitedConnection(Fronted, FlowControlled):
     # The address that this connection counts for; None if requests of many addresses come on it.
     _counted: str | None = None
     _inside = _turned_away = _heard = False
+    is_shared = False
+    """Whether requests of many peers come on the connection."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if not self.enters(transport):
             return
         self._address = self.came.address
-        self._counted = None if self.proxies.shares(self.came) else self._address
+        self.is_shared = self.proxies.shares(self.came)
+        self._counted = None if self.is_shared else self._address
         full = self.connection_limits.connection_count.enter(self._counted)
         if full is not None:
             assert isinstance(transport, asyncio.Transport)

@@ -78,8 +78,8 @@ async def walked(again: Callable[[], Awaitable[object]]) -> Walk:
 async def test_the_walk_of_meter_values_from_soap_to_json() -> None:
     async with stage() as made:
         values = await walked(lambda: made.charge_point.call("MeterValues", SAMPLES["MeterValues"]))
-        assert len(values.files) <= 70, sorted(values.files)
-        assert values.moves <= 300
+        assert len(values.files) <= 51, sorted(values.files)
+        assert values.moves <= 250
 
 
 async def test_the_walk_of_a_remote_start_from_json_to_soap() -> None:
@@ -88,5 +88,5 @@ async def test_the_walk_of_a_remote_start_from_json_to_soap() -> None:
         await made.central_system.wait_for("CP 1")
         asked = COMMANDS["RemoteStartTransaction"]
         started = await walked(lambda: made.central_system.call("CP 1", "RemoteStartTransaction", asked))
-        assert len(started.files) <= 66, sorted(started.files)
-        assert started.moves <= 267
+        assert len(started.files) <= 44, sorted(started.files)
+        assert started.moves <= 215

@@ -15,7 +15,7 @@ sleeps, and returns what is to be done.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from msgspec import Struct
@@ -291,9 +291,12 @@ class Ownership:
         return self.tick(at)
 
     def leave(self, at: float) -> list[Command]:
-        """Begin to hand over all slots, because the process stops. Returns: what is to be done at once."""
+        """Begin to hand over all slots, because the process stops. Returns: what is to be done at once.
+
+        The slots are handed over while the others read that this node leaves, and assign its slots anew.
+        """
         self.leaving, self._renew_at = True, at
-        return self.tick(at)
+        return [*self.tick(at), *(self._hand_over(self.held) if self.may_act(at) else [])]
 
     # Decisions.
 
@@ -366,11 +369,12 @@ class Ownership:
             self._claiming |= epochs.keys()
             commands.append(ClaimSlots(epochs=epochs))
         commands += self._release(self._unheld(wanted_here))
-        elsewhere = tuple(sorted(self.held.keys() - wanted_here - self._handing_over))
-        if elsewhere:
-            self._handing_over |= set(elsewhere)
-            commands.append(HandOver(slots=elsewhere))
-        return commands
+        return commands + self._hand_over(self.held.keys() - wanted_here)
+
+    def _hand_over(self, slots: Iterable[int]) -> list[Command]:
+        giving = tuple(sorted(set(slots) - self._handing_over))
+        self._handing_over |= set(giving)
+        return [HandOver(slots=giving)] if giving else []
 
     def _release(self, epochs: Mapping[int, int]) -> list[Command]:
         self._releasing |= dict.fromkeys(epochs, float("inf"))

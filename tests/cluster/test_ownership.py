@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 
+from bridge.cluster.ownership import HandOver
 from bridge.cluster.slots import SLOTS
 from tests.cluster.simulated import LEASE, Cluster, inflict
 
@@ -73,6 +74,19 @@ def test_a_node_that_leaves_hands_its_slots_over_without_waiting_for_its_lease()
 
     assert not node.ownership.held
     assert len(cluster.nodes["b"].ready) == SLOTS
+
+
+def test_a_node_that_leaves_does_not_wait_until_its_slots_are_assigned_anew() -> None:
+    cluster = Cluster(4)
+    for name in "ab":
+        cluster.start(name)
+    cluster.run(3 * LEASE)
+    node, held = cluster.nodes["a"], tuple(sorted(cluster.nodes["a"].ownership.held))
+
+    commands = node.ownership.leave(node.time())
+
+    assert HandOver(slots=held) in commands
+    assert not any(isinstance(command, HandOver) for command in node.ownership.leave(node.time()))
 
 
 def test_a_frozen_node_finds_out_that_its_slots_are_held_by_another() -> None:

@@ -966,6 +966,7 @@ class Gateway:
             observers=observer_counts(self._observers.states()),
             draining=self._traffic.draining,
             lag=self._event_loop_lag.most,
+            cluster=None if self._cluster is None else self._cluster_health(),
         )
 
 

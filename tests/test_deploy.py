@@ -22,7 +22,7 @@ import bridge
 from bridge.admin.metrics import PREFIX, registry_of
 from bridge.config import Settings
 from bridge.core.state import STATES
-from tests.admin.test_metrics import labels_of, meter
+from tests.admin.test_metrics import labels_of, meter_of_a_cluster
 from tests.e2e.processes import Bridge
 from tests.e2e.stage import RawCentralSystem, envelope, post
 from tests.lacking import lacking
@@ -39,8 +39,8 @@ _GROUPING = re.compile(r"\b(?:by|without|on|ignoring)\s*\(([^()]*)\)")
 _RANGE = re.compile(r"\[[^\]]*\]|\boffset\s+\w+")
 _WORD = re.compile(r"(?<![\w.])[A-Za-z_:][\w:]*(?!\w)(?!\s*\()")
 _OPERATORS = {"and", "or", "unless", "bool"}
-# What Prometheus itself, and every scrape, brings along.
-_ALWAYS = {"job", "instance"}
+# What Prometheus brings along, and the label that several processes of a machine have.
+_ALWAYS = {"job", "instance", "node"}
 
 
 def read(expression: str) -> tuple[set[str], set[str]]:
@@ -60,7 +60,7 @@ def test_how_expressions_are_read() -> None:
 @functools.cache
 def known() -> dict[str, set[str]]:
     """Every metric by the name that it is exported under, and its labels."""
-    return labels_of(registry_of(meter())) | {"up": set()}
+    return labels_of(registry_of(meter_of_a_cluster())) | {"up": set()}
 
 
 def rules() -> list[dict[str, Any]]:

@@ -27,7 +27,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 from bridge import __version__
-from bridge.admin.health import CentralSystemHealth, ObserverCounts, ReceiverCounts
+from bridge.admin.health import CentralSystemHealth, ClusterHealth, ObserverCounts, ReceiverCounts
 from bridge.core.commands import Report
 from bridge.core.state import STATES, Spoken, State
 from bridge.errors import Why
@@ -91,6 +91,7 @@ class HealthCounts(Struct, frozen=True, kw_only=True):
         observers: The state of each further Central System, by name.
         moves: The number of moves of several Charge Points, by state.
         open_transactions: The number of open transactions, by the Central System that named them.
+        cluster: The state of this process as one of a cluster, None if it is in none.
     """
 
     sessions: Mapping[tuple[Spoken, State], int]
@@ -110,6 +111,7 @@ class HealthCounts(Struct, frozen=True, kw_only=True):
     observers: Mapping[str, ObserverCounts] = {}
     moves: Mapping[str, int] = {}
     open_transactions: Mapping[str, int] = {}
+    cluster: ClusterHealth | None = None
 
 
 class Meter(Collector):
@@ -272,6 +274,12 @@ class Meter(Collector):
         yield _gauge("moves", text, ("state",), _keyed(vitals.moves))
         text = "Open transactions of Charge Points with a Session, by the Central System that named them."
         yield _gauge("transactions_open", text, ("central_system",), _keyed(vitals.open_transactions))
+        if vitals.cluster is not None:
+            suspended, slots = vitals.cluster.suspended, vitals.cluster.slots
+            text = "Slots whose Charge Points this process serves, of 1024 in all. Only with several processes."
+            yield _gauge("slots", text, (), {(): 0 if suspended else slots})
+            text = "1 while this process has no lease, and waits for NATS. Only with several processes."
+            yield _gauge("suspended", text, (), {(): suspended})
         yield from self._events(vitals.receivers)
         yield from self._observers(vitals.observers)
 

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families
 
-from bridge.admin.health import CentralSystemHealth, ReceiverCounts
+from bridge.admin.health import CentralSystemHealth, ClusterHealth, ReceiverCounts
 from bridge.admin.metrics import BUCKETS, HealthCounts, Meter, exposition, registry_of
 from bridge.app import Gateway
 from bridge.core.commands import Drop, Outcome, Report
@@ -68,6 +68,11 @@ def vitals(**changes: Any) -> HealthCounts:
 def meter(places: Everywhere | None = None, **changes: Any) -> Meter:
     """One that has counted nothing yet."""
     return Meter(places or Everywhere(), lambda: vitals(**changes))
+
+
+def meter_of_a_cluster() -> Meter:
+    """One that has every metric: those of a process in a cluster, too."""
+    return meter(cluster=ClusterHealth(node="a", nodes=["a"], slots=1024, suspended=False))
 
 
 def report(
@@ -299,6 +304,15 @@ def test_how_things_stand_is_asked_when_somebody_wants_to_know() -> None:
     for name, value in (numbers | {"event_loop_lag_seconds": 0.25}).items():
         assert told(standing, name) == {(): value}
     assert len(told(standing, "build_info")) == 1
+
+
+@pytest.mark.parametrize(("suspended", "slots"), [(False, 341), (True, 0)])
+def test_a_process_of_a_cluster_tells_the_slots_that_it_serves(suspended: bool, slots: int) -> None:
+    standing = meter(cluster=ClusterHealth(node="a", nodes=["a", "b"], slots=341, suspended=suspended))
+    page = exposition(registry_of(standing), "")[0].decode()
+    assert f"\nocpp_bridge_slots {slots}.0\n" in page
+    assert f"\nocpp_bridge_suspended {float(suspended)}\n" in page
+    assert "ocpp_bridge_slots" not in exposition(registry_of(meter()), "")[0].decode()
 
 
 def test_receivers_of_events_are_told_apart() -> None:

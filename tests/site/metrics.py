@@ -11,7 +11,7 @@ from bridge.core.commands import Outcome
 from bridge.core.moves import MoveState
 from bridge.core.state import STATES
 from bridge.ocpp.actions import Party
-from tests.admin.test_metrics import meter
+from tests.admin.test_metrics import meter_of_a_cluster
 from tests.site.markdown import code, table, words
 from tests.site.pages import ROOT
 
@@ -34,7 +34,7 @@ OUTCOMES: dict[Outcome, str] = {
 def reference() -> str:
     """Return a table with each metric of the bridge, its labels and its meaning."""
     rows = []
-    for family in meter().collect():
+    for family in meter_of_a_cluster().collect():
         name = f"{family.name}{_SUFFIXES.get(family.type, '')}"
         labels: tuple[str, ...] = getattr(family, "_labelnames", ())
         rows.append((code(name), family.type, ", ".join(map(code, labels)), family.documentation))

@@ -10,7 +10,7 @@ from bridge.commands.arguments import parser
 from bridge.config import Settings
 from bridge.config.shapes import fields
 from bridge.core.commands import Outcome
-from tests.admin.test_metrics import meter
+from tests.admin.test_metrics import meter_of_a_cluster
 from tests.site import command_line, glossary, keys, metrics
 from tests.site.generated import PAGES, PARTS, framed, parts_of, rewritten
 from tests.site.pages import PAGES as ALL_PAGES
@@ -98,7 +98,7 @@ def test_every_outcome_is_explained() -> None:
 
 
 def test_every_label_is_explained() -> None:
-    used = {label for family in meter().collect() for label in getattr(family, "_labelnames", ())}
+    used = {label for family in meter_of_a_cluster().collect() for label in getattr(family, "_labelnames", ())}
     explained = {name for row in metrics.labels().splitlines() for name in re.findall(r"`(\w+)`", row.split("|")[1])}
     assert used == explained
 

@@ -31,7 +31,7 @@ from bridge.config.listeners import Place, admin_url
 from bridge.config.tenants import soap_url, urls_of
 from bridge.core.state import Observation, State
 from bridge.core.transactions import KnownTransaction
-from bridge.errors import BridgeError, Complaint, ConfigurationError, UnknownIdentity
+from bridge.errors import BridgeError
 from bridge.gateway import limits, public_addresses
 from bridge.gateway.admin_context import access_of, addresses_of, admin_context_of, stream_of
 from bridge.gateway.admin_forwarding import AdminForwarding
@@ -63,16 +63,17 @@ from bridge.gateway.observers import Observers
 from bridge.gateway.opening import open_store
 from bridge.gateway.operators import Operators
 from bridge.gateway.persistence import Persistence
-from bridge.gateway.placement import Placement, Placements
+from bridge.gateway.placement import Placements
 from bridge.gateway.policies import policy_table_of
 from bridge.gateway.provisioning import Provisioning
 from bridge.gateway.public_addresses import CENTRAL_SYSTEM_SERVICE, CHARGE_POINT_SERVICE
 from bridge.gateway.readiness import ShadowComparisons
 from bridge.gateway.readiness_reports import ReadinessReports
 from bridge.gateway.recognised import KeptTags
+from bridge.gateway.rerouting import LOOKED_AT_ONCE, Rerouting
 from bridge.gateway.route_choices import RouteChoices
 from bridge.gateway.services import Services, clients_of, load_services, served
-from bridge.gateway.session_runner import SessionRunner, always
+from bridge.gateway.session_runner import always
 from bridge.gateway.sessions import Sessions
 from bridge.gateway.sign_in import require_library, terms_of
 from bridge.gateway.states import ChargePointStates
@@ -90,13 +91,12 @@ from bridge.net.lookups import own_threads
 from bridge.net.soap_server import SoapServer
 from bridge.net.tasks import Tasks, Threads
 from bridge.ocpp.actions import Party
-from bridge.ocpp.tenants import key_of, named, takes, tenant_of
+from bridge.ocpp.tenants import key_of, named
 from bridge.ocpp.wire import Wires
 from bridge.ocpps.service import PendingRequests
 from bridge.recorder import Recorder
 from bridge.store import (
     AuditRecord,
-    ChargePointRecord,
     CredentialRecord,
     MoveRecord,
     ProvisionedRecord,
@@ -107,7 +107,6 @@ from bridge.store import (
 from bridge.watching import logs
 from bridge.watching.audience import Audience
 from bridge.watching.facts import (
-    ChargePointMoved,
     HandshakeRefused,
     MessageRefused,
     ProxyFieldsIgnored,
@@ -129,8 +128,6 @@ _PASSED_ON = 5.0
 _STORE_PATIENCE = 30.0
 # Seconds that the start waits for a name server, which may come later than the bridge.
 _NAMES_PATIENCE = 1.0
-# Sessions that are resumed, and Charge Points that are examined, before other work is served: a few milliseconds.
-_RESUMED_AT_ONCE, _LOOKED_AT_ONCE = 20, 100
 
 
 class Gateway:
@@ -191,7 +188,7 @@ class Gateway:
             await self._close_store()
             self._recorder.close()
             raise
-        self.resumed = self._tasks.spawn(self._resume(self._persistence.charge_points()), name="resuming")
+        self.resumed = self._tasks.spawn(self._rerouting.resume(self._persistence.charge_points()), name="resuming")
 
     async def _opened_store(self, settings: Settings) -> RecordStore:
         """Return the store: the file of this process, or the records that it shares with others."""
@@ -229,7 +226,18 @@ class Gateway:
         self._persistence = Persistence(
             self._store, self._clock, accepted=self._newcomers.accepted, changed=self._look_again
         )
-        self._placements = self._placed()
+        self._rerouting = Rerouting(
+            settings=lambda: self._settings,
+            placements=lambda: self._placements,
+            tls_contexts=self._tls_contexts,
+            persistence=self._persistence,
+            stored_settings=self._stored_settings,
+            sessions=lambda: self._sessions,
+            see=lambda fact: self._audience.see(fact),
+            clock=self._clock,
+            draining=lambda: self._traffic.draining,
+        )
+        self._placements = self._rerouting.place()
         self._provisioning = Provisioning(
             self._stored_settings,
             self._audit,
@@ -284,7 +292,7 @@ class Gateway:
             known=lambda identity: self._persistence.record_of(identity) is not None,
             clock=self._clock,
         )
-        self._choices = RouteChoices(lambda: self._ground, lambda fact: self._audience.see(fact), self._move_session)
+        self._choices = RouteChoices(lambda: self._ground, lambda fact: self._audience.see(fact), self._rerouting.move)
         self._moves = Moves(
             lambda: self._ground,
             self._choices,
@@ -471,7 +479,7 @@ class Gateway:
         Raises:
             ConfigurationError: A TLS file that `settings` newly names cannot be read. Then nothing is taken over.
         """
-        await self._check_routes(settings)
+        await self._rerouting.check(settings)
         built = await self._files.run(partial(self._tls_contexts.read_for, settings))
         ends = await self._files.run(partial(read_ends, settings, again=True))
         again = await self._files.run(partial(self._tls_contexts.read, self._stored_settings.tables()))
@@ -504,11 +512,11 @@ class Gateway:
             policies=settings.policies,
         )
         self._sessions.policies = policy_table_of(settings)
-        placements = self._placed()
+        placements = self._rerouting.place()
         held = await self._choices.hold(self._placements, placements, settings.gateway.move_when)
         self._placements = self._admission_control.placements = placements
         self._observers.take_over(placements, self._sessions.policies)
-        moved = await self._move_sessions()
+        moved = await self._rerouting.move_all()
         await self._update_states()
         self._cautions = await self._files.run(partial(_cautions, self._settings))
         logs.fields(_log, logging.INFO, "routes read again", routes=len(settings.routes), waiting=held, moved=moved)
@@ -535,9 +543,9 @@ class Gateway:
         self._keys.read_again()
         self._audit.read_again()
         self._comparisons.read_again()
-        self._placements = self._admission_control.placements = self._placed()
+        self._placements = self._admission_control.placements = self._rerouting.place()
         self._observers.take_over(self._placements, self._sessions.policies)
-        self._tasks.spawn(self._move_sessions(), name="moving Charge Points")
+        self._tasks.spawn(self._rerouting.move_all(), name="moving Charge Points")
         self._tasks.spawn(self._update_states(), name="working out the states")
 
     async def _update_states(self) -> None:
@@ -548,7 +556,7 @@ class Gateway:
         listed = {one.identity.casefold() for one in self._placements.listed}
         known = listed.union(self._states.keys(), self._persistence.keys())
         for number, identity in enumerate(known, start=1):
-            if number % _LOOKED_AT_ONCE == 0:
+            if number % LOOKED_AT_ONCE == 0:
                 await asyncio.sleep(0)
             self._look_again(identity)
 
@@ -565,49 +573,15 @@ class Gateway:
         self._live.state_changed(identity, state)
         self._changes.state_changed(identity, state)
 
-    def _placed(self) -> Placements:
-        """Return the Placements for the configuration and the operators' choices."""
-        for identity, name in self._persistence.moved().items():
-            system = self._settings.central_systems.get(name)
-            if system is None or not takes(system.tenant, tenant_of(identity)):
-                text = "moved to a Central System that is not configured any more: its route holds"
-                logs.fields(_log, logging.WARNING, text, identity=identity, central_system=name)
-        placements = Placements(
-            self._settings, self._tls_contexts.of, self._persistence.moved_to, self._stored_settings.usable()
-        )
-        for entry in self._stored_settings:
-            if (listed := placements.listed.get(entry.identity)) is not None and listed.source == "file":
-                text = "the configuration file has settings of it, which hold: those that an operator gave do not"
-                logs.fields(_log, logging.WARNING, text, identity=entry.identity)
-        return placements
-
     async def _settings_changed(self, identities: Sequence[str]) -> None:
         """Move the Sessions whose placement has changed with the settings of these Charge Points."""
         for number, identity in enumerate(identities, start=1):
-            if number % _LOOKED_AT_ONCE == 0:
+            if number % LOOKED_AT_ONCE == 0:
                 await asyncio.sleep(0)
             if (runner := self._sessions.get(identity)) is not None:
-                self._move_session(runner)
+                self._rerouting.move(runner)
             self._observers.follow(identity)
             self._look_again(identity)
-
-    async def _move_sessions(self) -> int:
-        """Move all Sessions whose placement has changed, and give the others the present policies.
-
-        Other work is served in between.
-
-        Returns: The number of moves.
-        """
-        moved = 0
-        for number, runner in enumerate(tuple(self._sessions), start=1):
-            if number % _LOOKED_AT_ONCE == 0:
-                await asyncio.sleep(0)
-            if self._move_session(runner):
-                moved += 1
-                self._moved_by_routes(runner)
-            else:
-                runner.apply_policies(self._sessions.policies)
-        return moved
 
     def _central_system_of(self, identity: str) -> str:
         """Return the name of a Charge Point's Central System, "" without a Session."""
@@ -618,87 +592,6 @@ class Gateway:
         """Return the names of the Central Systems that are shadows for a Charge Point."""
         further = self._placements.observers_of(identity)
         return {terms.central_system for terms in further if terms.is_shadow}
-
-    def _moved_by_routes(self, moved: SessionRunner) -> None:
-        """Report the move of a Session if its Central System is another one."""
-        before, after = moved.placement.central_system, None
-        with suppress(UnknownIdentity):
-            after = self._placements.of(moved.identity).central_system
-        if before != after:
-            self._audience.see(ChargePointMoved(moved.identity, before, after))
-
-    def _move_session(self, runner: SessionRunner) -> bool:
-        """Move a Session if its placement has changed. Returns: whether it has."""
-        if self._sessions.get(runner.identity) is not runner or not self._has_moved(runner):
-            return False
-        self._sessions.forget(runner)
-        after = None
-        with suppress(UnknownIdentity):
-            placement = self._placements.of(runner.identity)
-            after = placement.central_system
-            self._introduce(placement, runner)
-        self._sessions.retire(runner, moved=after != runner.placement.central_system)
-        return True
-
-    def _introduce(self, placement: Placement, moved: SessionRunner) -> None:
-        """Resume a Charge Point that does not notice the move at its new Central System at once.
-
-        A SOAP Charge Point does not, nor does a JSON Charge Point that keeps its connection.
-        """
-        record, heard = self._persistence.record_of(moved.identity), moved.session.last_heard
-        if moved.charge_point.speaks_json:
-            self._sessions.hand_over(placement, moved)
-        elif record is not None and record.transport == "soap" and heard is not None:
-            ago = asyncio.get_running_loop().time() - heard
-            self._sessions.resume(placement, record, ago, at_once=True)
-
-    async def _check_routes(self, settings: Settings) -> None:
-        """Raise ConfigurationError if more than half of the known Charge Points that have a route now would have none.
-
-        A configuration file that was cut off has this effect, and no operator means to turn away a whole fleet at once.
-        """
-        new = Placements(settings, self._tls_contexts.of, provisioned=self._stored_settings.usable())
-        lost = stay = 0
-        for number, identity in enumerate(tuple(self._persistence.keys()), start=1):
-            if number % _LOOKED_AT_ONCE == 0:
-                await asyncio.sleep(0)
-            if new.route_of(identity) is not None:
-                stay += 1
-            else:
-                lost += self._placements.route_of(identity) is not None
-        if lost > stay:
-            text = f"{lost} of {lost + stay} known Charge Points would have no route any more: restart if that is meant"
-            raise ConfigurationError([Complaint(source="configuration", key="routes", text=text)])
-
-    def _has_moved(self, runner: SessionRunner) -> bool:
-        try:
-            return self._placements.of(runner.identity) != runner.placement
-        except UnknownIdentity:
-            return True
-
-    async def _resume(self, records: Sequence[ChargePointRecord]) -> None:
-        """Resume the Sessions of those Charge Points that were present when their process was last stopped.
-
-        Messages are served in between.
-        """
-        now = self._clock()
-        for number, record in enumerate(records):
-            if number % _RESUMED_AT_ONCE == 0:
-                await asyncio.sleep(0)
-            if self._traffic.draining:
-                return
-            ago = max(0.0, now - record.last_seen)
-            if (
-                record.transport != "soap"
-                or self._persistence.record_of(record.identity) is None  # another process has it by now
-                or self._sessions.get(record.identity)
-                or not self._persistence.is_there(record)
-            ):
-                continue
-            with suppress(BridgeError):  # no Route takes it, or its Central System does not serve it
-                placement = self._placements.of(record.identity)
-                placement.check_version(record.version)
-                self._sessions.resume(placement, record, ago)
 
     def _node_of(self, cluster: ClusterParts) -> Node:
         """Return this process as one of a cluster."""
@@ -735,7 +628,7 @@ class Gateway:
         records = self._cluster.store.charge_points_in(slots)
         self._persistence.take(records)
         self._tasks.spawn(self._look_at(slots), name="working out the states")
-        self._tasks.spawn(self._resume(records), name="resuming")
+        self._tasks.spawn(self._rerouting.resume(records), name="resuming")
 
     def _charge_point_loaded(self, key: str) -> None:
         """Take over the record of a Charge Point whose slot this process holds from now on."""
@@ -764,7 +657,7 @@ class Gateway:
         listed = {one.identity.casefold() for one in self._placements.listed}
         keys = [key for key in listed.union(self._states.keys()) if slot_of(key) in slots]
         for number, key in enumerate(keys, start=1):
-            if number % _LOOKED_AT_ONCE == 0:
+            if number % LOOKED_AT_ONCE == 0:
                 await asyncio.sleep(0)
             self._look_again(key)
 

@@ -20,7 +20,7 @@ from bridge.cluster.map_stream import MapStream
 from bridge.cluster.nats_connection import PublishRefused, ServersAway
 from bridge.cluster.record_stream import Fenced, RecordStream, SlotChanges
 from bridge.cluster.shared_stream import SharedStream
-from bridge.cluster.slot_records import COPIED
+from bridge.cluster.slot_records import changes_of
 from bridge.cluster.slots import SLOTS, slot_of
 from bridge.cluster.stream_forms import MOST_IN_BATCH, RecordChange
 from bridge.errors import StartError
@@ -204,8 +204,9 @@ def _by_slot(records: Iterable[Record], counts: ImportCounts) -> dict[int | None
         known.add(folded)
         of_charge_point[record.TABLE, folded].append(record)
     for (_, folded), own in of_charge_point.items():
-        counts.old += max(0, len(own) - MOST)
-        found[slot_of(folded)] += own[-MOST:]
+        most = MOST if own[0].LIMITED else len(own)
+        counts.old += max(0, len(own) - most)
+        found[slot_of(folded)] += own[-most:]
     counts.charge_points = len(known)
     return found
 
@@ -226,10 +227,8 @@ def _aged(record: Record, now: float, later: float) -> Record | None:
 
 def _changes(slot: int | None, record: Record, now: float) -> list[tuple[int | None, RecordChange]] | None:
     """Return the changes that write a record, each with its place; None if the stream cannot hold it."""
-    key = key_of(record)
-    places = [slot] if slot is None or key[0] not in COPIED else [slot, None]
     try:
-        changes = [(place, form.written(place, key, record, now)) for place in places]
+        changes = changes_of(slot, key_of(record), record, now)
     except ValueError:
         return None
     return None if any(len(change.body) > _LARGEST for _, change in changes) else changes

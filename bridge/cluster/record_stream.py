@@ -18,6 +18,7 @@ from bridge.cluster import stream_forms as form
 from bridge.cluster.nats_connection import OutgoingMessage
 from bridge.cluster.shared_stream import EXPECTED, EXPECTED_OF, SHORTLY, SharedStream, messages_of
 from bridge.cluster.stream_forms import RecordChange, StoredMessage
+from bridge.store.records import Key
 
 # Messages that are read at once.
 _PAGE = 1000
@@ -218,6 +219,22 @@ class RecordStream:
 
         found = await self._stream.within(self._timeout, partial(self._fresh, asked, epoch))
         return None if found is None else [message for message in found[0] if message.subject != asked[0]]
+
+    async def content(self, slot: int, epoch: int, key: Key) -> tuple[bytes, ...] | None:
+        """Read what is apart of a record, as this node has written it last or has found it.
+
+        Args:
+            slot: The slot.
+            epoch: The epoch with which this node holds the slot.
+            key: The Key of the record.
+
+        Returns: The fields; None if the stream has none of the record.
+        """
+        asked = [form.head_of_slot(slot), form.subject_of_content(slot, key)]
+        at_least = max(epoch, self._stream.written)
+        found = await self._stream.within(self._timeout, partial(self._fresh, asked, at_least))
+        bodies = [message.body for message in (found or ([], 0))[0] if message.subject == asked[1]]
+        return form.content_of(bodies[0]) if bodies else None
 
     async def follow(self, after: int, at_least: int = 0) -> AsyncIterator[list[StoredMessage]]:
         """Read what is new among the records that every node has.

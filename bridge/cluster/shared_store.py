@@ -87,7 +87,7 @@ class SharedStore(RecordStore):
         self._followed = FollowedRecords(stream, map_stream, self._lock, lambda key: key in self._writing, news)
         self._everyone = self._followed.part
         self._commits: list[StoreCommit] = []
-        self._writing: frozenset[Key] = frozenset()
+        self._writing: dict[Key, None] = {}  # in order
         self._wake, self._urgent, self._idle = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._idle.set()
         self._batch_ended = asyncio.Event()
@@ -352,6 +352,65 @@ class SharedStore(RecordStore):
         else:
             self._commits.append(commit)
 
+    # Records with something apart, and those that are kept with them.
+
+    def discard(self, *keys: Key) -> None:
+        """Remove records of kinds that have something apart."""
+        with self._lock:
+            for key in keys:
+                part = self._slots.get(slot_of(key[1]))
+                if part is not None and not part.discard(key) and key not in self._writing:
+                    self._commits = [commit for commit in self._commits if not commit.written([key])]
+        self._signal(urgent=False)
+
+    def written(self, folded: str) -> Future[bool]:
+        """Return a Future that is True when all that was put for a Charge Point is written, as `commit` does.
+
+        What is in a batch now is written before what waits, or with it.
+        """
+        slot = slot_of(folded)
+        commit = StoreCommit(frozenset([slot]), self._loop.time())
+        with self._lock:
+            part = self._slots.get(slot)
+            if self._closed or part is None:
+                commit.resolve(written=False)
+                return commit.future
+            if not part.waiting(folded):  # what is in a batch now is written once more: its outcome may be missed
+                part.give_back(key for key in self._writing if key[1] == folded)
+            commit.keys.update(part.waiting(folded))
+            self._wait_for(commit)
+        self._signal(urgent=True)
+        return commit.future
+
+    def get(self, key: Key) -> Record | None:
+        """Return the record of a Charge Point with the Key `key`, None if this node has none."""
+        with self._lock:
+            part = self._slots.get(slot_of(key[1]))
+            return None if part is None else part.records.get(key)
+
+    def records_in(self, slots: Collection[int], kinds: Collection[Kind]) -> list[Record]:
+        """Return the records of some kinds in slots that this node holds, in each kind and slot the oldest first."""
+        with self._lock:
+            parts = [part for slot in slots if (part := self._slots.get(slot)) is not None]
+            return [record for part in parts for kind in kinds for record in part.records.of_kind(kind)]
+
+    def records_of(self, identity: str, kinds: Collection[Kind]) -> list[Record]:
+        """Return the records of some kinds of a Charge Point, in each kind the oldest first."""
+        return [record for record in self._of(identity.casefold()) if isinstance(record, tuple(kinds))]
+
+    async def content(self, key: Key) -> tuple[bytes, ...] | None:
+        """Return what is apart of a record in the stream, in the order of its APART. It is asked for until it comes.
+
+        Returns: None if the stream has none, or this node does not hold the slot any more.
+        """
+        slot = slot_of(key[1])
+        while (part := self._slots.get(slot)) is not None:
+            try:
+                return await self._stream.content(slot, part.epoch, key)
+            except ServersAway:
+                await asyncio.sleep(_AGAIN)
+        return None
+
     def overdue(self, waited: float) -> None:
         """Report that a caller has given up after `waited` seconds, as RecordStore.overdue does."""
         with self._lock:
@@ -409,7 +468,7 @@ class SharedStore(RecordStore):
                 if len(part) and (keys := part.take(room)):
                     batch.append((part, keys))
                     room -= len(keys)
-            self._writing = frozenset(key for _, keys in batch for key in keys)
+            self._writing = dict.fromkeys(key for _, keys in batch for key in keys)
             return batch
 
     async def _write_batch(self, batch: list[tuple[SlotRecords, list[Key]]]) -> None:
@@ -438,27 +497,31 @@ class SharedStore(RecordStore):
                 self._is_trouble(str(error))
             await asyncio.sleep(_AGAIN)
         else:
-            self._written(commits)
+            self._written(batch, commits)
 
     def _changes(self, batch: list[tuple[SlotRecords, list[Key]]]) -> list[SlotChanges]:
-        """Return the changes to write. What is too much for a batch waits again."""
+        """Return the changes to write. What is too much for a batch waits again, with what follows it in its slot."""
         parts: list[SlotChanges] = []
         for_everyone: list[RecordChange] = []
         octets = messages = 0
         for part, keys in batch:
             own: list[RecordChange] = []
+            too_much: list[Key] = []
             for key, changes in part.changes(keys, self.running_time):
                 size = sum(len(change.body) for _, change in changes)
-                if not changes or size > _LARGEST * len(changes):
+                full = octets + size > _MOST_OCTETS or messages + len(changes) > _MOST_MESSAGES
+                if not changes or any(len(change.body) > _LARGEST for _, change in changes):
                     _log.warning("a record of %r cannot be kept: it is too large, or of no form", key[1])
                     self._refuse(key)
-                elif messages and (octets + size > _MOST_OCTETS or messages + len(changes) > _MOST_MESSAGES):
-                    part.give_back([key])
-                    self._writing -= {key}
+                elif too_much or (messages and full):
+                    too_much.append(key)
                 else:
                     octets, messages = octets + size, messages + len(changes)
                     own += [change for place, change in changes if place is not None]
                     for_everyone += [change for place, change in changes if place is None]
+            part.give_back(too_much)
+            for key in too_much:
+                del self._writing[key]
             if own:
                 parts.append(SlotChanges(slot=part.slot, epoch=part.epoch, changes=tuple(own)))
         if for_everyone:
@@ -467,6 +530,7 @@ class SharedStore(RecordStore):
 
     def _refuse(self, key: Key) -> None:
         """Tell those who wait for a record that it cannot be written."""
+        del self._writing[key]
         refused = [commit for commit in self._commits if key in commit.keys]
         self._commits = [commit for commit in self._commits if key not in commit.keys]
         for commit in refused:
@@ -474,13 +538,15 @@ class SharedStore(RecordStore):
 
     def _give_back(self, batch: list[tuple[SlotRecords, list[Key]]]) -> None:
         with self._lock:
-            self._writing = frozenset()
+            self._writing = {}
             for part, keys in batch:
                 part.give_back(keys)
 
-    def _written(self, commits: Sequence[StoreCommit]) -> None:
+    def _written(self, batch: list[tuple[SlotRecords, list[Key]]], commits: Sequence[StoreCommit]) -> None:
         with self._lock:
-            keys, self._writing = self._writing, frozenset()
+            keys, self._writing = self._writing, {}
+            for part, taken in batch:
+                part.written(key for key in taken if key in keys)
             was, self._trouble, self._failing_since = self._trouble, None, None
             done = {id(commit) for commit in commits if commit.written(keys)}
             self._commits = [commit for commit in self._commits if id(commit) not in done]

@@ -73,8 +73,10 @@ class SlotRecords:
         self.loaded = slot is None
         self.records = self._kept()
         self._charge_points: set[str] = set()  # those that are loaded before the slot is
-        # By Charge Point, so that what is put for one of them at once is written at once.
+        # By Charge Point, so that what is put for one of them at once is written at once; in the order of the last
+        # change, so that what a record says of earlier ones is true even if only a part is written.
         self._unwritten: OrderedDict[str, dict[Key, None]] = OrderedDict()
+        self._in_stream: set[Key] = set()  # the records with something apart that the stream has, or may have
         self._early: dict[str, list[_Early]] = {}
 
     def _kept(self) -> KeptRecords:
@@ -112,8 +114,29 @@ class SlotRecords:
         for key in gone:
             self._mark(key)
 
+    def discard(self, key: Key) -> bool:
+        """Remove a record of a Charge Point that is loaded.
+
+        Returns: Whether that is to be written. It is not if the record has something apart, and never was written.
+        """
+        self.records.discard(key)
+        if not key[0].APART or key in self._in_stream:
+            self._mark(key)
+            return True
+        if self.waits(key):
+            self._unmark(key)
+        return False
+
     def _mark(self, key: Key) -> None:
-        self._unwritten.setdefault(key[1], {})[key] = None
+        keys = self._unwritten.setdefault(key[1], {})
+        keys.pop(key, None)
+        keys[key] = None
+
+    def _unmark(self, key: Key) -> None:
+        keys = self._unwritten[key[1]]
+        del keys[key]
+        if not keys:
+            del self._unwritten[key[1]]
 
     # Loading.
 
@@ -125,7 +148,7 @@ class SlotRecords:
         if self.has(folded):
             return []
         for record in loaded(messages).values():
-            self.records.put(record)
+            self._put_loaded(record)
         self._charge_points.add(folded)
         return self._catch_up([folded])
 
@@ -134,10 +157,15 @@ class SlotRecords:
         newer, self.records = self.records, self._kept()
         for record in found.values():
             if key_of(record)[1] not in self._charge_points:
-                self.records.put(record)
+                self._put_loaded(record)
         self.records.absorb(newer)
         self.loaded = True
         return self._catch_up(list(self._early))
+
+    def _put_loaded(self, record: Record) -> None:
+        self.records.put(record)
+        if record.APART:
+            self._in_stream.add(key_of(record))
 
     def _catch_up(self, charge_points: Iterable[str]) -> list[StoreCommit]:
         """Do what came before the records were loaded."""
@@ -173,15 +201,34 @@ class SlotRecords:
             taken += part
             for key in part:
                 del keys[key]
+                if key[0].APART:
+                    self._in_stream.add(key)
             if keys:
                 break
             del self._unwritten[folded]
         return taken
 
     def give_back(self, keys: Iterable[Key]) -> None:
-        """Have records written again, as they are then."""
+        """Have records that were taken written again, as they are then, before those that were put meanwhile."""
+        taken: dict[str, dict[Key, None]] = {}
         for key in keys:
-            self._mark(key)
+            if not self.waits(key):
+                taken.setdefault(key[1], {})[key] = None
+        for folded, before in taken.items():
+            self._unwritten[folded] = before | self._unwritten.get(folded, {})
+
+    def written(self, keys: Iterable[Key]) -> None:
+        """Take note that records are written. What is apart of them is not kept in memory."""
+        for key in keys:
+            if key[0].APART and not self.waits(key):
+                if (record := self.records.get(key)) is None:
+                    self._in_stream.discard(key)
+                else:
+                    self.records.replace(form.without_content(record))
+
+    def waiting(self, folded: str) -> tuple[Key, ...]:
+        """Return the Keys of the records of a Charge Point that wait to be written, in order."""
+        return tuple(self._unwritten.get(folded, ()))
 
     def waits(self, key: Key) -> bool:
         """Return whether a record waits to be written."""
@@ -193,21 +240,34 @@ class SlotRecords:
         There are none for a record that cannot be written.
         """
         for key in keys:
-            places = [self.slot] if self.slot is None or key[0] not in COPIED else [self.slot, None]
             record = self.records.get(key)
             try:
-                yield (
-                    key,
-                    [
-                        (
-                            place,
-                            form.removed(place, key) if record is None else form.written(place, key, record, now),
-                        )
-                        for place in places
-                    ],
-                )
+                yield key, changes_of(self.slot, key, record, now)
             except ValueError:
                 yield key, []
+
+
+def changes_of(slot: int | None, key: Key, record: Record | None, now: float) -> list[tuple[int | None, RecordChange]]:
+    """Return the changes that write a record, each with its place: a slot, or None for what every node has.
+
+    Args:
+        slot: The slot of the Charge Point, None for a record that belongs to no slot.
+        key: The Key of the record.
+        record: The record, None to remove it.
+        now: The running time.
+
+    Raises:
+        ValueError: The record holds what no JSON can hold.
+    """
+    places = [slot] if slot is None or key[0] not in COPIED else [slot, None]
+    changes = [
+        (place, form.removed(place, key) if record is None else form.written(place, key, record, now))
+        for place in places
+    ]
+    if key[0].APART and slot is not None:
+        apart = form.content_removed(slot, key) if record is None else form.content_written(slot, key, record)
+        changes.append((slot, apart))
+    return changes
 
 
 def loaded(messages: Iterable[StoredMessage]) -> dict[str, Record]:

@@ -5,6 +5,7 @@ for one value:
 
     ocppb.slot.<n>.head           the claim of a slot. Its sequence number is the epoch of the slot
     ocppb.slot.<n>.<record>       a record of a Charge Point of the slot
+    ocppb.content.<n>.<record>    what is apart of such a record, and is not read with the slot
     ocppb.node.<name>.head        the presence of a node
     ocppb.node.<name>.commit      the last batch of records that the node has written
     ocppb.assignment.all.head     the node that should hold each slot
@@ -25,16 +26,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from hashlib import blake2b
+from itertools import accumulate, pairwise
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bridge.cluster.assignment import Assignment
 from bridge.cluster.cluster_map import Claim, NodePresence
 from bridge.cluster.slots import SLOTS
-from bridge.store.records import KINDS, LONGEST_AUDIT, AgeingRecord, AuditRecord, Key, Kind, Record
+from bridge.store.records import ALL_KINDS, LONGEST_AUDIT, AgeingRecord, AuditRecord, Key, Kind, Record
 
 STREAM = "ocpp-bridge"
 _PREFIX = "ocppb"
@@ -127,10 +130,19 @@ def subject_of_record(slot: int | None, key: Key) -> str:
         slot: The slot of the Charge Point, None for the place that every node reads.
         key: The Key of the record (`bridge.store.records.key_of`).
     """
+    return _subject(EVERYONE if slot is None else place_of_slot(slot), key, of_all=slot is None)
+
+
+def subject_of_content(slot: int, key: Key) -> str:
+    """Return the subject of what is apart of a record (`KeptRecord.APART`)."""
+    return _subject(f"{_PREFIX}.content.{slot}", key, of_all=False)
+
+
+def _subject(place: str, key: Key, *, of_all: bool) -> str:
     kind, folded, values = key
     charge_point, last = _hash(folded), _hash(kind.TABLE, *map(str, values))
     # What every node has is mostly of no Charge Point: the digits of its key divide it.
-    place, digits = (EVERYONE, last[2:4]) if slot is None else (place_of_slot(slot), charge_point[:2])
+    digits = last[2:4] if of_all else charge_point[:2]
     return f"{place}.{digits[0]}.{digits[1]}.{charge_point}.{kind.TABLE}.{last[0]}.{last[1]}.{last}"
 
 
@@ -239,8 +251,8 @@ def slot_of_head(subject: str) -> int | None:
 
 # Records. JSON, because the integers of OCPP have no limit.
 
-_KIND_OF: dict[str, Kind] = {kind.TABLE: kind for kind in KINDS}
-_DECODERS = {kind: msgspec.json.Decoder(kind) for kind in KINDS}
+_KIND_OF: dict[str, Kind] = {kind.TABLE: kind for kind in ALL_KINDS}
+_DECODERS = {kind: msgspec.json.Decoder(kind) for kind in ALL_KINDS}
 _encoder = msgspec.json.Encoder()
 
 
@@ -277,9 +289,38 @@ def written(slot: int | None, key: Key, record: Record, now: float) -> RecordCha
         lives = LONGEST_AUDIT
     return RecordChange(
         subject=subject_of_record(slot, key),
-        body=_encoder.encode(record),
+        body=_encoder.encode(without_content(record)),
         lives=None if lives is None else max(0, int(lives)) + _MARGIN,
     )
+
+
+def without_content(record: Record) -> Record:
+    """Return a record without what is apart of it."""
+    return replace(record, **dict.fromkeys(record.APART, b"")) if record.APART else record
+
+
+def content_written(slot: int, key: Key, record: Record) -> RecordChange:
+    """Return the change that writes what is apart of `record`, which has the Key `key`."""
+    fields: list[bytes] = [getattr(record, name) for name in record.APART]
+    sizes = " ".join(str(len(each)) for each in fields).encode()
+    return RecordChange(subject=subject_of_content(slot, key), body=b"\n".join([sizes, b"".join(fields)]), lives=None)
+
+
+def content_removed(slot: int, key: Key) -> RecordChange:
+    """Return the change that removes what is apart of the record with the Key `key`."""
+    return RecordChange(subject=subject_of_content(slot, key))
+
+
+def content_of(body: bytes) -> tuple[bytes, ...] | None:
+    """Return the fields in a message that holds what is apart of a record; None if it holds none."""
+    sizes, _, rest = body.partition(b"\n")
+    try:
+        ends = [0, *accumulate(int(size) for size in sizes.split())]
+    except ValueError:
+        return None
+    if len(ends) == 1 or ends[-1] != len(rest):
+        return None
+    return tuple(rest[start:end] for start, end in pairwise(ends))
 
 
 def removed(slot: int | None, key: Key) -> RecordChange:

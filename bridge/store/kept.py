@@ -6,10 +6,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
 from bridge.store.records import (
-    AGEING,
-    KINDS,
+    ALL_KINDS,
     MOST,
-    REMOVABLE,
     AgeingRecord,
     Key,
     Kind,
@@ -21,13 +19,15 @@ from bridge.store.records import (
 
 # The limit is per kind, so that many answers do not remove the few aliases on which a running transaction depends.
 LIMIT = 100_000
+_REMOVABLE = tuple(kind for kind in ALL_KINDS if not kind.STAYS)
+_AGEING = tuple(kind for kind in ALL_KINDS if issubclass(kind, AgeingRecord))
 
 
 class KeptRecords:
     """The latest record of each Key. Beyond a limit, the record that was put longest ago is removed.
 
-    The limits are `limit` records of a kind, 1000 records of a kind per Charge Point unless the kind is shared, and the
-    age KEPT_FOR. The age is measured when an ageing record is put.
+    The limits are `limit` records of a kind, 1000 records of a kind per Charge Point unless the kind is shared, both if
+    the kind is LIMITED, and the age KEPT_FOR. The age is measured when an ageing record is put.
 
     Args:
         limit: The most records of a kind.
@@ -38,7 +38,7 @@ class KeptRecords:
         self._limit = limit
         self._evicted = evicted
         # A dict would be slow here: finding its first item again and again passes over all items removed before.
-        self._all: dict[Kind, OrderedDict[Key, Record]] = {kind: OrderedDict() for kind in KINDS}
+        self._all: dict[Kind, OrderedDict[Key, Record]] = {kind: OrderedDict() for kind in ALL_KINDS}
         self._of: dict[tuple[Kind, str], OrderedDict[Key, Record]] = {}
 
     def __len__(self) -> int:
@@ -57,11 +57,11 @@ class KeptRecords:
         for kept in (records, siblings):
             kept[key] = record
             kept.move_to_end(key)
-        if len(siblings) > MOST and not record.SHARED:
+        if len(siblings) > MOST and record.LIMITED and not record.SHARED:
             self._evict(next(iter(siblings)))
         if isinstance(record, AgeingRecord):
             self._drop_too_old(record.kept_at)
-        if len(records) <= self._limit:
+        if len(records) <= self._limit or not record.LIMITED:
             return True
         self._evict(next(iter(records)))
         return False
@@ -75,7 +75,7 @@ class KeptRecords:
 
     def remove(self, folded: str) -> None:
         """Remove the records of a Charge Point. `folded` is the casefolded identity."""
-        for kind in REMOVABLE:
+        for kind in _REMOVABLE:
             for key in list(self._of.get((kind, folded), ())):
                 self._drop(key)
 
@@ -84,20 +84,25 @@ class KeptRecords:
         if key in self._all[key[0]]:
             self._drop(key)
 
+    def replace(self, record: Record) -> None:
+        """Take another form of a record that is there."""
+        key = key_of(record)
+        self._all[key[0]][key] = self._of[key[:2]][key] = record
+
     def get(self, key: Key) -> Record | None:
         """Return the record with the Key `key`, None if there is none."""
         return self._all[key[0]].get(key)
 
     def of(self, folded: str) -> list[Record]:
         """Return the records of one Charge Point (`folded`: its casefolded identity), in each kind the oldest first."""
-        return [record for kind in KINDS for record in self._of.get((kind, folded), {}).values()]
+        return [record for kind in ALL_KINDS for record in self._of.get((kind, folded), {}).values()]
 
     def of_kind(self, kind: Kind) -> list[Record]:
         """Return all records of one kind, the oldest first."""
         return list(self._all[kind].values())
 
     def _drop_too_old(self, now: float) -> None:
-        for kind in AGEING:
+        for kind in _AGEING:
             records = self._all[kind]
             while (first := next(iter(records.values()), None)) is not None and is_too_old(first, now):
                 self._drop(key_of(first))

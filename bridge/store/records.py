@@ -1,8 +1,8 @@
 """The records of a Charge Point. Times are unix seconds by the bridge's own clock, never by a Charge Point's clock.
 
 To add a kind of record: write its class here and name it in `Record`, add a migration to `bridge.store.schema` that
-creates its table, and give `StoredMemory` a field for it if a Session needs it. Everything else is derived from the
-class.
+creates its table (unless it is not IN_FILE), and give `StoredMemory` a field for it if a Session needs it. Everything
+else is derived from the class.
 """
 
 from __future__ import annotations
@@ -30,6 +30,12 @@ class KeptRecord(Struct, frozen=True, kw_only=True):
     SHARED: ClassVar[bool] = False
     # True: the record stays when an operator removes its Charge Point.
     STAYS: ClassVar[bool] = False
+    # False: only processes that share their records have such records. A single process has a file of another form.
+    IN_FILE: ClassVar[bool] = True
+    # False: who puts the records bounds their number.
+    LIMITED: ClassVar[bool] = True
+    # The fields, all of octets, that are read when they are needed, and not with the other records of a Charge Point.
+    APART: ClassVar[tuple[str, ...]] = ()
 
     identity: str
 
@@ -345,6 +351,74 @@ class ReadinessRecord(AgeingRecord, frozen=True, kw_only=True):
     content: bytes
 
 
+class ObserverMessageRecord(KeptRecord, frozen=True, kw_only=True):
+    """A message of a Charge Point that waits for a further Central System.
+
+    Attributes:
+        observer: The name of the Central System.
+        place: Distinguishes the messages that wait at the same time. The place of one that was deleted is used again.
+        number: The place in the order of the messages. The next attributes are as in `core.observer_queue`.
+        octets: The size of the content.
+        request: The payload as JSON; b"" if it is in the stream only. So is the next one.
+        answer: What the Charge Point was answered, as JSON.
+    """
+
+    TABLE = "observer_message"
+    KEYED_BY = ("observer", "place")
+    IN_FILE = False
+    LIMITED = False
+    APART = ("request", "answer")
+
+    observer: str
+    place: int
+    number: int
+    key: str
+    action: str
+    at: float
+    octets: int
+    connector: int | None = None
+    transaction: int | None = None
+    periodic: bool = False
+    request: bytes = b""
+    answer: bytes = b""
+
+
+class ObserverIdRecord(AgeingRecord, frozen=True, kw_only=True):
+    """A transactionId of a further Central System, as in `core.observer_ids`.
+
+    The record is deleted 90 days after the transaction was named, or 7 days after its end: `kept_at` of an ended
+    transaction is 83 days before its end.
+    """
+
+    TABLE = "observer_id"
+    KEYED_BY = ("observer", "number")
+    IN_FILE = False
+    KEPT_FOR = 90 * 24 * 3600.0
+
+    observer: str
+    number: int
+    named: int | None
+    ended: bool
+
+
+class ObserverLaneRecord(KeptRecord, frozen=True, kw_only=True):
+    """What else is known of a further Central System of a Charge Point.
+
+    Attributes:
+        observer: The name of the Central System.
+        entered: The key of the StartTransaction or StopTransaction that entered its queue last, None if none has.
+        interval: Seconds between the periodic MeterValues that it wants, None if it wants all.
+    """
+
+    TABLE = "observer_lane"
+    KEYED_BY = ("observer",)
+    IN_FILE = False
+
+    observer: str
+    entered: str | None = None
+    interval: int | None = None
+
+
 class RecognisedRecord(KeptRecord, frozen=True, kw_only=True):
     """Eight bits of the last valid password or token, which are too few to guess the secret.
 
@@ -372,11 +446,16 @@ Record = (
     | CredentialRecord
     | ProvisionedRecord
     | ReadinessRecord
+    | ObserverMessageRecord
+    | ObserverIdRecord
+    | ObserverLaneRecord
 )
 Kind = type[Record]
 # The kind, the Charge Point and the values of KEYED_BY. A record replaces an earlier record with the same Key.
 Key = tuple[Kind, str, tuple[str | int, ...]]
-KINDS: tuple[Kind, ...] = get_args(Record)
+ALL_KINDS: tuple[Kind, ...] = get_args(Record)
+# The kinds that the file of a single process has.
+KINDS: tuple[Kind, ...] = tuple(kind for kind in ALL_KINDS if kind.IN_FILE)
 # The identity in the Key of a SHARED record. No Charge Point has this identity.
 EVERY = ""
 REMOVABLE: tuple[Kind, ...] = tuple(kind for kind in KINDS if not kind.STAYS)

@@ -12,7 +12,7 @@ from bridge.cluster import stream_forms as form
 from bridge.cluster.slot_records import SlotRecords, StoreCommit
 from bridge.cluster.stream_forms import StoredMessage
 from bridge.store.records import MOST, Record, key_of
-from tests.store.examples import alias, audited, charge_point, connector, credential, provisioned
+from tests.store.examples import alias, audited, charge_point, connector, credential, observer_message, provisioned
 
 
 def message(record: Record, sequence: int = 1, *, removed: bool = False) -> StoredMessage:
@@ -162,3 +162,49 @@ def test_a_commit_is_told_once() -> None:
     assert waiting.written([key_of(connector(2)), key_of(connector(3))])
     waiting.resolve(written=False)
     assert waiting.future.result() is True
+
+
+def test_what_is_apart_is_kept_in_memory_until_it_is_written() -> None:
+    of, message_ = part(), observer_message(3)
+    of.put(message_)
+    keys = of.take(10)
+    ((_, changes),) = of.changes(keys, 0.0)
+    assert [(place, form.content_of(change.body)) for place, change in changes][1] == (7, (b"{}", b"[3,{}]"))
+    assert of.records.get(key_of(message_)) == message_
+    of.written(keys)
+    assert of.records.get(key_of(message_)) == form.without_content(message_) != message_
+
+
+def test_what_is_removed_before_it_was_written_is_never_written() -> None:
+    of = part(observer_message(1))
+    of.put(observer_message(2))
+    assert not of.discard(key_of(observer_message(2))) and not len(of)
+    assert of.discard(key_of(observer_message(1))) and bodies(of) == [(7, True), (7, True)]
+    # One that is being written may be there afterwards.
+    of.put(observer_message(3))
+    of.take(10)
+    assert of.discard(key_of(observer_message(3))) and bodies(of) == [(7, True), (7, True)]
+    of.written([key_of(observer_message(3))])
+    of.put(observer_message(3))
+    assert not of.discard(key_of(observer_message(3)))
+
+
+def test_what_was_not_written_comes_before_what_was_put_meanwhile() -> None:
+    """So that a record may say that an earlier one is there."""
+    of = part()
+    for record in (observer_message(1), connector(1)):
+        of.put(record)
+    taken = of.take(10)
+    for record in (observer_message(2), connector(1, "Available")):
+        of.put(record)
+    of.give_back(taken)
+    wanted: list[Record] = [observer_message(1), observer_message(2), connector(1)]
+    assert list(of.waiting("rdam 123")) == [key_of(record) for record in wanted]
+    of.put(observer_message(1))
+    assert of.waiting("rdam 123")[-1] == key_of(observer_message(1))
+
+
+def test_the_messages_of_observers_are_bounded_by_who_puts_them() -> None:
+    of = part(*(observer_message(place) for place in range(MOST + 1)))
+    of.put(observer_message(MOST + 1))
+    assert len(of.records.of("rdam 123")) == MOST + 2

@@ -15,7 +15,14 @@ from bridge.store import (
     RecognisedRecord,
     Record,
 )
-from bridge.store.records import AskedRecord, AuthorizationRecord, ProvisionedRecord, ReadinessRecord, StatusRecord
+from bridge.store.records import (
+    AskedRecord,
+    AuthorizationRecord,
+    ObserverMessageRecord,
+    ProvisionedRecord,
+    ReadinessRecord,
+    StatusRecord,
+)
 from tests.store.conftest import NOW
 
 
@@ -57,6 +64,21 @@ def compared(central_system: str = "new", kept_at: float = 0.0, identity: str = 
 def audited(number: int = 1, identity: str = "RDAM 123") -> AuditRecord:
     return AuditRecord(
         identity=identity, id=number, at=NOW, who="127.0.0.1", what="disconnect", detail="", outcome="done"
+    )
+
+
+def observer_message(place: int = 0, identity: str = "RDAM 123") -> ObserverMessageRecord:
+    return ObserverMessageRecord(
+        identity=identity,
+        observer="ems",
+        place=place,
+        number=place,
+        key=f"key-{place}",
+        action="MeterValues",
+        at=NOW,
+        octets=8,
+        request=b"{}",
+        answer=b"[3,{}]",
     )
 
 

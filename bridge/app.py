@@ -291,6 +291,7 @@ class Gateway:
             max_age=settings.recorder.max_age,
             known=lambda identity: self._persistence.record_of(identity) is not None,
             clock=self._clock,
+            shared=self._cluster is not None,
         )
         self._choices = RouteChoices(lambda: self._ground, lambda fact: self._audience.see(fact), self._rerouting.move)
         self._moves = Moves(
@@ -309,6 +310,8 @@ class Gateway:
             transport_of=lambda runner: self._observer_transports.of(runner),
             max_bytes=settings.observers.max_bytes,
             clock=self._clock,
+            shared=None if self._cluster is None else self._cluster.store,
+            may_act=always if self._cluster is None else lambda: self._node.may_act(),
         )
         watching += [self._choices, self._moves, self._comparisons, self._observers]
         self._audience = Audience(watching, records=bool(recording), on_disk=self._events.on_disk)
@@ -600,9 +603,11 @@ class Gateway:
             sessions=self._sessions,
             store=cluster.store,
             pending=self._pending,
+            observers=self._observers,
             tasks=self._tasks,
             loaded=self._slots_loaded,
             loaded_early=self._charge_point_loaded,
+            left=self._comparisons.release,
             dropped=self._slots_dropped,
             stop=self._must_end,
         )
@@ -627,6 +632,7 @@ class Gateway:
         assert self._cluster is not None
         records = self._cluster.store.charge_points_in(slots)
         self._persistence.take(records)
+        self._observers.take(slots)
         self._tasks.spawn(self._look_at(slots), name="working out the states")
         self._tasks.spawn(self._rerouting.resume(records), name="resuming")
 
@@ -634,6 +640,7 @@ class Gateway:
         """Take over the record of a Charge Point whose slot this process holds from now on."""
         if (record := self._store.memory_of(key).charge_point) is not None:
             self._persistence.take([record])
+        self._observers.take_one(key)
 
     def _shared_records_changed(self, records: Sequence[Record]) -> None:
         """Apply what operators have decided through another process."""

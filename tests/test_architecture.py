@@ -80,8 +80,9 @@ SEES: dict[str, tuple[str, ...]] = {
         *("bridge.store.files", "bridge.store.queue_file", "bridge.store.thread", "bridge.watching", *_MODEL),
     ),
     "bridge.observer_queues": (
-        *("bridge.core.observer_ids", "bridge.core.observer_queue", "bridge.observer_queues"),
-        *("bridge.store.queue_file", "bridge.store.thread"),
+        *("bridge.core.observer_ids", "bridge.core.observer_queue", "bridge.net.tasks", "bridge.observer_queues"),
+        *("bridge.store.files", "bridge.store.queue_file", "bridge.store.records"),
+        *("bridge.store.schema", "bridge.store.thread"),
     ),
     "bridge.outgoing_events.records": ("bridge.ocpp.tenants",),
     "bridge.outgoing_events.queue": (),
@@ -148,7 +149,8 @@ KNOWN_IN: dict[str, tuple[str, ...]] = {
         "bridge.lab.simulators",
     ),
     "sqlite3": (
-        *("bridge.observer_queues.database", "bridge.outgoing_events.database", "bridge.recorder", "bridge.store"),
+        *("bridge.observer_queues.contents", "bridge.observer_queues.database", "bridge.outgoing_events.database"),
+        *("bridge.recorder", "bridge.store"),
     ),
     "aiomqtt": ("bridge.outgoing_events.mqtt",),
     "nats": ("bridge.cluster.nats_connection", "bridge.outgoing_events.nats"),

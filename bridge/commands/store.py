@@ -6,6 +6,8 @@ import asyncio
 import os
 import socket
 import sys
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +18,10 @@ from bridge.commands.workers import missing_library, server_of_machine
 from bridge.config import Cluster, Settings, sources
 from bridge.config.cluster import is_cluster, node_name, of_worker
 from bridge.errors import Complaint, ConfigurationError, Unavailable
-from bridge.store import path_of
+from bridge.observer_queues import ObserverContents
+from bridge.store import Record, path_of
 from bridge.store.contents import StoreContents, set_aside_before
+from bridge.store.files import database_beside
 from bridge.watching import logs
 
 if TYPE_CHECKING:
@@ -28,7 +32,9 @@ _PATIENCE = 30.0
 
 
 def import_records(configuration: Path | None) -> int:
-    """Bring the records in `store.url` into the cluster, and rename the file. Returns exit code 0.
+    """Bring the records in `store.url` into the cluster, with what waits for observers. The files are renamed.
+
+    Returns: Exit code 0.
 
     Raises:
         ConfigurationError: The configuration is at fault, or is that of a single process.
@@ -49,32 +55,38 @@ def import_records(configuration: Path | None) -> int:
     if (before := set_aside_before(path)) is not None:
         print(f"{path}: was imported before, and is now {before}")
         return 0
-    contents = StoreContents(path)
+    contents, observers = StoreContents(path), ObserverContents(database_beside(settings.store.url, "observers"))
     contents.open()
     try:
-        counts = asyncio.run(_import(settings, contents))
+        observers.open()
+        records = chain(contents.records(), observers.records(contents.running_time))
+        counts = asyncio.run(_import(settings, records, contents.running_time))
         for line in _report(path, counts, contents):
             print(line)
+        # The store is the last: as long as it is there, the import is done again.
+        if (aside := observers.set_aside()) is not None:
+            print(f"what waits for observers is imported: its file is now {aside}")
         print(f"{path}: is now {contents.set_aside()}")
     finally:
+        observers.close()
         contents.close()
     return 0
 
 
-async def _import(settings: Settings, contents: StoreContents) -> ImportCounts:
+async def _import(settings: Settings, records: Iterable[Record], running_time: float) -> ImportCounts:
     node = f"{node_name(settings.cluster, socket.gethostname())}-import"
     if settings.cluster.servers:
-        return await _into(msgspec.structs.replace(settings.cluster, node=node), contents)
+        return await _into(msgspec.structs.replace(settings.cluster, node=node), records, running_time)
     server = server_of_machine(settings)
     try:
         await server.start()
         part = of_worker(settings, name=node, number=1, workers=1, servers=(server.url,), token=server.token)
-        return await _into(part.cluster, contents)
+        return await _into(part.cluster, records, running_time)
     finally:
         await server.close()
 
 
-async def _into(cluster: Cluster, contents: StoreContents) -> ImportCounts:
+async def _into(cluster: Cluster, records: Iterable[Record], running_time: float) -> ImportCounts:
     # Only here: these modules need the extra `cluster`.
     from bridge.cluster.record_import import CannotImport, RecordImport
     from bridge.gateway.cluster_parts import stream_of
@@ -82,7 +94,7 @@ async def _into(cluster: Cluster, contents: StoreContents) -> ImportCounts:
     stream = stream_of(cluster)
     try:
         await stream.open(_PATIENCE)
-        return await RecordImport(stream, cluster.node, cluster.lease).run(contents.records(), contents.running_time)
+        return await RecordImport(stream, cluster.node, cluster.lease).run(records, running_time)
     except Unavailable as error:
         raise CannotImport(f"nothing is imported: {error}") from error
     finally:

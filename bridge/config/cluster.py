@@ -57,8 +57,6 @@ def check_cluster(settings: Settings, complaints: Complaints) -> None:
         _check_listen(cluster.listen, settings, complaints)
     if has_workers(settings) and settings.store.url == "memory:":
         _check_memory(settings, complaints)
-    if is_cluster(settings):
-        _check_observers(settings, complaints)
 
 
 def _check_memory(settings: Settings, complaints: Complaints) -> None:
@@ -69,17 +67,6 @@ def _check_memory(settings: Settings, complaints: Complaints) -> None:
     elif settings.admin.token is None:
         text = 'missing: with store.url = "memory:", each worker would make a token of its own'
         complaints.add(("admin", "token_file"), text)
-
-
-def _check_observers(settings: Settings, complaints: Complaints) -> None:
-    """Complain about further Central Systems: a file of one process has the messages that wait for them."""
-    for index, route in enumerate(settings.routes):
-        if route.also:
-            text = (
-                "works with a single process only: what waits for further Central Systems is in a file of one process, "
-                "and cannot follow a Charge Point to another one"
-            )
-            complaints.add(("routes", index, "also"), text)
 
 
 def _check_server(path: KeyPath, url: str, complaints: Complaints) -> None:

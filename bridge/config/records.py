@@ -667,10 +667,10 @@ class Route(Quirks, frozen=True, kw_only=True):
 
 
 class Observers(Table, frozen=True, kw_only=True):
-    """The queues of further Central Systems, whose file is beside the store.
+    """The queues of further Central Systems: in a file beside the store, or in the records that processes share.
 
     Attributes:
-        max_bytes: Highest number of octets of all messages together that wait for further Central Systems.
+        max_bytes: Highest number of octets of all messages together that wait in a process for further Central Systems.
     """
 
     max_bytes: Octets = 500_000_000

@@ -14,6 +14,8 @@ LaneCommands that follow, in the order of their execution.
   StartTransaction or StopTransaction halts the queue, and is sent again every ten minutes.
 - A Call that was out when the connection was lost is sent again. After the third time it is skipped, unless it is a
   StartTransaction or StopTransaction.
+- While the process may not send, because another one may have the Charge Point, nothing is sent or dropped. `go_on` is
+  called when it may send again.
 
 This module is pure.
 """
@@ -117,6 +119,7 @@ class ObserverLane:
         introduction: Returns the last BootNotification and StatusNotifications of the Charge Point.
         mint: Returns a fresh UniqueId.
         chance: Returns a random number in [0, 1).
+        may_send: Returns whether this process may send now.
     """
 
     def __init__(
@@ -129,6 +132,7 @@ class ObserverLane:
         introduction: Callable[[], Sequence[Request]],
         mint: Callable[[], str],
         chance: Callable[[], float],
+        may_send: Callable[[], bool] = lambda: True,
     ) -> None:
         self._terms = terms
         self.queue = queue
@@ -136,6 +140,7 @@ class ObserverLane:
         self._introduction = introduction
         self._mint = mint
         self._chance = chance
+        self._may_send = may_send
         self.link = Link()
         self._take_transport(posts=posts)
         self.present = False
@@ -203,6 +208,21 @@ class ObserverLane:
         """Note whether the Charge Point is there."""
         self._commands, self.present = [], present
         return self._go_on(at)
+
+    def go_on(self, at: float) -> list[LaneCommand]:
+        """Note that this process may send again."""
+        self._commands = []
+        return self._go_on(at)
+
+    def withheld(self, number: int) -> None:
+        """Note that the message that is out was not sent, because this process may not send any more."""
+        if self._out is not None and self._out.message is not None and self._out.message.number == number:
+            self._over()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a message is out, or the observer's transactionId is not on disk yet."""
+        return self.queue.out is not None or self._waits
 
     def shrink(self) -> list[LaneCommand]:
         """Drop one message because all queues together are too large. Returns nothing if none may be dropped."""
@@ -306,6 +326,9 @@ class ObserverLane:
     def _try_again(self, out: _Out, reason: str, at: float) -> None:
         """Send the Call that is out once more, or skip it, or halt."""
         message = out.message
+        if not self._may_send():
+            self._over()
+            return
         self.trouble = reason
         if out.tries < _TRIES and not self.halted:
             out.tries += 1
@@ -349,7 +372,7 @@ class ObserverLane:
 
     def _go_on(self, at: float) -> list[LaneCommand]:
         """Send the next Call, if none is out; open or close the connection if that is due."""
-        if self._out is None and not self._waits:
+        if self._out is None and not self._waits and self._may_send():
             self._drop_unnamed()
             if self.link.status is Status.UP:
                 self._send(at)

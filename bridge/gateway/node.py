@@ -9,6 +9,7 @@ from typing import Protocol
 from bridge.cluster.member import Member
 from bridge.cluster.slots import slot_of
 from bridge.errors import StartError
+from bridge.gateway.observer_runner import ObserverRunner
 from bridge.gateway.session_runner import SessionRunner
 from bridge.gateway.sessions import Sessions
 from bridge.net.tasks import Tasks
@@ -41,6 +42,19 @@ class SlotStore(Protocol):
         """Forget the records of a slot, which this process must not write any more."""
 
 
+class SlotObservers(Protocol):
+    """The further Central Systems of the Charge Points of slots (`bridge.gateway.observers.Observers`)."""
+
+    def withdraw(self, slots: Collection[int]) -> list[ObserverRunner]:
+        """Send them nothing more. Returns: the lanes that wait for an answer."""
+
+    def leave(self, slots: Collection[int]) -> None:
+        """End their lanes, and delete nothing."""
+
+    def go_on(self) -> None:
+        """Go on with what has waited while this process might not send."""
+
+
 class Node:
     """This process as one of a cluster. `join` is called once, before any question.
 
@@ -49,9 +63,11 @@ class Node:
         sessions: The Sessions of this process.
         store: The records.
         pending: The SOAP requests that wait for an answer.
+        observers: The further Central Systems.
         tasks: Owns the tasks.
         loaded: Called with the slots whose records have come, before their Charge Points are served.
         loaded_early: Called with the key of a Charge Point whose records have come before the rest of its slot.
+        left: Called with slots that this process holds no more, before what was put for them is written.
         dropped: Called with the slots whose records are gone.
         stop: Called with the reason why the process has to end.
     """
@@ -63,15 +79,19 @@ class Node:
         sessions: Sessions,
         store: SlotStore,
         pending: PendingRequests,
+        observers: SlotObservers,
         tasks: Tasks,
         loaded: Callable[[Collection[int]], None],
         loaded_early: Callable[[str], None],
+        left: Callable[[Collection[int]], None],
         dropped: Callable[[Collection[int]], None],
         stop: Callable[[str], None],
     ) -> None:
         self.node = node
         self._sessions, self._store, self._pending, self._tasks = sessions, store, pending, tasks
-        self._loaded, self._loaded_early, self._dropped, self._stop = loaded, loaded_early, dropped, stop
+        self._observers = observers
+        self._loaded, self._loaded_early, self._left, self._dropped = loaded, loaded_early, left, dropped
+        self._stop = stop
         self._ready: set[int] = set()
         self._loading: dict[int, set[str]] = {}  # the Charge Points whose records have come before the rest of the slot
         self._serving = asyncio.Event()
@@ -196,17 +216,20 @@ class Node:
         """Stop serving the Charge Points of slots, and write what is known of them."""
         given = self._withdraw(slots)
         runners, until = self._runners_of(given), asyncio.get_running_loop().time() + _PATIENCE
-        while any(runner.session.in_progress() for runner in runners):
+        lanes = self._observers.withdraw(given)
+        while any(runner.session.in_progress() for runner in runners) or any(lane.busy for lane in lanes):
             if asyncio.get_running_loop().time() >= until:
                 break
             await asyncio.sleep(_PATIENCE / 20)
         await self._end(given)
+        self._leave(slots)
         await self._store.flush_slots(slots, self.lease)
         self._forget(slots)
 
     def lost(self, slots: Collection[int]) -> None:
         """Stop serving the Charge Points of slots at once, because another process has them."""
         given = self._withdraw(slots)
+        self._leave(slots)
         self._tasks.spawn(self._end(given), name="ending Sessions")
         self._forget(slots)
 
@@ -217,6 +240,7 @@ class Node:
         """Go on with what has waited."""
         for runner in tuple(self._sessions):
             runner.go_on()
+        self._observers.go_on()
 
     def stopped(self, reason: str) -> None:
         """End the process, or its start."""
@@ -233,6 +257,10 @@ class Node:
         for slot in given:
             self._loading.pop(slot, None)
         return given
+
+    def _leave(self, slots: Collection[int]) -> None:
+        self._observers.leave(slots)
+        self._left(slots)
 
     def _forget(self, slots: Collection[int]) -> None:
         for slot in slots:

@@ -38,7 +38,7 @@ from bridge.gateway.placement import Placement
 from bridge.gateway.transports import NORMAL, Transport
 from bridge.net.large import aside
 from bridge.net.tasks import Tasks
-from bridge.observer_queues import LaneName, MessageRow, ObserverWriter, StoredLane
+from bridge.observer_queues import LaneName, MessageContent, MessageRow, ObserverQueues, StoredLane
 from bridge.ocpp.actions import Party
 from bridge.ocpp.losses import Loss
 from bridge.ocpp.message_size import takes_long
@@ -59,7 +59,7 @@ class ObserverOwner(Protocol):
     """What all ObserverRunners share."""
 
     audience: Audience
-    writer: ObserverWriter
+    writer: ObserverQueues
     tasks: Tasks
     gate: RepeatLimiter
 
@@ -75,8 +75,11 @@ class ObserverOwner(Protocol):
     def lost(self, runner: ObserverRunner, reason: LostReason) -> None:
         """Count a message that an observer never gets."""
 
-    async def read(self, number: int) -> tuple[bytes, bytes] | None:
+    async def read(self, name: LaneName, number: int) -> MessageContent | None:
         """Return the request and the answer of a message on disk, None if they are gone."""
+
+    def may_send(self, identity: str) -> bool:
+        """Return whether this process may send to the observers of a Charge Point now."""
 
     async def command(self, identity: str, call: Call, policy: PolicyRule | None) -> Answer:
         """Send a command of an observer to a Charge Point, after those of its Central System."""
@@ -125,6 +128,7 @@ class ObserverRunner:
         self._fresh: dict[int, tuple[bytes, bytes]] = {}  # the content of messages that are sent when they are on disk
         self._attempt = 0  # counts the messages that were to be sent, a message that is sent again once more
         self._passed_on: set[str] = set()  # the keys of the commands that wait for the Charge Point
+        self._comparing = 0  # the messages whose answers are being compared, before they are deleted
         self._closed = False
         self._transport_of = transport
         self._transport = transport(self)
@@ -195,7 +199,7 @@ class ObserverRunner:
         self._owner.changed(self, queued.octets)
         if ends:
             self._fresh[number] = (message.request, answer)
-            written = self._owner.writer.flush()
+            written = self._owner.writer.flush(self.name)
             written.add_done_callback(lambda _: self._from_thread(self._ready, number))
         self._do(self.lane.put(queued, self._loop.time(), on_disk=not ends))
 
@@ -207,6 +211,15 @@ class ObserverRunner:
 
     def _ready(self, number: int) -> None:
         self._do(self.lane.ready(number, self._loop.time()))
+
+    def go_on(self) -> None:
+        """Note that this process may send again."""
+        self._do(self.lane.go_on(self._loop.time()))
+
+    @property
+    def busy(self) -> bool:
+        """Whether an answer of the observer is awaited, or is not on disk yet."""
+        return self.lane.busy or self._comparing > 0
 
     def comes_or_goes(self, *, present: bool) -> None:
         """Note whether the Charge Point is there."""
@@ -273,10 +286,10 @@ class ObserverRunner:
                 self._thinning.interval = interval
                 self._owner.writer.thin(self.name, self.identity, interval)
             self._say("a command of an observer is answered here", action=call.action)
-            self._transport.send_answer(key, verdict, call.wires)
+            self._answer(key, verdict, call)
         elif len(self._passed_on) >= self.place.placement.limits.waiting_per_charge_point:
             busy = Unanswered(unique_id=call.unique_id, reason="too many commands wait", failure=Failure.REFUSED_HERE)
-            self._transport.send_answer(key, busy, call.wires)
+            self._answer(key, busy, call)
         elif key not in self._passed_on:  # one answer serves a frame and its repetitions
             self._passed_on.add(key)
             self._owner.tasks.spawn(self._pass_on(key, call, verdict), name=f"{call.action} to {self.identity}")
@@ -289,8 +302,11 @@ class ObserverRunner:
             answer = await self._owner.command(self.identity, renamed, policy)
         finally:
             self._passed_on.discard(key)
-        if not self._closed:
-            answer = self._opened(readdressed(answer, call.unique_id), call.action)
+        self._answer(key, self._opened(readdressed(answer, call.unique_id), call.action), call)
+
+    def _answer(self, key: str, answer: Answer, call: Call) -> None:
+        """Answer a command of the observer, unless another process may have the Charge Point by now."""
+        if not self._closed and self._owner.may_send(self.identity):
             self._transport.send_answer(key, answer, call.wires)
 
     def _opened(self, answer: Answer, action: str) -> Answer:
@@ -342,7 +358,7 @@ class ObserverRunner:
 
     def _send(self, message: QueuedMessage, named: int | None) -> None:
         self._attempt += 1
-        found = self._fresh.get(message.number) or self._owner.writer.waiting(message.number)
+        found = self._fresh.get(message.number) or self._owner.writer.waiting(self.name, message.number)
         if found is not None and not takes_long(found[0]):
             self._loop.call_soon(self._send_call, message, self._attempt, self._call_of(message, named, found[0]))
         else:
@@ -351,7 +367,7 @@ class ObserverRunner:
 
     async def _send_later(self, message: QueuedMessage, attempt: int, named: int | None) -> None:
         """Send a message that is on disk or large. A thread reads it."""
-        found = self._fresh.get(message.number) or await self._owner.read(message.number)
+        found = self._fresh.get(message.number) or await self._owner.read(self.name, message.number)
         if found is None:
             self._send_call(message, attempt, None)
             return
@@ -364,6 +380,10 @@ class ObserverRunner:
         if self._closed or self.lane.queue.out != message.number or self.lane.link.status is not Status.UP:
             return
         if attempt != self._attempt:  # the connection was lost meanwhile, and the message is read once more
+            return
+        if not self._owner.may_send(self.identity):
+            self.lane.withheld(message.number)
+            self._set_timer()
             return
         if call is None:
             self._do(self.lane.unreadable(message.number, self._loop.time()))
@@ -401,22 +421,27 @@ class ObserverRunner:
             losses=losses,
         )
         self.lost(losses)
-        self._loop.call_soon(self._transport.send_call, call, PATIENCE, PATIENCE)
+        self._loop.call_soon(self._send_introduction, call)
+
+    def _send_introduction(self, call: Call) -> None:
+        if not self._closed:  # the lane has asked whether it may be sent, a moment ago
+            self._transport.send_call(call, PATIENCE, PATIENCE)
 
     def _delivered(self, command: Delivered) -> None:
         message, owner = command.message, self._owner
-        content = self._fresh.pop(message.number, None) or owner.writer.waiting(message.number)
+        content = self._fresh.pop(message.number, None) or owner.writer.waiting(self.name, message.number)
         if command.row is not None:  # before the message is deleted: a bridge that is killed in between sends it again
             owner.writer.keep(self.name, command.row, owner.now())
         if self.place.terms.is_shadow:
+            self._comparing += 1
             owner.tasks.spawn(self._compare(message, command.answer, content), name=f"comparing {message.key}")
         else:
-            owner.writer.delete(message.number)
+            owner.writer.delete(self.name, message.number)
         owner.changed(self, -message.octets)
         if isinstance(command.answer, CallError):
             owner.lost(self, LostReason.REFUSED)
         if command.wait:
-            kept = owner.writer.flush()
+            kept = owner.writer.flush(self.name)
             kept.add_done_callback(lambda _: self._from_thread(self._kept, message.number))
 
     def _kept(self, number: int) -> None:
@@ -426,8 +451,11 @@ class ObserverRunner:
         self, message: QueuedMessage, shadow: CallResult | CallError, content: tuple[bytes, bytes] | None
     ) -> None:
         """Report the answers of the main Central System and of the shadow, then delete the message."""
-        content = content or await self._owner.read(message.number)
-        self._owner.writer.delete(message.number)
+        try:
+            content = content or await self._owner.read(self.name, message.number)
+        finally:
+            self._comparing -= 1
+        self._owner.writer.delete(self.name, message.number)
         main = None if content is None else read_answer(message.action, content[1])
         if content is None or main is None:
             return
@@ -437,7 +465,7 @@ class ObserverRunner:
     def _not_delivered(self, command: NotDelivered) -> None:
         message, owner = command.message, self._owner
         self._fresh.pop(message.number, None)
-        owner.writer.delete(message.number)
+        owner.writer.delete(self.name, message.number)
         owner.changed(self, -message.octets)
         owner.lost(self, command.reason)
         if command.row is not None:

@@ -10,10 +10,11 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import count
 
+from bridge.cluster.slots import slot_of
 from bridge.core.links import Status
 from bridge.core.observed import ENDS, Observed, observed, with_tag
 from bridge.core.observer_ids import ObserverIds
@@ -22,6 +23,7 @@ from bridge.core.observer_queue import LostReason, ObserverQueue
 from bridge.core.observers import ObserverTerms, Thinning, enters
 from bridge.core.policies import PolicyRule, PolicyTable
 from bridge.errors import UnknownIdentity
+from bridge.gateway.held_charge_points import HeldChargePoints
 from bridge.gateway.observer_commands import ObserverCommands
 from bridge.gateway.observer_runner import ObserverPlace, ObserverRunner
 from bridge.gateway.observer_state import ObserverLosses, ObserverState
@@ -29,8 +31,17 @@ from bridge.gateway.persistence import Persistence
 from bridge.gateway.placement import Placements
 from bridge.gateway.sessions import Sessions, mint
 from bridge.gateway.transports import JSON_VERSION, Transport
-from bridge.net.tasks import Tasks, Threads
-from bridge.observer_queues import LaneName, ObserverDatabase, ObserverWriter, StoredLane
+from bridge.net.tasks import Tasks
+from bridge.observer_queues import (
+    LaneName,
+    MessageContent,
+    ObserverDatabase,
+    ObserverQueues,
+    ObserverWriter,
+    QueueStore,
+    SharedObserverWriter,
+    StoredLane,
+)
 from bridge.ocpp.actions import Party
 from bridge.ocpp.messages import Request
 from bridge.ocpp.rpc import Answer, Call
@@ -55,8 +66,8 @@ _log = logging.getLogger("bridge.observers")
 CHARGE_POINT, CENTRAL_SYSTEM = Party.CHARGE_POINT, Party.CENTRAL_SYSTEM
 # Seconds between two looks for Charge Points that are silent, and for messages that are too old.
 _LOOK = 60.0
-# Lanes that are examined before other work is served.
-_SLICE = 100
+# Lanes that are examined, and Charge Points whose lanes are begun, before other work is served.
+_SLICE, _RESUMED_AT_ONCE = 100, 20
 # All queues together are made this much smaller than they may be, so that the largest are not sought for each message.
 _TRIMMED = 0.95
 # Seconds after which a file that could not be read is read again.
@@ -67,10 +78,13 @@ _VERSIONS = (JSON_VERSION, "1.5", "1.2")
 class Observers:
     """The lanes of all observers of all Charge Points.
 
-    Without observers in the configuration it does nothing, and makes no file.
+    Without observers in the configuration it does nothing, and makes no file. In a cluster, it has the lanes of the
+    Charge Points of this process's slots: `take` begins with them, and `leave` ends them.
 
     Args:
         url: The store's URL: of a file `X.db`, `X.observers.db` is beside it; `memory:` keeps messages in memory.
+        shared: The records that the processes of a cluster share, which have the messages; None for a single process.
+        may_act: Returns whether this process may send now.
         tasks: Owns the tasks of the lanes.
         persistence: The records of the Charge Points.
         sessions: Returns the table of Sessions.
@@ -87,7 +101,7 @@ class Observers:
     """
 
     audience: Audience
-    writer: ObserverWriter
+    writer: ObserverQueues
 
     def __init__(
         self,
@@ -99,10 +113,15 @@ class Observers:
         transport_of: Callable[[ObserverRunner], Transport],
         max_bytes: int,
         clock: Callable[[], float] = time.time,
+        shared: QueueStore | None = None,
+        may_act: Callable[[], bool] = lambda: True,
     ) -> None:
         self.tasks = tasks
         self.gate = RepeatLimiter(time.monotonic)
         self._url = url
+        self._shared = None if shared is None else SharedObserverWriter(shared)
+        self._held = HeldChargePoints(everyone=shared is None)
+        self._may_act = may_act
         self._persistence = persistence
         self._sessions = sessions
         self._transport_of = transport_of
@@ -117,8 +136,10 @@ class Observers:
         self._busy: dict[ObserverRunner, None] = {}  # the lanes with messages
         self._octets = 0
         self._losses = ObserverLosses()
-        self._threads = Threads(1, name="messages for observers")
         self._commands = ObserverCommands(lambda identity: self._sessions().get(identity))
+        self._unresumed: dict[
+            str, None
+        ] = {}  # the Charge Points that may have lanes of an earlier process, in a cluster
         self._is_open = False
         self.drained: Callable[[str], None] = lambda identity: None
         self._numbers = count(int(clock() * 1000) * 1000)
@@ -139,8 +160,14 @@ class Observers:
         self.tasks.spawn(self._follow_configuration(), name="following the configuration of observers")
 
     def _open(self) -> None:
-        """Open the file when there is the first observer, and take what an earlier process left."""
+        """Begin when there is the first observer, with what an earlier process left."""
         self._is_open = True
+        self.tasks.spawn(self._follow(), name="following observers")
+        if self._shared is not None:
+            self.writer = self._shared
+            slots, self._held.slots = self._held.slots, set()
+            self.take(slots)
+            return
         at_once: list[dict[LaneName, StoredLane]] = []
         found = at_once.append
         database = ObserverDatabase(database_beside(self._url, "observers"))
@@ -148,13 +175,12 @@ class Observers:
         self.writer.open()
         found = self._on_found
         for lanes in at_once:
-            self._resume(lanes)
-        self.tasks.spawn(self._follow(), name="following observers")
+            self._resume(lanes, self._persistence.observed())
 
     def _on_found(self, lanes: dict[LaneName, StoredLane]) -> None:
         """Take what the thread has found in a file that could not be opened at the start."""
         with suppress(RuntimeError):  # the event loop is closed
-            self._loop.call_soon_threadsafe(self._resume, lanes)
+            self._loop.call_soon_threadsafe(lambda: self._resume(lanes, self._persistence.observed()))
 
     async def _follow_configuration(self) -> None:
         """Begin, change and end lanes, and connect those of the Charge Points that are there.
@@ -170,15 +196,78 @@ class Observers:
                 await asyncio.sleep(0)
             self._comes_or_goes(runner.identity)
 
-    def _resume(self, found: Mapping[LaneName, StoredLane]) -> None:
+    # Slots of a cluster.
+
+    def take(self, slots: Collection[int]) -> None:
+        """Go on with the lanes of the Charge Points of slots whose records are loaded."""
+        before = self._held.take(slots)
+        if self._is_open and self._shared is not None:
+            resuming = self._shared.charge_points_in(slots) - before
+            self._unresumed |= dict.fromkeys(resuming)
+            self.tasks.spawn(self._resume_all(resuming), name="resuming the lanes of observers")
+
+    def take_one(self, identity: str) -> None:
+        """Go on with the lanes of a Charge Point whose records have come before the rest of its slot."""
+        self._held.take_one(identity)
+        if self._is_open:
+            self._unresumed[identity.casefold()] = None
+            self._resume_now(identity.casefold())
+
+    async def _resume_all(self, charge_points: Iterable[str]) -> None:
+        """Go on with the lanes of Charge Points of which nothing was heard so far. Other work is served in between."""
+        for number, folded in enumerate(charge_points):
+            if number % _RESUMED_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            self._resume_now(folded)
+
+    def _resume_now(self, folded: str) -> None:
+        """Go on with the lanes of a Charge Point, unless that was done."""
+        if self._shared is not None and folded in self._unresumed:
+            del self._unresumed[folded]
+            self._resume(self._shared.found(folded), self._persistence.observed_of(folded))
+
+    def withdraw(self, slots: Collection[int]) -> list[ObserverRunner]:
+        """Begin nothing new for the Charge Points of slots, which are about to be handed over.
+
+        Returns: The lanes of which the observer has got a message and not answered it so far.
+        """
+        self._held.withdraw(slots)
+        return [one for one in self._runners.values() if one.busy and slot_of(one.identity) in slots]
+
+    def leave(self, slots: Collection[int]) -> None:
+        """End the lanes of the Charge Points of slots, which another process has from now on. Nothing is deleted."""
+        gone = frozenset(slots)
+        self._held.release(gone)
+        for name in [name for name in self._runners if slot_of(name[0]) in gone]:
+            self._drop_runner(name, "another process has the Charge Point")
+            self.writer.release(name)
+        for name in [name for name in self._stored if slot_of(name[0]) in gone]:
+            del self._stored[name]
+            self.writer.release(name)
+        for folded in [folded for folded in self._unresumed if slot_of(folded) in gone]:
+            del self._unresumed[folded]
+        for folded in [folded for folded in self._of if slot_of(folded) in gone]:
+            del self._of[folded]
+            self._commands.forget(folded)
+
+    def go_on(self) -> None:
+        """Go on with what has waited while this process might not send."""
+        for runner in tuple(self._runners.values()):
+            runner.go_on()
+
+    def _resume(self, found: Mapping[LaneName, StoredLane], observed: Sequence[tuple[str, Observed]]) -> None:
         """Go on with the lanes of an earlier process, and with what it had kept and not put into them yet.
 
         A lane in which nothing waits begins with the next message of its Charge Point.
+
+        Args:
+            found: The lanes.
+            observed: The newest transaction messages, each with the identity, in order.
         """
         last = max((message.number for lane in found.values() for message in lane.messages), default=0)
         self._numbers = count(max(next(self._numbers), last + 1))  # also if the clock was set back
         kept: dict[str, list[Observed]] = {}
-        for identity, message in self._persistence.observed():
+        for identity, message in observed:
             kept.setdefault(identity.casefold(), []).append(message)
         identities = {name[0]: lane.identity for name, lane in found.items()}
         wanted: set[LaneName] = set()
@@ -213,7 +302,6 @@ class Observers:
     async def close(self) -> None:
         """Close all connections and write the rest. What waits is sent after the next start."""
         await asyncio.gather(*(runner.close() for runner in self._runners.values()))
-        self._threads.close()
         if self._is_open:
             self.writer.close()
 
@@ -224,6 +312,7 @@ class Observers:
 
     def _look_up_again(self, folded: str) -> None:
         """Begin and end lanes of a Charge Point after a change of the configuration or of its Central System."""
+        self._resume_now(folded)
         self._of.pop(folded, None)
         mine = [runner for name, runner in self._runners.items() if name[0] == folded]
         if not mine:
@@ -246,11 +335,14 @@ class Observers:
             return False
         return runner.central_system == (waiting.central_system or self._placements.routed(runner.identity))
 
-    def _end(self, runner: ObserverRunner) -> None:
-        runner.leave("it is no observer of this Charge Point any more")
-        del self._runners[runner.name]
+    def _drop_runner(self, name: LaneName, reason: str) -> None:
+        runner = self._runners.pop(name)
+        runner.leave(reason)
         self._busy.pop(runner, None)
         self._octets -= runner.lane.queue.octets
+
+    def _end(self, runner: ObserverRunner) -> None:
+        self._drop_runner(runner.name, "it is no observer of this Charge Point any more")
         self.writer.forget(runner.name)
         self._losses.add(runner.central_system, runner.identity, LostReason.FORGOTTEN, len(runner.lane.queue))
 
@@ -266,6 +358,9 @@ class Observers:
     def _lanes_of(self, identity: str) -> tuple[ObserverRunner, ...]:
         folded = identity.casefold()
         lanes = self._of.get(folded)
+        if lanes is None and not self._held.has(identity):
+            return ()
+        self._resume_now(folded)
         if lanes is None:
             found = (
                 self._runners.get((folded, terms.central_system)) or self._begin(identity, terms)
@@ -294,6 +389,7 @@ class Observers:
             introduction=lambda: self._last_said(runner),
             mint=mint,
             chance=random.random,
+            may_send=lambda: self.may_send(identity),
         )
         runner = ObserverRunner(self, place, lane, Thinning(), self._transport_of)
         self._runners[runner.name] = runner
@@ -364,13 +460,11 @@ class Observers:
 
     def _remove(self, folded: str) -> None:
         for name in [name for name in self._runners if name[0] == folded]:
-            runner = self._runners.pop(name)
-            runner.leave("the Charge Point was removed")
-            self._busy.pop(runner, None)
-            self._octets -= runner.lane.queue.octets
+            self._drop_runner(name, "the Charge Point was removed")
         for name in [name for name in self._stored if name[0] == folded]:
             del self._stored[name]
         self._of.pop(folded, None)
+        self._unresumed.pop(folded, None)
         self._commands.forget(folded)
         self.writer.remove(folded)
 
@@ -408,6 +502,10 @@ class Observers:
         """Return the time in unix seconds."""
         return self._clock()
 
+    def may_send(self, identity: str) -> bool:
+        """Return whether this process may send to the observers of a Charge Point now."""
+        return self._held.may_begin(identity) and self._may_act()
+
     def mint(self) -> str:
         """Return a fresh UniqueId."""
         return mint()
@@ -425,14 +523,14 @@ class Observers:
         """Count a message that an observer never gets."""
         self._losses.add(runner.central_system, runner.identity, reason)
 
-    async def read(self, number: int) -> tuple[bytes, bytes] | None:
+    async def read(self, name: LaneName, number: int) -> MessageContent | None:
         """Return the request and the answer of a message on disk, None if the file does not hold them.
 
         While the file cannot be read, it is tried again: a message is not lost for a disk that is full.
         """
         while True:
             try:
-                return await self._threads.run(lambda: self.writer.content(number))
+                return await self.writer.content(name, number)
             except EXPECTED as error:
                 if self.gate.passes("unreadable") is not None:
                     text = "messages for observers cannot be read, and wait"
@@ -454,6 +552,7 @@ class Observers:
             identity: The Charge Point.
             central_system: The name of the observer, None for none.
         """
+        self._resume_now(identity.casefold())
         runner = None if central_system is None else self._runners.get((identity.casefold(), central_system))
         return runner is not None and any(message.action in ENDS for message in runner.lane.queue)
 
@@ -516,5 +615,7 @@ def _not_entered(messages: Sequence[Observed], observer: str, lane: StoredLane |
     """
     mine = [message for message in messages if observer in message.observers]
     entered = None if lane is None else lane.entered
+    waiting = set() if lane is None else {message.key for message in lane.messages}
     keys = [message.key for message in mine]
-    return mine[keys.index(entered) + 1 :] if entered in keys else mine
+    missing = mine[keys.index(entered) + 1 :] if entered in keys else mine
+    return [message for message in missing if message.key not in waiting]

@@ -209,10 +209,11 @@ class Persistence:
 
     def observed(self) -> list[tuple[str, Observed]]:
         """Return the newest transaction messages for further Central Systems, each with the identity, in order."""
-        return [
-            (one.identity, Observed(**{name: getattr(one, name) for name in ObservedRecord.__struct_fields__[2:]}))
-            for one in self._store.observed()
-        ]
+        return [(one.identity, _observed(one)) for one in self._store.observed()]
+
+    def observed_of(self, identity: str) -> list[tuple[str, Observed]]:
+        """Return those of one Charge Point, as `observed` does."""
+        return [(one.identity, _observed(one)) for one in self._store.observed_of(identity)]
 
     def last_said(self, identity: str) -> list[BootNotificationRequest | StatusNotificationRequest]:
         """Return the last BootNotification and StatusNotifications of a Charge Point without a Session."""
@@ -427,6 +428,10 @@ def _moved_to(callback: CallbackTarget, known: ChargePointRecord) -> dict[str, A
     if (callback.url, networks) == (known.callback_url, known.callback_networks):
         return {}
     return {"callback_url": callback.url, "callback_networks": networks}
+
+
+def _observed(record: ObservedRecord) -> Observed:
+    return Observed(**{name: getattr(record, name) for name in ObservedRecord.__struct_fields__[2:]})
 
 
 def _transaction(record: TransactionRecord) -> KnownTransaction | None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import msgspec
 
+from bridge.cluster.slots import slot_of
 from bridge.core.readiness import ComparedAnswers, ComparisonHistory, DifferenceExample
 from bridge.ocpp.comparison import Difference, PlainAnswer, plain
 from bridge.store import ReadinessRecord, RecordStore
@@ -37,6 +38,8 @@ class ShadowComparisons:
         max_age: Seconds for which an example is kept.
         known: Returns whether a Charge Point is known: the last answer may come after an operator has removed it.
         clock: Returns the time in unix seconds.
+        shared: Whether this is a process of a cluster, which has the Charge Points of its slots. The store is read for
+            each one when its history is needed, and `release` ends that.
     """
 
     def __init__(
@@ -47,28 +50,51 @@ class ShadowComparisons:
         max_age: float,
         known: Callable[[str], bool] = lambda identity: True,
         clock: Callable[[], float] = time.time,
+        shared: bool = False,
     ) -> None:
         self._store = store
         self._mask_id_tags = mask_id_tags
         self._max_age = max_age
         self._known = known
         self._clock = clock
+        self._shared = shared
+        self._read: set[str] = set()  # the Charge Points for which the store was read, in a cluster
         self._histories: dict[str, dict[str, ComparisonHistory]] = {}
         self._unstored: dict[tuple[str, str], str] = {}  # the spelling of the identity
         self.read_again()
 
     def read_again(self) -> None:
         """Read the store, which may have found its file after the start. What is in memory is newer, and stays."""
-        for record in self._store.readiness():
-            try:
-                history = msgspec.json.decode(record.content, type=ComparisonHistory)
-            except msgspec.MsgspecError:
-                continue  # written by a version of the bridge with other types
-            of_one = self._histories.setdefault(record.central_system, {})
-            of_one.setdefault(record.identity.casefold(), history)
+        for record in () if self._shared else self._store.readiness():
+            self._take(record)
+
+    def _take(self, record: ReadinessRecord) -> None:
+        try:
+            history = msgspec.json.decode(record.content, type=ComparisonHistory)
+        except msgspec.MsgspecError:
+            return  # written by a version of the bridge with other types
+        of_one = self._histories.setdefault(record.central_system, {})
+        of_one.setdefault(record.identity.casefold(), history)
+
+    def _read_once(self, folded: str) -> None:
+        """Read the store for a Charge Point of a slot that this process has."""
+        if self._shared and folded not in self._read:
+            self._read.add(folded)
+            for record in self._store.readiness_of(folded):
+                self._take(record)
+
+    def release(self, slots: Collection[int]) -> None:
+        """Store what is not stored about the Charge Points of slots, which another process has from now on."""
+        for name, folded in [one for one in self._unstored if slot_of(one[1]) in slots]:
+            self._save(name, folded)
+        for folded in [folded for folded in self._read if slot_of(folded) in slots]:
+            self._read.discard(folded)
+            for name in self._histories:
+                self._drop(name, folded)
 
     def of(self, central_system: str, identity: str) -> ComparisonHistory | None:
         """Return the history of a Charge Point, None if no answer of this Central System was compared."""
+        self._read_once(identity.casefold())
         return self._histories.get(central_system, {}).get(identity.casefold())
 
     def see(self, fact: Fact) -> None:
@@ -87,6 +113,7 @@ class ShadowComparisons:
 
     def _answered(self, fact: ShadowAnswered) -> None:
         now, folded = self._clock(), fact.identity.casefold()
+        self._read_once(folded)
         histories = self._histories.setdefault(fact.central_system, {})
         history = histories.get(folded)
         if history is None:
@@ -141,6 +168,11 @@ class ShadowComparisons:
         """Forget what is too old, at the start and once in an hour. Runs until it is cancelled."""
         while True:
             now = self._clock()
+            for number, record in enumerate(self._store.readiness() if self._shared else (), start=1):
+                if number % _SLICE == 0:
+                    await asyncio.sleep(0)
+                if self._known(record.identity):
+                    self._read_once(record.identity.casefold())
             for number, (name, folded, history) in enumerate(tuple(self._each()), start=1):
                 if number % _SLICE == 0:
                     await asyncio.sleep(0)

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
-
-from msgspec import Struct, field
 
 from bridge.core.observer_ids import ObserverId
 from bridge.core.observer_queue import LONGEST, QueuedMessage
+from bridge.observer_queues.queues import LaneName, MessageContent, MessageRow, StoredLane
 from bridge.store.queue_file import QueueFile
 
 _log = logging.getLogger("bridge.observers")
@@ -51,33 +50,6 @@ _TABLES = ("message", "named", "lane")
 # Seconds for which the transactionIds of a transaction are kept that has not ended.
 _LONGEST_OPEN = 90 * 24 * 3600.0
 
-# The casefolded identity and the name of the Central System.
-LaneName = tuple[str, str]
-
-
-class MessageRow(NamedTuple):
-    """A message for one observer, as a row. The columns are those of the table."""
-
-    number: int
-    folded: str
-    observer: str
-    identity: str
-    key: str
-    action: str
-    at: float
-    connector: str | None
-    transaction_id: str | None
-    periodic: int
-    request: bytes
-    answer: bytes
-
-    def queued(self) -> QueuedMessage:
-        """Return what the queue has to know of the message."""
-        octets = len(self.request) + len(self.answer)
-        return _queued(
-            self.number, self.key, self.action, self.at, self.connector, self.transaction_id, self.periodic, octets
-        )
-
 
 class IdRow(NamedTuple):
     """A transactionId of one observer, as a row. The columns are those of the table."""
@@ -88,24 +60,6 @@ class IdRow(NamedTuple):
     named: str | None
     ended: int
     at: float
-
-
-class StoredLane(Struct, kw_only=True):
-    """What the file holds for one observer of one Charge Point, the oldest first.
-
-    Attributes:
-        identity: The identity as it was first written.
-        messages: The messages that wait.
-        ids: The transactionIds.
-        entered: The key of the StartTransaction or StopTransaction that entered last, None if none has.
-        interval: Seconds between the periodic MeterValues that it wants, None if it wants all.
-    """
-
-    identity: str
-    messages: list[QueuedMessage] = field(default_factory=list)
-    ids: list[ObserverId] = field(default_factory=list)
-    entered: str | None = None
-    interval: int | None = None
 
 
 class ObserverDatabase(QueueFile[dict[LaneName, StoredLane]]):
@@ -181,7 +135,12 @@ class ObserverDatabase(QueueFile[dict[LaneName, StoredLane]]):
                 delete = "DELETE FROM named WHERE at < ? AND (ended OR at < ?)"
                 connection.execute(delete, (now - LONGEST, now - _LONGEST_OPEN))
 
-    def content(self, number: int) -> tuple[bytes, bytes] | None:
+    def rows_of(self, name: LaneName) -> Iterator[MessageRow]:
+        """Yield the messages of a lane, the oldest first. Raises as `row` does."""
+        for row in self.rows("SELECT * FROM message WHERE folded = ? AND observer = ? ORDER BY number", *name):
+            yield MessageRow(*row)
+
+    def content(self, number: int) -> MessageContent | None:
         """Return the request and the answer of a message; None if the file lacks it. Raises as `row` does."""
         found = self.row("SELECT request, answer FROM message WHERE number = ?", number)
         return None if found is None else (found[0], found[1])

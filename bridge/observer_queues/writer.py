@@ -13,7 +13,9 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 
 from bridge.core.observer_ids import ObserverId
-from bridge.observer_queues.database import IdRow, LaneName, MessageRow, ObserverDatabase, StoredLane
+from bridge.net.tasks import Threads
+from bridge.observer_queues.database import IdRow, ObserverDatabase
+from bridge.observer_queues.queues import LaneName, MessageContent, MessageRow, ObserverQueues, StoredLane
 from bridge.store.thread import EXPECTED, WriterThread, described
 
 _log = logging.getLogger("bridge.observers")
@@ -67,7 +69,7 @@ class _Batch:
         self.flushes += newer.flushes
 
 
-class ObserverWriter(WriterThread[_Batch, None]):
+class ObserverWriter(WriterThread[_Batch, None], ObserverQueues):
     """Writes to `database`, which it owns from `open` to `close`.
 
     Args:
@@ -82,6 +84,7 @@ class ObserverWriter(WriterThread[_Batch, None]):
         self._waiting, self._writing = _Batch(), _Batch()
         self._unread = True  # the database was never opened
         self._writing_since: float | None = None
+        self._readers = Threads(1, name="messages for observers")
 
     def open(self) -> None:
         """Start to write. If the file cannot be opened, the log says why and the thread tries again."""
@@ -108,7 +111,7 @@ class ObserverWriter(WriterThread[_Batch, None]):
             if ends:
                 self._waiting.entered[row.folded, row.observer] = (row.folded, row.observer, row.identity, row.key)
 
-    def delete(self, number: int) -> None:
+    def delete(self, name: LaneName, number: int) -> None:
         """Have a message deleted soon."""
         with self._adding():
             self._waiting.delete(number)
@@ -138,7 +141,7 @@ class ObserverWriter(WriterThread[_Batch, None]):
             self._waiting.forget(lambda other: other == name)
             self._waiting.forgotten.add(name)
 
-    def flush(self) -> Future[bool]:
+    def flush(self, name: LaneName) -> Future[bool]:
         """Return a future that is done when what was put so far is on disk (True), or cannot be written (False)."""
         written: Future[bool] = Future()
         with self._changed:
@@ -151,19 +154,27 @@ class ObserverWriter(WriterThread[_Batch, None]):
             self._changed.notify()
         return written
 
-    def waiting(self, number: int) -> tuple[bytes, bytes] | None:
+    def waiting(self, name: LaneName, number: int) -> MessageContent | None:
         """Return the request and the answer of a message that is not on disk yet; None for any other."""
         with self._changed:
             row = self._waiting.messages.get(number) or self._writing.messages.get(number)
         return None if row is None else (row.request, row.answer)
 
-    def content(self, number: int) -> tuple[bytes, bytes] | None:
-        """Return the request and the answer of a message, None if the file does not hold them. It waits for the disk.
+    async def content(self, name: LaneName, number: int) -> MessageContent | None:
+        """Return the request and the answer of a message, None if the file does not hold them. A thread reads them.
 
         Raises:
             OSError, sqlite3.Error, UnusableStore: The file, which may hold them, cannot be read at present.
         """
-        return self.waiting(number) or self._database.content(number)
+        return self.waiting(name, number) or await self._readers.run(lambda: self._database.content(number))
+
+    def release(self, name: LaneName) -> None:
+        """Do nothing: no other process has this file."""
+
+    def close(self) -> bool:
+        """Write the rest, as WriterThread.close does."""
+        self._readers.close()
+        return super().close()
 
     # The thread.
 

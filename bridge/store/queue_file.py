@@ -157,6 +157,14 @@ class QueueFile(ABC, Generic[Content]):
             found: tuple[Any, ...] | None = self._connection.execute(select, values).fetchone()
         return found
 
+    def rows(self, select: str, *values: object) -> list[tuple[Any, ...]]:
+        """Return all rows of a query. Raises as `row` does."""
+        with self._using:
+            if self._connection is None:
+                raise UnusableStore("it is not open")
+            found: list[tuple[Any, ...]] = self._connection.execute(select, values).fetchall()
+        return found
+
     def _check(self, connection: sqlite3.Connection) -> None:
         """Raise UnusableStore for a file that must not be written, sqlite3.Error for one that cannot be read."""
         (application,) = connection.execute("PRAGMA application_id").fetchone()

@@ -59,6 +59,16 @@ class RecordStore(ABC):
         records = latest(self._of_kind(ObservedRecord)).values()
         return [record for record in records if isinstance(record, ObservedRecord)]
 
+    def observed_of(self, identity: str) -> list[ObservedRecord]:
+        """Return those of one Charge Point, as `observed` does."""
+        records = latest(self._of(identity.casefold())).values()
+        return [record for record in records if isinstance(record, ObservedRecord)]
+
+    def readiness_of(self, identity: str) -> list[ReadinessRecord]:
+        """Return what the comparison of shadows' answers has shown for one Charge Point."""
+        records, now = latest(self._of(identity.casefold())).values(), self.running_time
+        return [record for record in records if isinstance(record, ReadinessRecord) and not is_too_old(record, now)]
+
     def memory_of(self, identity: str) -> StoredMemory:
         """Return all records of one Charge Point, including those that are not written yet."""
         return StoredMemory.of(self._of(identity.casefold()), now=self.running_time)

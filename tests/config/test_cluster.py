@@ -87,12 +87,6 @@ def of(said: list[str], key: str) -> list[str]:
             'store.url: "memory:" names no folder for the NATS server of the workers: name a file, or cluster.servers',
         ),
         (
-            f"[gateway]\nworkers = 2\n{OBSERVED}",
-            "routes[0].also: works with a single process only: what waits for further Central Systems is in a file of "
-            "one process",
-        ),
-        (f"[cluster]\nservers = ['nats://a']\n{OBSERVED}", "routes[0].also: works with a single process only"),
-        (
             "[gateway]\nworkers = 2\n[store]\nurl = 'memory:'\n[cluster]\nservers = ['nats://a']",
             'admin.token_file: missing: with store.url = "memory:", each worker would make a token of its own',
         ),
@@ -117,6 +111,12 @@ def test_what_is_a_cluster(files: Files) -> None:
     assert is_cluster(files.load("[gateway]\nworkers = 2"))
     alone = files.load("[cluster]\nservers = ['nats://a:4222']")
     assert is_cluster(alone) and not has_workers(alone)
+
+
+@pytest.mark.parametrize("several", ["[gateway]\nworkers = 2\n", "[cluster]\nservers = ['nats://127.0.0.1:4222']\n"])
+def test_further_central_systems_are_told_by_several_processes_as_well(files: Files, several: str) -> None:
+    settings = files.load(several + OBSERVED)
+    assert is_cluster(settings) and settings.routes[0].also[0].central_system == "two"
 
 
 def test_one_table_with_everything(files: Files, pem: None) -> None:

@@ -51,6 +51,7 @@ class Observer:
     def __init__(self, said: tuple[Request, ...] = (), *, posts: bool = False, most: int = 10_000) -> None:
         minted = count(1)
         self.at = 0.0
+        self.may_send = True
         self.lane = ObserverLane(
             SessionTerms(reconnect_min=1.0, reconnect_max=8.0, spread=0.0),
             posts=posts,
@@ -59,6 +60,7 @@ class Observer:
             introduction=lambda: said,
             mint=lambda: f"own-{next(minted)}",
             chance=lambda: 0.0,
+            may_send=lambda: self.may_send,
         )
         self.commands: list[LaneCommand] = []
         self.sent: list[str] = []
@@ -473,3 +475,60 @@ def test_whatever_happens(events: list[str], posts: bool) -> None:
         if first is not None and far.sent and far.sent[-1] == first.key:
             far.names(first.key, next(named)) if first.action == START else far.answers(first.key)
     assert len(far.lane.queue) == 0
+
+
+@pytest.mark.parametrize("posts", [False, True])
+def test_nothing_is_sent_while_another_process_may_have_the_charge_point(posts: bool) -> None:
+    observer = Observer(posts=posts)
+    observer.may_send = False
+    observer.up()
+    assert observer.put(1) == observer.put(2) == observer.wait(2 * PATIENCE) == []
+    # A message about a transaction that is not named yet is not given up: its StartTransaction may be elsewhere.
+    assert observer.put(3, STOP, transaction=5) == [] and len(observer.lane.queue) == 3
+    observer.may_send = True
+    observer.tell(observer.lane.go_on(observer.at))
+    assert observer.sent == ["1"]
+    observer.answers("1")
+    assert observer.sent == ["1", "2"]
+
+
+def test_no_connection_is_opened_meanwhile() -> None:
+    observer = Observer()
+    observer.may_send = False
+    assert observer.put(1) == []
+    observer.may_send = True
+    assert observer.tell(observer.lane.go_on(observer.at)) == [DialObserver()]
+
+
+def test_what_gets_no_answer_meanwhile_is_not_skipped() -> None:
+    observer = Observer()
+    observer.put(1)
+    observer.up()
+    assert observer.lane.busy
+    observer.may_send = False
+    assert observer.wait(5 * PATIENCE) == [] and not observer.lane.busy
+    observer.may_send = True
+    observer.tell(observer.lane.go_on(observer.at))
+    assert observer.sent == ["1", "1"] and not observer.lost()
+
+
+def test_what_could_not_be_sent_any_more_is_sent_later() -> None:
+    observer = Observer()
+    observer.put(1)
+    observer.up()
+    observer.lane.withheld(2)
+    assert observer.lane.busy
+    observer.lane.withheld(1)
+    assert not observer.lane.busy and len(observer.lane.queue) == 1
+    observer.tell(observer.lane.go_on(observer.at))
+    assert observer.sent == ["1", "1"]
+
+
+def test_it_is_busy_until_the_name_of_a_transaction_is_kept() -> None:
+    observer = Observer()
+    observer.put(1, START, transaction=5)
+    observer.up()
+    observer.answers("1", StartTransactionResponse(transactionId=7, idTagInfo=IdTagInfo(status=ACCEPTED)))
+    assert observer.lane.busy
+    observer.tell(observer.lane.kept(observer.at))
+    assert not observer.lane.busy

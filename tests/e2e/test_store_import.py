@@ -8,9 +8,10 @@ import sqlite3
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from tests.e2e.processes import Bridge, CentralSystem
-from tests.e2e.stage import post
+from tests.e2e.stage import AT_MOST, post
 from tests.e2e.test_restart import start, stop, told
 from tests.e2e.test_workers import Workers
 
@@ -74,3 +75,32 @@ async def test_a_transaction_of_a_store_of_version_3_ends_where_the_charge_point
         (stopped,) = [one for one in other.received if one[1] == "StopTransaction"]
         assert stopped[0] == "RDAM 123" and stopped[2]["transactionId"] == 2**40
         assert not [one for one in main.received if one[1] == "StopTransaction"]
+
+
+async def test_what_waits_for_an_observer_is_told_by_the_workers(tmp_path: Path) -> None:
+    """It was away before. The transaction that it names then ends with its number."""
+    also = '[[routes.also]]\ncentral_system = "ems"\n'
+    async with CentralSystem() as main, CentralSystem(given=40) as ems:
+        systems: dict[str, dict[str, Any]] = {
+            "main": {"url": main.url},
+            "ems": {"url": ems.url, "reconnect_min": 0.1, "reconnect_max": 0.3},
+        }
+        await ems.kill()
+        single = Bridge(tmp_path, systems, more=also)
+        async with single:
+            number = told(await post(single, start(identity="S 1")))[1]
+            single.told(signal.SIGTERM)
+            assert await single.ended() == 0
+        workers = Workers(tmp_path, 2, systems, more=also)
+        said = await imported(workers)
+        assert "  observer_message: 1\n" in said and "bridge.observers.db.imported-1" in said
+        assert not (tmp_path / "bridge.observers.db").exists()
+        async with workers:
+            await ems.start()
+            assert (await post(workers, stop(int(number), identity="S 1"))).status == 200
+            async with asyncio.timeout(AT_MOST):
+                while "StopTransaction" not in {action for _, action, _ in ems.received}:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+        named = [(action, told_.get("transactionId")) for _, action, told_ in ems.received if "Transaction" in action]
+        assert named == [("StartTransaction", None), ("StopTransaction", 41)]
+    assert not (tmp_path / "bridge-2.observers.db").exists()

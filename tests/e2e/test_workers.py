@@ -7,8 +7,9 @@ import os
 import re
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,9 +26,13 @@ class Workers(Bridge):
     """A bridge with workers."""
 
     def __init__(
-        self, folder: Path, workers: int | str = 2, central_systems: dict[str, dict[str, str]] = NOBODY
+        self,
+        folder: Path,
+        workers: int | str = 2,
+        central_systems: Mapping[str, Mapping[str, Any]] = NOBODY,
+        more: str = "",
     ) -> None:
-        super().__init__(folder, central_systems)
+        super().__init__(folder, central_systems, more=more)
         self.environment = {
             "OCPP_BRIDGE__GATEWAY__WORKERS": str(workers),
             "OCPP_BRIDGE__CLUSTER__NODE": "a",

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from bridge.core.observed import Observed
-from bridge.core.observer_queue import LostReason
+from bridge.core.observer_queue import LostReason, QueuedMessage
 from bridge.gateway.observer_state import ObserverLosses
 from bridge.gateway.observers import _not_entered
 from bridge.observer_queues import StoredLane
@@ -36,6 +36,13 @@ def test_what_was_kept_after_the_last_that_entered_is_missing(
 ) -> None:
     lane = StoredLane(identity="CP 1", entered=entered)
     assert [one.key for one in _not_entered(ROWS, observer, lane)] == missing
+
+
+def test_what_is_in_the_queue_is_not_missing() -> None:
+    """Its process was killed before it had written that it has entered."""
+    queued = QueuedMessage(number=1, key="b", action="StartTransaction", at=0.0, octets=2)
+    lane = StoredLane(identity="CP 1", entered="a", messages=[queued])
+    assert [one.key for one in _not_entered(ROWS, "ems", lane)] == ["d"]
 
 
 def test_a_lane_that_is_not_on_disk_has_got_nothing() -> None:

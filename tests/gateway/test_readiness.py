@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.cluster.slots import slot_of
 from bridge.gateway.readiness import ShadowComparisons
 from bridge.ocpp.rpc import Call, CallError, CallResult, UnopenedRequest, UnopenedResponse
 from bridge.store import ReadinessRecord, Store
@@ -276,3 +277,27 @@ def test_a_record_of_another_version_is_passed_over(store: Store) -> None:
             for fact in session(1):
                 seen.see(fact)
             assert seen.of("new", "CP 1") is not None
+
+
+def test_what_another_process_has_from_now_on_is_stored_and_forgotten(store: Store) -> None:
+    """In a cluster, the store is read when a history is needed."""
+    slots = {slot_of("CP 1")}
+    made = ShadowComparisons(store, mask_id_tags=True, max_age=DAY, clock=Clock(), shared=True)
+    for fact in [*session(1), *session(2)]:
+        made.see(fact)
+    made.release({slot_of("CP 1") + 1})
+    before = made.of("new", "CP 1")
+    assert before is not None and before.sessions == 2
+    made.see(answered("StatusNotification", {}, {}, {}))  # an equal answer is not stored at once
+    made.release(slots)
+    assert made._histories["new"] == {}
+    later = ShadowComparisons(store, mask_id_tags=True, max_age=DAY, clock=Clock(), shared=True)
+    assert not later._histories
+    for fact in session(3):
+        later.see(fact)
+    after = later.of("new", "cp 1")
+    assert after is not None and (after.sessions, after.compared["StatusNotification"]) == (3, 1)
+    # The first one gets the Charge Point back, with what is known of it by now.
+    later.release(slots)
+    again = made.of("new", "CP 1")
+    assert again is not None and again.sessions == 3

@@ -69,14 +69,18 @@ def left(disk: Disk) -> dict[LaneName, StoredLane]:
         other.close()
 
 
-def test_what_is_put_is_on_disk_when_its_flush_is_done(writer: ObserverWriter, disk: Disk) -> None:
+async def test_what_is_put_is_on_disk_when_its_flush_is_done(writer: ObserverWriter, disk: Disk) -> None:
     writer.put(row(1), ends=False)
     writer.put(row(2, action="StopTransaction"), ends=True)
     writer.keep(EMS, ObserverId(number=3, named=9), 5.0)
     writer.thin(EMS, "CP 1", 60)
-    assert writer.flush().result(AT_MOST)
-    assert writer.waiting(1) is None and writer.content(1) == (b'{"n":1}', b"[3,{}]") and writer.content(7) is None
-    writer.delete(1)
+    assert writer.flush(EMS).result(AT_MOST)
+    assert (
+        writer.waiting(EMS, 1) is None
+        and await writer.content(EMS, 1) == (b'{"n":1}', b"[3,{}]")
+        and await writer.content(EMS, 7) is None
+    )
+    writer.delete(EMS, 1)
     writer.close()
     lane = left(disk)[EMS]
     assert ([one.number for one in lane.messages], lane.entered, lane.interval) == ([2], "key-2", 60)
@@ -87,11 +91,11 @@ def test_what_is_put_is_on_disk_when_its_flush_is_done(writer: ObserverWriter, d
 def test_what_is_delivered_before_it_was_written_is_never_written(writer: ObserverWriter, disk: Disk) -> None:
     disk.answers.clear()  # the thread writes something else
     writer.put(row(1), ends=False)
-    flushed = writer.flush()
+    flushed = writer.flush(EMS)
     writer.put(row(2), ends=False)
-    assert writer.waiting(2) == (b'{"n":2}', b"[3,{}]")
-    writer.delete(2)
-    assert writer.waiting(2) is None
+    assert writer.waiting(EMS, 2) == (b'{"n":2}', b"[3,{}]")
+    writer.delete(EMS, 2)
+    assert writer.waiting(EMS, 2) is None
     disk.answers.set()
     assert flushed.result(AT_MOST)
     writer.close()
@@ -99,20 +103,23 @@ def test_what_is_delivered_before_it_was_written_is_never_written(writer: Observ
     assert 2 not in [number for rows in disk.written for number in rows["done"]]
 
 
-def test_a_disk_that_fails_delays_nobody_and_gets_everything_later(
+async def test_a_disk_that_fails_delays_nobody_and_gets_everything_later(
     writer: ObserverWriter, disk: Disk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     writer.put(row(1), ends=False)
-    assert writer.flush().result(AT_MOST)
+    assert writer.flush(EMS).result(AT_MOST)
     disk.failure = sqlite3.OperationalError("database or disk is full")
     writer.put(row(2), ends=True)
-    assert not writer.flush().result(AT_MOST)
+    assert not writer.flush(EMS).result(AT_MOST)
     assert writer.trouble is not None and "disk is full" in writer.trouble
     writer.put(row(3), ends=False)
-    writer.delete(1)
+    writer.delete(EMS, 1)
     writer.keep(EMS, ObserverId(number=3, named=9), 5.0)
-    assert not writer.flush().result(0)  # at once
-    assert writer.content(2) == (b'{"n":2}', b"[3,{}]") and writer.content(3) == (b'{"n":3}', b"[3,{}]")
+    assert not writer.flush(EMS).result(0)  # at once
+    assert await writer.content(EMS, 2) == (b'{"n":2}', b"[3,{}]") and await writer.content(EMS, 3) == (
+        b'{"n":3}',
+        b"[3,{}]",
+    )
     disk.failure = None
     writer.close()
     lane = left(disk)[EMS]
@@ -123,12 +130,12 @@ def test_a_disk_that_fails_delays_nobody_and_gets_everything_later(
 
 def test_what_is_removed_while_the_disk_fails_does_not_come_back(writer: ObserverWriter, disk: Disk) -> None:
     writer.put(row(1), ends=True)
-    assert writer.flush().result(AT_MOST)
+    assert writer.flush(EMS).result(AT_MOST)
     disk.failure = OSError(28, "No space left on device")
     writer.put(row(2), ends=True)
     writer.put(row(3, folded="cp 2"), ends=False)
     writer.put(row(4, observer="lake"), ends=False)
-    assert not writer.flush().result(AT_MOST)
+    assert not writer.flush(EMS).result(AT_MOST)
     writer.remove("cp 1")
     writer.put(row(5), ends=False)
     writer.forget(("cp 2", "ems"))
@@ -144,11 +151,11 @@ def test_a_disk_that_hangs_is_waited_for_by_nobody(
 ) -> None:
     disk.answers.clear()
     writer.put(row(1), ends=False)
-    first = writer.flush()
+    first = writer.flush(EMS)
     monkeypatch.setattr(module, "_HANGS", -1.0)
     while writer._writing_since is None:
         threading.Event().wait(0.01)
-    assert not writer.flush().result(0)
+    assert not writer.flush(EMS).result(0)
     disk.answers.set()
     assert first.result(AT_MOST)
 

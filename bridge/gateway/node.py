@@ -205,11 +205,12 @@ class Node:
         self._loading |= {slot: set() for slot in epochs}
         await self._store.take_slots(epochs)
         held = self._member.ownership.held
-        loaded = {slot for slot, epoch in epochs.items() if held.get(slot) == epoch}
+        # One that was withdrawn meanwhile is about to be handed over.
+        loaded = {slot for slot, epoch in epochs.items() if held.get(slot) == epoch and slot in self._loading}
         self._loaded(loaded)
         self._ready |= loaded
-        for slot in epochs:
-            self._loading.pop(slot, None)
+        for slot in loaded:
+            del self._loading[slot]
         self._member.ready()
 
     async def hand_over(self, slots: Collection[int]) -> None:

@@ -1,0 +1,161 @@
+"""What a process of a cluster does with its slots, in which order. The store and the membership are stand-ins."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from bridge.cluster.slots import slot_of
+from bridge.gateway.node import Node
+from bridge.net.tasks import Tasks
+from bridge.ocpps.service import PendingRequests
+
+ONE, SLOT = "CP 1", slot_of("CP 1")
+
+
+class Lane:
+    """A lane that waits for the answer of an observer."""
+
+    busy = True
+
+
+class Everything:
+    """The store, the Sessions and the observers. `done` is what was asked of them, in order."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.loading, self.writing = asyncio.Event(), asyncio.Event()
+        self.loading.set()
+        self.writing.set()
+        self.lanes: list[Lane] = []
+
+    async def take_slots(self, epochs: Mapping[int, int]) -> None:
+        await self.loading.wait()
+
+    async def flush_slots(self, slots: Collection[int], within: float) -> bool:
+        self.done.append("write")
+        await self.writing.wait()
+        return True
+
+    def drop(self, slot: int) -> None:
+        self.done.append("drop")
+
+    def release(self, held: object) -> list[object]:
+        self.done.append("end sessions")
+        return []
+
+    def __iter__(self) -> Any:
+        return iter(())
+
+    def withdraw(self, slots: Collection[int]) -> list[Lane]:
+        self.done.append("withdraw")
+        return self.lanes
+
+    def leave(self, slots: Collection[int]) -> None:
+        self.done.append("leave")
+
+    def go_on(self) -> None:
+        self.done.append("go on")
+
+    def did(self, step: str) -> Any:
+        return lambda *_: self.done.append(step)
+
+
+class Held:
+    """A process that holds one slot."""
+
+    def __init__(self) -> None:
+        self.all, self.tasks = Everything(), Tasks()
+        self.member = SimpleNamespace(
+            ownership=SimpleNamespace(held={SLOT: 5}, lease=2.5),
+            may_act=lambda: True,
+            ready=lambda: None,
+            begin=lambda: None,
+        )
+        anything = cast(Any, self.all)
+        self.node = Node(
+            node="a",
+            sessions=anything,
+            store=anything,
+            pending=PendingRequests(),
+            observers=anything,
+            tasks=self.tasks,
+            loaded=lambda slots: self.all.done.append(f"loaded {len(slots)}"),
+            loaded_early=self.all.did("loaded early"),
+            left=self.all.did("left"),
+            dropped=self.all.did("dropped"),
+            stop=self.all.did("stop"),
+        )
+
+    async def begin(self) -> None:
+        await self.node.join(cast(Any, self.member))
+        self.node.serve()
+        self.node.owned({SLOT: 5})
+        await self.idle()
+
+    async def idle(self) -> None:
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+
+async def test_a_slot_is_handed_over_after_all_is_written_about_it() -> None:
+    held = Held()
+    await held.begin()
+    assert held.node.is_here(ONE) and held.all.done == ["loaded 1"]
+    await held.node.hand_over({SLOT})
+    assert held.all.done[1:] == ["withdraw", "end sessions", "leave", "left", "write", "drop", "dropped"]
+    assert not held.node.serves(ONE)
+
+
+async def test_the_answers_of_observers_are_waited_for_a_moment() -> None:
+    held, lane = Held(), Lane()
+    await held.begin()
+    held.all.lanes = [lane]
+    handing = asyncio.ensure_future(held.node.hand_over({SLOT}))
+    await held.idle()
+    assert held.all.done[1:] == ["withdraw"]
+    lane.busy = False
+    await handing
+    assert "leave" in held.all.done
+
+
+async def test_an_observer_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = Held()
+    await held.begin()
+    held.all.lanes = [Lane()]
+    await held.node.hand_over({SLOT})
+    assert held.all.done[-1] == "dropped"
+
+
+async def test_nothing_more_is_sent_of_a_slot_that_is_lost() -> None:
+    held = Held()
+    await held.begin()
+    held.node.lost({SLOT})
+    assert held.all.done[1:] == ["leave", "left", "drop", "dropped"]
+    await held.tasks.close()
+
+
+async def test_a_slot_that_is_handed_over_before_its_records_have_come_is_not_served() -> None:
+    held = Held()
+    held.all.loading.clear()
+    held.all.writing.clear()
+    await held.begin()
+    handing = asyncio.ensure_future(held.node.hand_over({SLOT}))
+    await held.idle()
+    held.all.loading.set()
+    await held.idle()
+    assert "loaded 1" not in held.all.done and not held.node.serves(ONE)
+    held.all.writing.set()
+    await handing
+    assert not held.node.serves(ONE)
+
+
+async def test_observers_get_what_has_waited_when_the_lease_holds_again() -> None:
+    held = Held()
+    await held.begin()
+    held.node.continued()
+    assert held.all.done[-1] == "go on"

@@ -11,14 +11,20 @@ import itertools
 import re
 import signal
 from collections import defaultdict
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from random import Random
 from typing import Any
 
+from bridge.cluster.slots import slot_of
 from bridge.lab.simulators.json_central_system import JsonCentralSystem
+from bridge.lab.simulators.json_charge_point import JsonChargePoint
 from bridge.lab.simulators.soap_central_system import SoapCentralSystem
 from bridge.lab.simulators.wire import WireMessage
+from bridge.store.records import ObservedRecord, ObserverLaneRecord
+from tests.cluster.servers import TOKEN, nats_at
+from tests.cluster.test_shared_store import member
 from tests.e2e.cluster import ClusterNode, cluster_of, until
 from tests.e2e.stage import AT, AT_MOST, CS, WSDL, Answer, envelope, post
 from tests.e2e.test_restart import start, told
@@ -90,6 +96,22 @@ class Fleet:
                         return answer
                 await asyncio.sleep(0.05)
 
+    @asynccontextmanager
+    async def sessions_going_on(self) -> AsyncIterator[None]:
+        """Let all of them have sessions until the end, where each ends its own."""
+        self.is_over = False
+        async with asyncio.TaskGroup() as group:
+            for number in range(POINTS):
+                group.create_task(self.live(f"CP {number}"))
+            yield
+            self.is_over = True
+
+    def check_order(self, observer: Recorded) -> None:
+        """An observer got each session, in the order of its Charge Point."""
+        for of_one in self.sessions.values():
+            order = [(action, meter) for meter in of_one for action in (START, STOP)]
+            assert observer.session_order(of_one) == order
+
     async def more(self, number: int) -> None:
         """Wait until so many more sessions have ended."""
         until = self.ended + number
@@ -116,9 +138,7 @@ async def test_no_start_and_no_stop_is_missing_at_an_observer_whatever_becomes_o
         async with cluster_of(tmp_path, systems, "abc", more=ALSO, lease=LEASE) as nodes:
             a, b, c = nodes
             fleet = Fleet([a, b, c])
-            async with asyncio.TaskGroup() as group:
-                for number in range(POINTS):
-                    group.create_task(fleet.live(f"CP {number}"))
+            async with fleet.sessions_going_on():
                 await fleet.more(20)
                 fleet.nodes.remove(b)
                 await b.kill()
@@ -127,7 +147,6 @@ async def test_no_start_and_no_stop_is_missing_at_an_observer_whatever_becomes_o
                 c.told(signal.SIGTERM)
                 assert await c.ended() == 0
                 await fleet.more(20)
-                fleet.is_over = True
             sessions = {meter for each in fleet.sessions.values() for meter in each}
             wanted = {(action, meter) for meter in sessions for action in (START, STOP)}
             async with asyncio.timeout(2 * AT_MOST):
@@ -143,13 +162,11 @@ async def test_no_start_and_no_stop_is_missing_at_an_observer_whatever_becomes_o
             # What was out when a node ended came twice, under one UniqueId: one message for each Charge Point at most.
             assert all(len(set(unique_ids)) == 1 for unique_ids in observer.got.values())
             assert observer.copies <= 2 * POINTS
-            for of_one in fleet.sessions.values():
-                order = [(action, meter) for meter in of_one for action in (START, STOP)]
-                assert observer.session_order(of_one) == order
+            fleet.check_order(observer)
 
 
 async def test_what_waits_for_an_observer_that_is_away_follows_its_charge_points(tmp_path: Path) -> None:
-    """Nothing is sent before: so nothing comes twice."""
+    """The Charge Points are silent by then. Any node tells how much waits at all of them. Nothing comes twice."""
     ems, lake = Recorded(), Recorded()
     main, at = JsonCentralSystem(), {"reconnect_min": 0.1, "reconnect_max": 0.3}
     json_ems = JsonCentralSystem(port=free_port(), observe=ems.observe)
@@ -164,37 +181,129 @@ async def test_what_waits_for_an_observer_that_is_away_follows_its_charge_points
         async with cluster_of(tmp_path, systems, "ab", more=ALSO, lease=LEASE) as nodes:
             a, b = nodes
             fleet = Fleet([a, b])
-            async with asyncio.TaskGroup() as group:
-                for number in range(POINTS):
-                    group.create_task(fleet.live(f"CP {number}"))
+            async with fleet.sessions_going_on():
                 await fleet.more(20)
                 fleet.nodes.remove(b)
                 await b.kill()
                 await fleet.more(20)
-                await b.start()
-                await until(lambda: _shares(a, 2))
-                fleet.nodes = [b]
-                a.told(signal.SIGTERM)
-                assert await a.ended() == 0
-                await fleet.more(20)
-                fleet.is_over = True
             waiting = dict.fromkeys(("ems", "lake"), 2 * fleet.ended)
 
-            async def known() -> bool:
-                found = (await b.api("GET", "/observers")).data["items"]
+            async def known(node: ClusterNode) -> bool:
+                found = (await node.api("GET", "/observers")).data["items"]
                 return {each["central_system"]: each["waiting"] for each in found} == waiting
 
-            await until(known)
+            await until(lambda: known(a))
+            await b.start()
+            await until(lambda: _waits(b))
+            await until(lambda: known(a))
+            await until(lambda: known(b))
+            a.told(signal.SIGTERM)
+            assert await a.ended() == 0
+            await until(lambda: known(b))
             assert not ems.got and not lake.got
-            async with json_ems, soap_lake:
-                async with asyncio.timeout(2 * AT_MOST):
-                    while not len(ems.got) == len(lake.got) == 2 * fleet.ended:  # noqa: ASYNC110
-                        await asyncio.sleep(0.1)
+            async with json_ems, soap_lake, asyncio.timeout(2 * AT_MOST):
+                while not len(ems.got) == len(lake.got) == 2 * fleet.ended:  # noqa: ASYNC110
+                    await asyncio.sleep(0.1)
         for observer in (ems, lake):
             assert observer.copies == 0
-            for of_one in fleet.sessions.values():
-                order = [(action, meter) for meter in of_one for action in (START, STOP)]
-                assert observer.session_order(of_one) == order
+            fleet.check_order(observer)
+
+
+async def test_a_node_that_stood_still_sends_nothing_more_to_observers(tmp_path: Path) -> None:
+    """What waits is told by the node that has the Charge Points by then."""
+    ems, main, at = Recorded(), JsonCentralSystem(), {"reconnect_min": 0.1, "reconnect_max": 0.3}
+    json_ems = JsonCentralSystem(port=free_port(), observe=ems.observe)
+    also = '[[routes.also]]\ncentral_system = "ems"\n'
+    async with main:
+        async with json_ems:
+            systems = {"main": {"url": main.url} | at, "ems": {"url": json_ems.url} | at}
+        async with cluster_of(tmp_path, systems, "ab", more=also, lease=LEASE) as nodes:
+            a, b = nodes
+            fleet = Fleet([a, b])
+            async with fleet.sessions_going_on():
+                await fleet.more(40)
+            b.told(signal.SIGSTOP)
+            await until(lambda: _has_all(a))
+            async with json_ems:
+                async with asyncio.timeout(2 * AT_MOST):
+                    while len(ems.got) < 2 * fleet.ended:  # noqa: ASYNC110
+                        await asyncio.sleep(0.1)
+                b.told(signal.SIGCONT)
+                await until(lambda: _shares(b, 2))
+                async with fleet.sessions_going_on():
+                    await fleet.more(20)
+                async with asyncio.timeout(2 * AT_MOST):
+                    while len(ems.got) < 2 * fleet.ended:  # noqa: ASYNC110
+                        await asyncio.sleep(0.1)
+        assert all(len(set(unique_ids)) == 1 for unique_ids in ems.got.values())
+        assert ems.copies == 0
+        fleet.check_order(ems)
+
+
+async def test_a_start_that_was_kept_and_not_put_into_the_queue_is_told_by_the_next_node(tmp_path: Path) -> None:
+    """A node was killed in between."""
+    ems, identity = Recorded(), "CP 1"
+    main, json_ems = JsonCentralSystem(), JsonCentralSystem(observe=ems.observe)
+    async with main, json_ems, AsyncExitStack() as stack:
+        server = stack.enter_context(nats_at(tmp_path))
+        async with member(server) as killed:
+            await killed.hold(slot_of(identity))
+            meters = (1, 2, 3)
+            rows = [
+                ObservedRecord(
+                    identity=identity,
+                    kept_at=killed.store.running_time,
+                    key=f"key-{meter}",
+                    observers=("ems",),
+                    action=START,
+                    request=b'{"connectorId":1,"idTag":"T","meterStart":%d,"timestamp":"2026-11-30T00:00:00Z"}' % meter,
+                    answer=b'[3,{"transactionId":%d,"idTagInfo":{"status":"Accepted"}}]' % meter,
+                    connector=1,
+                    number=meter,
+                )
+                for meter in meters
+            ]
+            entered = ObserverLaneRecord(identity=identity, observer="ems", entered="key-1")
+            assert await asyncio.wrap_future(killed.store.commit(*rows, entered))
+        more = f'password = "{TOKEN}"\n[[routes.also]]\ncentral_system = "ems"\n'
+        systems = {"main": {"url": main.url}, "ems": {"url": json_ems.url}}
+        node = ClusterNode(tmp_path / "b", "b", server, systems, more=more, lease=LEASE)
+        async with node, asyncio.timeout(2 * AT_MOST):
+            while len(ems.got) < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+    assert ems.got == {(START, 2): ["key-2"], (START, 3): ["key-3"]}
+
+
+async def test_a_command_of_an_observer_comes_to_any_node(tmp_path: Path) -> None:
+    """Its SOAP request goes to the address of a node, which passes it on to the one that has the Charge Point."""
+    main, lake, at = JsonCentralSystem(), SoapCentralSystem(wsdl=WSDL), {"reconnect_min": 0.1, "reconnect_max": 0.3}
+    also = '[[routes.also]]\ncentral_system = "lake"\ncommands = ["ClearCache"]\n'
+    async with main, lake:
+        systems = {"main": {"url": main.url} | at, "lake": {"url": lake.url, "protocol": "ocpp1.6s"} | at}
+        async with cluster_of(tmp_path, systems, "ab", more=also) as nodes, AsyncExitStack() as stack:
+            identities = [f"CP {number}" for number in range(6)]
+            for identity in identities:
+                point = JsonChargePoint(url=nodes[0].websocket_url, identity=identity)
+                await stack.enter_async_context(point)
+                await point.call("Heartbeat", {})
+            async with asyncio.timeout(AT_MOST):
+                while not lake.addresses.keys() >= {*identities}:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+            for node in nodes:
+                for identity in identities:
+                    port = node.soap_address[1]
+                    lake.addresses[identity] = f"http://127.0.0.1:{port}/services/ChargePointService/lake"
+                    assert await lake.call(identity, "ClearCache", {}) == {"status": "Accepted"}
+
+
+async def _has_all(node: ClusterNode) -> bool:
+    return bool((await node.api("GET", "//readyz")).data["cluster"]["slots"] == 1024)
+
+
+async def _waits(node: ClusterNode) -> bool:
+    """Whether something waits at this node for observers of its Charge Points."""
+    observers = (await node.api("GET", "//readyz")).data.get("observers", {})
+    return any(each["waiting"] for each in observers.values())
 
 
 async def _shares(node: ClusterNode, nodes: int) -> bool:

@@ -11,6 +11,7 @@ for one value:
     ocppb.assignment.all.head     the node that should hold each slot
     ocppb.everyone.all.<record>   a record that every node has: the audit, moves, and a copy of others
     ocppb.everyone.all.head       written with each record that every node has
+    ocppb.session.<name>.value    the session of an operator; empty once it was ended
 
 `ocppb.*.*.head` is the map of the cluster, and `ocppb.slot.7.>` is a slot with its records. The map shows whether there
 is something new for every node, so that nobody asks for it in vain.
@@ -46,10 +47,13 @@ ALL_NODES = f"{_PREFIX}.node.*.head"
 ASSIGNMENT = f"{_PREFIX}.assignment.all.head"
 EVERYONE = f"{_PREFIX}.everyone.all"
 HEAD_OF_EVERYONE = f"{EVERYONE}.head"
+ALL_SESSIONS = f"{_PREFIX}.session.*.value"
 # The most messages of an atomic batch, by the default of the server.
 MOST_IN_BATCH = 1000
 # Seconds after which the server forgets that a record was removed.
 _REMOVAL_KEPT_FOR = 24 * 3600
+# Seconds after which the server forgets that a session was ended.
+END_OF_SESSION_KEPT_FOR = 3600
 # Added to the time to live of a record, so that the server deletes nothing that a node still uses.
 _MARGIN = 3600
 
@@ -173,6 +177,30 @@ class StoredMessage(Struct, frozen=True, kw_only=True):
     subject: str
     sequence: int
     body: bytes
+
+
+class StoredSession(Struct, frozen=True, kw_only=True):
+    """The last message of the session of an operator.
+
+    Attributes:
+        name: The name of the session.
+        sequence: Its sequence number.
+        body: What was written; empty if the session was ended.
+    """
+
+    name: str
+    sequence: int
+    body: bytes
+
+
+def subject_of_session(name: str) -> str:
+    """Return the subject of a session. `name` is of letters and digits."""
+    return f"{_PREFIX}.session.{name}.value"
+
+
+def session_of(message: StoredMessage) -> StoredSession:
+    """Return the session in a message at a subject of ALL_SESSIONS."""
+    return StoredSession(name=message.subject.split(".")[2], sequence=message.sequence, body=message.body)
 
 
 class _ClaimBody(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -22,7 +22,7 @@ from bridge.admin.history import TrafficHistory
 from bridge.admin.loss_counts import LossCounts
 from bridge.admin.metrics import HealthCounts, Meter
 from bridge.admin.server import AdminContext, AdminServer
-from bridge.admin.sign_in import SignIn
+from bridge.admin.sign_in import SharedSignIn, SignIn
 from bridge.cluster.slots import slot_of
 from bridge.config import Listen, Settings, Soap, WebSocket
 from bridge.config.changes import needs_restart
@@ -76,6 +76,7 @@ from bridge.gateway.services import Services, clients_of, load_services, served
 from bridge.gateway.session_runner import always
 from bridge.gateway.sessions import Sessions
 from bridge.gateway.sign_in import require_library, terms_of
+from bridge.gateway.sign_in_forwarding import SignInForwarding
 from bridge.gateway.states import ChargePointStates
 from bridge.gateway.stored_settings import StoredSettings
 from bridge.gateway.tls_contexts import TlsContexts
@@ -367,7 +368,7 @@ class Gateway:
             None if self._cluster is None else LiveForwarding(self._live.stream, self._node, self._cluster.courier)
         )
         self._endpoints = self._soap_endpoints(central_system, charge_point)
-        self._sign_in = SignIn(self._live.stream.check)
+        self._sign_in = SignIn(self._live.stream.check, self._shared_sign_in())
         self._access = access_of(settings, self._valid.credentials, self._sign_in)
         await self._take_over_sign_in(settings)
         self._admin = AdminServer(
@@ -819,6 +820,12 @@ class Gateway:
             sign_in=self._sign_in,
             others=self._admin_forwarding(),
         )
+
+    def _shared_sign_in(self) -> SharedSignIn | None:
+        if (cluster := self._cluster) is None:
+            return None
+        others = SignInForwarding(self._node, cluster.courier)
+        return SharedSignIn(values=cluster.sessions, others=others, lease=self._settings.cluster.lease)
 
     def _admin_forwarding(self) -> AdminForwarding | None:
         if self._cluster is None:

@@ -163,6 +163,11 @@ class Access:
                 raise RequestRefused(HTTPStatus.FORBIDDEN, text)
         return shown
 
+    def shows_session(self, asking: Asking) -> bool:
+        """Return whether the session of the cookie, if there is one, decides about a request."""
+        free = _is_page(asking.path) or asking.path in (_ALIVE, _READY) or asking.path.startswith(_SIGN_IN)
+        return not free and not _has_token(asking) and _is_ours(asking)
+
     def check_scope(self, asking: Asking, scope: Scope, tenant: str) -> None:
         """Raise Refused (403) for a request whose token is not for what the request is about.
 
@@ -240,13 +245,17 @@ class Access:
         A request with a token that is not valid has nothing, whatever its cookies are. Credentials of another kind are
         those of a proxy in front, for which a browser sends them along.
         """
-        scheme, _, value = asking.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
+        if not _has_token(asking):
             return self._session_of(asking.cookies) if _is_ours(asking) else None
+        value = asking.headers["Authorization"].partition(" ")[2]
         token = value.strip().encode("utf-8", "surrogateescape")
         # All tokens are compared, so that the duration does not show which token was nearly right.
         fitting = [each for each in self.credentials if hmac.compare_digest(token, each.token)]
         return fitting[0] if fitting else None
+
+
+def _has_token(asking: Asking) -> bool:
+    return asking.headers.get("Authorization", "").partition(" ")[0].lower() == "bearer"
 
 
 def _is_ours(asking: Asking) -> bool:

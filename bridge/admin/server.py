@@ -181,7 +181,10 @@ class AdminServer:
 
     @web.middleware
     async def _admitted(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
-        shown = self._admin_context.access.check(_asking(request))
+        asking = _asking(request)
+        if self._admin_context.access.shows_session(asking):
+            await self._admin_context.sign_in.refresh(asking.cookies)
+        shown = self._admin_context.access.check(asking)
         if isinstance(shown, OperatorSession):
             self._admin_context.sign_in.used(shown)
         return await handler(request)

@@ -51,7 +51,7 @@ def endpoints(sign_in: SignIn) -> list[AdminEndpoint]:
             path="/session",
             about="Sign out, which ends the session and its live streams",
             handle=session.sign_out,
-            refusals=(HTTPStatus.NOT_FOUND,),
+            refusals=(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE),
         ),
     ]
 
@@ -68,7 +68,7 @@ class _Session:
     async def sign_out(self, asked: ClientRequest[Nothing, None]) -> web.Response:
         self._of(asked)
         response = web.Response(status=HTTPStatus.NO_CONTENT)
-        self._sign_in.sign_out(asked.client, response)
+        await self._sign_in.sign_out(asked.client, response)
         return response
 
     def _of(self, asked: ClientRequest[Nothing, None]) -> OperatorSession:

@@ -23,10 +23,13 @@ from msgspec import Struct
 from bridge.admin.answers import JSON
 from bridge.admin.cookies import Cookies, cookies_of, value_of
 from bridge.admin.operator_sessions import OperatorSession, OperatorSessions
+from bridge.admin.problems import RequestRefused
+from bridge.admin.shared_sessions import SessionValues, SharedSessions
 from bridge.admin.sign_in_pages import refusal_page
+from bridge.errors import Unavailable
 from bridge.net.limits.refusal_summary import RefusalSummary
-from bridge.oidc.attempts import LASTS, SignInAttempt, SignInAttempts
-from bridge.oidc.outcome import Identified, ProviderFailed, SignInRefused
+from bridge.oidc.attempts import LASTS, SignInAttempt, SignInAttempts, maker_of
+from bridge.oidc.outcome import Identified, OperatorRole, ProviderFailed, SignInRefused
 from bridge.watching import logs
 
 _log = logging.getLogger("bridge.admin")
@@ -65,7 +68,7 @@ class SignInTerms(Struct, frozen=True, kw_only=True, eq=False):
         lasts: The seconds after which a session ends.
         idle: The seconds without a request after which a session ends.
         source: What the terms were made from. Equal terms are not taken over again.
-        binding: The part of `source` that sessions depend on: they end when it changes.
+        binding: Tells the parts of `source` apart that sessions depend on: they end when it changes.
     """
 
     provider: IdentityProvider
@@ -74,7 +77,7 @@ class SignInTerms(Struct, frozen=True, kw_only=True, eq=False):
     lasts: float
     idle: float
     source: object
-    binding: object
+    binding: str
 
 
 class SignInOffer(Struct, frozen=True, kw_only=True):
@@ -91,22 +94,59 @@ class SignInOffer(Struct, frozen=True, kw_only=True):
     trouble: str
 
 
-class _Running:
-    """The sign-in under one configuration."""
+class OtherSignIns(Protocol):
+    """The sign-ins that have begun at other processes: `bridge.gateway.sign_in_forwarding.SignInForwarding`."""
 
-    def __init__(self, terms: SignInTerms) -> None:
+    @property
+    def maker(self) -> str:
+        """What the cookies of this process say of who has made them."""
+
+    def answer_with(self, ending: Callable[[str, str], SignInAttempt]) -> None:
+        """Let `ending` end the sign-ins that have begun here. It gets the cookie and the state."""
+
+    async def end(self, maker: str, cookie: str, state: str) -> SignInAttempt:
+        """End a sign-in at the process that has made its cookie. Raises SignInRefused."""
+
+
+class SharedSignIn(Struct, frozen=True, kw_only=True):
+    """What several processes need so that an operator who signs in at one of them has signed in at all.
+
+    Attributes:
+        values: The sessions that all of them have.
+        others: The sign-ins that have begun at others.
+        lease: The seconds for which a process goes on without the others.
+    """
+
+    values: SessionValues
+    others: OtherSignIns
+    lease: float
+
+
+class _Running:
+    """The sign-in under one configuration. `maker` is that of SignInAttempts."""
+
+    def __init__(self, terms: SignInTerms, maker: str) -> None:
         self.terms = terms
         self.cookies = Cookies.of(terms.public_url)
-        self.attempts = SignInAttempts()
+        self.attempts = SignInAttempts(maker=maker)
 
 
 class SignIn:
-    """Signs operators in and out. `ended` is called after a session has ended."""
+    """Signs operators in and out.
 
-    def __init__(self, ended: Callable[[], None]) -> None:
+    Args:
+        ended: Called after a session has ended.
+        shared: What several processes share, None for a single process.
+    """
+
+    def __init__(self, ended: Callable[[], None], shared: SharedSignIn | None = None) -> None:
         self._ended = ended
+        self._shared = shared
+        if shared is not None:
+            shared.others.answer_with(self._end_own)
         self._running: _Running | None = None
         self._sessions = OperatorSessions(0, 0)
+        self._sessions_of_all: SharedSessions | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._lines = 0
         self._unsaid = RefusalSummary(self._later, self._say_unsaid)
@@ -121,20 +161,42 @@ class SignIn:
         before = self.terms
         if terms is before:
             return
-        self._running = None if terms is None else _Running(terms)
+        self._running = None if terms is None else _Running(terms, self._maker)
         if terms is None or before is None or terms.binding != before.binding:
+            former, self._sessions_of_all = self._sessions_of_all, self._shared_under(terms)
             self._sessions = OperatorSessions(0, 0) if terms is None else OperatorSessions(terms.lasts, terms.idle)
+            if self._sessions_of_all is not None:
+                self._sessions = self._sessions_of_all.known
             self._ended()
+            if former is not None:
+                await former.clear()
+                await former.close()
         if before is not None:
             await before.provider.close()
 
     async def close(self) -> None:
-        """End all sessions, and close the connections to the provider."""
+        """Close the connections to the provider. The sessions end, unless other processes have them too."""
+        if self._sessions_of_all is not None:
+            await self._sessions_of_all.close()
+            self._sessions_of_all = None
         await self.take_over(None)
         if self._timer is not None:
             self._timer.cancel()
 
     # Sessions.
+
+    async def refresh(self, cookies: Sequence[str]) -> None:
+        """Learn what other processes have done with the session of a request, before `session_of` is asked.
+
+        Raises RequestRefused (503) if that cannot be known now.
+        """
+        key = self._key(cookies)
+        if self._sessions_of_all is None or key is None:
+            return
+        try:
+            await self._sessions_of_all.refresh(key)
+        except Unavailable as error:
+            raise _unknown("whether this session lasts is not known now") from error
 
     def session_of(self, cookies: Sequence[str]) -> OperatorSession | None:
         """Return the session of a request, None without one. `cookies` are the values of its headers Cookie."""
@@ -143,22 +205,61 @@ class SignIn:
 
     def used(self, session: OperatorSession) -> None:
         """Take note of a request, which keeps the session from becoming idle."""
-        self._sessions.use(session)
+        if self._sessions_of_all is None:
+            self._sessions.use(session)
+        else:
+            self._sessions_of_all.use(session)
 
     def seconds_left(self, session: OperatorSession) -> int:
         """Return the seconds until the operator must sign in again at the latest."""
         return int(self._sessions.left(session))
 
-    def sign_out(self, request: web.Request, response: web.StreamResponse) -> None:
-        """End the session of a request, and make the browser forget its cookie."""
-        cookies = cookies_of(request)
+    async def sign_out(self, request: web.Request, response: web.StreamResponse) -> None:
+        """End the session of a request, and make the browser forget its cookie.
+
+        Raises RequestRefused (503) if the other processes cannot learn of it now.
+        """
+        cookies, running = cookies_of(request), self._running
         key, session = self._key(cookies), self.session_of(cookies)
-        if self._running is None or key is None or session is None:
+        if running is None or key is None or session is None:
             return
-        self._sessions.end(key)
+        try:
+            await self._end_session(key)
+        except Unavailable as error:
+            raise _unknown("the other processes of the bridge cannot learn of this now: sign out again") from error
         self._ended()
-        self._running.cookies.drop(response, self._running.cookies.session)
+        running.cookies.drop(response, running.cookies.session)
         logs.fields(_log, logging.INFO, "signed out", operator=session.name, peer=request.remote)
+
+    async def _begin_session(self, operator: Identified, role: OperatorRole, old: str | None) -> str:
+        """Begin a session in place of the one with the key `old`. Returns: its key. Raises Unavailable."""
+        of_all = self._sessions_of_all
+        if old is not None:
+            if of_all is not None:
+                await of_all.refresh(old)
+            await self._end_session(old)
+        if of_all is not None:
+            return await of_all.begin(operator.subject, operator.name, role)
+        return self._sessions.begin(operator.subject, operator.name, role)
+
+    async def _end_session(self, key: str) -> None:
+        if self._sessions_of_all is None:
+            self._sessions.end(key)
+        else:
+            await self._sessions_of_all.end(key)
+
+    def _shared_under(self, terms: SignInTerms | None) -> SharedSessions | None:
+        if terms is None or self._shared is None:
+            return None
+        return SharedSessions(
+            self._shared.values,
+            binding=terms.binding,
+            lasts=terms.lasts,
+            idle=terms.idle,
+            ended=self._ended,
+            every=self._shared.lease / 4,
+            patience=self._shared.lease,
+        )
 
     def _key(self, cookies: Sequence[str]) -> str | None:
         return None if self._running is None else value_of(self._running.cookies.session, cookies)
@@ -214,19 +315,22 @@ class SignIn:
     async def _callback(self, request: web.Request) -> web.StreamResponse:
         try:
             running = self._in_force()
-            attempt = self._end_attempt(running, request)
+            attempt = await self._end_attempt(running, request)
             operator = await running.terms.provider.identify(_code(request), _only(request, "iss"), attempt)
             if self._running is not running:
                 raise SignInRefused("the configuration has changed during the sign-in")
             if operator.role is None:
                 text = "you have no role here: no value of the claim in admin.oidc.role_claim gives one"
                 raise SignInRefused(text, detail=f"{operator.name}: {operator.lacks}")
+            key = await self._begin_session(operator, operator.role, self._key(cookies_of(request)))
+            if self._running is not running:
+                raise SignInRefused("the configuration has changed during the sign-in")
         except SignInRefused as refused:
             return self._refuse(request, refused)
+        except Unavailable as error:
+            text = "the processes of the bridge cannot share a session now: sign in again"
+            return self._refuse(request, SignInRefused(text, HTTPStatus.SERVICE_UNAVAILABLE, str(error)))
         response = web.Response(status=HTTPStatus.SEE_OTHER, headers={"Location": f"/{attempt.back}"})
-        if (old := self._key(cookies_of(request))) is not None:
-            self._sessions.end(old)
-        key = self._sessions.begin(operator.subject, operator.name, operator.role)
         self._ended()  # the old session, or one that made room
         self._watch()
         running.cookies.set(response, running.cookies.session, key)
@@ -240,9 +344,20 @@ class SignIn:
             raise SignInRefused("admin.oidc is not configured: log in with a token", HTTPStatus.NOT_FOUND)
         return self._running
 
-    def _end_attempt(self, running: _Running, request: web.Request) -> SignInAttempt:
-        state = _only(request, "state") or ""
-        return running.attempts.end(value_of(running.cookies.attempt, cookies_of(request)), state)
+    async def _end_attempt(self, running: _Running, request: web.Request) -> SignInAttempt:
+        state, cookie = _only(request, "state") or "", value_of(running.cookies.attempt, cookies_of(request))
+        maker = maker_of(cookie)
+        if self._shared is None or cookie is None or maker in ("", self._maker):
+            return running.attempts.end(cookie, state)
+        return await self._shared.others.end(maker, cookie, state)
+
+    def _end_own(self, cookie: str, state: str) -> SignInAttempt:
+        """End a sign-in that has begun here, for another process. Raises SignInRefused."""
+        return self._in_force().attempts.end(cookie, state)
+
+    @property
+    def _maker(self) -> str:
+        return "" if self._shared is None else self._shared.others.maker
 
     # Refusals.
 
@@ -272,6 +387,10 @@ class SignIn:
 
     def _say_unsaid(self, reason: str, times: int) -> None:
         logs.fields(_log, logging.WARNING, "more sign-ins refused", reason=reason, times=times)
+
+
+def _unknown(text: str) -> RequestRefused:
+    return RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, text, headers={"Retry-After": "5"})
 
 
 def _offered(offer: SignInOffer | None) -> web.Response:

@@ -22,6 +22,7 @@ from bridge.cluster.member import Member
 from bridge.cluster.nats_connection import Login, PublishRefused
 from bridge.cluster.ownership import Ownership
 from bridge.cluster.record_stream import RecordStream
+from bridge.cluster.session_stream import SessionStream
 from bridge.cluster.shared_store import SharedStore
 from bridge.cluster.shared_stream import SharedStream
 from bridge.cluster.stream_forms import STREAM
@@ -49,6 +50,7 @@ class ClusterParts:
     Attributes:
         store: The records of the slots that this process holds.
         courier: The links to other processes.
+        sessions: The sessions of operators, which all processes share.
     """
 
     def __init__(self, settings: Settings, news: Callable[[Sequence[Record]], None]) -> None:
@@ -63,6 +65,7 @@ class ClusterParts:
         self.store = SharedStore(
             RecordStream(self._stream, cluster.node, self._incarnation), self._map, fenced=self._fenced, news=news
         )
+        self.sessions = SessionStream(self._stream, timeout=cluster.lease)
         self.courier = Courier(
             NodeName(cluster=STREAM, node=cluster.node, incarnation=self._incarnation),
             self._place_of,

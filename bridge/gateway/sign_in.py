@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from importlib.util import find_spec
 from urllib.parse import urlsplit
@@ -9,7 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from bridge.admin.sign_in import CALLBACK, SignInTerms
-from bridge.config import Admin, ClientTLS
+from bridge.config import Admin, ClientTLS, Oidc
 from bridge.config.oidc import public_url_of
 from bridge.errors import Complaint, ConfigurationError
 from bridge.net.tls import Renewable
@@ -70,5 +71,10 @@ def terms_of(
         idle=oidc.idle_hours * _HOUR,
         source=source,
         # Who has signed in stays so when the bridge's own credentials change.
-        binding=(msgspec.structs.replace(oidc, client_secret=None, tls=None), public_url),
+        binding=_digest(msgspec.structs.replace(oidc, client_secret=None, tls=None), public_url),
     )
+
+
+def _digest(oidc: Oidc, public_url: str) -> str:
+    """Return a word for what sessions depend on, the same at all processes with the same configuration."""
+    return hashlib.sha256(msgspec.json.encode((oidc, public_url))).hexdigest()

@@ -2,6 +2,9 @@
 
 The bridge keeps nothing until the browser comes back, so that strangers who begin sign-ins cost no memory and displace
 nobody's. A sign-in ends once: its state is remembered until it would have expired anyway.
+
+Each process has a key of its own. Where there are several, a sign-in ends at the process that began it, which another
+one asks: no key is shared.
 """
 
 from __future__ import annotations
@@ -46,10 +49,16 @@ class SignInAttempt(Struct, frozen=True, kw_only=True):
 
 
 class SignInAttempts:
-    """Begins and ends sign-ins. `clock` returns the time in unix seconds."""
+    """Begins and ends sign-ins.
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    Args:
+        clock: Returns the time in unix seconds.
+        maker: Tells by a cookie which process has made it, "" for a single process. Letters and digits.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.time, maker: str = "") -> None:
         self._clock = clock
+        self._maker = maker
         self._key = secrets.token_bytes(_OCTETS)
         self._ended: dict[str, float] = {}
 
@@ -61,7 +70,8 @@ class SignInAttempts:
     def sealed(self, attempt: SignInAttempt) -> str:
         """Return `attempt` as the value of a cookie, in characters that a cookie holds without quotes."""
         text = base64.urlsafe_b64encode(msgspec.json.encode(attempt)).rstrip(b"=")
-        return f"{text.decode()}.{self._seal(text)}"
+        maker = f".{self._maker}" if self._maker else ""
+        return f"{text.decode()}.{self._seal(text)}{maker}"
 
     def end(self, cookie: str | None, state: str) -> SignInAttempt:
         """Return the attempt in the cookie, which ends with this.
@@ -97,8 +107,9 @@ class SignInAttempts:
     def _opened(self, cookie: str | None) -> SignInAttempt | None:
         if cookie is None or len(cookie) > _LONGEST_COOKIE:
             return None
-        text, _, seal = (part.encode("utf-8", "replace") for part in cookie.partition("."))
-        if not hmac.compare_digest(self._seal(text).encode(), seal):
+        text, _, rest = cookie.encode("utf-8", "replace").partition(b".")
+        seal, _, maker = rest.partition(b".")
+        if not hmac.compare_digest(self._seal(text).encode(), seal) or maker != self._maker.encode():
             return None
         try:
             return msgspec.json.decode(base64.urlsafe_b64decode(text + b"=="), type=SignInAttempt)
@@ -107,3 +118,9 @@ class SignInAttempts:
 
     def _seal(self, text: bytes) -> str:
         return hmac.new(self._key, text, hashlib.sha256).hexdigest()
+
+
+def maker_of(cookie: str | None) -> str:
+    """Return which process has made a cookie, as it says itself; "" if it does not say so."""
+    parts = [] if cookie is None or len(cookie) > _LONGEST_COOKIE else cookie.split(".")
+    return parts[2] if len(parts) == 3 else ""

@@ -717,7 +717,7 @@ async def test_a_session_that_nobody_asks_with_ends_by_itself() -> None:
     ended = asyncio.Event()
     sign_in = SignIn(ended.set)
     terms = SignInTerms(
-        provider=Nobody(), label="", public_url="http://localhost", lasts=60, idle=0.05, source=1, binding=1
+        provider=Nobody(), label="", public_url="http://localhost", lasts=60, idle=0.05, source=1, binding="1"
     )
     await sign_in.take_over(terms)
     ended.clear()

@@ -217,7 +217,7 @@ class Gateway:
         central_system, charge_point = load_services(settings.soap[0].wsdl)
         self._clients = clients_of(settings, central_system, charge_point)
         self._pending = PendingRequests()
-        self._audit = Audit(self._store)
+        self._audit = Audit(self._store, number=None if self._cluster is None else self._cluster.number)
         self._stored_settings = StoredSettings(self._store, self._tls_contexts)
         self._newcomers = Newcomers(settings.limits.new_identities_per_minute)
         loop_time = asyncio.get_running_loop().time

@@ -169,6 +169,7 @@ KNOWN_IN: dict[str, tuple[str, ...]] = {
                     "map_stream",
                     "member",
                     "nats_connection",
+                    "node_numbers",
                     "record_import",
                     "record_stream",
                     "shared_store",

@@ -11,6 +11,7 @@ for one value:
     ocppb.assignment.all.head     the node that should hold each slot
     ocppb.everyone.all.<record>   a record that every node has: the audit, moves, and a copy of others
     ocppb.everyone.all.head       written with each record that every node has
+    ocppb.number.<number>.value   the name of the node that has the number
     ocppb.session.<name>.value    the session of an operator; empty once it was ended
 
 `ocppb.*.*.head` is the map of the cluster, and `ocppb.slot.7.>` is a slot with its records. The map shows whether there
@@ -47,6 +48,9 @@ ALL_NODES = f"{_PREFIX}.node.*.head"
 ASSIGNMENT = f"{_PREFIX}.assignment.all.head"
 EVERYONE = f"{_PREFIX}.everyone.all"
 HEAD_OF_EVERYONE = f"{EVERYONE}.head"
+ALL_NUMBERS = f"{_PREFIX}.number.*.value"
+# The numbers of nodes are below this.
+NUMBERS = 1000
 ALL_SESSIONS = f"{_PREFIX}.session.*.value"
 # The most messages of an atomic batch, by the default of the server.
 MOST_IN_BATCH = 1000
@@ -191,6 +195,16 @@ class StoredSession(Struct, frozen=True, kw_only=True):
     name: str
     sequence: int
     body: bytes
+
+
+def subject_of_number(number: int) -> str:
+    """Return the subject of the node that has a number."""
+    return f"{_PREFIX}.number.{number}.value"
+
+
+def number_in(subject: str) -> int:
+    """Return the number in a subject of ALL_NUMBERS."""
+    return int(subject.split(".")[2])
 
 
 def subject_of_session(name: str) -> str:

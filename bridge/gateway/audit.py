@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from bridge.admin.facts import Audited, Audits, moment
+from bridge.cluster.stream_forms import NUMBERS
 from bridge.net.tasks import Threads
 from bridge.store import AuditRecord, RecordStore
 from bridge.store.audit import AuditQuery
@@ -27,11 +28,21 @@ _LONGEST, _LONGEST_URL = 500, 240
 
 
 class Audit:
-    """The audit records. `clock` returns the time in unix seconds."""
+    """The audit records.
 
-    def __init__(self, store: RecordStore, clock: Callable[[], float] = time.time) -> None:
+    Args:
+        store: Keeps the records.
+        clock: Returns the time in unix seconds.
+        number: The number that no other process has, None for a single process. The ids of this process end with it, so
+            that no two processes give the same one.
+    """
+
+    def __init__(
+        self, store: RecordStore, clock: Callable[[], float] = time.time, *, number: int | None = None
+    ) -> None:
         self._store = store
         self._clock = clock
+        self._number = number
         self._threads = Threads(1, name="queries of the audit")
         self._last = 0
         self.read_again()
@@ -62,7 +73,7 @@ class Audit:
         Returns: The id of the record.
         """
         now = self._clock()
-        self._last = max(int(now * 1e6), self._last + 1)
+        self._last = self._next_id(max(int(now * 1e6), self._last + 1))
         record = AuditRecord(
             identity=identity,
             id=self._last,
@@ -75,6 +86,10 @@ class Audit:
         self._store.commit(record)
         logs.fields(_log, logging.INFO, what, identity=identity, who=who, detail=record.detail, outcome=record.outcome)
         return record.id
+
+    def _next_id(self, least: int) -> int:
+        """Return the lowest id of this process that is at least `least`."""
+        return least if self._number is None else least + (self._number - least) % NUMBERS
 
     async def page(self, query: AuditQuery, limit: int) -> Audits:
         """Return a page of records, the newest first.

@@ -20,6 +20,7 @@ from bridge.cluster.links import LinkTerms
 from bridge.cluster.map_stream import MapStream
 from bridge.cluster.member import Member
 from bridge.cluster.nats_connection import Login, PublishRefused
+from bridge.cluster.node_numbers import number_of
 from bridge.cluster.ownership import Ownership
 from bridge.cluster.record_stream import RecordStream
 from bridge.cluster.session_stream import SessionStream
@@ -51,7 +52,10 @@ class ClusterParts:
         store: The records of the slots that this process holds.
         courier: The links to other processes.
         sessions: The sessions of operators, which all processes share.
+        number: The number that no other process has.
     """
+
+    number: int
 
     def __init__(self, settings: Settings, news: Callable[[Sequence[Record]], None]) -> None:
         cluster = settings.cluster
@@ -86,6 +90,7 @@ class ClusterParts:
             OSError: It is not possible to listen.
         """
         await self._stream.open(_PATIENCE)
+        self.number = await number_of(self._stream, self._settings.node, _PATIENCE)
         await self.store.start()
         listen = self._settings.listen
         address = f"unix:{self._socket()}" if listen is None else f"tcp://{listen}"

@@ -248,7 +248,8 @@ class AuditRecord(KeptRecord, frozen=True, kw_only=True):
     """An action of an operator on a Charge Point. A record deletes those that are older by LONGEST_AUDIT.
 
     Attributes:
-        id: The number of the action: the time in microseconds, or one more than the last number.
+        id: The number of the action: the time in microseconds, or one more than the last number. With several
+            processes, the next one that ends with the number of the process.
         at: The time of the action.
         who: The operator.
         what: The kind of action.

@@ -15,12 +15,15 @@ from msgspec import structs
 
 from bridge.cluster import shared_store
 from bridge.cluster import stream_forms as form
+from bridge.cluster.node_numbers import number_of
 from bridge.cluster.shared_store import SharedStore
 from bridge.cluster.slots import slot_of
+from bridge.gateway.audit import Audit
 from bridge.store.records import Record
 from tests.cluster.servers import NatsServer, Node, nats_at, node
 from tests.e2e.stage import AT_MOST
 from tests.outgoing_events.receivers import eventually
+from tests.store.conftest import NOW
 from tests.store.examples import alias, answered, audited, charge_point, connector, credential, provisioned
 
 CP = "RDAM 123"
@@ -273,3 +276,28 @@ async def test_another_thread_writes(tmp_path: Path) -> None:
             assert await asyncio.to_thread(a.store.audit) == []
             a.store.close()
             assert not await told(a.store.commit(connector(2)))
+
+
+@pytest.mark.parametrize("ahead", [0, 60])
+async def test_what_operators_do_at_two_nodes_at_once_is_in_the_audit_of_both(tmp_path: Path, ahead: int) -> None:
+    """Both clocks show the same, and that of a third node, which both have heard of, is ahead."""
+    with nats_at(tmp_path) as server:
+        async with member(server) as a, member(server, "b") as b:
+            third = audited(int((NOW + ahead) * 1e6))
+            assert await told(a.store.commit(third))
+            await b.see()
+            await eventually(lambda: third in b.store.audit())
+            ids = {third.id}
+            for each in (a, b):
+                audit = Audit(
+                    each.store, lambda: NOW, number=await number_of(each.node.stream, each.node.name, AT_MOST)
+                )
+                ids.add(audit.add(CP, who=each.node.name, what="move", detail="", outcome=""))
+                audit.close()
+            for each in (a, b):
+                assert await each.store.flush(AT_MOST)
+            for store in (a.store, b.store):
+                await a.see()
+                await b.see()
+                await eventually(lambda store=store: ids <= {record.id for record in store.audit()})  # type: ignore[misc]
+                assert sorted(record.who for record in store.audit()) == sorted([third.who, "a", "b"])

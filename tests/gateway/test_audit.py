@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from bridge.gateway.audit import Audit, CallbackChanges
 from bridge.store import Store
 from bridge.store.audit import AuditQuery
@@ -63,3 +66,35 @@ async def test_both_addresses_are_there_however_long_they_are() -> None:
     CallbackChanges(audit, FOREVER).see(fact)
     ((_, _, detail, _),) = await written(audit)
     assert detail.startswith("http://1/") and detail.endswith(" -> http://2/")
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([0, 1, 999]), st.sampled_from([0.0, 0.000001, 0.5, -3.0]), st.booleans()), max_size=30
+    )
+)
+def test_no_two_processes_give_the_same_id(steps: list[tuple[int, float, bool]]) -> None:
+    """Whatever their clocks show, and whether or not they know the records of the others."""
+    stores = {number: Store("memory:") for number in (0, 1, 999)}
+    now = [1_700_000_000.0]
+    audits = {number: Audit(store, lambda: now[0], number=number) for number, store in stores.items()}
+    given_ids: list[int] = []
+    for number, later, told in steps:
+        now[0] += later
+        given_ids.append(audits[number].add("A", who="ann", what="move", detail="", outcome=""))
+        assert given_ids[-1] % 1000 == number and given_ids[-1] >= int(now[0] * 1e6)
+        (record,) = stores[number].audit(limit=1)
+        for other, store in stores.items() if told else ():
+            store.put(record)
+            audits[other].read_again()
+    assert len(set(given_ids)) == len(given_ids)
+    assert all(store.trouble is None for store in stores.values())
+    for number, audit in audits.items():
+        audit.close()
+        stores[number].close()
+
+
+def test_the_ids_of_a_single_process_are_its_time() -> None:
+    audit = Audit(Store("memory:"), lambda: 1_700_000_000.0)
+    ids = [audit.add("A", who="ann", what="move", detail="", outcome="") for _ in range(2)]
+    assert ids == [1_700_000_000_000_000, 1_700_000_000_000_001]

@@ -289,3 +289,53 @@ def test_aliases_and_connectors_have_subjects_of_their_own() -> None:
         form.subject_of_record(7, key_of(record)) for record in (alias(1), alias(2), connector(1), connector(2))
     }
     assert len(subjects) == 4
+
+
+async def test_several_slots_are_loaded_at_once(tmp_path: Path) -> None:
+    """Each has its own records, in the order of writing, and none of a slot that was not asked for."""
+    with nats_at(tmp_path) as server:
+        async with nodes(server.url, "a", "b") as (a, b):
+            epochs = await a.map.claim(dict.fromkeys((7, 8, 9, 70), 0))
+            for number in (3, 1, 2):
+                parts = [
+                    part(epochs[slot], *changes([number], f"{slot} {number}", slot=slot), slot=slot)
+                    for slot in (7, 8, 70)
+                ]
+                await a.records.commit(parts)
+            gone = changes([1], slot=8)[0]
+            await a.records.commit([part(epochs[8], RecordChange(subject=gone.subject), slot=8)])
+            wanted = {slot: epochs[slot] for slot in (7, 8, 9)}
+            found = await b.records.load_slots(wanted)
+            assert found is not None
+            bodies = {slot: [message.body for message in messages] for slot, messages in found.items()}
+            assert bodies == {7: [b"7 3", b"7 1", b"7 2"], 8: [b"8 3", b"8 2", b""], 9: []}
+            assert all(form.slot_of_record(each.subject) == slot for slot, some in found.items() for each in some)
+
+
+async def test_slots_with_too_many_records_are_not_loaded_at_once(tmp_path: Path) -> None:
+    with nats_at(tmp_path) as server:
+        async with node(server.url) as a:
+            epochs = await a.map.claim({7: 0, 8: 0})
+            for slot in (7, 8):
+                await a.records.commit([part(epochs[slot], *changes(range(600), slot=slot), slot=slot)])
+            assert await a.records.load_slots(epochs) is None
+            for slot in (7, 8):
+                found = await a.records.load_slots({slot: epochs[slot]})
+                assert found is not None and len(found[slot]) == 600
+
+
+async def test_slots_are_not_loaded_from_a_server_that_lacks_a_claim(tmp_path: Path) -> None:
+    """It lags behind: what is written before the last claim of the slots may not be there yet."""
+    with nats_at(tmp_path) as server:
+        async with nodes(server.url, "a", "b") as (a, b):
+            before = await a.map.claim({7: 0, 8: 0})
+            last = a.stream.written
+            # The claims that are not there: of the slot 8 there are records before its last claim.
+            loading = asyncio.ensure_future(b.records.load_slots({7: before[7], 8: last + 4}))
+            for _ in range(3):
+                await b.records.load(7, before[7])
+            assert not loading.done()
+            await a.records.commit([part(before[8], *changes([1, 2], slot=8), slot=8)])  # with the mark: three messages
+            assert await a.map.claim({8: before[8]}) == {8: last + 4}
+            found = await loading
+            assert found is not None and [len(found[slot]) for slot in (7, 8)] == [0, 2]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import signal
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
@@ -121,7 +123,8 @@ async def test_what_is_put_while_a_slot_is_loaded_is_kept(tmp_path: Path) -> Non
             known = structs.replace(charge_point(), callback_url="http://cp/")
             assert await told(a.store.commit(known, *(alias(number) for number in range(1, 400))))
             taking = asyncio.ensure_future(b.hold())
-            await eventually(lambda: SLOT in b.store._slots)
+            while SLOT not in b.store._slots:  # noqa: ASYNC110 (it is loaded a few milliseconds later)
+                await asyncio.sleep(0)
             future = b.store.commit(charge_point(last_seen=9.0), alias(1000))
             assert not b.store.is_loaded(CP)
             await b.store.load_charge_point(CP)
@@ -301,3 +304,131 @@ async def test_what_operators_do_at_two_nodes_at_once_is_in_the_audit_of_both(tm
                 await b.see()
                 await eventually(lambda store=store: ids <= {record.id for record in store.audit()})  # type: ignore[misc]
                 assert sorted(record.who for record in store.audit()) == sorted([third.who, "a", "b"])
+
+
+# Several slots.
+
+
+def in_other_slots(count: int) -> list[str]:
+    """Charge Points, each in a slot of its own, and none in that of CP."""
+    found: dict[int, str] = {}
+    for number in range(100 * count):
+        identity = f"cp {number}"
+        if slot_of(identity) != SLOT and len(found) < count:
+            found.setdefault(slot_of(identity), identity)
+    return [*found.values()]
+
+
+async def held_by(a: Member, identities: Sequence[str]) -> dict[int, int]:
+    """Claim the slots of Charge Points, and load them together. Gives their epochs."""
+    await a.see()
+    claims = (await a.node.map.read_map()).claims
+    slots = {slot_of(identity): 0 for identity in identities}
+    epochs = await a.node.map.claim({slot: claims[slot].epoch if slot in claims else 0 for slot in slots})
+    await a.store.take_slots(epochs)
+    return epochs
+
+
+async def test_a_successor_takes_many_slots_with_their_records(tmp_path: Path) -> None:
+    identities = [CP, *in_other_slots(40)]
+    with nats_at(tmp_path) as server:
+        async with member(server) as a, member(server, "b") as b:
+            await held_by(a, identities)
+            # Without a record: two of them. With more than are read at once: two others.
+            records: list[Record] = [connector(1, identity=one) for one in identities[2:]]
+            for one in identities[2:4]:
+                records += [alias(number, identity=one) for number in range(600)]
+            a.store.put(*records)
+            assert await a.store.flush_slots([slot_of(one) for one in identities], AT_MOST)
+            await held_by(b, identities)
+            for one in identities:
+                assert b.store.is_loaded(one) and b.store.memory_of(one) == a.store.memory_of(one)
+            assert len(b.store.memory_of(identities[2]).aliases) == 600
+            assert not b.store.memory_of(CP).connectors and b.store.memory_of(identities[-1]).connectors
+
+
+async def test_of_slots_that_are_taken_some_are_dropped_meanwhile(tmp_path: Path) -> None:
+    first, second, third = in_other_slots(3)
+    with nats_at(tmp_path) as server:
+        async with member(server) as a, member(server, "b", timeout=2.0) as b:
+            epochs = await held_by(a, [first, second, third])
+            assert await told(a.store.commit(*(connector(identity=one) for one in (first, second, third))))
+            server.kill()
+            taking = asyncio.ensure_future(b.store.take_slots(epochs))
+            await eventually(lambda: len(b.store._slots) == 3)
+            b.store.drop(slot_of(second))
+            server.start()
+            await asyncio.wait_for(taking, AT_MOST)
+            assert [b.store.is_loaded(one) for one in (first, second, third)] == [True, False, True]
+            assert b.store.memory_of(first).connectors and b.store.memory_of(third).connectors
+            assert not await told(b.store.commit(connector(identity=second)))
+
+
+async def test_slots_are_flushed_when_what_was_put_into_them_is_written(tmp_path: Path) -> None:
+    with nats_at(tmp_path) as server:
+        async with member(server) as a, member(server, "b") as b:
+            await a.hold()
+            assert await a.store.flush_slots([SLOT], AT_MOST)  # nothing waits
+            assert await a.store.flush_slots([], AT_MOST) and await a.store.flush_slots([(SLOT + 1) % 1024], AT_MOST)
+            for number in range(20):
+                a.store.put(connector(1, f"{number}"), alias(number))
+                assert await a.store.flush_slots([SLOT], AT_MOST)
+                messages = await b.node.records.load(SLOT, a.store._slots[SLOT].epoch)
+                assert len(messages) == number + 2 and any(f'"{number}"'.encode() in each.body for each in messages)
+
+
+async def test_slots_that_cannot_be_written_are_not_flushed(tmp_path: Path) -> None:
+    """What waits, and what is on its way: neither is written. It is once the server goes on."""
+    (other,) = in_other_slots(1)
+    with nats_at(tmp_path) as server:
+        async with member(server) as a, member(server, "b") as b:
+            await held_by(a, [CP, other])
+            assert server.process is not None
+            server.process.send_signal(signal.SIGSTOP)
+            a.store.put(connector(1))
+            await eventually(lambda: SLOT in a.store._slots_in_batch)
+            assert len(a.store._slots[SLOT]) == 0  # it is on its way
+            assert not await a.store.flush_slots([SLOT], 0.1)
+            # What waits of one slot is nothing to wait for at another one.
+            assert await a.store.flush_slots([slot_of(other)], AT_MOST)
+            a.store.put(connector(2), connector(1, identity=other))
+            assert not await a.store.flush_slots([slot_of(other)], 0.1) and not await a.store.flush_slots([SLOT], 0.1)
+            flushing = asyncio.ensure_future(a.store.flush_slots([SLOT, slot_of(other)], AT_MOST))
+            server.process.send_signal(signal.SIGCONT)
+            assert await flushing
+            await held_by(b, [CP, other])
+            assert b.store.memory_of(CP).connectors == (connector(1), connector(2))
+            assert b.store.memory_of(other).connectors == (connector(1, identity=other),)
+
+
+async def test_slots_are_flushed_although_another_one_never_rests(tmp_path: Path) -> None:
+    (other,) = in_other_slots(1)
+    with nats_at(tmp_path) as server:
+        async with member(server) as a:
+            await held_by(a, [CP, other])
+            numbers = itertools.count()
+
+            async def put() -> None:
+                while True:
+                    a.store.put(*(alias(next(numbers), identity=other) for _ in range(20)))
+                    await asyncio.sleep(0)
+
+            busy = asyncio.ensure_future(put())
+            try:
+                for number in range(5):
+                    a.store.put(connector(number))
+                    assert await a.store.flush_slots([SLOT], AT_MOST)
+            finally:
+                busy.cancel()
+
+
+async def test_records_that_wait_for_the_loading_of_their_slot_are_not_waited_for(tmp_path: Path) -> None:
+    with nats_at(tmp_path) as server:
+        async with member(server, timeout=2.0) as a:
+            server.kill()
+            taking = asyncio.ensure_future(a.store.take_slots({SLOT: 5}))
+            await eventually(lambda: SLOT in a.store._slots)
+            a.store.put(connector(1))
+            assert await a.store.flush_slots([SLOT], AT_MOST)
+            a.store.drop(SLOT)
+            await asyncio.wait_for(taking, AT_MOST)

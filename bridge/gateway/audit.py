@@ -44,17 +44,18 @@ class Audit:
         self._clock = clock
         self._number = number
         self._threads = Threads(1, name="queries of the audit")
-        self._last = 0
+        self._last = self._changes = 0
         self.read_again()
 
     def read_again(self) -> None:
-        """Read the highest id again, after the store has found its file."""
+        """Read the highest id again, after the store has found its file or another process has written records."""
+        self._changes += 1
         self._last = max([self._last, *(record.id for record in self._store.audit(limit=1))])
 
     @property
-    def last(self) -> int:
-        """Return the id of the newest record, 0 before the first."""
-        return self._last
+    def changes(self) -> int:
+        """Return a number that grows whenever there may be another record, which need not have the highest id."""
+        return self._changes
 
     def close(self) -> None:
         """End the thread of queries."""
@@ -84,6 +85,7 @@ class Audit:
             outcome=outcome[:_LONGEST],
         )
         self._store.commit(record)
+        self._changes += 1
         logs.fields(_log, logging.INFO, what, identity=identity, who=who, detail=record.detail, outcome=record.outcome)
         return record.id
 

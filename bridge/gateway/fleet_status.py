@@ -89,7 +89,7 @@ class FleetStatus:
         self._cautions = cautions
         self._unread = unread
         self._observers = observers
-        # For each tenant: the newest record of the audit when it was looked through, and the moves in it.
+        # For each tenant: the changes of the audit when it was looked through, and the moves in it.
         self._moved: dict[str, tuple[int, list[Audited]]] = {}
 
     async def overview(self, *, tenant: str, whole: bool) -> OverviewPart:
@@ -245,10 +245,10 @@ class FleetStatus:
     async def _moved_lately(self, tenant: str) -> list[Audited]:
         """Return the newest moves of single Charge Points. The audit is read only if it has grown."""
         audit = self._ground.audit
-        last, found = self._moved.get(tenant, (-1, []))
-        if last != audit.last:
-            last = audit.last
+        changes, found = self._moved.get(tenant, (-1, []))
+        if changes != audit.changes:
+            changes = audit.changes
             page = await audit.page(AuditQuery(tenant=tenant, what="move*"), _LOOKED_AT)
             found = [entry for entry in page.items if entry.identity and identity_of(entry.identity)][:_MOST]
-            self._moved[tenant] = last, found
+            self._moved[tenant] = changes, found
         return found

@@ -98,3 +98,16 @@ def test_the_ids_of_a_single_process_are_its_time() -> None:
     audit = Audit(Store("memory:"), lambda: 1_700_000_000.0)
     ids = [audit.add("A", who="ann", what="move", detail="", outcome="") for _ in range(2)]
     assert ids == [1_700_000_000_000_000, 1_700_000_000_000_001]
+
+
+def test_a_record_of_another_process_is_a_change_even_if_its_clock_is_behind() -> None:
+    store = Store("memory:")
+    audit = Audit(store, lambda: 1_700_000_000.0, number=1)
+    other = Audit(store, lambda: 1_600_000_000.0, number=2)
+    seen = [audit.changes]
+    audit.add("A", who="ann", what="move", detail="", outcome="")
+    seen.append(audit.changes)
+    other.add("B", who="ben", what="move", detail="", outcome="")
+    audit.read_again()
+    seen.append(audit.changes)
+    assert seen == sorted(set(seen)) and len(seen) == 3

@@ -825,7 +825,9 @@ class Gateway:
         if (cluster := self._cluster) is None:
             return None
         others = SignInForwarding(self._node, cluster.courier)
-        return SharedSignIn(values=cluster.sessions, others=others, lease=self._settings.cluster.lease)
+        return SharedSignIn(
+            values=cluster.sessions, others=others, may_act=self._node.may_act, lease=self._settings.cluster.lease
+        )
 
     def _admin_forwarding(self) -> AdminForwarding | None:
         if self._cluster is None:

@@ -93,6 +93,7 @@ class SharedSessions:
         lasts: The seconds after which a session ends.
         idle: The seconds without a request after which a session ends.
         ended: Called after a session of `known` has ended.
+        may_act: Returns whether this process is one of the cluster now. One that is cut off may be told the past.
         every: Seconds between two looks whether a session has ended elsewhere.
         patience: Seconds without an answer after which no session of `known` counts.
 
@@ -108,11 +109,12 @@ class SharedSessions:
         lasts: float,
         idle: float,
         ended: Callable[[], None],
+        may_act: Callable[[], bool],
         every: float,
         patience: float,
     ) -> None:
         self._values, self._binding, self._ended = values, binding, ended
-        self._every, self._patience = every, patience
+        self._may_act, self._every, self._patience = may_act, every, patience
         self.known = OperatorSessions(lasts, idle, lambda: values.now)
         self._noted_after = min(_NOTED_AFTER, idle * _PART_OF_IDLE)
         self._sequences: dict[str, int] = {}  # of those that are known
@@ -143,14 +145,14 @@ class SharedSessions:
             return
         digest = digest_of(key)
         if digest in self._sequences:
-            self._take(digest, await self._values.read(digest), key)
+            self._take(digest, await self._read(digest), key)
             return
         if self._waiting >= _MOST_WAITING:
             raise Unavailable("too many requests with unknown sessions come at once")
         self._waiting += 1
         try:
             async with self._reading:
-                self._take(digest, await self._values.read(digest), key)
+                self._take(digest, await self._read(digest), key)
         finally:
             self._waiting -= 1
 
@@ -185,6 +187,12 @@ class SharedSessions:
                 session = _session(body, csrf="")
                 if not self.known.is_over(session):
                     found[each.name] = session
+        return found
+
+    async def _read(self, digest: str) -> SharedSession | None:
+        found = await self._values.read(digest)
+        if not self._may_act():
+            raise Unavailable("this process is cut off from the others")
         return found
 
     async def _end(self, digest: str) -> None:
@@ -261,6 +269,8 @@ class SharedSessions:
             asked = self._after
             try:
                 changes = await self._values.changes(asked)
+                if not self._may_act():
+                    raise Unavailable("this process is cut off from the others")
             except Unavailable:
                 if time() - answered >= self._patience:
                     self._forget(lambda digest: True)

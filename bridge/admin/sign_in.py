@@ -114,11 +114,13 @@ class SharedSignIn(Struct, frozen=True, kw_only=True):
     Attributes:
         values: The sessions that all of them have.
         others: The sign-ins that have begun at others.
+        may_act: Returns whether this process is one of the cluster now.
         lease: The seconds for which a process goes on without the others.
     """
 
     values: SessionValues
     others: OtherSignIns
+    may_act: Callable[[], bool]
     lease: float
 
 
@@ -257,6 +259,7 @@ class SignIn:
             lasts=terms.lasts,
             idle=terms.idle,
             ended=self._ended,
+            may_act=self._shared.may_act,
             every=self._shared.lease / 4,
             patience=self._shared.lease,
         )

@@ -68,9 +68,16 @@ class Process:
         self, stream: SharedStream, *, binding: str = "one", every: float = 0.02, patience: float = 60
     ) -> None:
         self.values = Values(stream)
-        self.ended = 0
+        self.ended, self.may_act = 0, True
         self.sessions = SharedSessions(
-            self.values, binding=binding, lasts=1000, idle=100, ended=self._count, every=every, patience=patience
+            self.values,
+            binding=binding,
+            lasts=1000,
+            idle=100,
+            ended=self._count,
+            may_act=lambda: self.may_act,
+            every=every,
+            patience=patience,
         )
 
     def _count(self) -> None:
@@ -239,6 +246,19 @@ async def test_without_an_answer_a_request_is_neither_accepted_nor_refused(tmp_p
         with pytest.raises(Unavailable):
             await b.sessions.refresh(key)
         b.values.silent = False
+        assert await b.asked(key) is not None
+
+
+async def test_a_process_that_is_cut_off_accepts_nothing_although_a_server_answers_it(tmp_path: Path) -> None:
+    """It may be cut off together with a server, which does not know either what has ended."""
+    async with processes(tmp_path, patience=0.1) as (a, b):
+        key = await a.begin()
+        assert await b.asked(key)
+        b.may_act = False
+        await eventually(lambda: b.ended == 1)
+        with pytest.raises(Unavailable):
+            await b.sessions.refresh(key)
+        b.may_act = True
         assert await b.asked(key) is not None
 
 

@@ -22,7 +22,8 @@ from bridge.admin.history import TrafficHistory
 from bridge.admin.loss_counts import LossCounts
 from bridge.admin.metrics import HealthCounts, Meter
 from bridge.admin.server import AdminContext, AdminServer
-from bridge.admin.sign_in import SharedSignIn, SignIn
+from bridge.admin.shared_sign_in import SharedSignIn
+from bridge.admin.sign_in import SignIn
 from bridge.cluster.slots import slot_of
 from bridge.config import Listen, Settings, Soap, WebSocket
 from bridge.config.changes import needs_restart

@@ -24,7 +24,8 @@ from bridge.admin.answers import JSON
 from bridge.admin.cookies import Cookies, cookies_of, value_of
 from bridge.admin.operator_sessions import OperatorSession, OperatorSessions
 from bridge.admin.problems import RequestRefused
-from bridge.admin.shared_sessions import SessionValues, SharedSessions
+from bridge.admin.shared_sessions import SharedSessions
+from bridge.admin.shared_sign_in import SharedSignIn
 from bridge.admin.sign_in_pages import refusal_page
 from bridge.errors import Unavailable
 from bridge.net.limits.refusal_summary import RefusalSummary
@@ -92,36 +93,6 @@ class SignInOffer(Struct, frozen=True, kw_only=True):
     name: str
     url: str
     trouble: str
-
-
-class OtherSignIns(Protocol):
-    """The sign-ins that have begun at other processes: `bridge.gateway.sign_in_forwarding.SignInForwarding`."""
-
-    @property
-    def maker(self) -> str:
-        """What the cookies of this process say of who has made them."""
-
-    def answer_with(self, ending: Callable[[str, str], SignInAttempt]) -> None:
-        """Let `ending` end the sign-ins that have begun here. It gets the cookie and the state."""
-
-    async def end(self, maker: str, cookie: str, state: str) -> SignInAttempt:
-        """End a sign-in at the process that has made its cookie. Raises SignInRefused."""
-
-
-class SharedSignIn(Struct, frozen=True, kw_only=True):
-    """What several processes need so that an operator who signs in at one of them has signed in at all.
-
-    Attributes:
-        values: The sessions that all of them have.
-        others: The sign-ins that have begun at others.
-        may_act: Returns whether this process is one of the cluster now.
-        lease: The seconds for which a process goes on without the others.
-    """
-
-    values: SessionValues
-    others: OtherSignIns
-    may_act: Callable[[], bool]
-    lease: float
 
 
 class _Running:

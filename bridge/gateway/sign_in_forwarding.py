@@ -1,4 +1,4 @@
-"""Let the process at which a sign-in has begun end it: implements `bridge.admin.sign_in.OtherSignIns`.
+"""Let the process at which a sign-in has begun end it: implements `bridge.admin.shared_sign_in.OtherSignIns`.
 
 The cookie of a sign-in is sealed with a key that only its process has. Another process, to which the provider has sent
 the browser back, asks that one whether the cookie is good, and is used for the first time.

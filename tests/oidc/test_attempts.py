@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.oidc import attempts
-from bridge.oidc.attempts import LASTS, SignInAttempts
+from bridge.oidc.attempts import LASTS, SignInAttempts, maker_of
 from bridge.oidc.outcome import SignInRefused
 
 
@@ -92,3 +92,18 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     last = held.begin("#/")
     held.end(held.sealed(last), last.state)
     assert list(held._ended) == [last.state]
+
+
+def test_a_cookie_tells_which_process_has_made_it() -> None:
+    held = SignInAttempts(maker="ab12")
+    attempt = held.begin("#/")
+    cookie = held.sealed(attempt)
+    assert maker_of(cookie) == "ab12" and maker_of(COOKIE) == ""
+    for other in (cookie.removesuffix(".ab12"), f"{cookie}3", f"{cookie}.", cookie.replace(".ab12", ".AB12")):
+        assert "has not begun" in refusal(held, other, attempt.state)
+    assert held.end(cookie, attempt.state) == attempt
+
+
+@given(st.none() | st.text(alphabet="a.", max_size=9) | st.just("a.b." + "c" * 5000))
+def test_whatever_a_cookie_is_its_maker_is_a_short_word(cookie: str | None) -> None:
+    assert "." not in maker_of(cookie) and len(maker_of(cookie)) <= 9

@@ -137,9 +137,8 @@ class Observers:
         self._octets = 0
         self._losses = ObserverLosses()
         self._commands = ObserverCommands(lambda identity: self._sessions().get(identity))
-        self._unresumed: dict[
-            str, None
-        ] = {}  # the Charge Points that may have lanes of an earlier process, in a cluster
+        # The Charge Points of a cluster that may have lanes of another process, which have not begun here.
+        self._unresumed: dict[str, None] = {}
         self._is_open = False
         self.drained: Callable[[str], None] = lambda identity: None
         self._numbers = count(int(clock() * 1000) * 1000)

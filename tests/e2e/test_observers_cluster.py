@@ -229,14 +229,15 @@ async def test_a_node_that_stood_still_sends_nothing_more_to_observers(tmp_path:
                     while len(ems.got) < 2 * fleet.ended:  # noqa: ASYNC110
                         await asyncio.sleep(0.1)
                 b.told(signal.SIGCONT)
-                await until(lambda: _shares(b, 2))
+                await until(lambda: _shares(a, 2))
+                assert ems.copies == 0
                 async with fleet.sessions_going_on():
                     await fleet.more(20)
                 async with asyncio.timeout(2 * AT_MOST):
                     while len(ems.got) < 2 * fleet.ended:  # noqa: ASYNC110
                         await asyncio.sleep(0.1)
         assert all(len(set(unique_ids)) == 1 for unique_ids in ems.got.values())
-        assert ems.copies == 0
+        assert ems.copies <= POINTS
         fleet.check_order(ems)
 
 

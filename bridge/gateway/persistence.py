@@ -90,6 +90,8 @@ class Persistence:
         self._moved: dict[str, str] = {}
         self._waiting: dict[str, WaitingMove] = {}
         self._strangers: OrderedDict[str, None] = OrderedDict()
+        # The last commit of each record that has not changed since, but for the time.
+        self._kept: dict[str, Future[bool]] = {}
         self.read_again()
 
     def read_again(self) -> None:
@@ -97,6 +99,7 @@ class Persistence:
 
         The store has found its file after the start, and has merged the changes since the start into it.
         """
+        self._kept.clear()
         for record in self._store.charge_points():
             self._known[record.identity.casefold()] = record
             self._file(record)
@@ -111,6 +114,8 @@ class Persistence:
         """Take `record` as the present record of its Charge Point."""
         folded = record.identity.casefold()
         before = self._known.get(folded)
+        if before is None or record != structs.replace(before, last_seen=record.last_seen):
+            self._kept.pop(folded, None)
         if before is None:
             insort(self._sorted, folded)
         self._known[folded] = record
@@ -234,8 +239,18 @@ class Persistence:
             return None
 
     def keep(self, identity: str, records: Sequence[Record]) -> Future[bool]:
-        """Commit `records` to the store. Returns: a future that is True if the disk has the records."""
-        return self._store.commit(*(self._stored(identity, record) for record in records))
+        """Commit `records` to the store, unless that was done with the same ones, as after most BootNotifications.
+
+        Returns: a future that is True if the disk has the records.
+        """
+        stored = [self._stored(identity, record) for record in records]
+        if not all(isinstance(record, ChargePointRecord) for record in stored):
+            return self._store.commit(*stored)
+        folded = identity.casefold()
+        kept = self._kept.get(folded)
+        if kept is None or (kept.done() and not kept.result()):
+            kept = self._kept[folded] = self._store.commit(self._known[folded])
+        return kept
 
     @property
     def patience(self) -> float | None:
@@ -262,6 +277,7 @@ class Persistence:
     def _drop(self, folded: str) -> str | None:
         """Forget a Charge Point. Returns: its identity as it was first written, None if it was not known."""
         record = self._known.pop(folded, None)
+        self._kept.pop(folded, None)
         if record is not None:
             del self._sorted[bisect_left(self._sorted, folded)]
             self._strangers.pop(folded, None)
@@ -368,7 +384,8 @@ class Persistence:
     def _changed(self, identity: str, **changes: Any) -> ChargePointRecord:
         """Apply `changes` to the record of a Charge Point, take the result as the present record and return it."""
         record = msgspec.structs.replace(self._known_or_new(identity), **changes)
-        self._know(record)
+        if record != self._known.get(identity.casefold()):
+            self._know(record)
         return record
 
     def _stored(self, identity: str, record: Record) -> Stored:

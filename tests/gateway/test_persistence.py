@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from ipaddress import ip_network
 from pathlib import Path
+from shutil import copytree
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
@@ -222,6 +225,81 @@ def test_any_answer_comes_back_as_it_was(transaction_id: int, mark: str) -> None
     life = Life("memory:")
     life.keep(kept(start_conf(transaction_id), mark))
     assert life.restart().memory_of("RDAM 123", "main").answered == (kept(start_conf(transaction_id), renewed(mark)),)
+
+
+class TestKeptBoots:
+    """A BootNotification that says what was said before is on disk already, and waits for no other commit."""
+
+    BOOTS = tuple(structs.replace(BOOT, firmwareVersion=version) for version in ("1", "2"))
+    STEPS = st.one_of(
+        st.tuples(st.just("boots"), st.sampled_from(BOOTS), st.sampled_from(["Accepted", "Pending"])),
+        st.tuples(st.just("heard"), st.sampled_from(BOOTS), st.sampled_from(["soap", "json"])),
+        st.tuples(st.just("later"), st.none(), st.none()),
+        st.tuples(st.just("removed"), st.none(), st.none()),
+    )
+
+    def booted(self, life: Life, boot: Any = BOOTS[0], status: str = "Accepted") -> None:
+        life.keep(Presence(interval=300), Booted(request=boot, status=status, interval=300, central_system="main"))
+
+    @contextmanager
+    def committed(self, life: Life, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+        records: list[Any] = []
+        commit = life.store.commit
+
+        def noted(*more: Any) -> Future[bool]:
+            records.extend(more)
+            return commit(*more)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(life.store, "commit", noted)
+            yield records
+
+    def test_the_same_is_committed_once(self, life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+        with self.committed(life, monkeypatch) as records:
+            for _ in range(3):
+                self.booted(life)
+                life.clock.now += 61
+                life.persistence.heard("RDAM 123", boot=self.BOOTS[0])
+            assert len(records) == 1
+            self.booted(life, self.BOOTS[1])
+            self.booted(life)
+            assert [json.decode(each.boot)["firmwareVersion"] for each in records] == ["1", "2", "1"]
+
+    def test_what_could_not_be_written_is_committed_again(self, life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+        with monkeypatch.context() as disk:
+            failed: Future[bool] = Future()
+            failed.set_result(False)
+            disk.setattr(life.store, "commit", lambda *records: failed)
+            kept = Booted(request=BOOT, status="Accepted", interval=300, central_system="main")
+            assert not life.persistence.keep("RDAM 123", [kept]).result(AT_MOST)
+        with self.committed(life, monkeypatch) as records:
+            assert life.persistence.keep("RDAM 123", [kept]).result(AT_MOST)
+        assert len(records) == 1
+
+    @given(st.lists(STEPS, max_size=12))
+    def test_what_was_kept_is_on_disk_whatever_came_before(self, steps: list[tuple[str, Any, Any]]) -> None:
+        """A copy of the file is what a power failure leaves."""
+        with TemporaryDirectory() as folder:
+            life = Life(f"sqlite:///{folder}/bridge.db")
+            try:
+                for number, (step, boot, other) in enumerate(steps):
+                    match step:
+                        case "boots":
+                            self.booted(life, boot, other)
+                            copy = Path(folder) / str(number)
+                            copytree(folder, copy, ignore=lambda _, names: [name for name in names if name.isdigit()])
+                            left = Life(f"sqlite:///{copy}/bridge.db")
+                            (record,) = left.store.charge_points()
+                            left.store.close()
+                            assert (record.boot, record.boot_status) == (json.encode(boot), other)
+                        case "heard":
+                            life.persistence.heard("RDAM 123", transport=other, boot=boot)
+                        case "later":
+                            life.clock.now += 61
+                        case "removed":
+                            assert life.persistence.remove("RDAM 123").result(AT_MOST)
+            finally:
+                life.store.close()
 
 
 class TestHeard:

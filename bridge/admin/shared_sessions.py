@@ -38,7 +38,7 @@ _LONGEST_KEY = 64
 
 
 class SharedSession(Protocol):
-    """What is shared of a session. `body` is empty if the session was ended."""
+    """The part of a session that all processes have. `body` is empty if the session was ended."""
 
     @property
     def name(self) -> str:
@@ -50,11 +50,14 @@ class SharedSession(Protocol):
 
     @property
     def body(self) -> bytes:
-        """What was written."""
+        """The octets that were written for the session."""
 
 
 class SessionValues(Protocol):
-    """What all processes share: `bridge.cluster.session_stream.SessionStream`. Every method may raise Unavailable."""
+    """The sessions that all processes have: `bridge.cluster.session_stream.SessionStream`.
+
+    Every method may raise Unavailable.
+    """
 
     @property
     def now(self) -> float:
@@ -74,7 +77,7 @@ class SessionValues(Protocol):
 
 
 class _Body(Struct, frozen=True, kw_only=True):
-    """What is written of a session. `binding` tells under which configuration it holds."""
+    """The content of a session as it is written. `binding` is the configuration under which it holds."""
 
     subject: str
     name: str
@@ -88,7 +91,7 @@ class SharedSessions:
     """The sessions under one configuration.
 
     Args:
-        values: What all processes share.
+        values: The sessions that all processes have.
         binding: The configuration under which these sessions hold.
         lasts: The seconds after which a session ends.
         idle: The seconds without a request after which a session ends.
@@ -117,7 +120,7 @@ class SharedSessions:
         self._may_act, self._every, self._patience = may_act, every, patience
         self.known = OperatorSessions(lasts, idle, lambda: values.now)
         self._noted_after = min(_NOTED_AFTER, idle * _PART_OF_IDLE)
-        self._sequences: dict[str, int] = {}  # of those that are known
+        self._sequences: dict[str, int] = {}  # the number of the last change of each known session
         self._after = 0  # the number up to which changes were read
         self._reading, self._waiting = asyncio.Semaphore(_MOST_READING), 0
         self._tasks = Tasks()
@@ -177,7 +180,7 @@ class SharedSessions:
         except Unavailable as error:
             logs.fields(_log, logging.WARNING, "sessions under the former configuration are not ended", reason=error)
 
-    # What is shared.
+    # The sessions of all processes.
 
     async def _lasting(self) -> dict[str, OperatorSession]:
         """Return all sessions that last, by the digests of their keys. Raises Unavailable."""
@@ -234,7 +237,7 @@ class SharedSessions:
             return None  # another version has written it
         return body if body.binding == self._binding else None
 
-    # What this process knows.
+    # The sessions that this process has seen.
 
     def _take(self, digest: str, found: SharedSession | None, key: str = "") -> None:
         """Take a session as it is now. One that is not known yet is taken with its key."""

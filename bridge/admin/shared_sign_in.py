@@ -1,4 +1,4 @@
-"""What several processes need so that an operator who signs in at one of them has signed in at all."""
+"""Let an operator who signs in at one of several processes be signed in at all of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class OtherSignIns(Protocol):
 
     @property
     def maker(self) -> str:
-        """What the cookies of this process say of who has made them."""
+        """The name of this process in the cookies that it makes."""
 
     def answer_with(self, ending: Callable[[str, str], SignInAttempt]) -> None:
         """Let `ending` end the sign-ins that have begun here. It gets the cookie and the state."""
@@ -26,7 +26,7 @@ class OtherSignIns(Protocol):
 
 
 class SharedSignIn(Struct, frozen=True, kw_only=True):
-    """What the processes share, and ask each other.
+    """The sessions that the processes share, and the sign-ins about which they ask each other.
 
     Attributes:
         values: The sessions that all of them have.

@@ -26,7 +26,7 @@ _RESUMED_AT_ONCE, LOOKED_AT_ONCE = 20, 100
 
 
 class Rerouting:
-    """What follows from the routes, from the settings of Charge Points, and from what operators decided.
+    """Moves and resumes Sessions as the routes, the settings of Charge Points and the operators' choices say.
 
     Args:
         settings: Returns the configuration.

@@ -177,6 +177,33 @@ class TestAnswers:
             if known is not None or one.startswith('["Start"'):
                 assert again.answer_to(one, 0.0) == known
 
+    @given(st.lists(st.tuples(st.integers(1, 3), st.integers(-1, 3), st.integers(0, 2), st.booleans()), max_size=30))
+    def test_what_ends_an_answer_is_found_as_if_all_were_examined(
+        self, steps: list[tuple[int, int, int, bool]]
+    ) -> None:
+        """Also where a Central System gives one transactionId for two connectors, or -1."""
+        repetitions, kept = Repetitions(limit=5), dict[str, tuple[str, int | None, int]]()
+        for connector, transaction_id, meter, starts in steps:
+            if starts:
+                record = started(connector, transaction_id, meter)
+                over = [one for one, (kind, where, _) in kept.items() if kind == "start" and where == connector]
+                over += [one for one, (kind, _, given) in kept.items() if kind == "stop" and given == transaction_id]
+            else:
+                payload = structs.replace(stop(transaction_id), meterStop=meter)
+                record = Answered(fingerprint=mark(payload), answer=STOP_CONF)
+                of = [one for one, (kind, _, given) in kept.items() if kind == "start" and given == transaction_id]
+                over = of if transaction_id != -1 else []
+            repetitions.answered(record, 0.0)
+            for one in {*over, record.fingerprint} & kept.keys():
+                del kept[one]
+            kept[record.fingerprint] = ("start" if starts else "stop", connector if starts else None, transaction_id)
+            for one in list(kept)[:-5]:
+                del kept[one]
+            every = {mark(start(number, meter)) for number in (1, 2, 3) for meter in range(3)} | {
+                mark(structs.replace(stop(number), meterStop=meter)) for number in range(-1, 4) for meter in range(3)
+            }
+            assert {one for one in every if repetitions.answer_to(one, 0.0) is not None} == kept.keys()
+
 
 class TestUniqueIds:
     def test_a_message_without_an_answer_keeps_its_unique_id(self) -> None:

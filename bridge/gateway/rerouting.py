@@ -21,8 +21,8 @@ from bridge.watching import logs
 from bridge.watching.facts import ChargePointMoved, Fact
 
 _log = logging.getLogger("bridge.gateway")
-# Sessions that are resumed, and Charge Points that are examined, before other work is served: a few milliseconds.
-_RESUMED_AT_ONCE, LOOKED_AT_ONCE = 20, 100
+# Charge Points that are examined before other work is served: a few milliseconds.
+LOOKED_AT_ONCE = 100
 
 
 class Rerouting:
@@ -132,12 +132,12 @@ class Rerouting:
     async def resume(self, records: Sequence[ChargePointRecord]) -> None:
         """Resume the Sessions of those Charge Points that were present when their process was last stopped.
 
-        Messages are served in between.
+        A Session takes a millisecond with the records of a week. Other work is served after each: a message that is
+        answered meanwhile needs many turns of the event loop.
         """
         sessions, now = self._sessions(), self._clock()
-        for number, record in enumerate(records):
-            if number % _RESUMED_AT_ONCE == 0:
-                await asyncio.sleep(0)
+        for record in records:
+            await asyncio.sleep(0)
             if self._draining():
                 return
             ago = max(0.0, now - record.last_seen)

@@ -7,6 +7,7 @@ Point gets a RelayedWebSocket, which looks to it like a WebSocket of its own.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections import deque
 from collections.abc import Callable
@@ -25,8 +26,9 @@ _NORMAL, _ABNORMAL, _SERVICE_RESTART, _TRY_AGAIN_LATER = 1000, 1006, 1012, 1013
 _MOST_WAITING = 16
 # A frame in text says something about the connection itself. Messages are frames of octets.
 _OPEN, _ALIVE = "open", "alive"
-# What a Call begins with. One that begins otherwise, with a blank, is not waited for when this process stops.
-_CALL = b"[2,"
+# The message type and the UniqueId of a message, which begin it.
+_BEGINNING = re.compile(rb'\s*\[\s*([234])\s*,\s*"((?:[^"\\]|\\.)*)"')
+_CALL = b"2"
 # Seconds between two signs of life that are no messages.
 _SIGN_EVERY = 5.0
 
@@ -193,8 +195,9 @@ class WebSocketRelay:
     def __init__(self, connection: MessageSocket, stream: FrameStream) -> None:
         self._connection, self._stream = connection, stream
         self._told_at = float("-inf")
-        # Calls of either side that have no answer so far.
-        self._from_charge_point = self._to_charge_point = 0
+        # The UniqueIds of the Calls of either side that have no answer so far. One that is sent again has one answer.
+        self._from_charge_point: set[bytes] = set()
+        self._to_charge_point: set[bytes] = set()
 
     async def run(self) -> None:
         """Pass messages until the WebSocket has ended.
@@ -208,7 +211,7 @@ class WebSocketRelay:
         try:
             self._pass(_OPEN)
             while (data := await connection.recv()) is not None:
-                self._count_from_charge_point(data)
+                _follow(data, self._from_charge_point, self._to_charge_point)
                 with suppress(SendFailed):  # `_ended` closes the WebSocket
                     await stream.send(data)
                 connection.one_read()
@@ -235,23 +238,14 @@ class WebSocketRelay:
     def _to_stream(self, data: bytes) -> bool:
         if not self._pass(data):
             return False
-        self._count_from_charge_point(data)
+        _follow(data, self._from_charge_point, self._to_charge_point)
         return True
 
     def _to_websocket(self, frame: bytes | str) -> bool:
         if isinstance(frame, bytes):
-            if frame.startswith(_CALL):
-                self._to_charge_point += 1
-            elif self._from_charge_point:
-                self._from_charge_point -= 1
+            _follow(frame, self._to_charge_point, self._from_charge_point)
             self._connection.send(frame)
         return True
-
-    def _count_from_charge_point(self, data: bytes) -> None:
-        if data.startswith(_CALL):
-            self._from_charge_point += 1
-        elif self._to_charge_point:
-            self._to_charge_point -= 1
 
     def _alive(self) -> None:
         if (now := time.monotonic()) - self._told_at >= _SIGN_EVERY:
@@ -264,3 +258,20 @@ class WebSocketRelay:
             self._connection.close(_SERVICE_RESTART, "the process that has this Charge Point is gone")
         else:
             self._connection.close(end.code, end.reason)
+
+
+def _follow(message: bytes, own: set[bytes], others: set[bytes]) -> None:
+    """Note that a message passes.
+
+    Args:
+        message: The message.
+        own: The UniqueIds of the Calls of its sender that wait for an answer.
+        others: Those of the Calls of its receiver.
+    """
+    if (found := _BEGINNING.match(message)) is None:
+        return
+    kind, unique_id = found.groups()
+    if kind == _CALL:
+        own.add(unique_id)
+    else:
+        others.discard(unique_id)

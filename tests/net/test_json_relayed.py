@@ -26,12 +26,15 @@ class Guest:
     """What the accepting process does with a WebSocket."""
 
     subprotocol = OCPP
+    relay: WebSocketRelay
+    """The last one."""
 
     def __init__(self, stream: NodeStream) -> None:
         self._stream = stream
 
     async def serve(self, connection: MessageSocket) -> None:
-        await WebSocketRelay(connection, self._stream).run()
+        Guest.relay = WebSocketRelay(connection, self._stream)
+        await Guest.relay.run()
 
     def abandon(self) -> None:
         self._stream.close(1001, "abandoned")
@@ -152,3 +155,23 @@ async def test_a_ping_is_a_sign_of_life_there_too(tmp_path: Path) -> None:
 
         await until(lambda: served.signs)
         assert served.received == []
+
+
+async def test_it_is_quiet_when_each_call_has_its_answer(tmp_path: Path) -> None:
+    """A Call that is sent again has one answer, and an answer to nothing is none."""
+    call, answer = '[2,"a \\" 1","Heartbeat",{}]', '[3,"a \\" 1",{}]'
+    async with relayed(tmp_path) as (client, served, _):
+        for text in (call, f" [ 2 , {call[3:]}", '[3,"never",{}]'):
+            await client.send(text)
+        await until(lambda: len(served.received) == 3)
+        Guest.relay.close_if_quiet(1001, "it stops")
+        served.socket.send(b'[2,"a \\" 1","Reset",{}]')
+        served.socket.send(answer.encode())
+        assert [await client.recv() for _ in range(2)] == ['[2,"a \\" 1","Reset",{}]', answer]
+        Guest.relay.close_if_quiet(1001, "it stops")
+        await client.send('[4,"a \\" 1","InternalError","",{}]')
+        await until(lambda: len(served.received) == 4)
+        Guest.relay.close_if_quiet(1001, "it stops")
+        with pytest.raises(ConnectionClosed):
+            await client.recv()
+        assert client.close_code == 1001

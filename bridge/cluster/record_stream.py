@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from functools import partial
 
 from msgspec import Struct, structs
@@ -139,7 +139,7 @@ class RecordStream:
             slot: The slot.
             epoch: The epoch with which this node holds the slot.
         """
-        return (await self._load(form.place_of_slot(slot), form.head_of_slot(slot), epoch))[0]
+        return (await self._load(partial(form.divided, form.place_of_slot(slot)), form.head_of_slot(slot), epoch))[0]
 
     async def load_slots(self, epochs: Mapping[int, int]) -> dict[int, list[StoredMessage]] | None:
         """Return all records of several slots, as `load` does, with one request. `epochs` has the epoch of each slot.
@@ -160,21 +160,27 @@ class RecordStream:
 
     async def load_everyone(self) -> tuple[list[StoredMessage], int]:
         """Return the records that every node has, in order, and the sequence number after which `follow` goes on."""
-        return await self._load(form.EVERYONE, form.HEAD_OF_EVERYONE, 0)
+        return await self._load(partial(form.divided, form.EVERYONE), form.HEAD_OF_EVERYONE, 0)
 
-    async def _load(self, place: str, head: str, at_least: int) -> tuple[list[StoredMessage], int]:
+    async def _load(self, subjects: Callable[[str], str], head: str, at_least: int) -> tuple[list[StoredMessage], int]:
         """Read all records of a place, in parts if a server does not give them at once.
 
         Reading the last messages of subjects is some ten times faster than reading one message after the other.
 
-        Returns: The records, in order, and a sequence number up to which all of them were read.
+        Args:
+            subjects: Returns the subjects of those records whose subjects have some digits, "" for all.
+            head: The subject of the claim of the place.
+            at_least: The lowest sequence number that the server must have.
+
+        Returns:
+            The records, in order, and a sequence number up to which all of them were read.
         """
         messages: list[StoredMessage] = []
         up_to: list[int] = []
         waiting = [""]
         while waiting:
             digits = waiting.pop()
-            asked = [head, form.divided(place, digits)]
+            asked = [head, subjects(digits)]
             found = await self._stream.within(self._timeout, partial(self._fresh, asked, at_least))
             if found is None:
                 waiting += [digits + digit for digit in "0123456789abcdef"]
@@ -205,20 +211,16 @@ class RecordStream:
                 return messages, up_to
             after = messages[-1].sequence
 
-    async def load_charge_point(self, slot: int, epoch: int, folded: str) -> list[StoredMessage] | None:
-        """Read the records of one Charge Point.
+    async def load_charge_point(self, slot: int, epoch: int, folded: str) -> list[StoredMessage]:
+        """Return the records of one Charge Point, the one that was written first at first.
 
         Args:
             slot: The slot.
             epoch: The epoch with which this node holds the slot.
             folded: The identity without letter case.
-
-        Returns: The records. None if they are too many to be read so: `load` reads them.
         """
-        asked = [form.head_of_slot(slot), form.all_of_charge_point(slot, folded)]
-
-        found = await self._stream.within(self._timeout, partial(self._fresh, asked, epoch))
-        return None if found is None else [message for message in found[0] if message.subject != asked[0]]
+        subjects = partial(form.divided_charge_point, slot, folded)
+        return (await self._load(subjects, form.head_of_slot(slot), epoch))[0]
 
     async def content(self, slot: int, epoch: int, key: Key) -> tuple[bytes, ...] | None:
         """Read what is apart of a record, as this node has written it last or has found it.

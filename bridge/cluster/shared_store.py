@@ -43,8 +43,11 @@ _MOST_MESSAGES, _MOST_OCTETS = MOST_IN_BATCH - 10, 4_000_000
 # The octets of the largest message that a server takes by default, less what its headers may have.
 _LARGEST = 1_000_000
 # Seconds that records wait for others where nobody waits for them; until a batch is tried again; and without an answer
-# after which that is trouble. The slots that are loaded at a time.
-_LINGER, _AGAIN, _PATIENCE, _LOADING = 0.05, 0.1, 15.0, 4
+# after which that is trouble.
+_LINGER, _AGAIN, _PATIENCE = 0.05, 0.1, 15.0
+# The slots that are loaded with one request, at first and at most; the records that one should bring, so that a Charge
+# Point that somebody waits for does not wait for many others; and the Charge Points that are loaded at a time.
+_SLOTS_FIRST, _SLOTS_MOST, _RECORDS, _EARLY = 64, 256, 300, 8
 _TROUBLE = (
     "nothing is written to the NATS servers, what they should keep is in memory only: %s. If this process ends before "
     "they are well again, it loses what it learns from now on"
@@ -82,8 +85,10 @@ class SharedStore(RecordStore):
         self._running: list[asyncio.Task[None]] = []
         self._lock = threading.RLock()
         self._slots: dict[int, SlotRecords] = {}
-        self._loads: dict[int, asyncio.Future[None]] = {}
-        self._loading = asyncio.Semaphore(_LOADING)
+        self._loading, self._slots_at_once = asyncio.Lock(), _SLOTS_FIRST
+        self._loading_early, self._waited_for = asyncio.Semaphore(_EARLY), 0
+        self._nobody_waits = asyncio.Event()
+        self._nobody_waits.set()
         self._followed = FollowedRecords(stream, map_stream, self._lock, lambda key: key in self._writing, news)
         self._everyone = self._followed.part
         self._commits: list[StoreCommit] = []
@@ -160,49 +165,42 @@ class SharedStore(RecordStore):
     async def take_slots(self, epochs: Mapping[int, int]) -> None:
         """Load the records of slots that this node holds now, by their epochs. Few records are loaded with one request.
 
-        Ends when each slot is loaded, or was dropped.
+        Ends when each slot is loaded, or was dropped. The slots of an earlier call are loaded before.
         """
         parts: list[SlotRecords] = []
-        done: list[asyncio.Future[None]] = []
         with self._lock:
             for slot, epoch in epochs.items():
                 self.drop(slot)
                 part = self._slots[slot] = SlotRecords(slot, epoch)
-                loading = self._loads[slot] = self._loop.create_future()
                 parts.append(part)
-                done.append(loading)
-        try:
+        async with self._loading:
             await self._load(parts)
-        finally:
-            for loading in done:
-                if not loading.done():
-                    loading.set_result(None)
 
     async def _load(self, parts: Sequence[SlotRecords]) -> None:
-        """Load the records of slots: of all together, or of each half if they are too many to be read at once."""
-        async with self._loading:
-            while wanted := {part.slot: part for part in parts if self._is_held(part)}:
-                try:
-                    found = await self._records_of(wanted)
-                except ServersAway:
-                    await asyncio.sleep(_AGAIN)
-                    continue
-                if found is None:
-                    break
-                commits: list[StoreCommit] = []
-                with self._lock:
-                    for slot, messages in found.items():
-                        if self._is_held(part := wanted[slot]):
-                            commits += part.load(loaded(messages))
-                self._changed(commits)
-                return
-        half = len(wanted) // 2
-        if half:
-            both = [*wanted.values()]
-            await asyncio.gather(self._load(both[:half]), self._load(both[half:]))
+        """Load the records of slots, some slots with each request, while nobody waits for a single Charge Point."""
+        while parts:
+            await self._nobody_waits.wait()
+            some = parts[: self._slots_at_once]
+            wanted = {part.slot: part for part in some if part.slot is not None and self._is_held(part)}
+            try:
+                found = await self._records_of({slot: part.epoch for slot, part in wanted.items()})
+            except ServersAway:
+                await asyncio.sleep(_AGAIN)
+                continue
+            if found is None:
+                self._slots_at_once = max(1, len(some) // 2)
+                continue
+            commits: list[StoreCommit] = []
+            with self._lock:
+                for slot, messages in found.items():
+                    if self._is_held(part := wanted[slot]):
+                        commits += part.load(loaded(messages))
+            self._changed(commits)
+            fitting = len(some) * _RECORDS // max(1, sum(map(len, found.values())))
+            self._slots_at_once = min(max(1, fitting), 2 * self._slots_at_once, _SLOTS_MOST)
+            parts = parts[len(some) :]
 
-    async def _records_of(self, parts: Mapping[int | None, SlotRecords]) -> dict[int, list[StoredMessage]] | None:
-        epochs = {slot: part.epoch for slot, part in parts.items() if slot is not None}
+    async def _records_of(self, epochs: Mapping[int, int]) -> Mapping[int, list[StoredMessage]] | None:
         if len(epochs) > 1:
             return await self._stream.load_slots(epochs)
         return {slot: await self._stream.load(slot, epoch) for slot, epoch in epochs.items()}
@@ -214,29 +212,31 @@ class SharedStore(RecordStore):
         """Load the records of one Charge Point before the rest of its slot. Ends as `take_slots` does."""
         slot, folded = slot_of(identity), identity.casefold()
         part = self._slots.get(slot)
-        while part is not None and self._slots.get(slot) is part and not part.has(folded):
-            try:
-                messages = await self._stream.load_charge_point(slot, part.epoch, folded)
-            except ServersAway:
-                await asyncio.sleep(_AGAIN)
-                continue
-            if messages is None:
-                await asyncio.shield(self._loads[slot])
-                return
-            with self._lock:
-                commits = part.load_charge_point(folded, messages)
-            self._changed(commits)
+        self._waited_for += 1
+        self._nobody_waits.clear()
+        try:
+            async with self._loading_early:
+                while part is not None and self._slots.get(slot) is part and not part.has(folded):
+                    try:
+                        messages = await self._stream.load_charge_point(slot, part.epoch, folded)
+                    except ServersAway:
+                        await asyncio.sleep(_AGAIN)
+                        continue
+                    with self._lock:
+                        commits = part.load_charge_point(folded, messages)
+                    self._changed(commits)
+        finally:
+            self._waited_for -= 1
+            if not self._waited_for:
+                self._nobody_waits.set()
 
     def drop(self, slot: int) -> None:
         """Forget the records of a slot that this node holds no more."""
         with self._lock:
             if self._slots.pop(slot, None) is None:
                 return
-            done = self._loads.pop(slot)
             lost = [commit for commit in self._commits if slot in commit.slots]
             self._commits = [commit for commit in self._commits if slot not in commit.slots]
-        if not done.done():
-            done.set_result(None)
         for commit in lost:
             commit.resolve(written=False)
 

@@ -125,10 +125,13 @@ def commit_of(node: str) -> str:
     return f"{_PREFIX}.node.{_word(node)}.commit"
 
 
-def all_of_charge_point(slot: int, folded: str) -> str:
-    """Return the subjects of the records of one Charge Point. `folded` is its identity without letter case."""
+def divided_charge_point(slot: int, folded: str, digits: str) -> str:
+    """Return the subjects of the records of one Charge Point that have the digits `digits` as c and d, at most two.
+
+    `folded` is its identity without letter case.
+    """
     word = _hash(folded)
-    return f"{place_of_slot(slot)}.{word[0]}.{word[1]}.{word}.>"
+    return ".".join([place_of_slot(slot), word[0], word[1], word, *(["*", *digits] if digits else []), ">"])
 
 
 def subject_of_record(slot: int | None, key: Key) -> str:

@@ -69,7 +69,7 @@ class AdminForwarding:
 
         async def one(node: str, octets: bytes) -> bytes:
             sent = _request.decode(octets)
-            if not self._holders.is_here(sent.named["identity"]):
+            if not await self._holders.is_here_when_loaded(sent.named["identity"]):
                 return b""
             return _encode(await answering(sent))
 

@@ -131,6 +131,10 @@ class Forwarding:
         """Return whether this process has the Charge Point, and may act for it now."""
         return self._holders.is_here(key)
 
+    async def is_here_when_loaded(self, key: str) -> bool:
+        """Return whether this process has the Charge Point, after its records are loaded if that is under way."""
+        return await self._holders.is_here_when_loaded(key)
+
     async def forward(self, key: str, post: ForwardedPost) -> Reply | None:
         """Let the process that has the Charge Point answer a POST.
 
@@ -229,7 +233,7 @@ class Forwarding:
     async def _opened(self, node: str, octets: bytes, stream: NodeStream) -> None:
         """Decide on a handshake that came to `node`, and serve its WebSocket."""
         handshake = msgspec.msgpack.decode(octets, type=HandshakeRequest)
-        if not self._holders.is_here(handshake.identity):
+        if not await self._holders.is_here_when_loaded(handshake.identity):
             raise NodeRefused(_NOT_HERE, "another process has this Charge Point")
         try:
             admitted = await self._handshake(handshake)

@@ -78,6 +78,12 @@ class HolderSearch:
         """Return whether this process has the Charge Point, and may act for it now."""
         return self._cluster.is_here(key)
 
+    async def is_here_when_loaded(self, key: str) -> bool:
+        """Return whether this process has the Charge Point, after its records are loaded if that is under way."""
+        if self._cluster.is_loading(key):
+            await self._cluster.load(key)
+        return self._cluster.is_here(key)
+
     def other(self, key: str) -> str | None:
         """Return the name of the other process that has a Charge Point, None if there is none."""
         node = self._cluster.holder_of(key)
@@ -89,10 +95,8 @@ class HolderSearch:
 
     async def next(self, key: str, patience: Patience) -> None:
         """Wait until a process may have the Charge Point. Raises Unavailable."""
-        if self._cluster.is_loading(key):
-            await self._cluster.load(key)
-            if self.is_here(key):
-                return
+        if await self.is_here_when_loaded(key):
+            return
         if patience.is_over():
             text = f"no process of the bridge has had this Charge Point for {patience.seconds:g} seconds"
             raise Unavailable(text, retry_after=self._cluster.lease)

@@ -166,9 +166,10 @@ class ClusterMoves:
     def serve(self, worker: MoveWorker) -> None:
         """Let `worker` answer other processes."""
 
-        def step(node: str, octets: bytes) -> bytes:
+        async def step(node: str, octets: bytes) -> bytes:
             asked = msgspec.msgpack.decode(octets, type=MoveStep)
-            return _encode(worker.step_here(asked)) if self.is_here(asked.identity) else b""
+            is_here = await self._holders.is_here_when_loaded(asked.identity)
+            return _encode(worker.step_here(asked)) if is_here else b""
 
         async def members(node: str, octets: bytes) -> bytes:
             asked = msgspec.msgpack.decode(octets, type=_MembersWanted)

@@ -114,6 +114,9 @@ class Holders(Protocol):
     def is_here(self, key: str) -> bool:
         """Return whether this process has the Charge Point, and may act for it now."""
 
+    async def is_here_when_loaded(self, key: str) -> bool:
+        """Return whether this process has the Charge Point, after its records are loaded if that is under way."""
+
     async def forward(self, key: str, post: ForwardedPost) -> Reply | None:
         """Let the process that has the Charge Point answer a POST.
 

@@ -425,9 +425,16 @@ class SoapServer:
         if self._holders.is_here(visit.charge_point):
             self._receive(visit, sender)
         elif post.is_forwarded:
-            respond(None)
+            self._tasks.spawn(self._receive_when_loaded(visit, sender, self._holders), name="loading")
         else:
             self._tasks.spawn(self._forward(visit, sender, self._holders), name="forwarding")
+
+    async def _receive_when_loaded(self, visit: SoapExchange, sender: SoapSender, holders: Holders) -> None:
+        """Handle a message that another process has passed on, or let that process ask the next one."""
+        if await holders.is_here_when_loaded(visit.charge_point):
+            self._receive(visit, sender)
+        else:
+            visit.respond(None)
 
     async def _forward(self, visit: SoapExchange, sender: SoapSender, holders: Holders) -> None:
         """Let the process that has the Charge Point answer a message."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
@@ -40,6 +41,8 @@ class KeptRecords:
         # A dict would be slow here: finding its first item again and again passes over all items removed before.
         self._all: dict[Kind, OrderedDict[Key, Record]] = {kind: OrderedDict() for kind in ALL_KINDS}
         self._of: dict[tuple[Kind, str], OrderedDict[Key, Record]] = {}
+        # The running time at which the ages were looked at last. While records are loaded, many have an earlier time.
+        self._looked_at = -math.inf
 
     def __len__(self) -> int:
         return sum(map(len, self._all.values()))
@@ -102,6 +105,9 @@ class KeptRecords:
         return list(self._all[kind].values())
 
     def _drop_too_old(self, now: float) -> None:
+        if now <= self._looked_at:
+            return
+        self._looked_at = now
         for kind in _AGEING:
             records = self._all[kind]
             while (first := next(iter(records.values()), None)) is not None and is_too_old(first, now):

@@ -170,13 +170,17 @@ AIMS = dict(zip(FAULTS, (5.0, 5.0, 5.0, 0.5, 10.0, 10.0), strict=True))
 """The longest wait that is promised through a node that stays well, in seconds (docs/cluster.md)."""
 
 
-async def measured(folder: Path, runs: int, faults: Iterable[str] = FAULTS) -> list[Outcome]:
-    """Let each fault happen `runs` times."""
+PAST = 1000
+"""The Charge Points that have charged for a week before the first fault."""
+
+
+async def measured(folder: Path, runs: int, faults: Iterable[str] = FAULTS, past: int = PAST) -> list[Outcome]:
+    """Let each fault happen `runs` times, in a cluster that has the records of a week of `past` Charge Points."""
     wanted, outcomes = list(faults), list[Outcome]()
     for servers in sorted({FAULTS[name][0] for name in wanted}):
         inside = folder / f"{servers} servers"
         inside.mkdir()
-        async with cluster(inside, servers=servers) as stage:
+        async with cluster(inside, servers=servers, past=past) as stage:
             for name in wanted:
                 if FAULTS[name][0] == servers:
                     outcomes.append(await _runs(stage, name, runs))
@@ -226,12 +230,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.attacks.cluster_faults")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--fault", action="append", choices=FAULTS, help="in place of all")
+    parser.add_argument("--past", type=int, default=PAST, help="Charge Points with records of a week")
     parser.add_argument("--folder", type=Path, help="where logs and what NATS stores are kept")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.folder or Path(temporary)
         folder.mkdir(exist_ok=True)
-        outcomes = asyncio.run(measured(folder, arguments.runs, arguments.fault or FAULTS))
+        outcomes = asyncio.run(measured(folder, arguments.runs, arguments.fault or FAULTS, arguments.past))
     print(report(outcomes))
     return int(not all(one.holds for one in outcomes))
 

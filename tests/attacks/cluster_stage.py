@@ -21,6 +21,7 @@ from websockets.typing import Subprotocol
 
 from bridge.net.tasks import Tasks
 from tests.attacks.cluster_ledger import Arrival, Connected, FaultCounts, counted
+from tests.attacks.cluster_past import charged
 from tests.attacks.siege_charge_points import JsonPoint, Minutes, Point, SoapPoint
 from tests.attacks.siege_json_central_system import answers_to
 from tests.attacks.siege_ledger import Recorded, Sent, Told, Verdict
@@ -282,14 +283,15 @@ class Cluster:
 
 
 @asynccontextmanager
-async def cluster(folder: Path, *, servers: int) -> AsyncIterator[Cluster]:
-    """One that runs."""
+async def cluster(folder: Path, *, servers: int, past: int) -> AsyncIterator[Cluster]:
+    """One that runs, and has the records of a week of `past` other Charge Points."""
     async with AsyncExitStack() as stack:
         central = CentralSystem()
         if servers == 1:
             running = [stack.enter_context(nats_at(folder, authorization=False))]
         else:
             running = stack.enter_context(three_servers(folder, authorization=False))
+        await charged([server.url for server in running], past)
         await stack.enter_async_context(central.listening())
         made = Cluster(folder, running, central)
         await stack.enter_async_context(made.cable.laid())

@@ -15,7 +15,7 @@ from tests.attacks.siege_ledger import Recorded, Sent, Told, Verdict, transactio
 @pytest.mark.parametrize("servers", [1, 3])
 async def test_each_fault_twice(servers: int, tmp_path: Path) -> None:
     faults = [name for name, (number, _) in FAULTS.items() if number == servers]
-    outcomes = await measured(tmp_path, 2, faults)
+    outcomes = await measured(tmp_path, 2, faults, past=50)
     assert [one.fault for one in outcomes] == faults
     assert all(one.holds and one.counts.delivered > 100 for one in outcomes), report(outcomes)
 

@@ -137,6 +137,36 @@ async def test_what_is_put_while_a_slot_is_loaded_is_kept(tmp_path: Path) -> Non
             assert len(a.store.memory_of(CP).aliases) == 400
 
 
+async def test_many_slots_are_loaded_some_at_a_time_and_who_is_waited_for_comes_first(tmp_path: Path) -> None:
+    """Also one that has more records than a server gives at once, in a slot that is loaded last."""
+    with nats_at(tmp_path) as server:
+        async with member(server) as a, member(server, "b") as b:
+            slots = range(300)
+            named = {slot_of(name): name for name in (f"cp {number}" for number in range(20_000))}
+            assert set(slots) <= named.keys()
+            await a.store.take_slots(await a.node.map.claim(dict.fromkeys(slots, 0)))
+            for name in (named[slot] for slot in slots):
+                assert await told(a.store.commit(*(connector(number, identity=name) for number in range(12))))
+            last = named[slots[-1]]
+            now = a.store.running_time
+            records: list[Record] = [alias(number + 1, identity=last) for number in range(900)]
+            records += [answered(number, now, last) for number in range(900)]
+            for start in range(0, len(records), 600):
+                assert await told(a.store.commit(*records[start : start + 600]))
+            epochs = await b.node.map.claim({slot: a.store._slots[slot].epoch for slot in slots})
+            assert len(epochs) == len(slots)
+
+            taking = asyncio.ensure_future(b.store.take_slots(epochs))
+            await asyncio.sleep(0)
+            await b.store.load_charge_point(last)
+            early = b.store.memory_of(last)
+            assert not b.store._slots[slots[-1]].loaded  # nor most others
+            assert (len(early.aliases), len(early.answered), len(early.connectors)) == (900, 900, 12)
+            await taking
+            assert all(len(b.store.memory_of(named[slot]).connectors) == 12 for slot in slots)
+            assert b.store.memory_of(last) == early
+
+
 async def test_a_slot_that_is_dropped_is_not_waited_for(tmp_path: Path) -> None:
     with nats_at(tmp_path) as server:
         async with member(server, timeout=2.0) as a:

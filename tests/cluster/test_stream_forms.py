@@ -204,8 +204,8 @@ def test_a_record_is_in_one_part_of_its_place(record: Record, slot: int | None, 
     assert pattern.fullmatch(subject)
     assert words[8] == words[9][1] and words[7] == words[9][0]
     if slot is not None:
-        whole = form.all_of_charge_point(slot, key_of(record)[1])
-        assert subject.startswith(whole.removesuffix(">"))
+        part = form.divided_charge_point(slot, key_of(record)[1], own[2:])
+        assert re.fullmatch(re.escape(part).replace(r"\*", "[^.]+").replace(">", ".+"), subject)
 
 
 def test_differences_of_a_configuration_are_told() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,10 @@ from bridge.gateway.holder_search import HolderSearch
 from bridge.net.forwarding import ForwardedPost, post_of, reply_octets
 from bridge.net.json_server import AcceptedHandshake, HandshakeRequest
 from bridge.net.proxies.rules import Origin
+from bridge.net.tasks import Tasks
 from bridge.ocpps.replies import Reply
 from tests.cluster.nodes import nodes
+from tests.e2e.stage import AT_MOST
 
 POST = ForwardedPost(
     listener="soap", key="1", path="/", query="", authority=None, fields=(), body=b"<x/>", origin=Origin(), tenant=""
@@ -27,8 +30,8 @@ class Map:
 
     node, lease = "front", 2.5
 
-    def __init__(self, holder: str | None) -> None:
-        self.holder = holder
+    def __init__(self, holder: str | None, *, loads: bool = False) -> None:
+        self.holder, self.loads = holder, loads
         self._changed = asyncio.Event()
 
     def moves_to(self, holder: str) -> None:
@@ -36,7 +39,7 @@ class Map:
         self._changed.set()
 
     def is_here(self, key: str) -> bool:
-        return self.holder == self.node
+        return self.holder == self.node and not self.loads
 
     def holder_of(self, key: str) -> str | None:
         return self.holder
@@ -45,10 +48,11 @@ class Map:
         return self.holder
 
     def is_loading(self, key: str) -> bool:
-        return False
+        return self.loads
 
     async def load(self, key: str) -> None:
-        raise AssertionError
+        await asyncio.sleep(0.01)
+        self.loads = False
 
     async def changed(self, patience: float) -> None:
         try:
@@ -58,16 +62,47 @@ class Map:
         self._changed.clear()
 
 
+class Admitted:
+    """A handshake that was accepted."""
+
+    subprotocol = "ocpp1.6"
+
+    async def serve(self, connection: object) -> None:
+        """Nothing is sent."""
+
+    def abandon(self) -> None:
+        """It is not served."""
+
+
 async def _admit(handshake: HandshakeRequest) -> AcceptedHandshake:
-    raise AssertionError
+    return Admitted()
+
+
+class Listener:
+    """The SOAP listener of a process. It answers each POST that was passed on to it if the Charge Point is there."""
+
+    def __init__(self, passing: Forwarding) -> None:
+        self._passing = passing
+        self._tasks = Tasks()
+
+    def forwarded(self, node: str, post: ForwardedPost, respond: Callable[[Reply | None], None]) -> None:
+        self._tasks.spawn(self._answer(respond), name="answer")
+
+    async def _answer(self, respond: Callable[[Reply | None], None]) -> None:
+        is_here = await self._passing.is_here_when_loaded("CP")
+        respond(Reply(status=200, body=b"<answer/>", content_type="text/xml") if is_here else None)
 
 
 def forwarding(known: Map, courier: Courier) -> Forwarding:
     def nothing() -> dict[str, object]:
         return {}
 
+    def servers() -> dict[str, Listener]:
+        return {"soap": Listener(made)}
+
     search = HolderSearch(known, courier)
-    return Forwarding(search, courier, process="front.1", handshake=_admit, placements=nothing, servers=nothing)  # type: ignore[arg-type]
+    made = Forwarding(search, courier, process="front.1", handshake=_admit, placements=nothing, servers=servers)  # type: ignore[arg-type]
+    return made
 
 
 def answers(courier: Courier, body: bytes) -> list[bytes]:
@@ -144,3 +179,21 @@ async def test_a_process_that_stops_passes_on_what_it_has_and_nothing_new(tmp_pa
         assert reply is not None and reply.closes  # its sender connects to another process
         await draining
         await passing.close()
+
+
+async def test_a_process_that_is_asked_while_it_loads_answers_when_the_records_have_come(tmp_path: Path) -> None:
+    """Nobody asks again, and nobody waits for the other records of the slot."""
+    async with nodes(tmp_path) as cluster:
+        front, other = [await cluster.node(name) for name in ("front", "other")]
+        has = Map("front", loads=True)
+        passing, serving = forwarding(Map("other"), front), forwarding(has, other)
+        reply = await asyncio.wait_for(passing.forward("CP", POST), AT_MOST)
+        assert reply is not None and reply.body == b"<answer/>" and not has.loads
+
+        has.loads = True
+        handshake = HandshakeRequest(identity="CP", peer="192.0.2.1", subprotocols=("ocpp1.6",), authorization=None)
+        accepted = await asyncio.wait_for(passing.handshake(handshake), AT_MOST)
+        assert accepted.subprotocol == "ocpp1.6" and not has.loads
+        accepted.abandon()
+        for one in (passing, serving):
+            await one.close()

@@ -338,6 +338,7 @@ class Gateway:
             policies=policy_table_of(settings),
             observers_of=self._observers.names_for,
             may_act=always if self._cluster is None else lambda: self._node.may_act(),
+            has=(lambda key: True) if self._cluster is None else lambda key: self._node.has(key),
         )
         if self._cluster is not None:
             self._node = self._node_of(self._cluster)

@@ -236,6 +236,13 @@ class Unavailable(BridgeError):
         self.retry_after = retry_after
 
 
+class HeldElsewhere(Unavailable):
+    """Another process of the cluster has the Charge Point by now, which may answer the message."""
+
+    def __init__(self) -> None:
+        super().__init__("another process of the bridge has this Charge Point by now")
+
+
 @dataclass(frozen=True, slots=True)
 class Complaint:
     """A fault of the configuration.

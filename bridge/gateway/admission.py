@@ -14,7 +14,16 @@ from bridge.access.rules import Rule, Shown, judge, within
 from bridge.core.links import Status
 from bridge.dialects.known import Known
 from bridge.dialects.versions import OCPP16
-from bridge.errors import AccessDenied, BridgeError, ErrorCode, NotConnected, Unavailable, UnknownIdentity, Why
+from bridge.errors import (
+    AccessDenied,
+    BridgeError,
+    ErrorCode,
+    HeldElsewhere,
+    NotConnected,
+    Unavailable,
+    UnknownIdentity,
+    Why,
+)
 from bridge.gateway.authorization_key import AuthorizationKeys
 from bridge.gateway.gatekeeper import Gatekeeper
 from bridge.gateway.newcomers import Newcomers
@@ -24,12 +33,13 @@ from bridge.gateway.placement import Placement, Placements
 from bridge.gateway.rules import rules_of_central_system
 from bridge.gateway.session_runner import SessionRunner
 from bridge.gateway.sessions import Sessions, mint
-from bridge.gateway.transports import SHUTTING_DOWN
+from bridge.gateway.transports import SERVICE_RESTART, SHUTTING_DOWN
 from bridge.net.endpoints import Admission, SoapSender
 from bridge.net.json_client import DialRefused, NoCommonSubprotocol, dial
 from bridge.net.json_server import HandshakeDenied, HandshakeRequest
 from bridge.net.message_socket import MessageSocket
 from bridge.ocpp.actions import Party
+from bridge.ocpp.rpc import Call
 from bridge.ocpp.tenants import identity_of
 from bridge.ocppj.codec import SUBPROTOCOL
 
@@ -343,7 +353,12 @@ class JsonAdmission:
 
     async def serve(self, connection: MessageSocket) -> None:
         """Carry the traffic of the Charge Point's WebSocket until the WebSocket ends."""
-        runner = self._sessions.json(self._placement)
+        try:
+            runner = self._sessions.json(self._placement)
+        except HeldElsewhere as error:
+            self.abandon()
+            connection.close(SERVICE_RESTART, error.description)
+            return
         runner.charge_point.shown = self._handshake.authorization or ""
         far, self._far = self._far, None
         await self._sessions.connect(runner, connection, far)
@@ -361,10 +376,16 @@ def _admission(runner: SessionRunner, party: Party, arrival: SoapSender) -> Admi
         known=None if arrival.version == OCPP16.version else _known(runner),
         profile=runner.profile() if party is CHARGE_POINT else runner.towards_central_system(),
         passes=_passes(runner, party, arrival.version),
-        handle=partial(runner.called, party),
+        handle=partial(_called, runner, party),
         lost=runner.lost,
         records=runner.records,
     )
+
+
+def _called(runner: SessionRunner, party: Party, key: str, call: Call) -> None:
+    """Give a Call to a Session. Raises Unavailable if the Session has ended since the message was admitted."""
+    runner.check_open()
+    runner.called(party, key, call)
 
 
 def _observer_admission(runner: ObserverRunner, arrival: SoapSender) -> Admission:

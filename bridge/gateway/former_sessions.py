@@ -130,7 +130,7 @@ class FormerRunner(SessionRunner):
 
     def check(self) -> None:
         """End the Session if none of its transactions is open and no Call is in progress."""
-        if not self._closed and not self.session.in_progress() and not self.open():
+        if self._over is None and not self.session.in_progress() and not self.open():
             self.leave()
 
     def _give_up(self) -> None:

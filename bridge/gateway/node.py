@@ -145,10 +145,14 @@ class Node:
         slot = slot_of(key)
         return slot in self._ready or slot in self._loading
 
+    def has(self, key: str) -> bool:
+        """Return whether this process has a Charge Point and its records. It may be suspended."""
+        slot = slot_of(key)
+        return slot in self._ready or key.casefold() in self._loading.get(slot, ())
+
     def is_here(self, key: str) -> bool:
         """Return whether this process has a Charge Point, and may act for it now."""
-        slot = slot_of(key)
-        return (slot in self._ready or key.casefold() in self._loading.get(slot, ())) and self._member.may_act()
+        return self.has(key) and self._member.may_act()
 
     def is_loading(self, key: str) -> bool:
         """Return whether this process has the slot of a Charge Point, and not its records yet."""
@@ -275,6 +279,8 @@ class Node:
         """End the Sessions of slots. Their requests get no answer here: they are sent to the next process."""
         if not slots:
             return
-        self._pending.drop(lambda key: slot_of(key) in slots)
         runners = self._sessions.release(lambda key: slot_of(key) not in slots)
+        for runner in runners:
+            runner.end()
+        self._pending.drop(lambda key: slot_of(key) in slots)
         await asyncio.gather(*(runner.abandon() for runner in runners))

@@ -118,7 +118,11 @@ class Rerouting:
     def move(self, runner: SessionRunner) -> bool:
         """Move a Session if its Placement has changed. Returns: whether it has."""
         sessions = self._sessions()
-        if sessions.get(runner.identity) is not runner or not self._has_moved(runner):
+        if (
+            sessions.get(runner.identity) is not runner
+            or not self._has_moved(runner)
+            or not sessions.has(runner.identity)
+        ):
             return False
         sessions.forget(runner)
         after = None

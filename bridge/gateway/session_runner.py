@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Protocol
 
 import msgspec
@@ -50,7 +50,7 @@ from bridge.core.memory import Record
 from bridge.core.observed import Observed
 from bridge.core.policies import Policies, PolicyRule, PolicyTable
 from bridge.core.session import Session
-from bridge.errors import BridgeError, Unavailable, Why
+from bridge.errors import BridgeError, HeldElsewhere, Unavailable, Why
 from bridge.gateway.former_commands import FormerCommands, read_for
 from bridge.gateway.persistence import Persistence
 from bridge.gateway.placement import Placement
@@ -211,7 +211,7 @@ class SessionRunner:
         self._standing: tuple[object, ...] = ()
         self._events: list[Event] = []
         self._busy = False
-        self._closed = False
+        self._over: Callable[[], Unavailable] | None = None  # makes the reason why no message is handled any more
         self._draining = False
         self._quiet: asyncio.Event | None = None  # set when a Call has ended, for `retire`
         self._sources: dict[Party, list[str]] = {party: [] for party in Party}  # the sources of the Calls in progress
@@ -228,7 +228,7 @@ class SessionRunner:
         Calls of operators that wait for an answer are answered as unanswered. WebSockets are closed with 1001 and not
         dialled again.
         """
-        self._stop()
+        self._stop(partial(Unavailable, SHUTTING_DOWN))
         for call, answer in self._commands.items():
             if not answer.done():
                 answer.set_result(Unanswered(unique_id=call, reason=SHUTTING_DOWN))
@@ -236,13 +236,23 @@ class SessionRunner:
             await self.elsewhere.close()
         await asyncio.gather(*(transport.shut() for transport in self.transports.values()))
 
-    async def abandon(self) -> None:
-        """End the Session because another process has the Charge Point now. Calls in progress get no answer here."""
+    def end(self) -> None:
+        """Handle no message any more, because another process has the Charge Point now. `abandon` follows.
+
+        Calls in progress get no answer here.
+        """
         for party, sources in self._sources.items():
             for source in sources:
                 self._traffic.end(party, source)
             sources.clear()
+        self._stop(HeldElsewhere)
+
+    async def abandon(self) -> None:
+        """Close the links of a Session that another process has now (`end`)."""
         await self.close()
+        # A link and its Session refer to each other. The records of a week in hundreds of such cycles would stop the
+        # process for 0.3 s when the garbage collector finds them.
+        self.session.forget()
         if self._quiet is not None:
             self._quiet.set()
 
@@ -254,7 +264,7 @@ class SessionRunner:
         Args:
             left: Called when the links are closed.
         """
-        while self._is_in_use() and not self._closed:
+        while self._is_in_use() and self._over is None:
             await self._something()
         for party, transport in self.transports.items():
             if self.session.links[party].status is not Status.DOWN:
@@ -262,9 +272,9 @@ class SessionRunner:
         if (central_system := self.transports.get(Party.CENTRAL_SYSTEM)) is not None:
             await central_system.gone()
         left()
-        while not self.session.is_quiet and not self._closed:
+        while not self.session.is_quiet and self._over is None:
             await self._something()
-        self._stop()
+        self._stop(partial(Unavailable, "the Charge Point was moved to another Central System"))
 
     def _is_in_use(self) -> bool:
         """Return whether a Call is in progress, or the successor waits for its turn."""
@@ -282,8 +292,8 @@ class SessionRunner:
         self._quiet.clear()
         await self._quiet.wait()
 
-    def _stop(self) -> None:
-        self._closed = True
+    def _stop(self, why: Callable[[], Unavailable]) -> None:
+        self._over = self._over or why
         if self._timer is not None:
             self._timer.cancel()
         self._tell_turn(holds=False)
@@ -401,8 +411,7 @@ class SessionRunner:
         Raises:
             Unavailable: The bridge drains or is busy, or the Session has ended.
         """
-        if self._closed:
-            raise Unavailable(SHUTTING_DOWN)
+        self.check_open()
         self._begin(Party.CENTRAL_SYSTEM, "operators")
         key = f"operator:{call.unique_id}"
         if self.records:
@@ -450,8 +459,18 @@ class SessionRunner:
         self._audience.see(LinkLost(self.identity, party, self.placement.central_system, reason))
         self._happen(LinkDown(at=self._loop.time(), party=party, reason=reason, undelivered=undelivered, code=code))
 
+    def check_open(self) -> None:
+        """Raise Unavailable if the Session handles no message any more: HeldElsewhere if another process does."""
+        if self._over is not None:
+            raise self._over()
+
     def called(self, party: Party, key: str, call: Call) -> None:
-        """Report a Call by `party`, which waits for its answer under `key`."""
+        """Report a Call by `party`, which waits for its answer under `key`.
+
+        It gets none if the Session has ended: its connection is about to be closed.
+        """
+        if self._over is not None:
+            return
         if party is Party.CENTRAL_SYSTEM and self.former_commands is not None:
             if not self.session.waits_under(party, key):  # one that came before the move
                 self.former_commands.received(key, call)
@@ -478,7 +497,7 @@ class SessionRunner:
 
     def answer_command(self, key: str, answer: Answer, call: Call) -> None:
         """Answer a command of the Central System that did not pass through the Session."""
-        if not self._closed:
+        if self._over is None:
             self.transports[Party.CENTRAL_SYSTEM].send_answer(key, answer, call.wires)
 
     def refused_command(self, report: Report) -> None:
@@ -600,7 +619,7 @@ class SessionRunner:
     # The Session's events and commands.
 
     def _happen(self, event: Event) -> None:
-        if self._closed:
+        if self._over is not None:
             return
         self._events.append(event)
         if not self._busy:

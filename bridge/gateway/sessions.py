@@ -24,7 +24,7 @@ from bridge.core.memory import ChargePointRecords, SessionMemory
 from bridge.core.policies import PolicyTable
 from bridge.core.session import Session
 from bridge.core.transactions import SILENT, KnownTransaction
-from bridge.errors import Unavailable, Why
+from bridge.errors import HeldElsewhere, Unavailable, Why
 from bridge.gateway.authorization_key import AuthorizationKeys
 from bridge.gateway.former_commands import FormerCommands
 from bridge.gateway.former_sessions import FormerRunner, FormerSessions
@@ -166,6 +166,7 @@ class Sessions:
         policies: The policies of new Sessions. Assign the attribute to replace them.
         observers_of: Returns the names of the further Central Systems of an identity.
         may_act: Returns whether this process may act for its Charge Points now.
+        has: Returns whether this process has the Charge Point with a key, and is not about to hand it over.
     """
 
     def __init__(
@@ -187,8 +188,10 @@ class Sessions:
         policies: PolicyTable,
         observers_of: Callable[[str], tuple[str, ...]],
         may_act: Callable[[], bool] = always,
+        has: Callable[[str], bool] = lambda key: True,
     ) -> None:
         self._may_act = may_act
+        self.has = has
         self.policies = policies
         self._observers_of = observers_of
         self._placed_at = placed_at
@@ -372,7 +375,10 @@ class Sessions:
         return asyncio.gather(*at_it) if at_it else None
 
     def soap(self, placement: Placement, version: str) -> SessionRunner:
-        """Return the SessionRunner of a SOAP Charge Point that speaks OCPP `version`, a new one if it has none."""
+        """Return the SessionRunner of a SOAP Charge Point that speaks OCPP `version`, a new one if it has none.
+
+        Raises HeldElsewhere.
+        """
         known = self.get(placement.identity)
         if known is not None and not known.charge_point.speaks_json:
             return known
@@ -394,7 +400,7 @@ class Sessions:
     def json(self, placement: Placement) -> SessionRunner:
         """Return the SessionRunner of a JSON Charge Point, a new one if it has none.
 
-        Its WebSocket is not connected yet.
+        Its WebSocket is not connected yet. Raises HeldElsewhere.
         """
         known = self.get(placement.identity)
         if known is not None and known.charge_point.speaks_json:
@@ -415,6 +421,8 @@ class Sessions:
         return ChargePointRecords(self._persistence.memory_of(identity, ""), "").open_transactions(at)
 
     def _new(self, placement: Placement, side: Side) -> SessionRunner:
+        if not self.has(placement.identity):  # it went to another process while a message or a handshake was admitted
+            raise HeldElsewhere
         relays = side.carries_answers and placement.speaks_json
         central_side = (
             WebSocketTransport.side if relays else (DialledTransport if placement.speaks_json else SoapTransport).side

@@ -21,7 +21,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bridge.access import paths
-from bridge.errors import AccessDenied, BridgeError, ErrorCode, MessageError, Unavailable, Why
+from bridge.errors import AccessDenied, BridgeError, ErrorCode, HeldElsewhere, MessageError, Unavailable, Why
 from bridge.net.descriptors import Inherited
 from bridge.net.endpoints import Admission, EndpointDirections, Refused, SoapEndpoint, SoapSender
 from bridge.net.forwarding import ForwardedPost, Holders, shared_key
@@ -431,7 +431,12 @@ class SoapServer:
 
     async def _receive_when_loaded(self, visit: SoapExchange, sender: SoapSender, holders: Holders) -> None:
         """Handle a message that another process has passed on, or let that process ask the next one."""
-        if await holders.is_here_when_loaded(visit.charge_point):
+        try:
+            is_here = await holders.is_here_when_loaded(visit.charge_point)
+        except Exception as error:
+            self._not_let_in(visit, error, closes=True)
+            return
+        if is_here:
             self._receive(visit, sender)
         else:
             visit.respond(None)
@@ -480,6 +485,9 @@ class SoapServer:
             self._let_in(visit, admitted)
 
     def _not_let_in(self, visit: SoapExchange, error: Exception, *, closes: bool = False) -> None:
+        if isinstance(error, HeldElsewhere):
+            self._dropped(visit)
+            return
         if not isinstance(error, BridgeError):
             _log.error("a message could not be let in", exc_info=error)
             error = BridgeError(ErrorCode.InternalError, "the bridge failed; its log says why")

@@ -16,7 +16,7 @@ from typing import Any
 from bridge.dialects.dialect import Dialect
 from bridge.dialects.known import Known
 from bridge.dialects.versions import OCPP16
-from bridge.errors import BridgeError, ErrorCode, MessageError
+from bridge.errors import BridgeError, ErrorCode, HeldElsewhere, MessageError
 from bridge.ocpp.device_profile import PLAIN, DeviceProfile
 from bridge.ocpp.message_size import is_large
 from bridge.ocpp.rpc import Answer, Call, CallResult, Unanswered
@@ -85,9 +85,14 @@ class PendingRequests:
     def drop(self, named: Callable[[str], bool]) -> None:
         """End the requests unanswered that name a Charge Point whose key `named` returns True for."""
         for key, context in tuple(self._contexts.items()):
-            if named(context.charge_point) and self._contexts.pop(key, None) is not None:
-                context.tell = None
-                context.drop()
+            if named(context.charge_point):
+                self.hand_over(key)
+
+    def hand_over(self, key: str) -> None:
+        """End the request with this key unanswered. Another process may answer it."""
+        if (context := self._contexts.pop(key, None)) is not None:
+            context.tell = None
+            context.drop()
 
     def close(self, reason: str) -> None:
         """Answer all requests that wait as unanswered, for `reason`."""
@@ -351,6 +356,8 @@ def _operation(operation: Operation, service: Service, types: dict[str, type[Any
         exchange.pending.expect(exchange.key, exchange)
         try:
             exchange.handle(exchange.key, exchange.call)
+        except HeldElsewhere:
+            exchange.pending.hand_over(exchange.key)
         except BridgeError as error:
             exchange.fail(error)
         except Exception:

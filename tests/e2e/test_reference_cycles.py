@@ -1,9 +1,13 @@
-"""A message leaves no reference cycle behind, which would wait for the garbage collector and make all others wait."""
+"""A message leaves no reference cycle behind, which would wait for the garbage collector and make all others wait.
+
+Nor do the records of a Session that ends.
+"""
 
 from __future__ import annotations
 
 import gc
 from collections import Counter
+from weakref import ref
 
 import pytest
 
@@ -46,3 +50,21 @@ async def test_no_message_leaves_a_reference_cycle(near: str, far: str) -> None:
     assert ours.keys() <= OF_A_CONNECTION, ours
     assert left["builtins.list"], "the cycle that this test makes was not found"
     assert sum(ours.values()) <= 2 * TIMES * (len(SAMPLES) + len(COMMANDS))
+
+
+@pytest.mark.parametrize("far", ["soap", "json"])
+@pytest.mark.parametrize("near", ["soap", "json"])
+async def test_a_session_that_ends_because_another_process_has_it_releases_its_records(near: str, far: str) -> None:
+    async with leg(near, far) as parties:
+        await parties.met()
+        await exchange_everything(parties)
+        (runner,) = parties.gateway._sessions.release(lambda key: False)
+        session = runner.session
+        of_a_week = [ref(each) for each in (session.transactions, session.connectors, session._repetitions)]
+        assert all(each() is not None for each in of_a_week)
+        gc.disable()
+        try:
+            await runner.abandon()
+            assert [each() for each in of_a_week] == [None] * 3
+        finally:
+            gc.enable()

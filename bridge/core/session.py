@@ -219,7 +219,10 @@ class Session:
         self._posted = [self.links[party] for party in _PARTIES if not sides[party].carries_answers]
         memory = SessionMemory() if memory is None else memory
         self.silence = Silence(memory.presence, terms.idle_default)
-        self._use(ChargePointRecords(memory, terms.central_system) if records is None else records)
+        records = ChargePointRecords(memory, terms.central_system) if records is None else records
+        self.connectors, self._statuses = records.connectors, records.statuses
+        self.transactions, self._aliases = records.transactions, records.aliases
+        self._repetitions, self._authorizations = records.repetitions, records.authorizations
         self._speaks_soap = not sides[CHARGE_POINT].carries_answers
         self.boots = Boots(terms.replay_boot if self._speaks_soap else NEVER, memory.boot, introduce=memory.introduce)
         self._said = LastSaid([memory.boot] if memory.boot else []) if terms.emulate_trigger else None
@@ -244,15 +247,6 @@ class Session:
         records.transactions, records.aliases = self.transactions, self._aliases
         records.repetitions, records.authorizations = self._repetitions, self._authorizations
         return records
-
-    def _use(self, records: ChargePointRecords) -> None:
-        self.connectors, self._statuses = records.connectors, records.statuses
-        self.transactions, self._aliases = records.transactions, records.aliases
-        self._repetitions, self._authorizations = records.repetitions, records.authorizations
-
-    def forget(self) -> None:
-        """Release the records, because another process has the Charge Point. The Session handles no event any more."""
-        self._use(ChargePointRecords(SessionMemory(), ""))
 
     def state(self) -> dict[str, Any]:
         """Return all that changes in a Session, by name, for a snapshot. Calls in flight are part of it."""

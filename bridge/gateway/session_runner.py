@@ -250,9 +250,10 @@ class SessionRunner:
     async def abandon(self) -> None:
         """Close the links of a Session that another process has now (`end`)."""
         await self.close()
-        # A link and its Session refer to each other. The records of a week in hundreds of such cycles would stop the
-        # process for 0.3 s when the garbage collector finds them.
-        self.session.forget()
+        # These refer back to this object. Hundreds of such cycles would stop the process for 0.3 s when the garbage
+        # collector finds them.
+        self.transports.clear()
+        self.elsewhere = self.on_standing = self.accepted = None
         if self._quiet is not None:
             self._quiet.set()
 

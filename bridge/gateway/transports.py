@@ -236,6 +236,7 @@ class WebSocketTransport:
             if user._current:
                 user._leave()
                 user._reports.link_down(self._party, reason, code=code)
+        self._link.leave()
 
     def _leave(self) -> None:
         self._current = False

@@ -113,6 +113,25 @@ class _Asked(Struct, frozen=True):
     terms: ChannelTerms
 
 
+class _Nobody:
+    """The owner of a connection that has ended."""
+
+    def on_call(self, call: Call) -> None:
+        """Do nothing."""
+
+    def on_answer(self, answer: Answer, came: Octets | None) -> None:
+        """Do nothing."""
+
+    def on_refused(self, error: BridgeError, unique_id: str | None, wires: Wires | None) -> None:
+        """Do nothing."""
+
+    def on_other(self, data: bytes) -> None:
+        """Do nothing."""
+
+
+_NOBODY = _Nobody()
+
+
 class JsonChannel:
     """The Calls and answers on one WebSocket.
 
@@ -137,6 +156,11 @@ class JsonChannel:
     def hand_over(self, owner: ChannelOwner, terms: ChannelTerms) -> None:
         """Give later Calls to another owner. The answers to Calls that were sent before go to the earlier one."""
         self._owner, self._terms = owner, terms
+
+    def leave(self) -> None:
+        """Release the owners, which refer to this object, because the connection has ended."""
+        self._owner, self._asked = _NOBODY, None
+        self._asked_before.clear()
 
     def send(self, call: Call, earlier: tuple[ChannelOwner, ChannelTerms] | None = None) -> None:
         """Send `call` after earlier messages. A message that is unsent when the connection ends is lost.

@@ -1,6 +1,6 @@
 """A message leaves no reference cycle behind, which would wait for the garbage collector and make all others wait.
 
-Nor do the records of a Session that ends.
+Nor do a Session and a WebSocket that have ended.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from weakref import ref
 
 import pytest
 
+from bridge.ocpp.actions import Party
 from tests.e2e.stage import COMMANDS, SAMPLES, Leg, leg
+from tests.outgoing_events.receivers import eventually
 
 # asyncio's transport of a socket refers to itself, and holds these until it is collected, one each for a connection.
 OF_A_CONNECTION = {"bridge.net.descriptors.Lease", "bridge.net.descriptors._Leased"}
@@ -54,17 +56,35 @@ async def test_no_message_leaves_a_reference_cycle(near: str, far: str) -> None:
 
 @pytest.mark.parametrize("far", ["soap", "json"])
 @pytest.mark.parametrize("near", ["soap", "json"])
-async def test_a_session_that_ends_because_another_process_has_it_releases_its_records(near: str, far: str) -> None:
+async def test_nor_does_a_session_that_another_process_has_from_now_on(near: str, far: str) -> None:
     async with leg(near, far) as parties:
         await parties.met()
         await exchange_everything(parties)
         (runner,) = parties.gateway._sessions.release(lambda key: False)
-        session = runner.session
-        of_a_week = [ref(each) for each in (session.transactions, session.connectors, session._repetitions)]
-        assert all(each() is not None for each in of_a_week)
+        session = ref(runner.session)
         gc.disable()
         try:
+            runner.end()
             await runner.abandon()
-            assert [each() for each in of_a_week] == [None] * 3
+            del runner
+            await eventually(lambda: session() is None)
+        finally:
+            gc.enable()
+
+
+@pytest.mark.parametrize("far", ["soap", "json"])
+async def test_nor_does_a_websocket(far: str) -> None:
+    async with leg("json", far) as parties:
+        await parties.met()
+        (runner,) = parties.gateway._sessions
+        gc.disable()
+        try:
+            transport = runner.transports[Party.CHARGE_POINT]
+            link = ref(transport._link)  # type: ignore[attr-defined]
+            del transport
+            await parties.charge_point.stop()
+            await parties.charge_point.start()
+            await parties.charge_point.call("Heartbeat", {})
+            await eventually(lambda: link() is None)
         finally:
             gc.enable()

@@ -233,8 +233,9 @@ class SharedStore(RecordStore):
     def drop(self, slot: int) -> None:
         """Forget the records of a slot that this node holds no more."""
         with self._lock:
-            if self._slots.pop(slot, None) is None:
+            if (part := self._slots.pop(slot, None)) is None:
                 return
+            part.release()
             lost = [commit for commit in self._commits if slot in commit.slots]
             self._commits = [commit for commit in self._commits if slot not in commit.slots]
         for commit in lost:

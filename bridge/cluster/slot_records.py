@@ -87,6 +87,10 @@ class SlotRecords:
         """Return whether the records of a Charge Point are loaded."""
         return self.loaded or folded in self._charge_points
 
+    def release(self) -> None:
+        """Release the records, which refer to this object, because this node holds the slot no more."""
+        self.records = KeptRecords()
+
     # Changes.
 
     def put(self, record: Record, commit: StoreCommit | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import signal
 from collections.abc import AsyncIterator, Sequence
@@ -10,6 +11,7 @@ from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import msgspec
 import pytest
@@ -165,6 +167,20 @@ async def test_many_slots_are_loaded_some_at_a_time_and_who_is_waited_for_comes_
             await taking
             assert all(len(b.store.memory_of(named[slot]).connectors) == 12 for slot in slots)
             assert b.store.memory_of(last) == early
+
+
+async def test_the_records_of_a_slot_that_is_dropped_wait_for_no_garbage_collector(tmp_path: Path) -> None:
+    with nats_at(tmp_path) as server:
+        async with member(server) as a:
+            await a.hold()
+            assert await told(a.store.commit(connector(1)))
+            kept = ref(a.store._slots[SLOT].records)
+            gc.disable()
+            try:
+                a.store.drop(SLOT)
+                assert kept() is None
+            finally:
+                gc.enable()
 
 
 async def test_a_slot_that_is_dropped_is_not_waited_for(tmp_path: Path) -> None:

@@ -136,12 +136,14 @@ class Rerouting:
     async def resume(self, records: Sequence[ChargePointRecord]) -> None:
         """Resume the Sessions of those Charge Points that were present when their process was last stopped.
 
-        A Session takes a millisecond with the records of a week. Other work is served after each: a message that is
-        answered meanwhile needs many turns of the event loop.
+        A Session takes a millisecond with the records of a week. Other work gets as much time after each: a message
+        that is answered meanwhile needs many turns of the event loop.
         """
-        sessions, now = self._sessions(), self._clock()
+        sessions, now, loop = self._sessions(), self._clock(), asyncio.get_running_loop()
+        began = loop.time()
         for record in records:
-            await asyncio.sleep(0)
+            await asyncio.sleep(loop.time() - began)
+            began = loop.time()
             if self._draining():
                 return
             ago = max(0.0, now - record.last_seen)

@@ -641,9 +641,12 @@ class Gateway:
 
     def _charge_point_loaded(self, key: str) -> None:
         """Take over the record of a Charge Point whose slot this process holds from now on."""
-        if (record := self._store.memory_of(key).charge_point) is not None:
+        record = self._store.memory_of(key).charge_point
+        if record is not None:
             self._persistence.take([record])
         self._observers.take_one(key)
+        if record is not None:  # its Central System may be who waits for it
+            self._rerouting.resume_one(record)
 
     def _shared_records_changed(self, records: Sequence[Record]) -> None:
         """Apply what operators have decided through another process."""

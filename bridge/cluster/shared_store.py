@@ -49,8 +49,9 @@ _LINGER, _AGAIN, _PATIENCE = 0.05, 0.1, 15.0
 # The slots that are loaded with one request, at first and at most; the records that one should bring, so that a Charge
 # Point that somebody waits for does not wait for many others; and the Charge Points that are loaded at a time.
 _SLOTS_FIRST, _SLOTS_MOST, _RECORDS, _EARLY = 64, 256, 300, 8
-# Seconds for which others are loaded slowly after a Charge Point that somebody waited for.
-_RECENTLY = 1.0
+# Seconds for which others are loaded slowly after a Charge Point that somebody waited for, and for which they wait for
+# it at most: identities that nobody has can be asked for without end.
+_RECENTLY, _PAUSE = 1.0, 0.25
 _TROUBLE = (
     "nothing is written to the NATS servers, what they should keep is in memory only: %s. If this process ends before "
     "they are well again, it loses what it learns from now on"
@@ -180,9 +181,11 @@ class SharedStore(RecordStore):
             await self._load(parts)
 
     async def _load(self, parts: Sequence[SlotRecords]) -> None:
-        """Load the records of slots, some slots with each request, while nobody waits for a single Charge Point."""
+        """Load the records of slots, some slots with each request, after Charge Points that somebody waits for."""
         while parts:
-            await self._nobody_waits.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_PAUSE):
+                    await self._nobody_waits.wait()
             began = self._loop.time()
             some = parts[: self._slots_at_once]
             wanted = {part.slot: part for part in some if part.slot is not None and self._is_held(part)}

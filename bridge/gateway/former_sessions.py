@@ -6,6 +6,7 @@ come from, and the answers go back to, the SessionRunner of the Charge Point's p
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 
@@ -258,3 +259,17 @@ class FormerSessions:
         """End all Sessions because the bridge stops."""
         for runner in tuple(self._runners.values()):
             await runner.close()
+
+    def in_progress(self) -> int:
+        """Return the number of Calls in progress in all Sessions."""
+        return sum(runner.in_progress() for runner in self._runners.values())
+
+    def end(self) -> None:
+        """Handle no message any more, because another process has the Charge Point now. `abandon` follows."""
+        for runner in self._runners.values():
+            runner.end()
+
+    async def abandon(self) -> None:
+        """Close the links of all Sessions, which another process has now."""
+        runners, self._runners = self._runners, {}
+        await asyncio.gather(*(runner.abandon() for runner in runners.values()))

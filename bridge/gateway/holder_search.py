@@ -79,9 +79,14 @@ class HolderSearch:
         return self._cluster.is_here(key)
 
     async def is_here_when_loaded(self, key: str) -> bool:
-        """Return whether this process has the Charge Point, after its records are loaded if that is under way."""
+        """Return whether this process has the Charge Point, after its records are loaded if that is under way.
+
+        That is waited for as long as a lease: NATS may be away.
+        """
         if self._cluster.is_loading(key):
-            await self._cluster.load(key)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._cluster.lease):
+                    await self._cluster.load(key)
         return self._cluster.is_here(key)
 
     def other(self, key: str) -> str | None:

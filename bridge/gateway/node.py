@@ -165,8 +165,8 @@ class Node:
         if not self._store.is_loaded(key):
             return  # the slot is lost again, or it is not its turn yet
         if slot in self._loading and key.casefold() not in self._loading[slot]:
-            self._loaded_early(key)
             self._loading[slot].add(key.casefold())
+            self._loaded_early(key)
 
     def may_act(self) -> bool:
         """Return whether this process may send and answer for its Charge Points now."""
@@ -222,7 +222,7 @@ class Node:
         given = self._withdraw(slots)
         runners, until = self._runners_of(given), asyncio.get_running_loop().time() + _PATIENCE
         lanes = self._observers.withdraw(given)
-        while any(runner.session.in_progress() for runner in runners) or any(lane.busy for lane in lanes):
+        while any(runner.in_progress() for runner in runners) or any(lane.busy for lane in lanes):
             if asyncio.get_running_loop().time() >= until:
                 break
             await asyncio.sleep(_PATIENCE / 20)

@@ -23,6 +23,8 @@ from bridge.watching.facts import ChargePointMoved, Fact
 _log = logging.getLogger("bridge.gateway")
 # Charge Points that are examined before other work is served: a few milliseconds.
 LOOKED_AT_ONCE = 100
+# Seconds for which Sessions are resumed before other work has as much time: a few Sessions, with the records of a week.
+_TURN = 0.002
 
 
 class Rerouting:
@@ -136,28 +138,35 @@ class Rerouting:
     async def resume(self, records: Sequence[ChargePointRecord]) -> None:
         """Resume the Sessions of those Charge Points that were present when their process was last stopped.
 
-        A Session takes a millisecond with the records of a week. Other work gets as much time after each: a message
-        that is answered meanwhile needs many turns of the event loop.
+        Other work gets as much time in between: a message that is answered meanwhile needs many turns of the event
+        loop.
         """
-        sessions, now, loop = self._sessions(), self._clock(), asyncio.get_running_loop()
-        began = loop.time()
-        for record in records:
-            await asyncio.sleep(loop.time() - began)
-            began = loop.time()
+        loop, spent = asyncio.get_running_loop(), 0.0
+        for number, record in enumerate(records, start=1):
+            if number % LOOKED_AT_ONCE == 0:
+                await asyncio.sleep(0)
             if self._draining():
                 return
-            ago = max(0.0, now - record.last_seen)
-            if (
-                record.transport != "soap"
-                or self._persistence.record_of(record.identity) is None  # another process has it by now
-                or sessions.get(record.identity)
-                or not self._persistence.is_there(record)
-            ):
-                continue
-            with suppress(BridgeError):  # no Route takes it, or its Central System does not serve it
-                placement = self._placements().of(record.identity)
-                placement.check_version(record.version)
-                sessions.resume(placement, record, ago)
+            began = loop.time()
+            self.resume_one(record)
+            spent += loop.time() - began
+            if spent >= _TURN:
+                await asyncio.sleep(spent)
+                spent = 0.0
+
+    def resume_one(self, record: ChargePointRecord) -> None:
+        """Resume the Session of a Charge Point, unless it has one, or was not present when its process was stopped."""
+        if (
+            record.transport != "soap"
+            or self._persistence.record_of(record.identity) is None  # another process has it by now
+            or self._sessions().get(record.identity)
+            or not self._persistence.is_there(record)
+        ):
+            return
+        with suppress(BridgeError):  # no Route takes it, or its Central System does not serve it
+            placement = self._placements().of(record.identity)
+            placement.check_version(record.version)
+            self._sessions().resume(placement, record, max(0.0, self._clock() - record.last_seen))
 
     def _has_moved(self, runner: SessionRunner) -> bool:
         try:

@@ -159,6 +159,15 @@ class Elsewhere(Protocol):
     async def close(self) -> None:
         """End all Sessions because the bridge stops."""
 
+    def in_progress(self) -> int:
+        """Return the number of Calls in progress in all Sessions."""
+
+    def end(self) -> None:
+        """Handle no message any more in any Session (`SessionRunner.end`)."""
+
+    async def abandon(self) -> None:
+        """Close the links of all Sessions (`SessionRunner.abandon`)."""
+
     def leave(self) -> None:
         """End all Sessions as soon as no Call is in progress."""
 
@@ -236,6 +245,10 @@ class SessionRunner:
             await self.elsewhere.close()
         await asyncio.gather(*(transport.shut() for transport in self.transports.values()))
 
+    def in_progress(self) -> int:
+        """Return the number of Calls in progress, those with former Central Systems included."""
+        return self.session.in_progress() + (0 if self.elsewhere is None else self.elsewhere.in_progress())
+
     def end(self) -> None:
         """Handle no message any more, because another process has the Charge Point now. `abandon` follows.
 
@@ -246,9 +259,13 @@ class SessionRunner:
                 self._traffic.end(party, source)
             sources.clear()
         self._stop(HeldElsewhere)
+        if self.elsewhere is not None:
+            self.elsewhere.end()
 
     async def abandon(self) -> None:
         """Close the links of a Session that another process has now (`end`)."""
+        if self.elsewhere is not None:
+            await self.elsewhere.abandon()
         await self.close()
         # These refer back to this object. Hundreds of such cycles would stop the process for 0.3 s when the garbage
         # collector finds them.

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
+import msgspec
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError, ConnectionClosedOK
 from websockets.frames import Close
 
@@ -26,9 +27,11 @@ _NORMAL, _ABNORMAL, _SERVICE_RESTART, _TRY_AGAIN_LATER = 1000, 1006, 1012, 1013
 _MOST_WAITING = 16
 # A frame in text says something about the connection itself. Messages are frames of octets.
 _OPEN, _ALIVE = "open", "alive"
-# The message type and the UniqueId of a message, which begin it.
-_BEGINNING = re.compile(rb'\s*\[\s*([234])\s*,\s*"((?:[^"\\]|\\.)*)"')
+# The message type and the UniqueId of a message, which begin it. A longer UniqueId is not followed.
+_BEGINNING = re.compile(rb'\s*\[\s*([234])\s*,\s*("(?:[^"\\]|\\.){0,99}"|-?\d{1,40})\s*[,\]]')
 _CALL = b"2"
+# The most Calls of one side that are followed: more than a side may send before it has an answer.
+_MOST_CALLS = 16
 # Seconds between two signs of life that are no messages.
 _SIGN_EVERY = 5.0
 
@@ -196,8 +199,8 @@ class WebSocketRelay:
         self._connection, self._stream = connection, stream
         self._told_at = float("-inf")
         # The UniqueIds of the Calls of either side that have no answer so far. One that is sent again has one answer.
-        self._from_charge_point: set[bytes] = set()
-        self._to_charge_point: set[bytes] = set()
+        self._from_charge_point: dict[str, None] = {}
+        self._to_charge_point: dict[str, None] = {}
 
     async def run(self) -> None:
         """Pass messages until the WebSocket has ended.
@@ -260,18 +263,24 @@ class WebSocketRelay:
             self._connection.close(end.code, end.reason)
 
 
-def _follow(message: bytes, own: set[bytes], others: set[bytes]) -> None:
+def _follow(message: bytes, own: dict[str, None], others: dict[str, None]) -> None:
     """Note that a message passes.
 
     Args:
         message: The message.
-        own: The UniqueIds of the Calls of its sender that wait for an answer.
+        own: The UniqueIds of the Calls of its sender that wait for an answer, the oldest first.
         others: Those of the Calls of its receiver.
     """
     if (found := _BEGINNING.match(message)) is None:
         return
-    kind, unique_id = found.groups()
-    if kind == _CALL:
-        own.add(unique_id)
-    else:
-        others.discard(unique_id)
+    kind, written = found.groups()
+    try:
+        unique_id = str(msgspec.json.decode(written))  # an answer may spell it otherwise
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return
+    if kind != _CALL:
+        others.pop(unique_id, None)
+        return
+    own[unique_id] = None
+    if len(own) > _MOST_CALLS:
+        del own[next(iter(own))]

@@ -20,13 +20,21 @@ class Arrival:
     at: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+GOING_AWAY = 1001
+"""The code with which a process closes the connection of a Charge Point that it has handed over, or lost."""
+
+
+@dataclass(slots=True, kw_only=True)
 class Connected:
-    """A connection to the Central System for a Charge Point, made by the process `sender` at unix time `at`."""
+    """A connection to the Central System for a Charge Point, made by the process `sender` at unix time `at`.
+
+    `code` is what it was closed with.
+    """
 
     identity: str
     sender: str
     at: float
+    code: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,11 +111,16 @@ def counted(
 
 
 def _terms(connections: Sequence[Connected]) -> dict[str, dict[str, list[float]]]:
-    """Return when each process connected for a Charge Point after another process had: it has the Charge Point anew."""
-    last: dict[str, str] = {}
+    """Return when each process connected for a Charge Point that it has anew.
+
+    Another process had connected for it in between, or this one has closed its connection because it had lost the
+    Charge Point. Whoever had it meanwhile need not have connected.
+    """
+    last: dict[str, Connected] = {}
     terms: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for made in sorted(connections, key=lambda made: made.at):
-        if last.get(made.identity, made.sender) != made.sender:
+        before = last.get(made.identity)
+        if before is not None and (before.sender != made.sender or before.code == GOING_AWAY):
             terms[made.identity][made.sender].append(made.at)
-        last[made.identity] = made.sender
+        last[made.identity] = made
     return terms

@@ -70,7 +70,8 @@ class CentralSystem:
     async def _accepted(self, websocket: ServerConnection) -> None:
         assert websocket.request is not None
         _, sender, identity = unquote(websocket.request.path).split("/")
-        self.connections.append(Connected(identity=identity, sender=sender, at=time.time()))
+        made = Connected(identity=identity, sender=sender, at=time.time())
+        self.connections.append(made)
         with contextlib.suppress(ConnectionClosed):
             async for text in websocket:
                 frame = json.loads(text)
@@ -80,6 +81,7 @@ class CentralSystem:
                     recorded = Recorded(identity=identity, number=number, action=frame[2], unique_id=frame[1])
                     self.arrivals.append(Arrival(recorded=recorded, sender=sender, at=time.time()))
                 self._tasks.spawn(self._answer(websocket, identity, frame), name=f"answer to {identity}")
+        made.code = websocket.close_code
 
     async def _answer(self, websocket: ServerConnection, identity: str, frame: list[Any]) -> None:
         await asyncio.sleep(_ANSWERS_AFTER)

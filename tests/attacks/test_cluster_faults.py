@@ -85,10 +85,22 @@ def test_a_process_sends_a_transaction_message_no_more_often_than_the_charge_poi
 
 @pytest.mark.parametrize(
     ("connected", "faults"),
-    [("a.1 b.1 a.1", {}), ("a.1 b.1", {"sent_twice": 1}), ("a.1 a.1", {"sent_twice": 1}), ("a.1", {"sent_twice": 1})],
+    [
+        ("a.1 b.1 a.1", {}),
+        ("a.1 b.1", {"sent_twice": 1}),
+        ("a.1 a.1", {"sent_twice": 1}),
+        ("a.1", {"sent_twice": 1}),
+        ("a.1=1001 a.1", {}),
+        ("a.1=1006 a.1", {"sent_twice": 1}),
+    ],
 )
 def test_unless_another_process_had_the_charge_point_in_between(connected: str, faults: dict[str, int]) -> None:
-    made = [Connected(identity="J 7", sender=name, at=at) for at, name in enumerate(connected.split())]
+    """It need not have connected: whoever loses a Charge Point closes its connection, and says so."""
+    told = [each.partition("=") for each in connected.split()]
+    made = [
+        Connected(identity="J 7", sender=name, at=at, code=int(code) if code else None)
+        for at, (name, _, code) in enumerate(told)
+    ]
     sent = [replace(ARRIVED[START], at=0.5), ARRIVED[VALUES], replace(ARRIVED[START], at=2.5)]
     assert counted(SENT, TOLD, sent, made).faults == faults
 

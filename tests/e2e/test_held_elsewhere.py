@@ -111,3 +111,30 @@ async def test_a_call_that_comes_too_late_counts_for_no_limit(near: str) -> None
             runner.check_open()
         await runner.abandon()
         assert await parties.gateway._traffic.drained(0.0)
+
+
+async def test_a_charge_point_that_somebody_waits_for_has_its_session_when_its_records_have_come() -> None:
+    """Who waits may be its Central System, which sends a command."""
+    async with leg("soap", "soap") as parties:
+        await parties.met()
+        (runner,) = parties.gateway._sessions.release(lambda key: False)
+        runner.end()
+        await runner.abandon()
+        parties.gateway._charge_point_loaded(parties.identity)
+        await parties.central_system.call(parties.identity, "ClearCache", {})
+
+
+async def test_calls_with_a_former_central_system_are_in_progress_and_end_too() -> None:
+    async with leg("soap", "json") as parties:
+        await parties.met()
+        (runner,) = parties.gateway._sessions.release(lambda key: False)
+        former = parties.gateway._sessions._begin_former(runner, "main")
+        assert former is not None and runner.elsewhere is not None
+        runner.elsewhere._runners["main"] = former  # type: ignore[attr-defined]
+        former._begin(Party.CENTRAL_SYSTEM, "main")
+        runner.end()
+        with pytest.raises(HeldElsewhere):
+            former.check_open()
+        assert await parties.gateway._traffic.drained(0.0)
+        await runner.abandon()
+        assert not former.transports

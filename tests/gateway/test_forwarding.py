@@ -197,3 +197,17 @@ async def test_a_process_that_is_asked_while_it_loads_answers_when_the_records_h
         accepted.abandon()
         for one in (passing, serving):
             await one.close()
+
+
+async def test_records_that_do_not_come_are_waited_for_as_long_as_a_lease(tmp_path: Path) -> None:
+    """NATS may be away. Who has asked asks again."""
+
+    class Away(Map):
+        lease = 0.05
+
+        async def load(self, key: str) -> None:
+            await asyncio.Event().wait()
+
+    async with nodes(tmp_path) as cluster:
+        search = HolderSearch(Away("front", loads=True), await cluster.node("front"))
+        assert not await asyncio.wait_for(search.is_here_when_loaded("CP"), AT_MOST)

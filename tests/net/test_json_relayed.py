@@ -175,3 +175,33 @@ async def test_it_is_quiet_when_each_call_has_its_answer(tmp_path: Path) -> None
         with pytest.raises(ConnectionClosed):
             await client.recv()
         assert client.close_code == 1001
+
+
+@pytest.mark.parametrize(
+    ("call", "answer"),
+    [
+        ('[2,17,"Heartbeat",{}]', '[3,"17",{}]'),
+        ('[2,"a\\/\\u00e9","Heartbeat",{}]', '[3,"a/é",{}]'),
+        ('[2,"%s","Heartbeat",{}]' % ("x" * 60_000), None),  # nobody waits for it when this process stops
+    ],
+)
+async def test_an_answer_may_spell_the_unique_id_otherwise(tmp_path: Path, call: str, answer: str | None) -> None:
+    async with relayed(tmp_path) as (client, served, _):
+        await client.send(call)
+        await until(lambda: len(served.received) == 1)
+        if answer is not None:
+            Guest.relay.close_if_quiet(1001, "it stops")
+            served.socket.send(answer.encode())
+            assert await client.recv() == answer
+        Guest.relay.close_if_quiet(1001, "it stops")
+        with pytest.raises(ConnectionClosed):
+            await client.recv()
+        assert client.close_code == 1001
+
+
+async def test_few_calls_without_an_answer_are_remembered(tmp_path: Path) -> None:
+    async with relayed(tmp_path) as (client, served, _):
+        for number in range(100):
+            await client.send(f'[2,"{number}","Heartbeat",{{}}]')
+        await until(lambda: len(served.received) == 100)
+        assert list(Guest.relay._from_charge_point) == [str(number) for number in range(84, 100)]

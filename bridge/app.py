@@ -51,7 +51,7 @@ from bridge.gateway.gatekeeper import Gatekeeper
 from bridge.gateway.health import Outages, SpokenProtocols, observer_counts, receiver_counts
 from bridge.gateway.holder_search import HolderSearch
 from bridge.gateway.in_progress import InProgress
-from bridge.gateway.known import KnownChargePoints, ViewSources
+from bridge.gateway.known import KnownChargePoints, UnixTimes, ViewSources
 from bridge.gateway.listeners import Listeners, descriptors_wanted, proxies_of, watch_accepting
 from bridge.gateway.live_forwarding import LiveForwarding
 from bridge.gateway.live_stream import LiveStream
@@ -338,7 +338,7 @@ class Gateway:
             policies=policy_table_of(settings),
             observers_of=self._observers.names_for,
             may_act=always if self._cluster is None else lambda: self._node.may_act(),
-            has=(lambda key: True) if self._cluster is None else lambda key: self._node.has(key),
+            has=_everything if self._cluster is None else lambda key: self._node.has(key),
         )
         if self._cluster is not None:
             self._node = self._node_of(self._cluster)
@@ -645,7 +645,7 @@ class Gateway:
         if record is not None:
             self._persistence.take([record])
         self._observers.take_one(key)
-        if record is not None:  # its Central System may be who waits for it
+        if record is not None:  # the Central System may wait for it, to send a command
             self._rerouting.resume_one(record)
 
     def _shared_records_changed(self, records: Sequence[Record]) -> None:
@@ -782,6 +782,7 @@ class Gateway:
         return ViewSources(
             clock=self._clock,
             loop_clock=asyncio.get_running_loop().time,
+            unix_times=UnixTimes(self._clock, asyncio.get_running_loop().time),
             settings=lambda: self._settings,
             placements=lambda: self._placements,
             addresses=lambda tenant: addresses_of(self._listeners, tenant, self._settings),

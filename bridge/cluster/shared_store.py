@@ -49,8 +49,8 @@ _LINGER, _AGAIN, _PATIENCE = 0.05, 0.1, 15.0
 # The slots that are loaded with one request, at first and at most; the records that one should bring, so that a Charge
 # Point that somebody waits for does not wait for many others; and the Charge Points that are loaded at a time.
 _SLOTS_FIRST, _SLOTS_MOST, _RECORDS, _EARLY = 64, 256, 300, 8
-# Seconds for which others are loaded slowly after a Charge Point that somebody waited for, and for which they wait for
-# it at most: identities that nobody has can be asked for without end.
+# Seconds for which slots are loaded at half speed after a single Charge Point was loaded; and the most seconds that a
+# slot waits for single Charge Points, because a peer can ask without end for identities that do not exist.
 _RECENTLY, _PAUSE = 1.0, 0.25
 _TROUBLE = (
     "nothing is written to the NATS servers, what they should keep is in memory only: %s. If this process ends before "

@@ -33,6 +33,28 @@ from bridge.store.records import ChargePointRecord
 CHARGE_POINT, CENTRAL_SYSTEM = Party.CHARGE_POINT, Party.CENTRAL_SYSTEM
 _NO_SESSION = "it has not been heard of since the bridge was started, or since it was moved"
 _boot = msgspec.json.Decoder(BootNotificationRequest)
+# Seconds by which the two clocks have to part before unix times are reckoned anew. Reading both takes microseconds.
+_CLOCK_WAS_SET = 0.1
+
+
+class UnixTimes:
+    """Converts times on the clock of the event loop to unix times.
+
+    Args:
+        clock: Returns unix seconds.
+        loop_clock: Returns seconds of the event loop.
+    """
+
+    def __init__(self, clock: Callable[[], float], loop_clock: Callable[[], float]) -> None:
+        self._clock, self._loop_clock = clock, loop_clock
+        self._ahead = clock() - loop_clock()
+
+    def of(self, at: float) -> float:
+        """Return the unix time of `at`. It is the same at each call, until the two clocks differ by 0.1 s more."""
+        ahead = self._clock() - self._loop_clock()
+        if abs(ahead - self._ahead) > _CLOCK_WAS_SET:
+            self._ahead = ahead
+        return self._ahead + at
 
 
 class ViewSources(Struct, frozen=True, kw_only=True):
@@ -40,6 +62,7 @@ class ViewSources(Struct, frozen=True, kw_only=True):
 
     clock: Callable[[], float]
     loop_clock: Callable[[], float]
+    unix_times: UnixTimes
     settings: Callable[[], Settings]
     placements: Callable[[], Placements]
     addresses: Callable[[str], Addresses]
@@ -199,7 +222,7 @@ class KnownChargePoints:
         heard = None if self.runner is None else self.runner.last_heard
         if heard is None:
             return kept
-        return max(kept or 0.0, self._ground.clock() - (self._ground.loop_clock() - heard))
+        return max(kept or 0.0, self._ground.unix_times.of(heard))
 
     @property
     def accepted(self) -> bool:

@@ -18,7 +18,7 @@ from bridge.gateway.audit import Audit
 from bridge.gateway.call_counters import CallCounters
 from bridge.gateway.fleet_tally import FaultCodes, FleetTally
 from bridge.gateway.health import Outages
-from bridge.gateway.known import KnownChargePoints, ViewSources
+from bridge.gateway.known import KnownChargePoints, UnixTimes, ViewSources
 from bridge.gateway.persistence import Persistence
 from bridge.gateway.placement import Placements
 from bridge.gateway.states import ChargePointStates
@@ -40,6 +40,7 @@ def overview(store: Store) -> tuple[SessionViews, Persistence, ChargePointStates
     ground = ViewSources(
         clock=time.time,
         loop_clock=lambda: 0.0,
+        unix_times=UnixTimes(time.time, lambda: 0.0),
         settings=lambda: settings,
         placements=lambda: placements,
         addresses=lambda tenant: Addresses(soap=[], json=[], central_systems_to_bridge=[]),
@@ -286,3 +287,13 @@ async def test_the_place_of_a_page_holds_no_key(by: Any, descending: bool) -> No
     place = ListPlace(sort=by, value=None, key=key_of("acme", "cp-1"))
     with pytest.raises(RequestRefused, match="none of ours"):
         await seen.charge_points(Wanted(), Sorting(by=by, after=place), 2, tenant="")
+
+
+def test_a_moment_has_one_unix_time_until_the_clock_is_set() -> None:
+    ahead, loop = 1e9, 5.0
+    times = UnixTimes(lambda: loop + ahead, lambda: loop)
+    assert times.of(3.0) == 1e9 + 3.0
+    ahead, loop = 1e9 + 0.004, 6.0  # the clocks are read one after the other
+    assert times.of(3.0) == 1e9 + 3.0
+    ahead = 1e9 + 60
+    assert times.of(3.0) == 1e9 + 63.0

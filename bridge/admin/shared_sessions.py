@@ -139,7 +139,7 @@ class SharedSessions:
         digest = digest_of(key)
         if (sequence := await self._write(digest, body, after=0)) is None:
             raise Unavailable("the session could not be written")
-        self._add(digest, sequence, body, key)
+        self._add(digest, sequence, _session(body, csrf=_csrf_of(key)))
         return key
 
     async def refresh(self, key: str) -> None:
@@ -245,16 +245,17 @@ class SharedSessions:
         if found is None or body is None:
             self._drop(digest)
         elif session is None:
-            if key:
-                self._add(digest, found.sequence, body, key)
+            # One whose time is over stays in the stream for `_MARGIN`.
+            if key and not self.known.is_over(began := _session(body, csrf=_csrf_of(key))):
+                self._add(digest, found.sequence, began)
         elif found.sequence > self._sequences[digest]:
             session.used, self._sequences[digest] = body.used, found.sequence
 
-    def _add(self, digest: str, sequence: int, body: _Body, key: str) -> None:
+    def _add(self, digest: str, sequence: int, session: OperatorSession) -> None:
         # What has changed since is read again: the session may have ended after it was read.
         self._after = min(self._after, sequence) if self._sequences else sequence
         self._sequences[digest] = sequence
-        self.known.keep(digest, _session(body, csrf=_csrf_of(key)))
+        self.known.keep(digest, session)
         if self._following is None or self._following.done():
             self._following = self._tasks.spawn(self._follow(), name="following sessions of operators")
 

@@ -177,6 +177,20 @@ async def test_a_session_ends_some_time_after_it_began(tmp_path: Path) -> None:
         await eventually(lambda: b.ended == 1 and len(b.sessions.known) == 0)
 
 
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_session_whose_time_is_over_is_not_known_again(tmp_path: Path, known: bool) -> None:
+    async with processes(tmp_path) as (a, b):
+        key = await a.begin()
+        if known:
+            assert await b.asked(key) is not None
+        Values.time[0] += 100
+        # As long as the stream still has it.
+        await eventually(lambda: len(b.sessions.known) == 0)
+        for _ in range(3):
+            assert await b.asked(key) is None and len(b.sessions.known) == 0
+        assert b.ended == known
+
+
 async def test_the_use_of_a_session_that_was_ended_does_not_bring_it_back(tmp_path: Path) -> None:
     async with processes(tmp_path, every=10_000) as (a, b):
         key = await a.begin()

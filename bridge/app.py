@@ -91,7 +91,7 @@ from bridge.net.endpoints import SoapEndpoint
 from bridge.net.json_server import JsonServer
 from bridge.net.lookups import own_threads
 from bridge.net.soap_server import SoapServer
-from bridge.net.tasks import Tasks, Threads
+from bridge.net.tasks import Background, Tasks, Threads
 from bridge.ocpp.actions import Party
 from bridge.ocpp.tenants import key_of, named
 from bridge.ocpp.wire import Wires
@@ -179,9 +179,10 @@ class Gateway:
         own_threads()
         self._files = Threads(1, name="files")
         self._tasks = Tasks()
+        self._background = Background()
         self._traffic = InProgress(settings.gateway.max_in_flight, settings.limits.waiting_per_charge_point)
         self._cluster: ClusterParts | None = None
-        self._follows = False
+        self._follows = self._is_stopping = False
         self._store = await self._opened_store(settings)
         self._recorder, recording = recorder_of(settings)
         try:
@@ -197,7 +198,7 @@ class Gateway:
         if is_cluster(settings):
             from bridge.gateway.cluster_parts import ClusterParts  # needs the extra `cluster`
 
-            self._cluster = ClusterParts(settings, self._shared_records_changed)
+            self._cluster = ClusterParts(settings, self._shared_records_changed, self._background)
             await self._cluster.start()
             return self._cluster.store
         loop = asyncio.get_running_loop()
@@ -237,7 +238,8 @@ class Gateway:
             sessions=lambda: self._sessions,
             see=lambda fact: self._audience.see(fact),
             clock=self._clock,
-            draining=lambda: self._traffic.draining,
+            draining=lambda: self._is_stopping,
+            background=self._background,
         )
         self._placements = self._rerouting.place()
         self._provisioning = Provisioning(
@@ -383,9 +385,6 @@ class Gateway:
         except BaseException:
             await self._close_all()
             raise
-        names = self._tasks.spawn(self._listeners.look_up(), name="looking up the public names")
-        await asyncio.wait([names], timeout=_NAMES_PATIENCE)
-        self._tasks.spawn(self._listeners.follow_names(), name="following the public names")
         if self._cluster is not None:
             self._node.serve()
         self._follows = True
@@ -394,6 +393,9 @@ class Gateway:
         self._moves.begin()
         self._tasks.spawn(self._choices.follow(), name="looking at moves that wait")
         self._tasks.spawn(self._comparisons.forget(), name="forgetting old differences")
+        names = self._tasks.spawn(self._listeners.look_up(), name="looking up the public names")
+        await asyncio.wait([names], timeout=_NAMES_PATIENCE)
+        self._tasks.spawn(self._listeners.follow_names(), name="following the public names")
         self.addresses = {listening.place.name: listening.server.address for listening in self._listeners}
         self.soap_address = self._listeners.of(SoapServer)[0].address
         self.websocket_address, self.admin_address = self._listeners.of(JsonServer)[0].address, self._admin.address
@@ -425,6 +427,7 @@ class Gateway:
         In a cluster, the Charge Points are handed over to other processes first. New Calls are refused, Calls in
         progress are answered within `drain_timeout`, and then WebSockets are closed with 1001.
         """
+        self._is_stopping = True
         if self._cluster is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._settings.gateway.drain_timeout):
@@ -608,6 +611,7 @@ class Gateway:
             pending=self._pending,
             observers=self._observers,
             tasks=self._tasks,
+            background=self._background,
             loaded=self._slots_loaded,
             loaded_early=self._charge_point_loaded,
             left=self._comparisons.release,

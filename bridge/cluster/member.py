@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Protocol
 
@@ -59,8 +59,8 @@ class SlotUser(Protocol):
     def owned(self, epochs: Mapping[int, int]) -> None:
         """Begin to use slots, with the epochs given."""
 
-    async def hand_over(self, slots: Collection[int]) -> None:
-        """Stop using slots, after writing what they have to keep."""
+    def hand_over(self, slots: Collection[int]) -> AsyncIterator[Collection[int]]:
+        """Stop using slots, after writing what they have to keep. Yields: slots that are not used any more."""
 
     def lost(self, slots: Collection[int]) -> None:
         """Stop using slots at once: another node has them."""
@@ -258,8 +258,8 @@ class Member:
         self._carry_out(self.ownership.released(epochs.keys(), running_time()))
 
     async def _hand_over(self, slots: Collection[int]) -> None:
-        await self._user.hand_over(slots)
-        self._carry_out(self.ownership.handed_over(slots))
+        async for done in self._user.hand_over(slots):
+            self._carry_out(self.ownership.handed_over(done))
 
     def _not_done(self, text: str, error: Exception) -> None:
         logs.fields(_log, logging.WARNING, text, node=self.node, reason=error)

@@ -15,7 +15,7 @@ sleeps, and returns what is to be done.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from msgspec import Struct
@@ -29,6 +29,10 @@ from bridge.cluster.slots import SLOTS
 _USABLE = 0.8
 # The renewals, and the readings of the map, in one lease.
 _PER_LEASE = 4
+# The most slots that are on their way from this node to others. A Charge Point waits as long as all of these take, not
+# as long as all slots of a node that stops. Every eighth slot is handed over first, because those that one node takes
+# lie side by side: so all nodes load at the same time.
+_ON_THEIR_WAY, _STRIDE = 64, 8
 
 
 class Renew(Struct, frozen=True, kw_only=True):
@@ -141,6 +145,8 @@ class Ownership:
     _reading: bool = False
     _claiming: set[int] = field(default_factory=set)
     _handing_over: set[int] = field(default_factory=set)
+    _given: set[int] = field(default_factory=set)
+    """The slots that were handed over, until the map shows that another node has claimed them."""
     _releasing: dict[int, float] = field(default_factory=dict)
     """When slots were released, until the map shows it; infinite while that is not known."""
 
@@ -247,6 +253,7 @@ class Ownership:
                 return [*commands, *self.refused()]
         self._see(read, at)
         self._releasing = {slot: since for slot, since in self._releasing.items() if since > sent_at}
+        self._given = set(filter(self._is_unclaimed, self._given))
         self._read_at = at if self._news_at >= sent_at else min(sent_at + self.lease / _PER_LEASE, self._expiry(at))
         if not self._joined:
             return commands + self._join(at)
@@ -262,6 +269,7 @@ class Ownership:
     def claimed(self, epochs: Mapping[int, int], refused: Collection[int] = ()) -> list[Command]:
         """Take the outcome of ClaimSlots: the epochs of the slots that are held now, and the slots that are not."""
         self._claiming -= {*epochs, *refused}
+        self._given -= epochs.keys()
         self.held |= epochs
         claims = {
             slot: Claim(node=self.node, incarnation=self.incarnation, epoch=epoch) for slot, epoch in epochs.items()
@@ -273,6 +281,7 @@ class Ownership:
         """Take note that the slots of a HandOver are not used any more."""
         epochs = {slot: self.held.pop(slot) for slot in slots if slot in self.held}
         self._handing_over -= set(slots)
+        self._given |= epochs.keys()
         self._know({slot: Claim(epoch=epoch) for slot, epoch in epochs.items()})
         return self._release(epochs)
 
@@ -293,10 +302,10 @@ class Ownership:
     def leave(self, at: float) -> list[Command]:
         """Begin to hand over all slots, because the process stops. Returns: what is to be done at once.
 
-        The slots are handed over while the others read that this node leaves, and assign its slots anew.
+        A slot is used until another node is there that should have it.
         """
         self.leaving, self._renew_at = True, at
-        return [*self.tick(at), *(self._hand_over(self.held) if self.may_act(at) else [])]
+        return [*self.tick(at), *(self._hand_over(self._staying(at)) if self.may_act(at) else [])]
 
     # Decisions.
 
@@ -348,18 +357,14 @@ class Ownership:
     def _steps(self, at: float) -> list[Command]:
         """Return the changes to the slots that follow from the map."""
         commands: list[Command] = []
-        living = self.living(at)
-        staying = {node for node in living if not self._is_leaving(node)}
+        living, staying = self.living(at), self._staying(at)
         if staying and self.node == min(staying):
             wanted = assigned(self.map.assignment, staying)
             if wanted != self.map.assignment:
                 commands.append(Assign(assignment=wanted, after=self.map.assignment_sequence))
         if not self.map.assignment:
             return commands
-        wanted_here = {slot for slot in range(SLOTS) if self.map.assignment[slot] == self.node}
-        if self.leaving:
-            # Without another node, the slots are handed over all the same: the next process claims them at once.
-            wanted_here = set()
+        wanted_here = set() if self.leaving else self._assigned_here()
         epochs = {
             slot: self._epoch_of(slot)
             for slot in sorted(wanted_here - self.held.keys() - self._claiming)
@@ -369,10 +374,19 @@ class Ownership:
             self._claiming |= epochs.keys()
             commands.append(ClaimSlots(epochs=epochs))
         commands += self._release(self._unheld(wanted_here))
-        return commands + self._hand_over(self.held.keys() - wanted_here)
+        return commands + self._hand_over(staying)
 
-    def _hand_over(self, slots: Iterable[int]) -> list[Command]:
-        giving = tuple(sorted(set(slots) - self._handing_over))
+    def _hand_over(self, staying: Collection[str]) -> list[Command]:
+        """Hand over slots that other nodes should have, some of them at a time."""
+        if staying:
+            room = _ON_THEIR_WAY - len(self._handing_over) - len(self._given)
+            unwanted = self.held.keys() - self._handing_over - self._assigned_here()
+            if room < _ON_THEIR_WAY // 2:
+                return []  # more of them with one request to the servers, instead of a few with each of many
+        else:
+            # All nodes stop. The slots are handed over all the same: the next process claims them at once.
+            room, unwanted = SLOTS, self.held.keys() - self._handing_over
+        giving = tuple(sorted(unwanted, key=lambda slot: (slot % _STRIDE, slot))[:room])
         self._handing_over |= set(giving)
         return [HandOver(slots=giving)] if giving else []
 
@@ -391,6 +405,18 @@ class Ownership:
             and slot not in self._releasing
             and slot not in wanted_here
         }
+
+    def _assigned_here(self) -> set[int]:
+        return {slot for slot, node in enumerate(self.map.assignment) if node == self.node}
+
+    def _is_unclaimed(self, slot: int) -> bool:
+        """Return whether the map shows no claim of a slot by another node."""
+        claim = self.map.claims.get(slot)
+        return claim is None or not claim.node or (claim.node, claim.incarnation) == (self.node, self.incarnation)
+
+    def _staying(self, at: float) -> set[str]:
+        """Return the names of the living nodes that should have slots."""
+        return {node for node in self.living(at) if not self._is_leaving(node)}
 
     def _is_leaving(self, node: str) -> bool:
         return self.leaving if node == self.node else self._seen[node].presence.leaving

@@ -24,7 +24,7 @@ from bridge.cluster.record_stream import Fenced, RecordStream, SlotChanges
 from bridge.cluster.slot_records import COPIED, SlotRecords, StoreCommit, loaded
 from bridge.cluster.slots import slot_of
 from bridge.cluster.stream_forms import MOST_IN_BATCH, RecordChange, StoredMessage
-from bridge.net.tasks import Tasks
+from bridge.net.tasks import Background, Tasks
 from bridge.store.record_store import RecordStore
 from bridge.store.records import (
     EVERY,
@@ -48,9 +48,9 @@ _LARGEST = 1_000_000
 _LINGER, _AGAIN, _PATIENCE = 0.05, 0.1, 15.0
 # The slots that are loaded with one request, at first and at most; the records that one should bring, so that a Charge
 # Point that somebody waits for does not wait for many others; and the Charge Points that are loaded at a time.
-_SLOTS_FIRST, _SLOTS_MOST, _RECORDS, _EARLY = 64, 256, 300, 8
-# Seconds for which slots are loaded at half speed after a single Charge Point was loaded; and the most seconds that a
-# slot waits for single Charge Points, because a peer can ask without end for identities that do not exist.
+_SLOTS_FIRST, _SLOTS_MOST, _RECORDS, _EARLY = 4, 256, 300, 8
+# Seconds for which slots are loaded slowly after a single Charge Point was loaded; and the most seconds that a slot
+# waits for single Charge Points, because a peer can ask without end for identities that do not exist.
 _RECENTLY, _PAUSE = 1.0, 0.25
 _TROUBLE = (
     "nothing is written to the NATS servers, what they should keep is in memory only: %s. If this process ends before "
@@ -71,6 +71,7 @@ class SharedStore(RecordStore):
         retry: Seconds until a server that refused to write is asked again.
         fenced: Called with a slot and its epoch after another node has claimed it. Its records are gone from memory.
         news: Called with records that other nodes, or this one, have written for every node.
+        background: Shares the event loop.
     """
 
     def __init__(
@@ -81,8 +82,10 @@ class SharedStore(RecordStore):
         retry: float = 5.0,
         fenced: Callable[[int, int], object] = lambda slot, epoch: None,
         news: Callable[[Sequence[Record]], object] = lambda records: None,
+        background: Background | None = None,
     ) -> None:
         self._stream, self._retry, self._tell_fenced = stream, retry, fenced
+        self._background = background or Background()
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._tasks = Tasks()
@@ -183,6 +186,7 @@ class SharedStore(RecordStore):
     async def _load(self, parts: Sequence[SlotRecords]) -> None:
         """Load the records of slots, some slots with each request, after Charge Points that somebody waits for."""
         while parts:
+            await self._background.wait()
             with suppress(TimeoutError):
                 async with asyncio.timeout(_PAUSE):
                     await self._nobody_waits.wait()
@@ -206,8 +210,8 @@ class SharedStore(RecordStore):
             fitting = len(some) * _RECORDS // max(1, sum(map(len, found.values())))
             self._slots_at_once = min(max(1, fitting), 2 * self._slots_at_once, _SLOTS_MOST)
             parts = parts[len(some) :]
-            if self._loop.time() - self._waited_at < _RECENTLY:  # messages come: they get half of the processor
-                await asyncio.sleep(self._loop.time() - began)
+            if self._loop.time() - self._waited_at < _RECENTLY:  # messages come
+                await self._background.make_way(self._loop.time() - began)
 
     async def _records_of(self, epochs: Mapping[int, int]) -> Mapping[int, list[StoredMessage]] | None:
         if len(epochs) > 1:

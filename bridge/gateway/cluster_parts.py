@@ -30,7 +30,7 @@ from bridge.cluster.stream_forms import STREAM
 from bridge.config import Cluster, Secret, Settings
 from bridge.errors import StartError, Unavailable
 from bridge.gateway.node import Node
-from bridge.net.tasks import Tasks
+from bridge.net.tasks import Background, Tasks
 from bridge.store import Record
 
 # Seconds that the start waits for NATS servers that are not there yet.
@@ -47,6 +47,7 @@ class ClusterParts:
     Args:
         settings: The configuration.
         news: Called with records that a process has written for all processes.
+        background: Shares the event loop.
 
     Attributes:
         store: The records of the slots that this process holds.
@@ -57,7 +58,7 @@ class ClusterParts:
 
     number: int
 
-    def __init__(self, settings: Settings, news: Callable[[Sequence[Record]], None]) -> None:
+    def __init__(self, settings: Settings, news: Callable[[Sequence[Record]], None], background: Background) -> None:
         cluster = settings.cluster
         self._settings = cluster
         self._incarnation = uuid4().hex
@@ -67,7 +68,11 @@ class ClusterParts:
         self._member: Member | None = None
         self._tasks = Tasks()
         self.store = SharedStore(
-            RecordStream(self._stream, cluster.node, self._incarnation), self._map, fenced=self._fenced, news=news
+            RecordStream(self._stream, cluster.node, self._incarnation),
+            self._map,
+            fenced=self._fenced,
+            news=news,
+            background=background,
         )
         self.sessions = SessionStream(self._stream, timeout=cluster.lease)
         self.courier = Courier(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from typing import Protocol
 
 from bridge.cluster.member import Member
@@ -12,7 +12,7 @@ from bridge.errors import StartError
 from bridge.gateway.observer_runner import ObserverRunner
 from bridge.gateway.session_runner import SessionRunner
 from bridge.gateway.sessions import Sessions
-from bridge.net.tasks import Tasks
+from bridge.net.tasks import Background, Tasks
 from bridge.ocpps.service import PendingRequests
 
 # Seconds that Calls in progress have to end before their Charge Points are handed over. Their senders' requests are
@@ -65,6 +65,7 @@ class Node:
         pending: The SOAP requests that wait for an answer.
         observers: The further Central Systems.
         tasks: Owns the tasks.
+        background: Shares the event loop.
         loaded: Called with the slots whose records have come, before their Charge Points are served.
         loaded_early: Called with the key of a Charge Point whose records have come before the rest of its slot.
         left: Called with slots that this process holds no more, before what was put for them is written.
@@ -81,6 +82,7 @@ class Node:
         pending: PendingRequests,
         observers: SlotObservers,
         tasks: Tasks,
+        background: Background,
         loaded: Callable[[Collection[int]], None],
         loaded_early: Callable[[str], None],
         left: Callable[[Collection[int]], None],
@@ -89,11 +91,12 @@ class Node:
     ) -> None:
         self.node = node
         self._sessions, self._store, self._pending, self._tasks = sessions, store, pending, tasks
-        self._observers = observers
+        self._observers, self._background = observers, background
         self._loaded, self._loaded_early, self._left, self._dropped = loaded, loaded_early, left, dropped
         self._stop = stop
         self._ready: set[int] = set()
         self._loading: dict[int, set[str]] = {}  # the Charge Points whose records have come before the rest of the slot
+        self._taking = Tasks()
         self._serving = asyncio.Event()
         self._has_joined = False
         self._refused: str | None = None
@@ -185,18 +188,21 @@ class Node:
         await self._member.changed(patience)
 
     async def leave(self) -> None:
-        """Hand over all Charge Points, because this process stops."""
+        """Hand over all Charge Points, because this process stops. Those whose records have not come are not loaded."""
+        await self._taking.close()
         await self._member.leave()
 
     async def close(self) -> None:
         """Leave the cluster."""
+        await self._taking.close()
         await self._member.close()
 
     # What the membership asks for.
 
     def owned(self, epochs: Mapping[int, int]) -> None:
         """Load the records of slots, and serve their Charge Points."""
-        self._tasks.spawn(self._take(epochs), name="loading slots")
+        self._background.hold()
+        self._taking.spawn(self._take(epochs), name="loading slots")
 
     async def _take(self, epochs: Mapping[int, int]) -> None:
         await self._serving.wait()
@@ -217,19 +223,28 @@ class Node:
             del self._loading[slot]
         self._member.ready()
 
-    async def hand_over(self, slots: Collection[int]) -> None:
-        """Stop serving the Charge Points of slots, and write what is known of them."""
-        given = self._withdraw(slots)
-        runners, until = self._runners_of(given), asyncio.get_running_loop().time() + _PATIENCE
-        lanes = self._observers.withdraw(given)
-        while any(runner.in_progress() for runner in runners) or any(lane.busy for lane in lanes):
-            if asyncio.get_running_loop().time() >= until:
-                break
-            await asyncio.sleep(_PATIENCE / 20)
-        await self._end(given)
-        self._leave(slots)
-        await self._store.flush_slots(slots, self.lease)
-        self._forget(slots)
+    async def hand_over(self, slots: Collection[int]) -> AsyncIterator[Collection[int]]:
+        """Stop serving the Charge Points of slots, and write what is known of them.
+
+        Yields: The slots that can be released, first those in which nothing is in progress.
+        """
+        self._background.hold()
+        given, left = self._withdraw(slots), frozenset(slots)
+        runners, lanes = self._runners_of(given), self._observers.withdraw(given)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _PATIENCE
+        while left:
+            busy = {slot_of(one.identity) for one in runners if one.in_progress()}
+            busy |= {slot_of(one.identity) for one in lanes if one.busy}
+            if done := left if loop.time() >= until else left - busy:
+                await self._end(given & done)
+                self._leave(done)
+                await self._store.flush_slots(done, self.lease)
+                self._forget(done)
+                left -= done
+                yield done
+            else:
+                await asyncio.sleep(_PATIENCE / 20)
 
     def lost(self, slots: Collection[int]) -> None:
         """Stop serving the Charge Points of slots at once, because another process has them."""

@@ -15,6 +15,7 @@ from bridge.gateway.session_runner import SessionRunner
 from bridge.gateway.sessions import Sessions
 from bridge.gateway.stored_settings import StoredSettings
 from bridge.gateway.tls_contexts import TlsContexts
+from bridge.net.tasks import Background
 from bridge.ocpp.tenants import takes, tenant_of
 from bridge.store.records import ChargePointRecord
 from bridge.watching import logs
@@ -23,7 +24,7 @@ from bridge.watching.facts import ChargePointMoved, Fact
 _log = logging.getLogger("bridge.gateway")
 # Charge Points that are examined before other work is served: a few milliseconds.
 LOOKED_AT_ONCE = 100
-# Seconds for which Sessions are resumed before other work has as much time: a few Sessions, with the records of a week.
+# Seconds for which Sessions are resumed before other work has its time: a few Sessions, with the records of a week.
 _TURN = 0.002
 
 
@@ -40,6 +41,7 @@ class Rerouting:
         see: Called with each fact.
         clock: Returns the time in unix seconds.
         draining: Returns whether the bridge is shutting down.
+        background: Shares the event loop.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Rerouting:
         see: Callable[[Fact], None],
         clock: Callable[[], float],
         draining: Callable[[], bool],
+        background: Background,
     ) -> None:
         self._settings, self._placements = settings, placements
         self._tls_contexts = tls_contexts
@@ -61,7 +64,7 @@ class Rerouting:
         self._sessions = sessions
         self._see = see
         self._clock = clock
-        self._draining = draining
+        self._draining, self._background = draining, background
 
     def place(self) -> Placements:
         """Return the Placements for the configuration and the operators' choices. Log the choices without effect."""
@@ -138,8 +141,7 @@ class Rerouting:
     async def resume(self, records: Sequence[ChargePointRecord]) -> None:
         """Resume the Sessions of those Charge Points that were present when their process was last stopped.
 
-        Other work gets as much time in between: a message that is answered meanwhile needs many turns of the event
-        loop.
+        Other work gets more time in between: a message that is answered meanwhile needs many turns of the event loop.
         """
         loop, spent = asyncio.get_running_loop(), 0.0
         for number, record in enumerate(records, start=1):
@@ -151,7 +153,7 @@ class Rerouting:
             self.resume_one(record)
             spent += loop.time() - began
             if spent >= _TURN:
-                await asyncio.sleep(spent)
+                await self._background.make_way(spent)
                 spent = 0.0
 
     def resume_one(self, record: ChargePointRecord) -> None:

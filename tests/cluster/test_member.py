@@ -65,8 +65,10 @@ class User:
     def owned(self, epochs: Mapping[int, int]) -> None:
         self.slots |= set(epochs)
 
-    async def hand_over(self, slots: Collection[int]) -> None:
-        self.slots -= set(slots)
+    async def hand_over(self, slots: Collection[int]) -> AsyncIterator[Collection[int]]:
+        for slot in sorted(slots):
+            self.slots.remove(slot)
+            yield {slot}
 
     def lost(self, slots: Collection[int]) -> None:
         self.slots -= set(slots)

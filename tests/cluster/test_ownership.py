@@ -7,9 +7,9 @@ from random import Random
 
 import pytest
 
-from bridge.cluster.ownership import HandOver
+from bridge.cluster.ownership import HandOver, Renew
 from bridge.cluster.slots import SLOTS
-from tests.cluster.simulated import LEASE, Cluster, inflict
+from tests.cluster.simulated import LEASE, PATIENCE, Cluster, inflict
 
 FAULTS = ("kill", "freeze", "cut", "leave", "start")
 
@@ -76,17 +76,55 @@ def test_a_node_that_leaves_hands_its_slots_over_without_waiting_for_its_lease()
     assert len(cluster.nodes["b"].ready) == SLOTS
 
 
-def test_a_node_that_leaves_does_not_wait_until_its_slots_are_assigned_anew() -> None:
+def test_a_node_that_leaves_uses_a_slot_until_it_is_assigned_to_another() -> None:
     cluster = Cluster(4)
     for name in "ab":
         cluster.start(name)
     cluster.run(3 * LEASE)
-    node, held = cluster.nodes["a"], tuple(sorted(cluster.nodes["a"].ownership.held))
+    node = cluster.nodes["a"]
 
     commands = node.ownership.leave(node.time())
 
-    assert HandOver(slots=held) in commands
+    assert Renew(after=node.ownership.sequence, leaving=True) in commands
+    assert not any(isinstance(command, HandOver) for command in commands)
+    assert len(cluster.nodes["a"].ready) == SLOTS // 2
+
+
+def test_the_last_node_that_leaves_hands_all_slots_over_at_once() -> None:
+    cluster = Cluster(4)
+    cluster.start("a")
+    cluster.run(3 * LEASE)
+    node = cluster.nodes["a"]
+
+    (given,) = [command for command in node.ownership.leave(node.time()) if isinstance(command, HandOver)]
+
+    assert sorted(given.slots) == list(range(SLOTS))
     assert not any(isinstance(command, HandOver) for command in node.ownership.leave(node.time()))
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("moves", ["leave", "start"])
+def test_few_slots_are_without_a_node_while_many_move(seed: int, moves: str) -> None:
+    chance = Random(seed)
+    cluster = Cluster(seed, delay=chance.choice([0.002, 0.02]))
+    names = "abcd"[: chance.randrange(2, 5)]
+    for name in names:
+        cluster.start(name)
+    cluster.run(4 * LEASE)
+    assert settled(cluster)
+    nodes = [node for node in cluster.nodes.values() if node.runs]
+    without: list[int] = []
+
+    def count() -> None:
+        used = set().union(*(node.ready for node in cluster.nodes.values() if not node.is_dead))
+        without.append(SLOTS - len(used))
+
+    inflict(cluster, moves, "e" if moves == "start" else names[0])
+    cluster.run(PATIENCE, count)
+
+    givers = len(nodes) if moves == "start" else 1
+    assert 0 < max(without) <= 64 * givers
+    assert settled(cluster)
 
 
 def test_a_frozen_node_finds_out_that_its_slots_are_held_by_another() -> None:

@@ -11,16 +11,17 @@ import pytest
 
 from bridge.cluster.slots import slot_of
 from bridge.gateway.node import Node
-from bridge.net.tasks import Tasks
+from bridge.net.tasks import Background, Tasks
 from bridge.ocpps.service import PendingRequests
 
 ONE, SLOT = "CP 1", slot_of("CP 1")
+OTHER = slot_of("CP 2")
 
 
 class Lane:
     """A lane that waits for the answer of an observer."""
 
-    busy = True
+    identity, busy = ONE, True
 
 
 class Everything:
@@ -34,7 +35,11 @@ class Everything:
         self.lanes: list[Lane] = []
 
     async def take_slots(self, epochs: Mapping[int, int]) -> None:
-        await self.loading.wait()
+        try:
+            await self.loading.wait()
+        except asyncio.CancelledError:
+            self.done.append("not loaded")
+            raise
 
     async def flush_slots(self, slots: Collection[int], within: float) -> bool:
         self.done.append("write")
@@ -66,13 +71,14 @@ class Everything:
 
 
 class Held:
-    """A process that holds one slot."""
+    """A process that holds two slots."""
 
     def __init__(self) -> None:
         self.all, self.tasks = Everything(), Tasks()
         self.member = SimpleNamespace(
-            ownership=SimpleNamespace(held={SLOT: 5}, lease=2.5),
+            ownership=SimpleNamespace(held={SLOT: 5, OTHER: 6}, lease=2.5),
             may_act=lambda: True,
+            leave=self.leave,
             ready=lambda: None,
             begin=lambda: None,
         )
@@ -84,6 +90,7 @@ class Held:
             pending=PendingRequests(),
             observers=anything,
             tasks=self.tasks,
+            background=Background(),
             loaded=lambda slots: self.all.done.append(f"loaded {len(slots)}"),
             loaded_early=self.all.did("loaded early"),
             left=self.all.did("left"),
@@ -94,8 +101,14 @@ class Held:
     async def begin(self) -> None:
         await self.node.join(cast(Any, self.member))
         self.node.serve()
-        self.node.owned({SLOT: 5})
+        self.node.owned({SLOT: 5, OTHER: 6})
         await self.idle()
+
+    async def leave(self) -> None:
+        self.all.done.append("leave the cluster")
+
+    async def hand_over(self) -> None:
+        assert [slots async for slots in self.node.hand_over({SLOT})] == [{SLOT}]
 
     async def idle(self) -> None:
         for _ in range(20):
@@ -105,8 +118,8 @@ class Held:
 async def test_a_slot_is_handed_over_after_all_is_written_about_it() -> None:
     held = Held()
     await held.begin()
-    assert held.node.is_here(ONE) and held.all.done == ["loaded 1"]
-    await held.node.hand_over({SLOT})
+    assert held.node.is_here(ONE) and held.all.done == ["loaded 2"]
+    await held.hand_over()
     assert held.all.done[1:] == ["withdraw", "end sessions", "leave", "left", "write", "drop", "dropped"]
     assert not held.node.serves(ONE)
 
@@ -115,7 +128,7 @@ async def test_the_answers_of_observers_are_waited_for_a_moment() -> None:
     held, lane = Held(), Lane()
     await held.begin()
     held.all.lanes = [lane]
-    handing = asyncio.ensure_future(held.node.hand_over({SLOT}))
+    handing = asyncio.ensure_future(held.hand_over())
     await held.idle()
     assert held.all.done[1:] == ["withdraw"]
     lane.busy = False
@@ -123,11 +136,29 @@ async def test_the_answers_of_observers_are_waited_for_a_moment() -> None:
     assert "leave" in held.all.done
 
 
+async def test_a_slot_in_which_nothing_is_in_progress_does_not_wait_for_others() -> None:
+    held, lane = Held(), Lane()
+    await held.begin()
+    held.all.lanes = [lane]
+    given = held.node.hand_over([SLOT, OTHER])
+    assert await anext(given) == {OTHER}
+    lane.busy = False
+    assert [slots async for slots in given] == [{SLOT}]
+
+
+async def test_a_process_that_stops_loads_no_more_records() -> None:
+    held = Held()
+    held.all.loading.clear()
+    await held.begin()
+    await held.node.leave()
+    assert held.all.done == ["not loaded", "leave the cluster"]
+
+
 async def test_an_observer_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     held = Held()
     await held.begin()
     held.all.lanes = [Lane()]
-    await held.node.hand_over({SLOT})
+    await held.hand_over()
     assert held.all.done[-1] == "dropped"
 
 
@@ -144,11 +175,11 @@ async def test_a_slot_that_is_handed_over_before_its_records_have_come_is_not_se
     held.all.loading.clear()
     held.all.writing.clear()
     await held.begin()
-    handing = asyncio.ensure_future(held.node.hand_over({SLOT}))
+    handing = asyncio.ensure_future(held.hand_over())
     await held.idle()
     held.all.loading.set()
     await held.idle()
-    assert "loaded 1" not in held.all.done and not held.node.serves(ONE)
+    assert "loaded 2" not in held.all.done and not held.node.serves(ONE)
     held.all.writing.set()
     await handing
     assert not held.node.serves(ONE)

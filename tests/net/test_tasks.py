@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bridge.net.tasks import Tasks
+from bridge.net.tasks import _LONGEST_HOLD, Background, Tasks
 
 
 @asynccontextmanager
@@ -135,3 +135,28 @@ async def test_closing_when_nothing_runs() -> None:
         await tasks.close()
         await tasks.close()
         assert len(tasks) == 0
+
+
+async def test_work_for_which_nobody_waits_is_held_back_for_a_moment_and_not_without_end() -> None:
+    background, loop = Background(), asyncio.get_running_loop()
+    await background.wait()
+    began = loop.time()
+    background.hold()
+    async with owned() as tasks:
+        waiting = tasks.spawn(background.wait(), name="waiting")
+        while not waiting.done():
+            background.hold()
+            await asyncio.sleep(0.01)
+    assert loop.time() - began >= _LONGEST_HOLD - 0.01
+
+
+async def test_work_for_which_nobody_waits_leaves_time_to_messages() -> None:
+    background, loop = Background(), asyncio.get_running_loop()
+    began = loop.time()
+    await background.make_way(0.02)
+    assert loop.time() - began >= 0.02
+    background.hold()
+    await background.wait()
+    began = loop.time()
+    await background.make_way(0.02)
+    assert loop.time() - began >= 0.06

@@ -364,6 +364,7 @@ class Gateway:
             self._keys,
             self._newcomers,
             self._observers,
+            self._rerouting.resume_known,
         )
         self._forwarding = self._forward() if self._cluster is not None else None
         if self._cluster is not None:
@@ -382,19 +383,19 @@ class Gateway:
             if self._cluster is not None:
                 await self._cluster.join(self._node)
             await self._listeners.open(settings, self._server_of)
+            if self._cluster is not None:
+                self._node.serve()
+            self._follows = True
+            if self._cluster is not None:
+                self._read_store_again()
+            self._moves.begin()
+            self._tasks.spawn(self._choices.follow(), name="looking at moves that wait")
+            self._tasks.spawn(self._comparisons.forget(), name="forgetting old differences")
+            names = self._tasks.spawn(self._listeners.look_up(), name="looking up the public names")
+            await asyncio.wait([names], timeout=_NAMES_PATIENCE)
         except BaseException:
             await self._close_all()
             raise
-        if self._cluster is not None:
-            self._node.serve()
-        self._follows = True
-        if self._cluster is not None:
-            self._read_store_again()
-        self._moves.begin()
-        self._tasks.spawn(self._choices.follow(), name="looking at moves that wait")
-        self._tasks.spawn(self._comparisons.forget(), name="forgetting old differences")
-        names = self._tasks.spawn(self._listeners.look_up(), name="looking up the public names")
-        await asyncio.wait([names], timeout=_NAMES_PATIENCE)
         self._tasks.spawn(self._listeners.follow_names(), name="following the public names")
         self.addresses = {listening.place.name: listening.server.address for listening in self._listeners}
         self.soap_address = self._listeners.of(SoapServer)[0].address
@@ -428,18 +429,17 @@ class Gateway:
         progress are answered within `drain_timeout`, and then WebSockets are closed with 1001.
         """
         self._is_stopping = True
+        within, began = self._settings.gateway.drain_timeout, asyncio.get_running_loop().time()
         if self._cluster is not None:
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._settings.gateway.drain_timeout):
-                    await self._node.leave()
+                async with asyncio.timeout(within):
+                    await self._node.leave(within)
         self._traffic.draining = self._admission_control.draining = True
-        within = self._settings.gateway.drain_timeout
         logs.fields(_log, logging.INFO, "draining", within=within)
-        began = asyncio.get_running_loop().time()
         for runner in tuple(self._sessions):
             runner.drain()
-        drained = await self._traffic.drained(within)
-        await self._sessions.late_posts.drained(within - (asyncio.get_running_loop().time() - began))
+        drained = await self._traffic.drained(self._left_to_drain(began))
+        await self._sessions.late_posts.drained(self._left_to_drain(began))
         if self._forwarding is not None:
             await self._forwarding.drained(min(within, _PASSED_ON))
         logs.fields(_log, logging.INFO, "stopping", drained=drained)
@@ -454,6 +454,10 @@ class Gateway:
         self._transactions.close()
         await self._close_store()
         self._recorder.close()
+
+    def _left_to_drain(self, began: float) -> float:
+        """Return the seconds that are left to a drain that began at a time of the event loop."""
+        return max(0.0, self._settings.gateway.drain_timeout - (asyncio.get_running_loop().time() - began))
 
     async def _close_all(self) -> None:
         self._event_loop_lag.stop()

@@ -149,9 +149,12 @@ class Member:
         """Report that the store has refused a record, because `slot` was claimed by another node after `epoch`."""
         self._carry_out(self.ownership.fenced(slot, epoch))
 
-    async def leave(self) -> None:
-        """Hand over all slots, because this process stops. Returns when other nodes can claim them."""
-        self._carry_out(self.ownership.leave(running_time()))
+    async def leave(self, within: float) -> None:
+        """Hand over all slots, because this process stops, which it should do within so many seconds.
+
+        Returns when other nodes can claim them.
+        """
+        self._carry_out(self.ownership.leave(running_time(), within))
         while self.ownership.has_slots():
             await self.changed(self.ownership.lease)
 

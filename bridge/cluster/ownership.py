@@ -142,6 +142,10 @@ class Ownership:
     _news_at: float = float("-inf")
     _looked_at: float = float("-inf")
     _renewing: bool = False
+    _said_leaving: bool = False
+    """What the last Renew says of `leaving`."""
+    _hurry_at: float = float("inf")
+    """When the slots that are left are handed over all at once, because the process has to end."""
     _reading: bool = False
     _claiming: set[int] = field(default_factory=set)
     _handing_over: set[int] = field(default_factory=set)
@@ -192,7 +196,7 @@ class Ownership:
         """Return what is due at the time `at`."""
         commands: list[Command] = self._suspended(at)
         if self._joined and at >= self._renew_at and not self._renewing:
-            self._renewing = True
+            self._renewing, self._said_leaving = True, self.leaving
             commands.append(Renew(after=self.sequence, leaving=self.leaving))
         if at >= self._read_at and not self._reading:
             self._reading = True
@@ -209,7 +213,7 @@ class Ownership:
         """
         commands = self._suspended(at)
         self._renewing, self.sequence = False, sequence
-        self._renew_at = sent_at + self.lease / _PER_LEASE
+        self._renew_at = sent_at + self.lease / _PER_LEASE if self._said_leaving == self.leaving else at
         self._usable_until = max(self._usable_until, sent_at + _USABLE * self.lease)
         if not self._active and at < self._usable_until:
             # The claims may have changed meanwhile: a map that is read from now on shows what is still held.
@@ -299,13 +303,14 @@ class Ownership:
         self._news_at, self._read_at = at, min(self._read_at, at)
         return self.tick(at)
 
-    def leave(self, at: float) -> list[Command]:
+    def leave(self, at: float, within: float) -> list[Command]:
         """Begin to hand over all slots, because the process stops. Returns: what is to be done at once.
 
-        A slot is used until another node is there that should have it.
+        A slot is used until another node is there that should have it. What is left after half of `within` seconds is
+        handed over all the same.
         """
-        self.leaving, self._renew_at = True, at
-        return [*self.tick(at), *(self._hand_over(self._staying(at)) if self.may_act(at) else [])]
+        self.leaving, self._renew_at, self._hurry_at = True, at, at + within / 2
+        return [*self.tick(at), *(self._hand_over(self._staying(at), at) if self.may_act(at) else [])]
 
     # Decisions.
 
@@ -364,7 +369,7 @@ class Ownership:
                 commands.append(Assign(assignment=wanted, after=self.map.assignment_sequence))
         if not self.map.assignment:
             return commands
-        wanted_here = set() if self.leaving else self._assigned_here()
+        wanted_here = {slot for slot, node in enumerate(self.map.assignment) if node == self.node and not self.leaving}
         epochs = {
             slot: self._epoch_of(slot)
             for slot in sorted(wanted_here - self.held.keys() - self._claiming)
@@ -374,19 +379,19 @@ class Ownership:
             self._claiming |= epochs.keys()
             commands.append(ClaimSlots(epochs=epochs))
         commands += self._release(self._unheld(wanted_here))
-        return commands + self._hand_over(staying)
+        return commands + self._hand_over(staying, at)
 
-    def _hand_over(self, staying: Collection[str]) -> list[Command]:
-        """Hand over slots that other nodes should have, some of them at a time."""
-        if staying:
+    def _hand_over(self, staying: Collection[str], at: float) -> list[Command]:
+        """Hand over slots that nodes of `staying` should have, some of them at a time."""
+        room, given = SLOTS, self.held.keys() - self._handing_over
+        # If all nodes stop, the slots are handed over all the same: the next process claims them at once.
+        if staying and at < self._hurry_at:
             room = _ON_THEIR_WAY - len(self._handing_over) - len(self._given)
-            unwanted = self.held.keys() - self._handing_over - self._assigned_here()
             if room < _ON_THEIR_WAY // 2:
                 return []  # more of them with one request to the servers, instead of a few with each of many
-        else:
-            # All nodes stop. The slots are handed over all the same: the next process claims them at once.
-            room, unwanted = SLOTS, self.held.keys() - self._handing_over
-        giving = tuple(sorted(unwanted, key=lambda slot: (slot % _STRIDE, slot))[:room])
+            others = {*staying} - {self.node}
+            given = {slot for slot in given if self.map.assignment and self.map.assignment[slot] in others}
+        giving = tuple(sorted(given, key=lambda slot: (slot % _STRIDE, slot))[:room])
         self._handing_over |= set(giving)
         return [HandOver(slots=giving)] if giving else []
 
@@ -405,9 +410,6 @@ class Ownership:
             and slot not in self._releasing
             and slot not in wanted_here
         }
-
-    def _assigned_here(self) -> set[int]:
-        return {slot for slot, node in enumerate(self.map.assignment) if node == self.node}
 
     def _is_unclaimed(self, slot: int) -> bool:
         """Return whether the map shows no claim of a slot by another node."""

@@ -50,6 +50,15 @@ class AdmissionControl:
     """Admits or refuses all senders. `placements` may be replaced at any time.
 
     While `draining` is True, every message and handshake is refused.
+
+    Args:
+        placements: The Placements of all Charge Points.
+        sessions: The table of Sessions.
+        gatekeeper: Examines passwords, certificates and tags.
+        keys: The passwords of JSON Charge Points.
+        newcomers: Decides on Charge Points that were never seen.
+        observers: The further Central Systems.
+        resume: Resumes the Session of a Charge Point that was present before a restart, if it has none.
     """
 
     def __init__(
@@ -60,6 +69,7 @@ class AdmissionControl:
         keys: AuthorizationKeys,
         newcomers: Newcomers,
         observers: Observers,
+        resume: Callable[[str], None],
     ) -> None:
         self.placements = placements
         self._observers = observers
@@ -68,6 +78,7 @@ class AdmissionControl:
         self._gatekeeper = gatekeeper
         self._keys = keys
         self._newcomers = newcomers
+        self._resume = resume
 
     # SOAP.
 
@@ -224,11 +235,14 @@ class AdmissionControl:
 
     def _commanded(self, name: str, placement: Placement) -> SessionRunner:
         runner = self._sessions.named_by_soap(name)
-        if runner is not None:
-            return runner
-        if placement.speaks_json:
+        if runner is None and placement.speaks_json:
             raise BridgeError(ErrorCode.SecurityError, f"the Central System of {identity_of(name)!r} speaks JSON")
-        raise NotConnected(identity_of(name))
+        if runner is None:  # after a restart, Sessions are resumed one after the other
+            self._resume(placement.identity)
+            runner = self._sessions.named_by_soap(name)
+        if runner is None:
+            raise NotConnected(identity_of(name))
+        return runner
 
     def _open(self) -> None:
         if self.draining:

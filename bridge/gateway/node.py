@@ -18,6 +18,8 @@ from bridge.ocpps.service import PendingRequests
 # Seconds that Calls in progress have to end before their Charge Points are handed over. Their senders' requests are
 # then sent to the next process, under the same UniqueIds.
 _PATIENCE = 0.3
+# The most groups in which the slots of one hand-over are released, of those in which Calls are in progress.
+_GROUPS = 3
 # The slots whose records are loaded before their Charge Points are served. Those that somebody has just asked for come
 # first.
 _AT_ONCE = 256
@@ -187,10 +189,13 @@ class Node:
         """Wait until the answers of the others may have changed, at most `patience` seconds."""
         await self._member.changed(patience)
 
-    async def leave(self) -> None:
-        """Hand over all Charge Points, because this process stops. Those whose records have not come are not loaded."""
-        await self._taking.close()
-        await self._member.leave()
+    async def leave(self, within: float) -> None:
+        """Hand over all Charge Points, because this process stops, which it should do within so many seconds.
+
+        From now on, records are only loaded for who waits for them.
+        """
+        self._taking.cancel()
+        await self._member.leave(within)
 
     async def close(self) -> None:
         """Leave the cluster."""
@@ -206,7 +211,7 @@ class Node:
 
     async def _take(self, epochs: Mapping[int, int]) -> None:
         await self._serving.wait()
-        slots = sorted(epochs)
+        slots = sorted(self._still_held(epochs))
         parts = [slots[start : start + _AT_ONCE] for start in range(0, len(slots), _AT_ONCE)]
         await asyncio.gather(*(self._take_some({slot: epochs[slot] for slot in part}) for part in parts))
 
@@ -214,9 +219,8 @@ class Node:
         # At the same moment as in the store: the records of a single Charge Point can be loaded from now on.
         self._loading |= {slot: set() for slot in epochs}
         await self._store.take_slots(epochs)
-        held = self._member.ownership.held
         # One that was withdrawn meanwhile is about to be handed over.
-        loaded = {slot for slot, epoch in epochs.items() if held.get(slot) == epoch and slot in self._loading}
+        loaded = {slot for slot in self._still_held(epochs) if slot in self._loading}
         self._loaded(loaded)
         self._ready |= loaded
         for slot in loaded:
@@ -229,28 +233,35 @@ class Node:
         Yields: The slots that can be released, first those in which nothing is in progress.
         """
         self._background.hold()
-        given, left = self._withdraw(slots), frozenset(slots)
+        held = self._member.ownership.held
+        epochs = {slot: held[slot] for slot in slots if slot in held}
+        given = self._withdraw(slots)
         runners, lanes = self._runners_of(given), self._observers.withdraw(given)
         loop = asyncio.get_running_loop()
-        until = loop.time() + _PATIENCE
-        while left:
+        next_at, until = loop.time(), loop.time() + _PATIENCE
+        while left := self._still_held(epochs):  # less those that another process has claimed
+            now = loop.time()
             busy = {slot_of(one.identity) for one in runners if one.in_progress()}
             busy |= {slot_of(one.identity) for one in lanes if one.busy}
-            if done := left if loop.time() >= until else left - busy:
-                await self._end(given & done)
-                self._leave(done)
-                await self._store.flush_slots(done, self.lease)
-                self._forget(done)
-                left -= done
-                yield done
-            else:
+            done = left if now >= until else left - busy
+            if not done or (now < next_at and done != left):
                 await asyncio.sleep(_PATIENCE / 20)
+                continue
+            next_at = now + _PATIENCE / _GROUPS
+            await self._end(done)
+            self._leave(done)
+            await self._store.flush_slots(done, self.lease)
+            done &= self._still_held(epochs)
+            self._forget(done)
+            for slot in done:
+                del epochs[slot]
+            yield done
 
     def lost(self, slots: Collection[int]) -> None:
         """Stop serving the Charge Points of slots at once, because another process has them."""
-        given = self._withdraw(slots)
+        self._withdraw(slots)
         self._leave(slots)
-        self._tasks.spawn(self._end(given), name="ending Sessions")
+        self._tasks.spawn(self._end(frozenset(slots)), name="ending Sessions")
         self._forget(slots)
 
     def suspended(self) -> None:
@@ -278,11 +289,17 @@ class Node:
             self._loading.pop(slot, None)
         return given
 
+    def _still_held(self, epochs: Mapping[int, int]) -> frozenset[int]:
+        """Return the slots that this process holds with these epochs."""
+        held = self._member.ownership.held
+        return frozenset(slot for slot, epoch in epochs.items() if held.get(slot) == epoch)
+
     def _leave(self, slots: Collection[int]) -> None:
         self._observers.leave(slots)
         self._left(slots)
 
     def _forget(self, slots: Collection[int]) -> None:
+        self._withdraw(slots)
         for slot in slots:
             self._store.drop(slot)
         self._dropped(slots)

@@ -156,6 +156,11 @@ class Rerouting:
                 await self._background.make_way(spent)
                 spent = 0.0
 
+    def resume_known(self, identity: str) -> None:
+        """Resume the Session of a Charge Point to which a Central System has a command, as `resume` would do later."""
+        if (record := self._persistence.record_of(identity)) is not None:
+            self.resume_one(record)
+
     def resume_one(self, record: ChargePointRecord) -> None:
         """Resume the Session of a Charge Point, unless it has one, or was not present when its process was stopped."""
         if (

@@ -20,7 +20,7 @@ _log = logging.getLogger("bridge.tasks")
 T = TypeVar("T")
 # Seconds after which a thread with long work releases the interpreter's lock if another thread waits for the lock.
 _INTERVAL = 0.0001
-# Seconds for which one change holds work back, and many; and for which the work gets a quarter of the time afterwards.
+# Seconds for which a change holds work back, and many changes do; and for which the work rests longer afterwards.
 _HOLD, _LONGEST_HOLD, _QUARTER = 0.25, 2.0, 3.0
 
 
@@ -47,6 +47,11 @@ class Tasks:
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("task %s failed: %r", task.get_name(), error, exc_info=error)
 
+    def cancel(self) -> None:
+        """Cancel all tasks that run now, and do not wait until they ended."""
+        for task in self._running:
+            task.cancel()
+
     async def close(self) -> None:
         """Cancel all tasks that still run and wait until they ended. A task that closes its own owner runs on."""
         running = [task for task in self._running if task is not asyncio.current_task()]
@@ -58,33 +63,31 @@ class Tasks:
 class Background:
     """Shares the event loop between messages and work for which nobody waits, such as loading the records of a fleet.
 
-    A message that is answered needs many turns of the event loop, so that this work leaves half of the time to others.
-    While Charge Points change their process, messages wait for many processes of a machine: then it is not done at all,
-    and for a while after it gets a quarter of the time. Where three processes took Charge Points over on two cores, a
-    message waited for 0.51 s with a half all the time, 0.41 s with a quarter and 0.31 s with both.
+    A message that is answered needs many turns of the event loop, so that this work rests as long as it has taken.
+    While Charge Points change their process, messages wait for several processes of a machine: then the work is not
+    done at all, and for a while afterwards it rests three times as long as it has taken. Where three processes shared
+    two cores, the longest wait of a message was 0.51 s with the first rest, 0.41 s with the second and 0.31 s with all.
     """
 
-    __slots__ = ("_held_until", "_quarter_until", "_released_by")
+    __slots__ = ("_held_until", "_quarter_until")
 
     def __init__(self) -> None:
-        self._held_until = self._released_by = self._quarter_until = -math.inf
+        self._held_until = self._quarter_until = -math.inf
 
     def hold(self) -> None:
-        """Do nothing for a moment, because Charge Points change their process. It can be prolonged to 2 seconds."""
+        """Let such work wait for a moment from now on, because Charge Points change their process."""
         now = asyncio.get_running_loop().time()
-        if now >= self._held_until:
-            self._released_by = now + _LONGEST_HOLD
-        self._held_until = min(now + _HOLD, self._released_by)
-        self._quarter_until = now + _QUARTER
+        self._held_until, self._quarter_until = now + _HOLD, now + _QUARTER
 
     async def wait(self) -> None:
-        """Wait until work for which nobody waits may be done."""
+        """Wait until such work may be done, at most 2 seconds."""
         loop = asyncio.get_running_loop()
-        while (left := self._held_until - loop.time()) > 0:  # noqa: ASYNC110 (it is prolonged meanwhile)
+        latest = loop.time() + _LONGEST_HOLD
+        while (left := min(self._held_until, latest) - loop.time()) > 0:  # noqa: ASYNC110 (it is prolonged meanwhile)
             await asyncio.sleep(left)
 
     async def make_way(self, spent: float) -> None:
-        """Let messages pass after such work has taken `spent` seconds of the event loop."""
+        """Rest after such work has taken `spent` seconds."""
         quarter = asyncio.get_running_loop().time() < self._quarter_until
         await asyncio.sleep(spent * 3 if quarter else spent)
         await self.wait()

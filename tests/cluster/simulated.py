@@ -317,4 +317,4 @@ def inflict(cluster: Cluster, fault: str, name: str) -> None:
             case "cut":
                 node.cut_until = max(node.cut_until, cluster.now + cluster.chance.uniform(0, 3 * LEASE))
             case "leave":
-                node.run(lambda: node.ownership.leave(node.time()))
+                node.run(lambda: node.ownership.leave(node.time(), PATIENCE))

@@ -152,7 +152,7 @@ async def test_one_that_leaves_has_handed_everything_over() -> None:
     async with processes("a", "b") as (one, other):
         await until(lambda: len(one.user.slots) == len(other.user.slots) == SLOTS // 2)
 
-        await asyncio.wait_for(one.member.leave(), 60)
+        await asyncio.wait_for(one.member.leave(60), 60)
 
         assert one.user.slots == set()
         await until(lambda: len(other.user.slots) == SLOTS)

@@ -6,6 +6,7 @@ from collections import Counter
 from random import Random
 
 import pytest
+from msgspec.structs import replace
 
 from bridge.cluster.ownership import HandOver, Renew
 from bridge.cluster.slots import SLOTS
@@ -69,7 +70,7 @@ def test_a_node_that_leaves_hands_its_slots_over_without_waiting_for_its_lease()
     cluster.run(3 * LEASE)
     node = cluster.nodes["a"]
 
-    node.run(lambda: node.ownership.leave(node.time()))
+    node.run(lambda: node.ownership.leave(node.time(), PATIENCE))
     cluster.run(0.8 * LEASE)
 
     assert not node.ownership.held
@@ -83,7 +84,7 @@ def test_a_node_that_leaves_uses_a_slot_until_it_is_assigned_to_another() -> Non
     cluster.run(3 * LEASE)
     node = cluster.nodes["a"]
 
-    commands = node.ownership.leave(node.time())
+    commands = node.ownership.leave(node.time(), PATIENCE)
 
     assert Renew(after=node.ownership.sequence, leaving=True) in commands
     assert not any(isinstance(command, HandOver) for command in commands)
@@ -96,10 +97,65 @@ def test_the_last_node_that_leaves_hands_all_slots_over_at_once() -> None:
     cluster.run(3 * LEASE)
     node = cluster.nodes["a"]
 
-    (given,) = [command for command in node.ownership.leave(node.time()) if isinstance(command, HandOver)]
+    (given,) = [command for command in node.ownership.leave(node.time(), PATIENCE) if isinstance(command, HandOver)]
 
     assert sorted(given.slots) == list(range(SLOTS))
-    assert not any(isinstance(command, HandOver) for command in node.ownership.leave(node.time()))
+    assert not any(isinstance(command, HandOver) for command in node.ownership.leave(node.time(), PATIENCE))
+
+
+def test_a_node_that_has_to_end_hands_all_slots_over_although_nobody_claims_them() -> None:
+    cluster = Cluster(4)
+    for name in "ab":
+        cluster.start(name)
+    cluster.run(3 * LEASE)
+    node = cluster.nodes["a"]
+    other = cluster.nodes["b"].ownership
+    cluster.nodes["b"].run = lambda act: None  # type: ignore[method-assign]
+
+    node.run(lambda: node.ownership.leave(node.time(), 1.0))
+    for _ in range(8):
+        cluster.run(LEASE / 8)
+        cluster.stream.renew("b", other.incarnation, Renew(after=cluster.stream.presences["b"].sequence))
+
+    assert node.ownership.living(node.time()) == {"a", "b"}
+    assert not node.ownership.held
+
+
+def test_no_slot_is_handed_over_towards_a_node_that_leaves_too() -> None:
+    cluster = Cluster(4)
+    for name in "abc":
+        cluster.start(name)
+    cluster.run(3 * LEASE)
+    node, given = cluster.nodes["a"].ownership, set[int]()
+    assigned = tuple("b" if slot % 2 else "c" for slot in range(SLOTS))
+    presences = {
+        name: replace(presence, sequence=presence.sequence + 1, leaving=name == "b")
+        for name, presence in cluster.stream.presences.items()
+    }
+    at = cluster.nodes["a"].time()
+
+    node.leave(at, PATIENCE)
+    read = replace(cluster.stream.read(), presences=presences, assignment=assigned)
+    for command in node.map_read(read, at, at):
+        if isinstance(command, HandOver):
+            given |= set(command.slots)
+
+    assert len(given) == 64 and not any(slot % 2 for slot in given)
+
+
+def test_a_node_says_that_it_leaves_although_a_renewal_is_under_way() -> None:
+    cluster = Cluster(4)
+    cluster.start("a")
+    cluster.run(3 * LEASE)
+    node, at = cluster.nodes["a"].ownership, cluster.nodes["a"].time()
+    at = max(at, node.next_at())
+    while not any(isinstance(command, Renew) for command in node.tick(at)):
+        at += LEASE / 100
+
+    assert not any(isinstance(command, Renew) for command in node.leave(at, PATIENCE))
+    node.renewed(node.sequence + 1, at, at)
+
+    assert Renew(after=node.sequence, leaving=True) in node.tick(at)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -116,8 +172,9 @@ def test_few_slots_are_without_a_node_while_many_move(seed: int, moves: str) -> 
     without: list[int] = []
 
     def count() -> None:
-        used = set().union(*(node.ready for node in cluster.nodes.values() if not node.is_dead))
-        without.append(SLOTS - len(used))
+        owners = [node.ownership for node in cluster.nodes.values() if not node.is_dead]
+        released = sum(not claim.node for claim in cluster.stream.claims.values())
+        without.append(released + sum(len(owner._handing_over) for owner in owners))
 
     inflict(cluster, moves, "e" if moves == "start" else names[0])
     cluster.run(PATIENCE, count)

@@ -19,9 +19,12 @@ OTHER = slot_of("CP 2")
 
 
 class Lane:
-    """A lane that waits for the answer of an observer."""
+    """Waits for an answer: the lane of an observer, or the runner of a Session."""
 
     identity, busy = ONE, True
+
+    def in_progress(self) -> bool:
+        return self.busy
 
 
 class Everything:
@@ -33,6 +36,7 @@ class Everything:
         self.loading.set()
         self.writing.set()
         self.lanes: list[Lane] = []
+        self.runners: list[Lane] = []
 
     async def take_slots(self, epochs: Mapping[int, int]) -> None:
         try:
@@ -54,7 +58,7 @@ class Everything:
         return []
 
     def __iter__(self) -> Any:
-        return iter(())
+        return iter(self.runners)
 
     def withdraw(self, slots: Collection[int]) -> list[Lane]:
         self.done.append("withdraw")
@@ -104,7 +108,7 @@ class Held:
         self.node.owned({SLOT: 5, OTHER: 6})
         await self.idle()
 
-    async def leave(self) -> None:
+    async def leave(self, within: float) -> None:
         self.all.done.append("leave the cluster")
 
     async def hand_over(self) -> None:
@@ -136,22 +140,65 @@ async def test_the_answers_of_observers_are_waited_for_a_moment() -> None:
     assert "leave" in held.all.done
 
 
-async def test_a_slot_in_which_nothing_is_in_progress_does_not_wait_for_others() -> None:
+@pytest.mark.parametrize("kind", ["lanes", "runners"])
+async def test_a_slot_in_which_nothing_is_in_progress_does_not_wait_for_others(kind: str) -> None:
     held, lane = Held(), Lane()
     await held.begin()
-    held.all.lanes = [lane]
+    setattr(held.all, kind, [lane])
     given = held.node.hand_over([SLOT, OTHER])
     assert await anext(given) == {OTHER}
     lane.busy = False
     assert [slots async for slots in given] == [{SLOT}]
 
 
+async def test_a_slot_that_another_process_claims_while_it_is_handed_over_is_not_released() -> None:
+    held, lane = Held(), Lane()
+    await held.begin()
+    held.all.runners = [lane]
+    given = held.node.hand_over([SLOT, OTHER])
+    assert await anext(given) == {OTHER}
+    del held.member.ownership.held[SLOT]
+    held.node.lost([SLOT])
+    held.all.done.clear()
+    assert [slots async for slots in given] == []
+    await held.idle()
+    assert held.all.done == ["end sessions"]
+
+
+async def test_a_slot_that_is_lost_while_it_is_written_is_not_forgotten_when_it_is_back() -> None:
+    held = Held()
+    await held.begin()
+    held.all.writing.clear()
+    handing = asyncio.ensure_future(anext(held.node.hand_over([SLOT])))
+    await held.idle()
+    held.node.lost([SLOT])
+    held.member.ownership.held[SLOT] = 7
+    held.node.owned({SLOT: 7})
+    await held.idle()
+    held.all.done.clear()
+    held.all.writing.set()
+    assert await handing == frozenset()
+    assert held.all.done == ["dropped"] and held.node.is_here(ONE)
+
+
+async def test_a_slot_that_is_lost_before_this_process_serves_is_not_loaded() -> None:
+    held = Held()
+    await held.node.join(cast(Any, held.member))
+    held.node.owned({SLOT: 5})
+    del held.member.ownership.held[SLOT]
+    held.node.lost([SLOT])
+    held.node.serve()
+    await held.idle()
+    assert not held.node.serves(ONE)
+
+
 async def test_a_process_that_stops_loads_no_more_records() -> None:
     held = Held()
     held.all.loading.clear()
     await held.begin()
-    await held.node.leave()
-    assert held.all.done == ["not loaded", "leave the cluster"]
+    await held.node.leave(10)
+    await held.idle()
+    assert sorted(held.all.done) == ["leave the cluster", "not loaded"]
 
 
 async def test_an_observer_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bridge.net.tasks import _LONGEST_HOLD, Background, Tasks
+from bridge.net.tasks import Background, Tasks
 
 
 @asynccontextmanager
@@ -138,25 +138,30 @@ async def test_closing_when_nothing_runs() -> None:
 
 
 async def test_work_for_which_nobody_waits_is_held_back_for_a_moment_and_not_without_end() -> None:
-    background, loop = Background(), asyncio.get_running_loop()
+    background = Background()
     await background.wait()
-    began = loop.time()
     background.hold()
     async with owned() as tasks:
         waiting = tasks.spawn(background.wait(), name="waiting")
+        await asyncio.sleep(0)
+        assert not waiting.done()
         while not waiting.done():
             background.hold()
             await asyncio.sleep(0.01)
-    assert loop.time() - began >= _LONGEST_HOLD - 0.01
 
 
-async def test_work_for_which_nobody_waits_leaves_time_to_messages() -> None:
-    background, loop = Background(), asyncio.get_running_loop()
-    began = loop.time()
+async def test_work_for_which_nobody_waits_rests_longer_after_charge_points_have_moved(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    background, rests = Background(), list[float]()
     await background.make_way(0.02)
-    assert loop.time() - began >= 0.02
+
+    async def rest(seconds: float) -> None:
+        rests.append(seconds)
+        background._held_until = 0.0
+
+    monkeypatch.setattr(asyncio, "sleep", rest)
+    await background.make_way(0.02)
     background.hold()
-    await background.wait()
-    began = loop.time()
     await background.make_way(0.02)
-    assert loop.time() - began >= 0.06
+    assert rests == pytest.approx([0.02, 0.06])

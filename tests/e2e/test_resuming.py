@@ -6,13 +6,16 @@ import time
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from bridge import config
 from bridge.app import Gateway
-from bridge.config import Settings
+from bridge.config import Listen, Settings
+from bridge.gateway.rerouting import Rerouting
 from bridge.lab.simulators.json_central_system import JsonCentralSystem
 from bridge.store import ChargePointRecord, Store
-from tests.e2e.stage import envelope, post, settings
+from tests.e2e.stage import CP, answering, envelope, listening, post, settings, soap_central_system
+from tests.ports import free_port
 
 KNOWN = 300
 
@@ -52,3 +55,32 @@ async def test_a_bridge_that_is_stopped_at_once_takes_up_no_more(tmp_path: Path)
     await gateway.close()
     assert gateway.resumed.done()
     assert len(gateway._sessions) < KNOWN
+
+
+async def test_a_command_of_a_soap_central_system_does_not_wait_for_its_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nobody(self: Rerouting, records: object) -> None: ...
+
+    monkeypatch.setattr(Rerouting, "resume", nobody)
+    reset = f'<resetResponse xmlns="{CP}"><status>Accepted</status></resetResponse>'
+    async with soap_central_system() as central, listening(answering(reset)) as point:
+        port = free_port()
+        made = msgspec.structs.replace(
+            settings(
+                central.url,
+                soap={"listen": Listen("127.0.0.1", port), "public_url": f"http://127.0.0.1:{port}"},
+                central_system={"protocol": "ocpp1.6s"},
+            ),
+            store=config.Store(url=f"sqlite:///{tmp_path / 'bridge.db'}"),
+        )
+        for number in range(2):
+            gateway = Gateway(made)
+            await gateway.start()
+            try:
+                if not number:
+                    assert (await post(gateway, envelope(source=point.url))).status == 200
+                assert await central.call("CP 1", "Reset", {"type": "Soft"}) == {"status": "Accepted"}
+            finally:
+                await gateway.close()
+        assert len(point.received) == 2

@@ -36,7 +36,7 @@ from tests.bench.aims import Aim, Measurements
 from tests.bench.figures import FULL, QUICK, Plan, machine
 from tests.bench.legs import LEGS, Leg
 from tests.bench.quiet import Others
-from tests.bench.subject import stay_off
+from tests.bench.subject import all_cores, stay_off
 
 _OUTPUT = Path("var/bench.json")
 SECTIONS = {
@@ -155,7 +155,7 @@ def _measure(section: str, plan: Plan, result: Measurements) -> str:
             result.cluster = asyncio.run(cluster.measure(plan))
             return cluster.report(result.cluster)
         case "cluster-faults":
-            with tempfile.TemporaryDirectory() as folder:
+            with tempfile.TemporaryDirectory() as folder, all_cores():
                 result.cluster_faults = asyncio.run(cluster_faults.measured(Path(folder), plan.faults))
             return cluster_faults.report(result.cluster_faults)
         case _:

@@ -11,8 +11,8 @@ import sys
 import tempfile
 import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from msgspec import Struct
@@ -69,6 +69,20 @@ def stay_off() -> None:
     """Leave the first core to the subjects."""
     if several_cores():
         os.sched_setaffinity(0, set(range(1, os.cpu_count() or 1)))
+
+
+@contextmanager
+def all_cores() -> Iterator[None]:
+    """While many processes share the machine, of which none is the subject."""
+    if not several_cores():
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, set(range(os.cpu_count() or 1)))
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def allow_files(count: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from tests.bench.quiet import Others
 from tests.bench.rates import Row
 from tests.bench.spyne_halves import halves
 from tests.bench.startup import Started
+from tests.bench.subject import all_cores, several_cores, stay_off
 from tests.bench.timing import Piece
 
 
@@ -274,6 +276,20 @@ def test_figures_are_medians(runs: Sequence[float], expected: tuple[float, float
 def test_what_this_process_does_is_not_what_others_do() -> None:
     share = Others().share
     assert share is None or 0 <= share <= 1.5  # the clock of the kernel is coarse
+
+
+@pytest.mark.skipif(not several_cores(), reason="there is one core")
+def test_processes_that_share_the_machine_have_all_cores() -> None:
+    before = os.sched_getaffinity(0)
+    try:
+        stay_off()
+        off = os.sched_getaffinity(0)
+        with all_cores():
+            asked = [sys.executable, "-c", "import os; print(len(os.sched_getaffinity(0)))"]
+            assert int(subprocess.check_output(asked)) == os.cpu_count()
+        assert os.sched_getaffinity(0) == off != set(range(os.cpu_count() or 1))
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def test_percentiles() -> None:

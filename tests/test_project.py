@@ -151,6 +151,19 @@ def test_a_test_that_a_page_names_exists() -> None:
     assert {name for name in named if f"def {name}(" not in source and not name.startswith("test_quirk_NN")} == set()
 
 
+def test_a_name_in_the_code_that_a_recipe_has_exists() -> None:
+    files = [
+        path
+        for folder in ("bridge", "tests")
+        for path in (CHECKOUT / folder).rglob("*")
+        if path.suffix in (".py", ".js")
+    ]
+    source = "".join(path.read_text("utf-8") for path in files)
+    named = set(re.findall(r"`((?:_?[A-Z][A-Z_0-9]{3,})|(?:_?[A-Z][a-z]+(?:[A-Z][a-z]+)+))`", read("CONTRIBUTING.md")))
+    missing = {name for name in named if not re.search(rf"^\s*(class {name}\b|(const )?{name}\b.*=)", source, re.M)}
+    assert len(named) > 9 and missing == {"NameRequest", "NameResponse"}  # of an action that is called Name
+
+
 @pytest.mark.parametrize(("number", "page"), [*enumerate(DECISIONS, 1)], ids=lambda value: getattr(value, "stem", ""))
 def test_a_decision_has_a_page_of_three_parts(number: int, page: Path) -> None:
     text = page.read_text("utf-8")

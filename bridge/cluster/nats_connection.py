@@ -366,6 +366,10 @@ class NatsConnection:
             if connection is not None and _now() - connection.heard_at > _QUIET:
                 await self._drop(connection)
             raise ServersAway(f"the NATS servers have not answered within {seconds:g} s") from error
+        except ServersAway:
+            # A connection learns of its end from the event loop, also if the caller tries again without a pause.
+            await asyncio.sleep(0)
+            raise
         except UnusableServers as error:
             if self._unusable != str(error):
                 self._unusable = str(error)

@@ -152,3 +152,16 @@ async def test_the_time_is_that_of_the_server(tmp_path: Path) -> None:
 
 def test_passwords_are_not_shown() -> None:
     assert repr(Login(username="u", password="secret")) == "Login(username='u')"
+
+
+async def test_who_tries_again_at_once_lets_the_connection_find_out_that_it_is_closed() -> None:
+    stream, found_out = SharedStream(["nats://127.0.0.1:1"], "a"), asyncio.Event()
+
+    async def away() -> None:
+        raise ServersAway("the connection is closed")
+
+    asyncio.get_running_loop().call_soon(found_out.set)
+    for _ in range(3):
+        with pytest.raises(ServersAway):
+            await stream.within(10, away)
+    assert found_out.is_set()

@@ -238,7 +238,7 @@ class Gateway:
             sessions=lambda: self._sessions,
             see=lambda fact: self._audience.see(fact),
             clock=self._clock,
-            draining=lambda: self._is_stopping,
+            is_stopping=lambda: self._is_stopping,
             background=self._background,
         )
         self._placements = self._rerouting.place()

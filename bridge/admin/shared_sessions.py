@@ -245,9 +245,9 @@ class SharedSessions:
         if found is None or body is None:
             self._drop(digest)
         elif session is None:
-            # One whose time is over stays in the stream for `_MARGIN`.
-            if key and not self.known.is_over(began := _session(body, csrf=_csrf_of(key))):
-                self._add(digest, found.sequence, began)
+            # A session whose time is over stays in the stream for `_MARGIN`.
+            if key and not self.known.is_over(shared := _session(body, csrf=_csrf_of(key))):
+                self._add(digest, found.sequence, shared)
         elif found.sequence > self._sequences[digest]:
             session.used, self._sequences[digest] = body.used, found.sequence
 

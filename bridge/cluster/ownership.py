@@ -29,9 +29,8 @@ from bridge.cluster.slots import SLOTS
 _USABLE = 0.8
 # The renewals, and the readings of the map, in one lease.
 _PER_LEASE = 4
-# The most slots that are on their way from this node to others. A Charge Point waits as long as all of these take, not
-# as long as all slots of a node that stops. Every eighth slot is handed over first, because those that one node takes
-# lie side by side: so all nodes load at the same time.
+# The most slots that are on their way from this node to others: a Charge Point waits as long as these take. The slots
+# that one node takes lie side by side. Every eighth slot is handed over first, so that all nodes load at the same time.
 _ON_THEIR_WAY, _STRIDE = 64, 8
 
 
@@ -404,7 +403,7 @@ class Ownership:
         return {
             slot: claim.epoch
             for slot, claim in self.map.claims.items()
-            if (claim.node, claim.incarnation) == (self.node, self.incarnation)
+            if self._is_own(claim)
             and slot not in self.held
             and slot not in self._claiming
             and slot not in self._releasing
@@ -414,7 +413,11 @@ class Ownership:
     def _is_unclaimed(self, slot: int) -> bool:
         """Return whether the map shows no claim of a slot by another node."""
         claim = self.map.claims.get(slot)
-        return claim is None or not claim.node or (claim.node, claim.incarnation) == (self.node, self.incarnation)
+        return claim is None or not claim.node or self._is_own(claim)
+
+    def _is_own(self, claim: Claim) -> bool:
+        """Return whether this process has written a claim."""
+        return (claim.node, claim.incarnation) == (self.node, self.incarnation)
 
     def _staying(self, at: float) -> set[str]:
         """Return the names of the living nodes that should have slots."""
@@ -428,7 +431,7 @@ class Ownership:
         claim = self.map.claims.get(slot)
         if claim is None or not claim.node or claim.node not in living:
             return True
-        if (claim.node, claim.incarnation) == (self.node, self.incarnation):
+        if self._is_own(claim):
             return True  # the outcome of that claim was not heard
         # A later process of that name has joined, a lease after the last renewal of the one that claimed.
         return self._seen[claim.node].presence.incarnation != claim.incarnation

@@ -18,7 +18,7 @@ from bridge.ocpps.service import PendingRequests
 # Seconds that Calls in progress have to end before their Charge Points are handed over. Their senders' requests are
 # then sent to the next process, under the same UniqueIds.
 _PATIENCE = 0.3
-# The most groups in which the slots of one hand-over are released, of those in which Calls are in progress.
+# The slots in which Calls are in progress are released in so many groups at most, after all others.
 _GROUPS = 3
 # The slots whose records are loaded before their Charge Points are served. Those that somebody has just asked for come
 # first.
@@ -252,6 +252,7 @@ class Node:
             self._leave(done)
             await self._store.flush_slots(done, self.lease)
             done &= self._still_held(epochs)
+            self._withdraw(done)  # their loading may have begun meanwhile
             self._forget(done)
             for slot in done:
                 del epochs[slot]
@@ -299,7 +300,6 @@ class Node:
         self._left(slots)
 
     def _forget(self, slots: Collection[int]) -> None:
-        self._withdraw(slots)
         for slot in slots:
             self._store.drop(slot)
         self._dropped(slots)

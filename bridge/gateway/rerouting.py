@@ -40,7 +40,7 @@ class Rerouting:
         sessions: Returns the table of Sessions.
         see: Called with each fact.
         clock: Returns the time in unix seconds.
-        draining: Returns whether the bridge is shutting down.
+        is_stopping: Returns whether the bridge is shutting down.
         background: Shares the event loop.
     """
 
@@ -55,7 +55,7 @@ class Rerouting:
         sessions: Callable[[], Sessions],
         see: Callable[[Fact], None],
         clock: Callable[[], float],
-        draining: Callable[[], bool],
+        is_stopping: Callable[[], bool],
         background: Background,
     ) -> None:
         self._settings, self._placements = settings, placements
@@ -64,7 +64,7 @@ class Rerouting:
         self._sessions = sessions
         self._see = see
         self._clock = clock
-        self._draining, self._background = draining, background
+        self._is_stopping, self._background = is_stopping, background
 
     def place(self) -> Placements:
         """Return the Placements for the configuration and the operators' choices. Log the choices without effect."""
@@ -147,7 +147,7 @@ class Rerouting:
         for number, record in enumerate(records, start=1):
             if number % LOOKED_AT_ONCE == 0:
                 await asyncio.sleep(0)
-            if self._draining():
+            if self._is_stopping():
                 return
             began = loop.time()
             self.resume_one(record)

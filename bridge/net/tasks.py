@@ -20,8 +20,9 @@ _log = logging.getLogger("bridge.tasks")
 T = TypeVar("T")
 # Seconds after which a thread with long work releases the interpreter's lock if another thread waits for the lock.
 _INTERVAL = 0.0001
-# Seconds for which a change holds work back, and many changes do; and for which the work rests longer afterwards.
-_HOLD, _LONGEST_HOLD, _QUARTER = 0.25, 2.0, 3.0
+# Seconds for which one hold lasts, and for which work waits if holds follow each other; and after a hold, seconds for
+# which the work rests longer.
+_HOLD, _LONGEST_HOLD, _RESTS_LONGER = 0.25, 2.0, 3.0
 
 
 class Tasks:
@@ -65,19 +66,20 @@ class Background:
 
     A message that is answered needs many turns of the event loop, so that this work rests as long as it has taken.
     While Charge Points change their process, messages wait for several processes of a machine: then the work is not
-    done at all, and for a while afterwards it rests three times as long as it has taken. Where three processes shared
-    two cores, the longest wait of a message was 0.51 s with the first rest, 0.41 s with the second and 0.31 s with all.
+    done at all, and for a while afterwards it rests three times as long as it has taken. Three processes shared two
+    cores: the longest wait of a message was 0.51 s with the short rests, 0.41 s with the longer ones, and 0.31 s with
+    those and the holds.
     """
 
-    __slots__ = ("_held_until", "_quarter_until")
+    __slots__ = ("_held_until", "_rests_longer_until")
 
     def __init__(self) -> None:
-        self._held_until = self._quarter_until = -math.inf
+        self._held_until = self._rests_longer_until = -math.inf
 
     def hold(self) -> None:
         """Let such work wait for a moment from now on, because Charge Points change their process."""
         now = asyncio.get_running_loop().time()
-        self._held_until, self._quarter_until = now + _HOLD, now + _QUARTER
+        self._held_until, self._rests_longer_until = now + _HOLD, now + _RESTS_LONGER
 
     async def wait(self) -> None:
         """Wait until such work may be done, at most 2 seconds."""
@@ -88,8 +90,8 @@ class Background:
 
     async def make_way(self, spent: float) -> None:
         """Rest after such work has taken `spent` seconds."""
-        quarter = asyncio.get_running_loop().time() < self._quarter_until
-        await asyncio.sleep(spent * 3 if quarter else spent)
+        rests_longer = asyncio.get_running_loop().time() < self._rests_longer_until
+        await asyncio.sleep(3 * spent if rests_longer else spent)
         await self.wait()
 
 

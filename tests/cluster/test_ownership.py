@@ -15,6 +15,15 @@ from tests.cluster.simulated import LEASE, PATIENCE, Cluster, inflict
 FAULTS = ("kill", "freeze", "cut", "leave", "start")
 
 
+def running(seed: int, names: str) -> Cluster:
+    """A cluster whose nodes have shared the slots."""
+    cluster = Cluster(seed)
+    for name in names:
+        cluster.start(name)
+    cluster.run(3 * LEASE)
+    return cluster
+
+
 def shares(cluster: Cluster) -> Counter[str]:
     return Counter(name for node in cluster.nodes.values() for name in [node.name] * len(node.ready))
 
@@ -34,10 +43,7 @@ def test_a_single_node_holds_every_slot_as_soon_as_it_has_read_the_map_three_tim
 
 
 def test_three_nodes_share_the_slots_and_a_fourth_takes_no_more_than_its_part() -> None:
-    cluster = Cluster(2)
-    for name in "abc":
-        cluster.start(name)
-    cluster.run(3 * LEASE)
+    cluster = running(2, "abc")
     before = dict(enumerate(cluster.stream.assignment))
     assert sorted(shares(cluster).values()) == [341, 341, 342]
 
@@ -51,10 +57,7 @@ def test_three_nodes_share_the_slots_and_a_fourth_takes_no_more_than_its_part() 
 
 
 def test_the_slots_of_a_killed_node_are_taken_within_two_leases() -> None:
-    cluster = Cluster(3)
-    for name in "ab":
-        cluster.start(name)
-    cluster.run(3 * LEASE)
+    cluster = running(3, "ab")
 
     cluster.nodes["a"].is_dead = True
     cluster.run(2 * LEASE)
@@ -64,10 +67,7 @@ def test_the_slots_of_a_killed_node_are_taken_within_two_leases() -> None:
 
 
 def test_a_node_that_leaves_hands_its_slots_over_without_waiting_for_its_lease() -> None:
-    cluster = Cluster(4)
-    for name in "ab":
-        cluster.start(name)
-    cluster.run(3 * LEASE)
+    cluster = running(4, "ab")
     node = cluster.nodes["a"]
 
     node.run(lambda: node.ownership.leave(node.time(), PATIENCE))
@@ -78,10 +78,7 @@ def test_a_node_that_leaves_hands_its_slots_over_without_waiting_for_its_lease()
 
 
 def test_a_node_that_leaves_uses_a_slot_until_it_is_assigned_to_another() -> None:
-    cluster = Cluster(4)
-    for name in "ab":
-        cluster.start(name)
-    cluster.run(3 * LEASE)
+    cluster = running(4, "ab")
     node = cluster.nodes["a"]
 
     commands = node.ownership.leave(node.time(), PATIENCE)
@@ -92,9 +89,7 @@ def test_a_node_that_leaves_uses_a_slot_until_it_is_assigned_to_another() -> Non
 
 
 def test_the_last_node_that_leaves_hands_all_slots_over_at_once() -> None:
-    cluster = Cluster(4)
-    cluster.start("a")
-    cluster.run(3 * LEASE)
+    cluster = running(4, "a")
     node = cluster.nodes["a"]
 
     (given,) = [command for command in node.ownership.leave(node.time(), PATIENCE) if isinstance(command, HandOver)]
@@ -104,10 +99,7 @@ def test_the_last_node_that_leaves_hands_all_slots_over_at_once() -> None:
 
 
 def test_a_node_that_has_to_end_hands_all_slots_over_although_nobody_claims_them() -> None:
-    cluster = Cluster(4)
-    for name in "ab":
-        cluster.start(name)
-    cluster.run(3 * LEASE)
+    cluster = running(4, "ab")
     node = cluster.nodes["a"]
     other = cluster.nodes["b"].ownership
     cluster.nodes["b"].run = lambda act: None  # type: ignore[method-assign]
@@ -122,10 +114,7 @@ def test_a_node_that_has_to_end_hands_all_slots_over_although_nobody_claims_them
 
 
 def test_no_slot_is_handed_over_towards_a_node_that_leaves_too() -> None:
-    cluster = Cluster(4)
-    for name in "abc":
-        cluster.start(name)
-    cluster.run(3 * LEASE)
+    cluster = running(4, "abc")
     node, given = cluster.nodes["a"].ownership, set[int]()
     assigned = tuple("b" if slot % 2 else "c" for slot in range(SLOTS))
     presences = {
@@ -144,9 +133,7 @@ def test_no_slot_is_handed_over_towards_a_node_that_leaves_too() -> None:
 
 
 def test_a_node_says_that_it_leaves_although_a_renewal_is_under_way() -> None:
-    cluster = Cluster(4)
-    cluster.start("a")
-    cluster.run(3 * LEASE)
+    cluster = running(4, "a")
     node, at = cluster.nodes["a"].ownership, cluster.nodes["a"].time()
     at = max(at, node.next_at())
     while not any(isinstance(command, Renew) for command in node.tick(at)):
@@ -185,10 +172,7 @@ def test_few_slots_are_without_a_node_while_many_move(seed: int, moves: str) -> 
 
 
 def test_a_frozen_node_finds_out_that_its_slots_are_held_by_another() -> None:
-    cluster = Cluster(5)
-    for name in "ab":
-        cluster.start(name)
-    cluster.run(3 * LEASE)
+    cluster = running(5, "ab")
     node = cluster.nodes["a"]
 
     node.thaws_at = cluster.now + 4 * LEASE
@@ -201,10 +185,7 @@ def test_a_frozen_node_finds_out_that_its_slots_are_held_by_another() -> None:
 
 
 def test_a_node_that_is_cut_off_for_half_a_lease_goes_on_with_the_same_epochs() -> None:
-    cluster = Cluster(6)
-    for name in "ab":
-        cluster.start(name)
-    cluster.run(3 * LEASE)
+    cluster = running(6, "ab")
     node = cluster.nodes["a"]
     epochs = dict(node.ownership.held)
 
@@ -218,10 +199,7 @@ def test_a_node_that_is_cut_off_for_half_a_lease_goes_on_with_the_same_epochs() 
 @pytest.mark.parametrize("seed", range(10))
 def test_nodes_that_were_cut_off_together_take_no_slots_of_each_other(seed: int) -> None:
     """As when three NATS servers elect a leader."""
-    cluster = Cluster(seed)
-    for name in "abc":
-        cluster.start(name)
-    cluster.run(3 * LEASE)
+    cluster = running(seed, "abc")
     epochs = {node.name: dict(node.ownership.held) for node in cluster.nodes.values()}
 
     for node in cluster.nodes.values():

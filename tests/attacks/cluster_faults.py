@@ -28,6 +28,7 @@ from tests.attacks.cluster_ledger import FaultCounts
 from tests.attacks.cluster_stage import WITHIN, Cluster, cluster
 from tests.bench.figures import table
 from tests.cluster.servers import NatsServer
+from tests.process_states import frozen
 
 # Seconds for which a node is frozen or cut: more than a lease, and what the others need to take over.
 _BROKEN_FOR = 6.0
@@ -69,11 +70,8 @@ async def _node_killed(stage: Cluster) -> None:
 
 async def _node_frozen(stage: Cluster) -> None:
     since = len(stage.victim.lines)
-    stage.victim.told(signal.SIGSTOP)
-    try:
+    with frozen(stage.victim.pid):
         await _others_take_over(stage)
-    finally:
-        stage.victim.told(signal.SIGCONT)
     await _is_whole(stage, since)
 
 

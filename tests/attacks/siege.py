@@ -27,6 +27,7 @@ from tests.attacks.siege_charge_points import JsonPoint, Minutes, Point, SoapPoi
 from tests.attacks.siege_ledger import Counts, Told, Verdict, count, read_journal
 from tests.e2e.processes import Bridge, Program
 from tests.ports import free_port
+from tests.process_states import frozen
 
 # Seconds. Small, since each answer that never comes takes as long; a late answer comes LATE after its Call.
 _CALL_TIMEOUT = 2
@@ -215,12 +216,8 @@ class _Siege:
 
     async def _freeze(self) -> None:
         """A worker stands still until others have taken its Charge Points, and goes on as if nothing had been."""
-        victim = self.random.choice(self.bridge.children("serve"))
-        os.kill(victim, signal.SIGSTOP)
-        try:
+        with frozen(self.random.choice(self.bridge.children("serve"))):
             await asyncio.sleep(self.random.choice((1.0, 8.0)))
-        finally:
-            os.kill(victim, signal.SIGCONT)
 
     async def _kill(self, central: CentralSystem) -> None:
         """Its port stays closed until some have noticed."""
@@ -230,12 +227,9 @@ class _Siege:
 
     async def _stop(self, central: CentralSystem) -> None:
         """It says nothing for longer than call_timeout, and then goes on as if nothing had been."""
-        central.told(signal.SIGSTOP)
-        try:
+        with frozen(central.pid):
             await asyncio.sleep(_CALL_TIMEOUT + 0.5)
             await self.progress.more_failed(10, central)
-        finally:
-            central.told(signal.SIGCONT)
 
     async def _all_at_once(self) -> None:
         await self.json.kill()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -92,9 +91,10 @@ class NodeProcess:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal."""
-        self._process.send_signal(number)
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
 
     async def said(self, line: str) -> None:
         """Wait until it prints a line."""

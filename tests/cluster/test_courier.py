@@ -19,6 +19,7 @@ from bridge.cluster.link_frames import GREETING, HEAD, PIECE, FrameReader, Frame
 from bridge.cluster.links import LinkTerms
 from bridge.errors import BridgeError, ErrorCode
 from tests.cluster.nodes import PATIENCE, later, name, node_process, nodes, until
+from tests.process_states import freeze
 
 LOG = "bridge.cluster"
 # Seconds after which a peer that was stopped is found. One that is only slow says something in that time.
@@ -334,7 +335,7 @@ async def test_a_process_that_is_stopped(tmp_path: Path) -> None:
         async with node_process(all_nodes, "b") as b:
             stream = await a.open("b", "echo", b"", later())
             assert await a.ask("b", "echo", b"", later()) == b""
-            b.signal(signal.SIGSTOP)
+            freeze(b.pid)
             asked = [asyncio.ensure_future(a.ask("b", "echo", b"?", later())) for _ in range(10)]
             for task in asked:
                 with pytest.raises(NodeAway, match="sent nothing for 3 s") as caught:
@@ -346,7 +347,7 @@ async def test_a_process_that_is_stopped(tmp_path: Path) -> None:
             with pytest.raises(NodeAway, match="did not answer the greeting within 3 s") as caught:
                 await a.ask("b", "echo", b"?", later())
             assert not caught.value.written
-            b.signal(signal.SIGCONT)
+            os.kill(b.pid, signal.SIGCONT)
             await b.said("stream closed by link")
             assert await answered(a) == b"again"
 
@@ -356,7 +357,7 @@ async def test_what_a_stopped_process_does_not_read_has_a_bound(tmp_path: Path) 
         a = await all_nodes.node("a", terms=LinkTerms(max_unsent=5_000_000))
         async with node_process(all_nodes, "b") as b:
             assert await a.ask("b", "echo", b"", later()) == b""
-            b.signal(signal.SIGSTOP)
+            freeze(b.pid)
             asked: list[asyncio.Task[bytes]] = []
             while True:
                 asked.append(asyncio.ensure_future(a.ask("b", "echo", bytes(50_000), later())))
@@ -384,7 +385,7 @@ async def test_a_peer_that_dials_and_is_stopped(tmp_path: Path) -> None:
         async with node_process(all_nodes, "a", others=all_nodes.places) as a:
             asked = asyncio.ensure_future(b.ask("a", "relay", b"", later()))
             await hanging.asked.wait()
-            a.signal(signal.SIGSTOP)
+            freeze(a.pid)
             await hanging.cancelled.wait()
             with pytest.raises(NodeAway):
                 await asked

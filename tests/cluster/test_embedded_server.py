@@ -21,6 +21,7 @@ from bridge.cluster.nats_connection import Login, ServersAway, UnusableServers
 from bridge.cluster.shared_stream import SharedStream
 from tests.e2e.stage import AT_MOST
 from tests.outgoing_events.receivers import eventually
+from tests.process_states import lives
 
 
 @asynccontextmanager
@@ -48,14 +49,6 @@ def process_of(server: EmbeddedServer) -> int:
     return server._process.pid
 
 
-def is_there(process: int) -> bool:
-    """Whether a process is there and no zombie."""
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 async def test_it_serves_from_start_to_close(tmp_path: Path) -> None:
     async with embedded(tmp_path / "nats") as server:
         async with stream_of(server) as stream:
@@ -67,7 +60,7 @@ async def test_it_serves_from_start_to_close(tmp_path: Path) -> None:
         assert stat.S_IMODE((tmp_path / "nats" / "server.conf").stat().st_mode) == 0o600
         told = json.loads((tmp_path / "nats" / "server.conf").read_bytes())
         assert told["jetstream"]["sync_interval"] == "always" and told["listen"].startswith("127.0.0.1:")
-    assert not is_there(process)
+    assert not lives(process)
     async with embedded(tmp_path / "nats"):  # what was stored is no obstacle
         pass
 
@@ -117,10 +110,10 @@ async def test_it_ends_with_us(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:  # noqa: ASYNC220  it says one line at once
         assert parent.stdout is not None
         process = int(parent.stdout.readline())
-        assert is_there(process)
+        assert lives(process)
         parent.kill()
     async with embedded(tmp_path):
-        assert not is_there(process)
+        assert not lives(process)
 
 
 @pytest.mark.parametrize(
@@ -164,5 +157,5 @@ async def test_a_server_that_gave_up_is_started_again(tmp_path: Path) -> None:
     program.chmod(0o755)
     async with embedded(tmp_path / "nats", str(program)) as server:
         first = process_of(server)
-        await eventually(lambda: process_of(server) != first and is_there(process_of(server)))
-        assert not is_there(first) and server.url == "nats://127.0.0.1:4000"
+        await eventually(lambda: process_of(server) != first and lives(process_of(server)))
+        assert not lives(first) and server.url == "nats://127.0.0.1:4000"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
-import signal
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
@@ -27,6 +26,7 @@ from bridge.store.records import Record
 from tests.cluster.servers import NatsServer, Node, nats_at, node
 from tests.e2e.stage import AT_MOST
 from tests.outgoing_events.receivers import eventually
+from tests.process_states import frozen
 from tests.store.conftest import NOW
 from tests.store.examples import alias, answered, audited, charge_point, connector, credential, provisioned
 
@@ -430,17 +430,17 @@ async def test_slots_that_cannot_be_written_are_not_flushed(tmp_path: Path) -> N
         async with member(server) as a, member(server, "b") as b:
             await held_by(a, [CP, other])
             assert server.process is not None
-            server.process.send_signal(signal.SIGSTOP)
-            a.store.put(connector(1))
-            await eventually(lambda: SLOT in a.store._slots_in_batch)
-            assert len(a.store._slots[SLOT]) == 0  # it is on its way
-            assert not await a.store.flush_slots([SLOT], 0.1)
-            # What waits of one slot is nothing to wait for at another one.
-            assert await a.store.flush_slots([slot_of(other)], AT_MOST)
-            a.store.put(connector(2), connector(1, identity=other))
-            assert not await a.store.flush_slots([slot_of(other)], 0.1) and not await a.store.flush_slots([SLOT], 0.1)
-            flushing = asyncio.ensure_future(a.store.flush_slots([SLOT, slot_of(other)], AT_MOST))
-            server.process.send_signal(signal.SIGCONT)
+            with frozen(server.process.pid):
+                a.store.put(connector(1))
+                await eventually(lambda: SLOT in a.store._slots_in_batch)
+                assert len(a.store._slots[SLOT]) == 0  # it is on its way
+                assert not await a.store.flush_slots([SLOT], 0.1)
+                # What waits of one slot is nothing to wait for at another one.
+                assert await a.store.flush_slots([slot_of(other)], AT_MOST)
+                a.store.put(connector(2), connector(1, identity=other))
+                for slot in (SLOT, slot_of(other)):
+                    assert not await a.store.flush_slots([slot], 0.1)
+                flushing = asyncio.ensure_future(a.store.flush_slots([SLOT, slot_of(other)], AT_MOST))
             assert await flushing
             await held_by(b, [CP, other])
             assert b.store.memory_of(CP).connectors == (connector(1), connector(2))

@@ -22,6 +22,7 @@ from bridge.cluster.worker import VARIABLE, Handover
 from bridge.net.descriptors import listen_at
 from bridge.net.tasks import Tasks
 from tests.e2e.stage import AT_MOST
+from tests.process_states import freeze, frozen, lives
 
 ROOT = Path(__file__).parents[2]
 
@@ -83,14 +84,6 @@ async def site(
             await supervisor.stop()
 
 
-def lives(pid: int) -> bool:
-    """Whether the process runs: one that has ended and was not waited for does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
 async def test_all_workers_accept_at_one_port(tmp_path: Path) -> None:
     """Connections that come at once are spread, and each is answered."""
 
@@ -102,22 +95,23 @@ async def test_all_workers_accept_at_one_port(tmp_path: Path) -> None:
         assert {*names} == {"a-1", "a-2", "a-3"}
 
 
-@pytest.mark.parametrize("stopped_by", [signal.SIGSTOP, signal.SIGKILL])
-async def test_a_worker_that_stands_still_or_dies_takes_no_connection_along(
-    tmp_path: Path, stopped_by: signal.Signals
-) -> None:
+@pytest.mark.parametrize("it_dies", [False, True])
+async def test_a_worker_that_stands_still_or_dies_takes_no_connection_along(tmp_path: Path, it_dies: bool) -> None:
     async with site(tmp_path) as here:
         before = here.pid("a-2")
-        os.kill(before, stopped_by)
-        await here.until(lambda: stopped_by == signal.SIGSTOP or not lives(before))
+        if it_dies:
+            os.kill(before, signal.SIGKILL)
+            await here.until(lambda: not lives(before))
+        else:
+            freeze(before)
         async with asyncio.timeout(2 * AT_MOST):
             for _ in range(10):
                 answers = await asyncio.gather(*(here.asked() for _ in range(20)))
                 assert {*answers} <= {"a-1", "a-2", "a-3"}
-        if stopped_by == signal.SIGSTOP:
-            os.kill(before, signal.SIGCONT)
-        else:
+        if it_dies:
             await here.until_again("a-2", before)
+        else:
+            os.kill(before, signal.SIGCONT)
 
 
 async def test_a_worker_that_dies_is_started_again_after_a_pause_that_grows(
@@ -176,7 +170,7 @@ async def test_a_worker_that_does_not_end_is_killed(tmp_path: Path) -> None:
     (tmp_path / "deaf").touch()
     async with site(tmp_path, 2, patience=0.3) as here:
         pids = [here.pid(name) for name in ("a-1", "a-2")]
-        os.kill(pids[0], signal.SIGSTOP)
+        freeze(pids[0])
         assert not await here.supervisor.stop()
         assert not any(map(lives, pids))
 
@@ -224,7 +218,7 @@ async def test_a_worker_that_is_starting_reads_it_again_when_it_serves(
 
 async def test_a_worker_that_dies_while_it_reads_hinders_nobody(tmp_path: Path) -> None:
     async with site(tmp_path, 2) as here:
-        os.kill(here.pid("a-2"), signal.SIGSTOP)
+        freeze(here.pid("a-2"))
         tasks = Tasks()
         reloading = tasks.spawn(here.supervisor.reload(), name="reloading")
         await asyncio.sleep(0.1)
@@ -239,10 +233,9 @@ async def test_a_worker_that_stands_still_hinders_no_later_reload(
     monkeypatch.setattr(supervisor, "_RELOADS_WITHIN", 0.5)
 
     async with site(tmp_path, 2) as here:
-        os.kill(here.pid("a-2"), signal.SIGSTOP)
-        for _ in range(2):
-            assert await here.supervisor.reload() == {}
-        os.kill(here.pid("a-2"), signal.SIGCONT)
+        with frozen(here.pid("a-2")):
+            for _ in range(2):
+                assert await here.supervisor.reload() == {}
         said = ""
         async with asyncio.timeout(AT_MOST):
             while said.count("a-2 reads") < 1 or said.count("a-1 reads") < 2:
@@ -268,7 +261,7 @@ async def test_workers_end_with_a_supervisor_that_is_killed(tmp_path: Path) -> N
             assert supervisor.stdout is not None
             pids = [int(supervisor.stdout.readline().split()[1]) for _ in range(2)]
             assert all(map(lives, pids))
-            os.kill(pids[1], signal.SIGSTOP)
+            freeze(pids[1])
         finally:
             supervisor.kill()
         await _gone(pids)

@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.e2e.cluster import ClusterNode, cluster_of, present, until
 from tests.e2e.processes import CentralSystem
 from tests.e2e.stage import AT, AT_MOST, CS, envelope, post, run
+from tests.process_states import frozen
 
 # Enough that each of two processes has some.
 IDENTITIES = [f"{letter} CP" for letter in "ABCDEFGHIJKL"]
@@ -75,16 +76,15 @@ def test_processes_whose_lease_is_over_are_not_ready(tmp_path: Path) -> None:
             one, other = nodes
             assert (await one.ready())[1]["cluster"]["nodes"] == ["a", "b"]
             assert one.nats.process is not None
-            one.nats.process.send_signal(signal.SIGSTOP)
 
             async def suspended() -> bool:
                 ready = [await node.ready() for node in nodes]
                 assert all((status == 503) is told["cluster"]["suspended"] for status, told in ready)
                 return all(status == 503 for status, _ in ready)
 
-            await until(suspended)
-            assert [(await node.api("GET", "//healthz")).status for node in nodes] == [200, 200]
-            one.nats.process.send_signal(signal.SIGCONT)
+            with frozen(one.nats.process.pid):
+                await until(suspended)
+                assert [(await node.api("GET", "//healthz")).status for node in nodes] == [200, 200]
 
             async def ready() -> bool:
                 return [(await node.ready())[0] for node in nodes] == [200, 200]
@@ -164,16 +164,13 @@ def test_lists_and_counts_are_those_of_all_processes(tmp_path: Path) -> None:
                 trace = await node.api("GET", "/messages:trace")
                 assert trace.status == 200 and len(trace.data.splitlines()) >= 2 * 3 * len(IDENTITIES)
 
-            os.kill(nodes[1].pid, signal.SIGSTOP)
-            try:
+            with frozen(nodes[1].pid):
                 part = await nodes[0].api("GET", "/charge-points")
                 assert part.headers["OCPP-Bridge-Missing-Nodes"] == "b", part
                 assert int(part.headers["OCPP-Bridge-Missing-Slots"]) == 512
                 assert 0 < part.data["total"] < 14
                 table = await nodes[0].api("GET", "/charge-points:table")
                 assert table.status == 503 or len(table.data.splitlines()) == 15  # it has all by now
-            finally:
-                os.kill(nodes[1].pid, signal.SIGCONT)
 
     run(walk(), 6 * AT_MOST)
 
@@ -237,11 +234,8 @@ def test_settings_are_imported_at_all_processes_or_at_none_and_exported_from_all
             exported = [(await node.api("GET", "/charge-points:export")).data.decode() for node in nodes]
             assert exported[0] == exported[1]
             assert [line.partition(",")[0] for line in exported[0].splitlines()[1:]] == IDENTITIES
-            os.kill(other.pid, signal.SIGSTOP)
-            try:
+            with frozen(other.pid):
                 assert (await one.api("POST", "/charge-points:import", file, csv)).status == 503
-            finally:
-                os.kill(other.pid, signal.SIGCONT)
 
     run(walk(), 6 * AT_MOST)
 

@@ -29,6 +29,7 @@ from tests.e2e.cluster import ClusterNode, cluster_of, until
 from tests.e2e.stage import AT, AT_MOST, CS, WSDL, Answer, envelope, post
 from tests.e2e.test_restart import start, told
 from tests.ports import free_port
+from tests.process_states import frozen
 
 POINTS, LEASE = 8, 2.5
 START, STOP = "StartTransaction", "StopTransaction"
@@ -222,13 +223,13 @@ async def test_a_node_that_stood_still_sends_nothing_more_to_observers(tmp_path:
             fleet = Fleet([a, b])
             async with fleet.sessions_going_on():
                 await fleet.more(40)
-            b.told(signal.SIGSTOP)
-            await until(lambda: _has_all(a))
-            async with json_ems:
-                async with asyncio.timeout(2 * AT_MOST):
-                    while len(ems.got) < 2 * fleet.ended:  # noqa: ASYNC110
-                        await asyncio.sleep(0.1)
-                b.told(signal.SIGCONT)
+            async with AsyncExitStack() as running:
+                with frozen(b.pid):
+                    await until(lambda: _has_all(a))
+                    await running.enter_async_context(json_ems)
+                    async with asyncio.timeout(2 * AT_MOST):
+                        while len(ems.got) < 2 * fleet.ended:  # noqa: ASYNC110
+                            await asyncio.sleep(0.1)
                 await until(lambda: _shares(a, 2))
                 assert ems.copies == 0
                 async with fleet.sessions_going_on():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from tests.e2e.stage import AT_MOST
 from tests.e2e.test_workers import Workers
 from tests.oidc.provider import CLIENT_ID, Provider
 from tests.oidc.visitor import Page, Visitor
+from tests.process_states import frozen
 
 # The browsers' address of the console. A proxy there takes any of the processes.
 PUBLIC = "http://127.0.0.1:8081"
@@ -172,12 +172,11 @@ async def test_without_the_servers_no_session_counts(tmp_path: Path) -> None:
         server = one.nats.process
         assert server is not None
         async with ann.at(other).events() as events:
-            server.send_signal(signal.SIGSTOP)
-            assert await ann.at(one).own_status() == 503
-            await ended(events)
-        assert (await ann.at(one).get("/login/options")).status == 200
-        assert (await one.api("GET", "/about")).status == 200
-        server.send_signal(signal.SIGCONT)
+            with frozen(server.pid):
+                assert await ann.at(one).own_status() == 503
+                await ended(events)
+                assert (await ann.at(one).get("/login/options")).status == 200
+                assert (await one.api("GET", "/about")).status == 200
 
         async def again() -> bool:
             return await ann.statuses(nodes) == [200, 200]

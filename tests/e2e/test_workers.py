@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from bridge.lab.simulators.json_charge_point import JsonChargePoint
-from tests.cluster.test_supervisor import lives
 from tests.commands.test_notify import heard
 from tests.e2e.processes import Bridge, CentralSystem
 from tests.e2e.stage import AT_MOST, envelope, post
+from tests.process_states import lives
 
 NOBODY = {"main": {"url": "ws://127.0.0.1:1/"}}
 

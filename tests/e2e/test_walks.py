@@ -1,7 +1,9 @@
 """How far a message walks through the code: the files it passes, and how often it goes from one file to another.
 
-Both numbers are the price of reading how a message is carried. The aim of design/house.md is 25 files and 60 moves.
-The limits here are what was counted when they were last lowered, a twentieth added: a change may lower them.
+Both numbers are the price of reading how a message is carried. The aim of design/house.md is 25 files and 60 moves. A
+move is a call in another file than the call before, as in that design: so counted, commit 1eaf26e has the 129 moves
+that the design gives for it, within two. The limits here are what was counted when they were last lowered, a twentieth
+added: a change may lower them.
 """
 
 from __future__ import annotations
@@ -37,22 +39,16 @@ class Walk:
         self._aside: FrameType | None = None  # the outermost call in progress that does not count
 
     def __call__(self, frame: FrameType, event: str, arg: object) -> None:
-        if event not in ("call", "return"):
-            return
         if self._aside is not None:
             if event == "return" and frame is self._aside:
                 self._aside = None
-            return
-        if event == "call" and _is_aside(frame.f_code):
+        elif event == "call" and _is_aside(frame.f_code):
             self._aside = frame
-            return
-        running = frame if event == "call" else frame.f_back
-        if running is None or not running.f_code.co_filename.startswith(ROOT):
-            return
-        name = running.f_code.co_filename[len(ROOT) + 1 :]
-        self.files.add(name)
-        self.moves += name != self._last
-        self._last = name
+        elif event == "call" and frame.f_code.co_filename.startswith(ROOT):
+            name = frame.f_code.co_filename[len(ROOT) + 1 :]
+            self.files.add(name)
+            self.moves += name != self._last
+            self._last = name
 
 
 def _is_aside(code: CodeType) -> bool:
@@ -79,7 +75,7 @@ async def test_the_walk_of_meter_values_from_soap_to_json() -> None:
     async with stage() as made:
         values = await walked(lambda: made.charge_point.call("MeterValues", SAMPLES["MeterValues"]))
         assert len(values.files) <= 51, sorted(values.files)
-        assert values.moves <= 250
+        assert values.moves <= 181
 
 
 async def test_the_walk_of_a_remote_start_from_json_to_soap() -> None:
@@ -89,4 +85,4 @@ async def test_the_walk_of_a_remote_start_from_json_to_soap() -> None:
         asked = COMMANDS["RemoteStartTransaction"]
         started = await walked(lambda: made.central_system.call("CP 1", "RemoteStartTransaction", asked))
         assert len(started.files) <= 44, sorted(started.files)
-        assert started.moves <= 215
+        assert started.moves <= 142

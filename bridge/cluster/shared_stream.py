@@ -66,6 +66,8 @@ class SharedStream:
         self._ahead = 0.0  # the clock of the servers, less that of this machine since it was started
         self.written = 0
         """The highest sequence number that this node has written."""
+        self.has_one_server = False
+        """Whether the server is no part of a cluster of servers."""
         self.lost = False
         """Whether the stream has lost what this node had written: somebody has deleted or restored it."""
 
@@ -128,6 +130,7 @@ class SharedStream:
             raise UnusableServers(f"the stream {STREAM!r} has another configuration: {'; '.join(wrong)}")
         now = datetime.fromisoformat(f"{found['ts'][:19]}+00:00").timestamp()
         self._ahead = now - _since_start()
+        self.has_one_server = "name" not in (found.get("cluster") or {})
         if found["state"]["last_seq"] < self.written:
             _log.error("the stream %r lacks what was written before: somebody has deleted or restored it", STREAM)
             self.written, self.lost = 0, True

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from bridge.cluster import stream_forms as form
-from bridge.cluster.nats_connection import PublishRefused, ServersAway
-from bridge.cluster.record_stream import Fenced, SlotChanges
+from bridge.cluster.map_stream import MapStream
+from bridge.cluster.nats_connection import Login, OutgoingMessage, PublishRefused, ServersAway
+from bridge.cluster.record_stream import Fenced, RecordStream, SlotChanges
+from bridge.cluster.shared_stream import SharedStream
 from bridge.cluster.stream_forms import RecordChange
 from bridge.store.records import key_of
-from tests.cluster.servers import Node, nats_at, node, nodes, three_servers
+from tests.cluster.servers import TOKEN, Node, nats_at, node, nodes, three_servers
+from tests.e2e.stage import AT_MOST, run
 from tests.outgoing_events.receivers import eventually
 from tests.store.examples import alias, connector
 
@@ -119,20 +127,115 @@ async def test_two_writers_of_one_slot(tmp_path: Path) -> None:
             assert len(found) == 50 and len({text for _, text in found}) == 1
 
 
-async def test_a_batch_that_comes_twice_is_written_once(tmp_path: Path) -> None:
+class LossyStream(SharedStream):
+    """A stream whose connection fails: `fates` says what becomes of each message or batch that is published next.
+
+    "lost": it is never sent. "unheard": it is written, and no answer comes. "late": it arrives with `arrive`.
+    """
+
+    def __init__(self, url: str, name: str) -> None:
+        super().__init__([url], name, login=Login(password=TOKEN))
+        self.fates: list[str] = []
+        self.late: list[Sequence[OutgoingMessage]] = []
+
+    async def publish(self, messages: Sequence[OutgoingMessage]) -> int | None:
+        fate = self.fates.pop(0) if self.fates else ""
+        if fate == "late":
+            self.late.append(messages)
+        sequence = await super().publish(messages) if fate in ("", "unheard") else 0
+        if fate:
+            raise ServersAway("the connection was lost")
+        return sequence
+
+    async def arrive(self, number: int) -> None:
+        """Let one of those that are late arrive, if there is one."""
+        if self.late:
+            await super().publish(self.late.pop(number % len(self.late)))
+
+
+NUMBERS = st.sampled_from([{0}, {0, 1}])
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("write"), NUMBERS, st.lists(st.sampled_from(["late", "lost", "unheard"]), max_size=2)),
+        st.tuples(st.just("arrive"), st.integers(0, 9)),
+        st.tuples(st.just("move")),
+    ),
+    max_size=12,
+)
+
+
+async def _write_and_lose(url: str, slot: int, steps: Sequence[Sequence[Any]]) -> None:
+    """Write records again and again, whatever becomes of it. Nothing older replaces what was acknowledged."""
+    stream = LossyStream(url, f"a{slot}")
+    records = RecordStream(stream, f"a{slot}", "i")
+    acknowledged: dict[str, int] = {}
+    versions = itertools.count(1)
+    async with node(url, f"b{slot}") as b:
+        await stream.open(AT_MOST)
+        try:
+            held = MapStream(stream, f"a{slot}", "i", timeout=20.0)
+            epoch = (await held.claim({slot: 0}))[slot]
+            for what, *told in steps:
+                if what == "move":  # to another node, and back
+                    epoch = (await held.claim(await b.map.claim({slot: epoch})))[slot]
+                elif what == "arrive":
+                    await stream.arrive(told[0])
+                else:
+                    version, (numbers, stream.fates) = next(versions), (told[0], [*told[1]])
+                    with suppress(ServersAway):
+                        await records.commit([part(epoch, *changes(numbers, f"{version}", slot=slot), slot=slot)])
+                        acknowledged |= {name: version for name, _ in names(numbers)}
+                    stream.fates = []
+            while stream.late:
+                await stream.arrive(0)
+            found = {name: int(text) for name, text in await stored(b, epoch, slot)}
+            assert all(found[name] >= version for name, version in acknowledged.items()), (found, acknowledged)
+        finally:
+            await stream.close()
+
+
+def test_a_copy_that_arrives_late_replaces_nothing(tmp_path: Path) -> None:
+    slots = itertools.count()
     with nats_at(tmp_path) as server:
-        async with node(server.url) as a:
-            epoch = await epoch_of(a)
-            await a.records.commit([part(epoch, *changes([1]))])
-            before, a.records._last = a.records._last, 0
-            await a.records.commit([part(epoch, *changes([2]))])  # as if the outcome of the first were not known
-            first = a.records._last
-            assert before and first == before + 2
-            # The same again, late: its mark is there already.
-            number = f"{a.incarnation} 2".encode()
-            assert await a.records._is_written({7: epoch}, number)
-            messages = [form.subject_of_record(7, key_of(connector(2)))]
-            assert messages and a.records._last == first
+
+        @example(steps=[("write", {0}, ["late"]), ("write", {0}, [])])
+        @example(steps=[("write", {0, 1}, ["late"]), ("write", {0}, [])])
+        @given(steps=STEPS)
+        @settings(max_examples=100)
+        def whatever_happens(steps: Sequence[Sequence[Any]]) -> None:
+            run(_write_and_lose(server.url, next(slots), steps))
+
+        whatever_happens()
+
+
+async def test_a_single_change_needs_no_batch(tmp_path: Path) -> None:
+    """It has the condition of a batch, and is written once, however often it is sent."""
+    with nats_at(tmp_path) as server:
+        async with node(server.url, "b") as b:
+            stream = LossyStream(server.url, "a")
+            await stream.open(AT_MOST)
+            try:
+                records = RecordStream(stream, "a", "i")
+                epoch = (await MapStream(stream, "a", "i", timeout=20.0).claim({7: 0}))[7]
+                await records.commit([part(epoch, *changes([1]))])
+                assert stream.written == epoch + 1  # a batch has a mark as well
+                stream.fates = ["unheard"]
+                with pytest.raises(ServersAway):
+                    await records.commit([part(epoch, *changes([1], "y"))])
+                await records.commit([part(epoch, *changes([2]))])
+                assert stream.written == epoch + 3 and await stored(b, epoch) == sorted([*names([1], "y"), *names([2])])
+                # Of a message that another node has made stale, no copy is sent again.
+                stream.fates = ["late"]
+                with pytest.raises(ServersAway):
+                    await records.commit([part(epoch, *changes([1], "late"))])
+                taken = await epoch_of(b, 7, epoch)
+                with pytest.raises(Fenced) as caught:
+                    await records.commit([part(epoch, *changes([2], "stale"))])
+                assert caught.value.slots == {7}
+                await stream.arrive(0)
+                assert await stored(b, taken) == sorted([*names([1], "y"), *names([2])])
+            finally:
+                await stream.close()
 
 
 async def test_what_is_removed_is_gone_after_a_while(tmp_path: Path) -> None:
@@ -205,8 +308,12 @@ async def test_a_full_server_refuses_and_keeps_what_it_has(tmp_path: Path) -> No
             assert await stored(a, epoch) == names([1])
 
 
-async def test_the_server_is_killed_in_the_middle_of_batches(tmp_path: Path) -> None:
-    """Again and again, while batches are written. All that was acknowledged is there, and no batch is there in part."""
+@pytest.mark.parametrize("size", [1, 200])
+async def test_the_server_is_killed_in_the_middle_of_writing(size: int, tmp_path: Path) -> None:
+    """Again and again, while so many changes are written at once.
+
+    All that was acknowledged is there, and no batch is there in part.
+    """
     with nats_at(tmp_path) as server:
         async with node(server.url, timeout=2.0) as a:
             epoch = await epoch_of(a)
@@ -219,7 +326,7 @@ async def test_the_server_is_killed_in_the_middle_of_batches(tmp_path: Path) -> 
                 while killing or acknowledged < 5:
                     attempted = acknowledged + 1
                     try:
-                        await a.records.commit([part(epoch, *changes(range(200), str(attempted)))])
+                        await a.records.commit([part(epoch, *changes(range(size), str(attempted)))])
                     except ServersAway:
                         continue
                     acknowledged = attempted
@@ -245,7 +352,7 @@ async def test_the_server_is_killed_in_the_middle_of_batches(tmp_path: Path) -> 
             killing = False
             await writing
             assert {text for _, text in await stored(a, epoch)} == {str(acknowledged)}
-            assert len(await stored(a, epoch)) == 200
+            assert len(await stored(a, epoch)) == size
 
 
 async def test_three_servers_and_the_leader_is_killed(tmp_path: Path) -> None:
@@ -254,6 +361,9 @@ async def test_three_servers_and_the_leader_is_killed(tmp_path: Path) -> None:
         async with nodes(urls, "a", "b", timeout=3.0) as (a, b):
             sequence = await a.map.join("", 0)
             epoch = await epoch_of(a)
+            before = a.stream.written
+            await a.records.commit([part(epoch, *changes([100]))])
+            assert a.stream.written == before + 2  # a batch, with a mark
             for number in range(3):
                 await a.records.commit([part(epoch, *changes(range(100), str(number)))])
                 asked = await a.stream.within(
@@ -266,6 +376,7 @@ async def test_three_servers_and_the_leader_is_killed(tmp_path: Path) -> None:
                 while True:  # an election takes some seconds
                     try:
                         await a.records.commit([part(epoch, *changes(range(100), f"later {number}"))])
+                        await a.records.commit([part(epoch, *changes([100], f"later {number}"))])
                         sequence = await a.map.renew("", sequence)
                         break
                     except (ServersAway, PublishRefused):
@@ -278,7 +389,7 @@ async def test_three_servers_and_the_leader_is_killed(tmp_path: Path) -> None:
                     later = (await b.map.claim({7: epoch})).get(7)
                     if later is None:
                         continue
-                    assert await stored(b, later) == names(range(100), "later 2")
+                    assert await stored(b, later) == names(range(101), "later 2")
                     with pytest.raises(Fenced):
                         await a.records.commit([part(epoch, *changes([1], "stale"))])
                     break

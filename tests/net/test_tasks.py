@@ -165,3 +165,22 @@ async def test_work_for_which_nobody_waits_rests_longer_after_charge_points_have
     background.hold()
     await background.make_way(0.02)
     assert rests == pytest.approx([0.02, 0.06])
+
+
+@pytest.mark.parametrize(("late", "times"), [([0.0], 1), ([0.01, 0.0], 2), ([0.01] * 100, 100)])
+async def test_work_for_which_nobody_waits_rests_on_while_the_event_loop_is_late(
+    late: list[float], times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes on in the end: the loop of a process that is never idle is always late."""
+    background, rests, now = Background(), list[float](), 0.0
+
+    async def rest(seconds: float) -> None:
+        nonlocal now
+        now += seconds + late[len(rests)]
+        rests.append(seconds)
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now)
+    monkeypatch.setattr(asyncio, "sleep", rest)
+    await background.make_way(0.02)
+    assert rests[:2] == pytest.approx([0.02, 0.1][: len(rests)])
+    assert len(rests) <= times and sum(rests) <= 20 * 0.02 and (len(rests) > 1) == (times > 1)

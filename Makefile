@@ -23,8 +23,9 @@ JOBS ?= 2
 run: $(VENV)/.runs
 	@trap : INT; $(BIN)/ocpp-bridge demo $(ARGS); code=$$?; echo "ocpp-bridge is here: $(CURDIR)/$(BIN)/ocpp-bridge"; exit $$code
 
+# Files in the order of their names. Those with the fewest tests would be the last, and the longest of all has one test.
 test: $(VENV)/.ready
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-quick: $(VENV)/.ready
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m 'not slow' $(ARGS)

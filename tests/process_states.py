@@ -26,16 +26,17 @@ def freeze(pid: int) -> None:
     """
     os.kill(pid, signal.SIGSTOP)
     until = time.monotonic() + _AT_MOST
-    while any(_state(thread) not in _STILL for thread in Path(f"/proc/{pid}/task").iterdir()):
-        assert time.monotonic() < until, f"process {pid} goes on after SIGSTOP"
-        time.sleep(0.001)
+    with suppress(FileNotFoundError, ProcessLookupError):  # it has ended
+        while any(_state(thread) not in _STILL for thread in Path(f"/proc/{pid}/task").iterdir()):
+            assert time.monotonic() < until, f"process {pid} goes on after SIGSTOP"
+            time.sleep(0.001)
 
 
 @contextmanager
 def frozen(pid: int) -> Iterator[None]:
     """Let the process stand still inside, and go on afterwards if it was not killed meanwhile."""
-    freeze(pid)
     try:
+        freeze(pid)
         yield
     finally:
         with suppress(ProcessLookupError):

@@ -261,8 +261,17 @@ class Member:
         self._carry_out(self.ownership.released(epochs.keys(), running_time()))
 
     async def _hand_over(self, slots: Collection[int]) -> None:
-        async for done in self._user.hand_over(slots):
-            self._carry_out(self.ownership.handed_over(done))
+        left = set(slots)
+        try:
+            async for done in self._user.hand_over(slots):
+                left -= set(done)
+                self._carry_out(self.ownership.handed_over(done))
+        except Exception as error:
+            # This node serves them no more. What is in the stream is enough for the next one.
+            left &= self.ownership.held.keys()
+            _log.error("%d slots could not be handed over in order", len(left), exc_info=error)
+            self._user.lost(left)
+            self._carry_out(self.ownership.handed_over(left))
 
     def _not_done(self, text: str, error: Exception) -> None:
         logs.fields(_log, logging.WARNING, text, node=self.node, reason=error)

@@ -13,7 +13,9 @@ import asyncio
 import itertools
 import logging
 import secrets
+import socket
 import ssl
+import struct
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, Protocol, TypeVar
@@ -127,6 +129,10 @@ class Answering(Protocol):
     def version(self) -> str:
         """Return the version of the server."""
 
+    @property
+    def name(self) -> str:
+        """Return the name of the server."""
+
     async def request(self, subject: str, body: bytes = b"") -> bytes | None:
         """Return the body of the answer, None if nobody answers at `subject`."""
 
@@ -151,11 +157,24 @@ class _Reply:
 
 
 class _Client(Client):
-    """The client of the library, with a faster method to read the headers of messages.
+    """The client of the library, with what it lacks.
 
-    The library examines each character of each name. That took 40 % of the time to load a slot. If a later version of
-    the library does not call this method, loading is slower, and nothing else changes.
+    A faster method to read the headers of messages: the library examines each character of each name, which took 40 %
+    of the time to load a slot. And a way to drop what is still to be sent: the library waits for it when it closes a
+    connection, up to a quarter of an hour if nothing comes through, and the network may deliver it late. If a later
+    version of the library is made otherwise, that is slower, and waits, and nothing else changes.
     """
+
+    def drop_unsent(self) -> None:
+        """Close the socket at once, and send nothing of what is still to be sent."""
+        self._pending, self._pending_data_size = [], 0
+        writer = getattr(self._transport, "_io_writer", None)
+        if writer is None:
+            return
+        if (found := writer.get_extra_info("socket")) is not None:
+            with suppress(OSError):
+                found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
 
     @staticmethod
     def _parse_header_lines(raw: bytes) -> dict[str, str]:
@@ -183,6 +202,11 @@ class _Connection:
     def version(self) -> str:
         """The version of the server."""
         return str(self.client._server_info.get("version", "")) or "unknown"
+
+    @property
+    def name(self) -> str:
+        """The name of the server."""
+        return str(self.client._server_info.get("server_name", ""))
 
     async def open(self, servers: Sequence[str], name: str, login: Login) -> None:
         """Connect. Raises ServersAway, or UnusableServers if a server refuses the login."""
@@ -216,8 +240,9 @@ class _Connection:
             raise
 
     async def close(self) -> None:
-        """Close the connection, and fail what waits for an answer."""
+        """Close the connection at once, and fail what waits for an answer."""
         await self._lost()
+        self.client.drop_unsent()
         with suppress(nats.errors.Error, OSError):
             await self.client.close()
 

@@ -112,34 +112,42 @@ class RecordStream:
         if self._doubted is not None:
             with suppress(Fenced):
                 await self._write_alone(self._doubted)
-        if self._stream.has_one_server and len(messages) == 1 and epochs and not self._doubted_batch:
+        await self._stream.connect()
+        if self._stream.remembers_ids and len(messages) == 1 and epochs and not self._doubted_batch:
             (message,) = messages
             known = structs.replace(message, headers=message.headers | {"Nats-Msg-Id": f"{self._node} {number}"})
             self._doubted = _Alone(message=known, epochs=epochs)
-            await self._write_alone(self._doubted)
+            try:
+                await self._write_alone(self._doubted)
+            except PublishRefused:
+                self._doubted = None  # there is one copy, and it is refused
+                raise
         else:
             await self._write_batch(messages, epochs, number.encode())
 
     async def _write_alone(self, alone: _Alone) -> None:
-        """Write a message without a batch, or learn that it was written before. Raises Fenced and PublishRefused."""
-        try:
-            while True:
-                await self._stream.connect()
-                if await self._stream.publish([alone.message]) is not None:
-                    break
+        """Write a message without a batch, or learn that it was written before. Raises Fenced and PublishRefused.
+
+        A message that is refused now may have a copy that arrives later. A later claim is for all copies.
+        """
+        while True:
+            await self._stream.connect()
+            if await self._stream.publish([alone.message]) is not None:
+                break
+            try:
                 await self._check_claims(alone.epochs)
-                await asyncio.sleep(SHORTLY)
-        except (Fenced, PublishRefused):
-            self._doubted = None
-            raise
+            except Fenced:
+                self._doubted = None
+                raise
+            await asyncio.sleep(SHORTLY)
         self._doubted = None
 
     async def _write_batch(self, messages: Sequence[OutgoingMessage], epochs: dict[int, int], number: bytes) -> None:
-        self._doubted_batch = True
+        doubted, self._doubted_batch = self._doubted_batch, True
         try:
             await self._write_until_known(messages, epochs, number)
         except (Fenced, PublishRefused):
-            self._doubted_batch = False
+            self._doubted_batch = doubted  # nothing is written that an earlier batch would be behind
             raise
         self._doubted_batch = False
 
@@ -170,7 +178,9 @@ class RecordStream:
         """Raise Fenced if the slots have later claims than those with `epochs`."""
         if not epochs:
             return
-        reading = await self._stream.last([form.head_of_slot(slot) for slot in epochs])
+        # The presence of this node is there, so that the answer tells how far the server is if no claim is.
+        asked = [form.head_of_node(self._node), *map(form.head_of_slot, epochs)]
+        reading = await self._stream.last(asked)
         claims = {message.subject: message.sequence for message in messages_of(reading)}
         # A server that lags behind shows an earlier claim, or none.
         stale = {

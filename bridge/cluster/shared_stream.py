@@ -43,6 +43,8 @@ _NO_MESSAGE, _NO_STREAM, _ANOTHER_STREAM, _NOT_ENABLED = 10037, 10059, 10058, (1
 _NOT_AS_EXPECTED = (10071, 10164, 10176, 10210)
 # The most results that a server gives for `multi_last`.
 _MOST_LAST = 1024
+# Nanoseconds for which a server remembers the ids of messages at least, if nobody has told it otherwise.
+_IDS_KEPT_FOR = 120 * 10**9
 # Seconds between two attempts at a server that lags behind, and between two to connect at the start.
 SHORTLY, _PAUSE = 0.02, 0.25
 
@@ -66,8 +68,8 @@ class SharedStream:
         self._ahead = 0.0  # the clock of the servers, less that of this machine since it was started
         self.written = 0
         """The highest sequence number that this node has written."""
-        self.has_one_server = False
-        """Whether the server is no part of a cluster of servers."""
+        self.remembers_ids = False
+        """Whether the server is on its own, and remembers the ids of messages for two minutes."""
         self.lost = False
         """Whether the stream has lost what this node had written: somebody has deleted or restored it."""
 
@@ -122,7 +124,12 @@ class SharedStream:
             raise ServersAway("JetStream has no leader")
         if (error := _error_in(found)) is not None:
             raise ServersAway(f"the stream {STREAM!r} cannot be used ({error.text})")
-        self._see(msgspec.json.decode(found))
+        told = msgspec.json.decode(found)
+        self._see(told)
+        # One of several servers tells the name of their cluster. Behind a leaf node, another server has the stream.
+        servers = told.get("cluster") or {}
+        is_alone = "name" not in servers and servers.get("leader") == server.name
+        self.remembers_ids = is_alone and told["config"].get("duplicate_window", 0) >= _IDS_KEPT_FOR
 
     def _see(self, found: dict[str, Any]) -> None:
         """Take what the leader says about the stream."""
@@ -130,7 +137,6 @@ class SharedStream:
             raise UnusableServers(f"the stream {STREAM!r} has another configuration: {'; '.join(wrong)}")
         now = datetime.fromisoformat(f"{found['ts'][:19]}+00:00").timestamp()
         self._ahead = now - _since_start()
-        self.has_one_server = "name" not in (found.get("cluster") or {})
         if found["state"]["last_seq"] < self.written:
             _log.error("the stream %r lacks what was written before: somebody has deleted or restored it", STREAM)
             self.written, self.lost = 0, True

@@ -75,7 +75,6 @@ CONFIGURATION: dict[str, Any] = {
     "allow_direct": True,
     "allow_atomic": True,
     "allow_msg_ttl": True,
-    "duplicate_window": 120_000_000_000,  # nanoseconds
 }
 
 

@@ -23,8 +23,8 @@ _INTERVAL = 0.0001
 # Seconds for which one hold lasts, and for which work waits if holds follow each other; and after a hold, seconds for
 # which the work rests longer.
 _HOLD, _LONGEST_HOLD, _RESTS_LONGER = 0.25, 2.0, 3.0
-# Seconds by which the event loop is late, the part of them by which work rests on, and the longest rest in parts of the
-# time that the work has taken.
+# Seconds by which the event loop is late, how many times as long work rests on, and at most how many times as long as
+# it has taken.
 _LATE, _RESTS_FOR_LATE, _LONGEST_REST = 0.002, 10, 20
 
 
@@ -98,7 +98,7 @@ class Background:
         """Rest after such work has taken `spent` seconds."""
         loop = asyncio.get_running_loop()
         rest = 3 * spent if loop.time() < self._rests_longer_until else spent
-        latest = loop.time() + _LONGEST_REST * spent
+        latest = loop.time() + rest + min(_LONGEST_REST * spent, _LONGEST_HOLD)
         while True:
             due = loop.time() + rest
             await asyncio.sleep(rest)

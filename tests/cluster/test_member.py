@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 
+import pytest
+
 from bridge.cluster.assignment import Assignment
 from bridge.cluster.cluster_map import Claim, ClusterMap, NodePresence
 from bridge.cluster.member import Member
@@ -61,12 +63,16 @@ class User:
     def __init__(self) -> None:
         self.slots: set[int] = set()
         self.told: list[str] = []
+        self.fails_at = -1
+        """The slot that it cannot hand over."""
 
     def owned(self, epochs: Mapping[int, int]) -> None:
         self.slots |= set(epochs)
 
     async def hand_over(self, slots: Collection[int]) -> AsyncIterator[Collection[int]]:
         for slot in sorted(slots):
+            if slot == self.fails_at:
+                raise RuntimeError("an error in the code")
             self.slots.remove(slot)
             yield {slot}
 
@@ -155,6 +161,18 @@ async def test_one_that_leaves_has_handed_everything_over() -> None:
         await asyncio.wait_for(one.member.leave(60), 60)
 
         assert one.user.slots == set()
+        await until(lambda: len(other.user.slots) == SLOTS)
+
+
+async def test_one_that_fails_in_the_middle_gives_its_slots_away_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    async with processes("a", "b") as (one, other):
+        await until(lambda: len(one.user.slots) == len(other.user.slots) == SLOTS // 2)
+
+        one.user.fails_at = sorted(one.user.slots)[10]
+        await asyncio.wait_for(one.member.leave(60), 60)
+
+        assert one.user.slots == set() and one.user.told[-1] == "lost"
+        assert "slots could not be handed over in order" in caplog.text and "an error in the code" in caplog.text
         await until(lambda: len(other.user.slots) == SLOTS)
 
 

@@ -20,6 +20,7 @@ from bridge.cluster.map_stream import MapStream
 from bridge.cluster.nats_connection import Login, OutgoingMessage, PublishRefused, ServersAway
 from bridge.cluster.record_stream import Fenced, RecordStream, SlotChanges
 from bridge.cluster.shared_stream import SharedStream
+from bridge.cluster.slots import SLOTS
 from bridge.cluster.stream_forms import RecordChange
 from bridge.store.records import key_of
 from tests.cluster.servers import TOKEN, Node, nats_at, node, nodes, three_servers
@@ -131,6 +132,7 @@ class LossyStream(SharedStream):
     """A stream whose connection fails: `fates` says what becomes of each message or batch that is published next.
 
     "lost": it is never sent. "unheard": it is written, and no answer comes. "late": it arrives with `arrive`.
+    "refused": the server cannot write.
     """
 
     def __init__(self, url: str, name: str) -> None:
@@ -142,6 +144,8 @@ class LossyStream(SharedStream):
         fate = self.fates.pop(0) if self.fates else ""
         if fate == "late":
             self.late.append(messages)
+        if fate == "refused":
+            raise PublishRefused(10077, "maximum bytes exceeded")
         sequence = await super().publish(messages) if fate in ("", "unheard") else 0
         if fate:
             raise ServersAway("the connection was lost")
@@ -153,43 +157,63 @@ class LossyStream(SharedStream):
             await super().publish(self.late.pop(number % len(self.late)))
 
 
-NUMBERS = st.sampled_from([{0}, {0, 1}])
+# The records of a write, by the slot, of which there are two.
+WRITES = st.sampled_from([{0: [0]}, {0: [0, 1]}, {1: [0]}, {1: [0, 1]}, {0: [0], 1: [0]}])
+FATES = st.lists(st.sampled_from(["late", "lost", "unheard", "refused"]), max_size=2)
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("write"), NUMBERS, st.lists(st.sampled_from(["late", "lost", "unheard"]), max_size=2)),
+        st.tuples(st.just("write"), WRITES, FATES),
         st.tuples(st.just("arrive"), st.integers(0, 9)),
-        st.tuples(st.just("move")),
+        st.tuples(st.sampled_from(["take", "move"]), st.integers(0, 1)),
     ),
-    max_size=12,
+    max_size=8,
 )
 
 
-async def _write_and_lose(url: str, slot: int, steps: Sequence[Sequence[Any]]) -> None:
+async def _write_and_lose(url: str, first: int, steps: Sequence[Sequence[Any]]) -> None:
     """Write records again and again, whatever becomes of it. Nothing older replaces what was acknowledged."""
-    stream = LossyStream(url, f"a{slot}")
-    records = RecordStream(stream, f"a{slot}", "i")
-    acknowledged: dict[str, int] = {}
+    stream = LossyStream(url, f"a{first}")
+    records, slots = RecordStream(stream, f"a{first}", "i"), (first, first + SLOTS // 2)
+    acknowledged: dict[tuple[int, str], int] = {}
     versions = itertools.count(1)
-    async with node(url, f"b{slot}") as b:
+    async with node(url, f"b{first}") as b:
         await stream.open(AT_MOST)
         try:
-            held = MapStream(stream, f"a{slot}", "i", timeout=20.0)
-            epoch = (await held.claim({slot: 0}))[slot]
-            for what, *told in steps:
-                if what == "move":  # to another node, and back
-                    epoch = (await held.claim(await b.map.claim({slot: epoch})))[slot]
-                elif what == "arrive":
-                    await stream.arrive(told[0])
+            held = MapStream(stream, f"a{first}", "i", timeout=20.0)
+            epochs = await held.claim(dict.fromkeys(slots, 0))
+            taken: dict[int, int] = {}
+            for what, told, *fates in steps:
+                if what == "arrive":
+                    await stream.arrive(told)
+                elif what != "write":  # another node takes a slot; this one knows, and takes it back, or does not know
+                    taken |= await b.map.claim({slots[told]: epochs[slots[told]]})
+                    if what == "move":
+                        epochs |= await held.claim(taken)
+                        taken = {}
                 else:
-                    version, (numbers, stream.fates) = next(versions), (told[0], [*told[1]])
-                    with suppress(ServersAway):
-                        await records.commit([part(epoch, *changes(numbers, f"{version}", slot=slot), slot=slot)])
-                        acknowledged |= {name: version for name, _ in names(numbers)}
+                    version, (stream.fates,) = next(versions), ([*fate] for fate in fates)
+                    parts = [
+                        part(epochs[slot], *changes(numbers, f"{version}", slot=slot), slot=slot)
+                        for slot, numbers in ((slots[which], numbers) for which, numbers in told.items())
+                    ]
+                    with suppress(ServersAway, PublishRefused):
+                        try:
+                            await records.commit(parts)
+                        except Fenced as error:
+                            assert error.slots <= taken.keys()
+                            stream.fates = []
+                            epochs |= await held.claim(taken)
+                            taken = {}
+                        else:
+                            for which, numbers in told.items():
+                                acknowledged |= {(slots[which], name): version for name, _ in names(numbers)}
                     stream.fates = []
             while stream.late:
                 await stream.arrive(0)
-            found = {name: int(text) for name, text in await stored(b, epoch, slot)}
-            assert all(found[name] >= version for name, version in acknowledged.items()), (found, acknowledged)
+            for slot in slots:
+                found = {(slot, name): int(text) for name, text in await stored(b, epochs[slot], slot)}
+                expected = {key: version for key, version in acknowledged.items() if key[0] == slot}
+                assert all(found[key] >= version for key, version in expected.items()), (found, expected)
         finally:
             await stream.close()
 
@@ -198,8 +222,15 @@ def test_a_copy_that_arrives_late_replaces_nothing(tmp_path: Path) -> None:
     slots = itertools.count()
     with nats_at(tmp_path) as server:
 
-        @example(steps=[("write", {0}, ["late"]), ("write", {0}, [])])
-        @example(steps=[("write", {0, 1}, ["late"]), ("write", {0}, [])])
+        @example(steps=[("write", {0: [0]}, ["late"]), ("write", {0: [0]}, [])])
+        @example(steps=[("write", {0: [0, 1]}, ["late"]), ("write", {0: [0]}, [])])
+        @example(steps=[("write", {0: [0]}, ["late"]), ("write", {0: [0]}, ["refused"]), ("write", {0: [0]}, [])])
+        @example(
+            steps=[
+                *(("write", {0: [0, 1]}, ["late"]), ("take", 1)),
+                *(("write", {1: [0, 1]}, []), ("write", {0: [0]}, [])),
+            ]
+        )
         @given(steps=STEPS)
         @settings(max_examples=100)
         def whatever_happens(steps: Sequence[Sequence[Any]]) -> None:

@@ -118,8 +118,9 @@ class SharedStream:
         if found is not None and (error := _error_in(found)) is not None and error.code == _NO_STREAM:
             wanted = msgspec.json.encode(form.CONFIGURATION | {"num_replicas": self._replicas})
             found = await server.request(f"$JS.API.STREAM.CREATE.{STREAM}", wanted)
-            if found is not None and (error := _error_in(found)) is not None and error.code == _ANOTHER_STREAM:
-                found = await server.request(f"$JS.API.STREAM.INFO.{STREAM}")  # another node was faster
+            error = None if found is None else _error_in(found)
+            if error is None or error.code == _ANOTHER_STREAM:  # another node was faster
+                found = await server.request(f"$JS.API.STREAM.INFO.{STREAM}")  # it says more
         if found is None:
             raise ServersAway("JetStream has no leader")
         if (error := _error_in(found)) is not None:

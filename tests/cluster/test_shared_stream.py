@@ -13,8 +13,9 @@ import msgspec
 import pytest
 
 from bridge.cluster import stream_forms as form
-from bridge.cluster.nats_connection import Login, ServersAway, UnusableServers
+from bridge.cluster.nats_connection import Login, OutgoingMessage, ServersAway, UnusableServers
 from bridge.cluster.shared_stream import SharedStream
+from tests.attacks.cluster_stage import Cable
 from tests.cluster.servers import TOKEN, NatsServer, nats_at, node
 from tests.outgoing_events.receivers import nats_client
 from tests.ports import free_port
@@ -165,3 +166,31 @@ async def test_who_tries_again_at_once_lets_the_connection_find_out_that_it_is_c
         with pytest.raises(ServersAway):
             await stream.within(10, away)
     assert found_out.is_set()
+
+
+async def test_a_server_on_its_own_remembers_ids(tmp_path: Path) -> None:
+    """One that was told to forget them earlier is used all the same."""
+    short = f'jetstream {{ store_dir: "{tmp_path}/short", limits: {{ duplicate_window: "1m" }} }}'
+    for lines, remembers in (([], True), ([short], False)):
+        with nats_at(tmp_path, *lines, jetstream=not lines) as server:
+            async with shared(server.url) as stream:
+                await stream.open(60)
+                assert stream.remembers_ids is remembers
+
+
+async def test_a_connection_that_is_dropped_sends_nothing_any_more(tmp_path: Path) -> None:
+    """Nothing comes through for a while. Nobody waits for what is still to be sent, and it does not come later."""
+    with nats_at(tmp_path) as server:
+        cable = Cable(server)
+        async with cable.laid(), shared(cable.url) as stream:
+            await stream.open(60)
+            subjects = [f"ocppb.node.{number}.commit" for number in range(30)]
+            cable.cut()
+            async with asyncio.timeout(60):
+                with pytest.raises(ServersAway):
+                    large = [OutgoingMessage(subject=subject, body=bytes(900_000)) for subject in subjects]
+                    await stream.within(3.0, lambda: stream.publish(large))
+            cable.mend()
+            await stream.within(60, stream.connect)
+            assert stream.connections == 2
+            assert await stream.within(60, lambda: stream.last_of(subjects[-1])) is None

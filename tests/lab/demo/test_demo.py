@@ -9,7 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import ExitStack
+import time
+from contextlib import ExitStack, suppress
 from dataclasses import astuple, replace
 from decimal import Decimal
 from typing import Any
@@ -27,6 +28,7 @@ from bridge.lab.simulators.json_central_system import JsonCentralSystem
 from bridge.lab.simulators.soap_charge_point import SoapChargePoint
 from bridge.lab.simulators.wire import Behaviour, CallRefused, Payload, WireMessage
 from bridge.net.tasks import Tasks
+from tests.e2e.stage import AT_MOST
 from tests.processes import running
 
 COMMAND = [sys.executable, "-m", "bridge", "demo"]
@@ -77,16 +79,21 @@ def test_each_message_is_shown_on_both_sides() -> None:
     assert (text.count("SOAP Fault"), text.count("JSON error")) == (2, 2)
 
 
+def hold(port: int) -> socket.socket | None:
+    """Listen at the port. Another test may do so, and not for long: None if somebody else does, which is as good."""
+    until = time.monotonic() + AT_MOST
+    while time.monotonic() < until:
+        with suppress(OSError):
+            return socket.create_server((HOST, port))
+        time.sleep(0.1)
+    return None
+
+
 def test_ports_that_are_taken_are_replaced_and_named() -> None:
     with ExitStack() as held:
         for port in astuple(Ports()):
-            taken = held.enter_context(socket.socket())
-            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                taken.bind((HOST, port))
-                taken.listen()
-            except OSError:
-                pass  # somebody else holds it: as good
+            if (listening := hold(port)) is not None:
+                held.enter_context(listening)
         result = once()
     assert (result.returncode, result.stderr) == (0, "")
     for port in astuple(Ports()):

@@ -20,16 +20,23 @@ from bridge.watching import logs
 
 # What starts processes, browsers, reverse proxies or a gateway for each test, measures, or goes through whole tables.
 SLOW = (
-    *("attacks", "bench", "console", "lab/demo", "e2e", "test_deploy_proxies.py"),
+    *("admin", "attacks", "bench", "commands", "console", "lab/demo", "e2e", "outgoing_events", "packaging"),
     *(
         "cluster/test_courier.py",
         "cluster/test_embedded_server.py",
         "cluster/test_map_stream.py",
         "cluster/test_record_stream.py",
+        "cluster/test_session_stream.py",
+        "cluster/test_sessions_of_a_cluster.py",
+        "cluster/test_shared_store.py",
         "cluster/test_shared_stream.py",
+        "cluster/test_supervisor.py",
     ),
-    *("core/test_day.py", "dialects/test_dialects.py", "ocpps/test_headers.py", "ocpps/test_other_pythons.py"),
-    *("ocpps/test_quirk_packs.py", "ocpps/test_quirks.py", "packaging", "site/test_walk.py"),
+    *("core/test_day.py", "core/test_snapshots.py", "dialects/test_dialects.py"),
+    *("net/test_handshakes.py", "net/test_listening.py", "observer_queues/test_shared_writer.py"),
+    *("ocpps/test_headers.py", "ocpps/test_other_pythons.py", "ocpps/test_quirk_packs.py", "ocpps/test_quirks.py"),
+    *("site/test_walk.py", "store/test_audit.py", "store/test_outages.py"),
+    *("test_deploy.py", "test_deploy_cluster.py", "test_deploy_proxies.py"),
 )
 _QUICK = "not slow"
 

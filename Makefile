@@ -23,7 +23,7 @@ JOBS ?= 2
 run: $(VENV)/.runs
 	@trap : INT; $(BIN)/ocpp-bridge demo $(ARGS); code=$$?; echo "ocpp-bridge is here: $(CURDIR)/$(BIN)/ocpp-bridge"; exit $$code
 
-# Files in the order of their names. Those with the fewest tests would be the last, and the longest of all has one test.
+# The files are run in the order of their names. By default those with the fewest tests are the last; the longest has one.
 test: $(VENV)/.ready
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 

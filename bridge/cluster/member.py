@@ -269,7 +269,7 @@ class Member:
         except Exception as error:
             # This node serves them no more. What is in the stream is enough for the next one.
             left &= self.ownership.held.keys()
-            _log.error("%d slots could not be handed over in order", len(left), exc_info=error)
+            _log.error("handing over %d slots has failed", len(left), exc_info=error)
             self._user.lost(left)
             self._carry_out(self.ownership.handed_over(left))
 

@@ -157,16 +157,15 @@ class _Reply:
 
 
 class _Client(Client):
-    """The client of the library, with what it lacks.
+    """The client of the library. It reads headers faster, and can close its socket at once.
 
-    A faster method to read the headers of messages: the library examines each character of each name, which took 40 %
-    of the time to load a slot. And a way to drop what is still to be sent: the library waits for it when it closes a
-    connection, up to a quarter of an hour if nothing comes through, and the network may deliver it late. If a later
-    version of the library is made otherwise, that is slower, and waits, and nothing else changes.
+    The library examines each character of each header's name. That took 40 % of the time to load a slot. When the
+    library closes a connection, it waits until everything is sent: up to a quarter of an hour if nothing comes through.
+    Both methods use names that the library may change. Then loading is slower, or closing waits again.
     """
 
     def drop_unsent(self) -> None:
-        """Close the socket at once, and send nothing of what is still to be sent."""
+        """Close the socket at once. What is still to be sent is never sent."""
         self._pending, self._pending_data_size = [], 0
         writer = getattr(self._transport, "_io_writer", None)
         if writer is None:

@@ -4,10 +4,10 @@ Changes are written as a batch. A batch has the condition that the claims of its
 another that the last batch of its node is the expected one. So a batch that is sent twice, because its outcome was not
 known, is written once, and one that arrives late is refused.
 
-A server on its own makes files for each batch, and needs an eighth of the time for a message without a batch. There a
-single change is written so. The message has the condition of its slot, and an id by which the server knows it again for
-two minutes. If its outcome is not known, it is sent again before anything else, so that a copy that arrives late is one
-that the server knows. Between several servers a copy may stay for longer than those two minutes.
+A server on its own makes files for each batch, and needs an eighth of the time for a message without a batch. Such a
+server gets a single change as a message. The message has the condition of its slot, and an id by which the server knows
+it again for two minutes. If its outcome is not known, it is sent again before anything else, so that a copy that
+arrives late is one that the server knows. Several servers get batches only: a copy may stay between them for longer.
 """
 
 from __future__ import annotations
@@ -128,12 +128,10 @@ class RecordStream:
     async def _write_alone(self, alone: _Alone) -> None:
         """Write a message without a batch, or learn that it was written before. Raises Fenced and PublishRefused.
 
-        A message that is refused now may have a copy that arrives later. A later claim is for all copies.
+        If the server cannot write, the doubt stays: an earlier copy may still arrive. After a later claim of the slot,
+        each copy is refused.
         """
-        while True:
-            await self._stream.connect()
-            if await self._stream.publish([alone.message]) is not None:
-                break
+        while await self._stream.publish([alone.message]) is None:
             try:
                 await self._check_claims(alone.epochs)
             except Fenced:
@@ -147,7 +145,7 @@ class RecordStream:
         try:
             await self._write_until_known(messages, epochs, number)
         except (Fenced, PublishRefused):
-            self._doubted_batch = doubted  # nothing is written that an earlier batch would be behind
+            self._doubted_batch = doubted  # the mark is as before, so that an earlier batch may still be written
             raise
         self._doubted_batch = False
 
@@ -158,27 +156,29 @@ class RecordStream:
             await self._stream.connect()
             if self._last is None or self._connection != self._stream.connections:
                 self._connection = self._stream.connections
-                last = await self._stream.last_of(self._mark)
-                self._last = 0 if last is None else last.sequence
-                if last is not None and last.body == number:
+                if await self._is_written(number):
                     return
             mark = OutgoingMessage(subject=self._mark, body=number, headers={EXPECTED: str(self._last)})
             written = await self._stream.publish([*messages, mark])
             if written is not None:
                 self._last = written
                 return
-            last = await self._stream.last_of(self._mark)
-            self._last = 0 if last is None else last.sequence
-            if last is not None and last.body == number:
+            if await self._is_written(number):
                 return
             await self._check_claims(epochs)
             await asyncio.sleep(SHORTLY)
+
+    async def _is_written(self, number: bytes) -> bool:
+        """Read the mark of the last batch of this node. Returns: whether it is that of the batch `number`."""
+        last = await self._stream.last_of(self._mark)
+        self._last = 0 if last is None else last.sequence
+        return last is not None and last.body == number
 
     async def _check_claims(self, epochs: dict[int, int]) -> None:
         """Raise Fenced if the slots have later claims than those with `epochs`."""
         if not epochs:
             return
-        # The presence of this node is there, so that the answer tells how far the server is if no claim is.
+        # An answer without any message does not tell how far the server is. The presence of this node is always there.
         asked = [form.head_of_node(self._node), *map(form.head_of_slot, epochs)]
         reading = await self._stream.last(asked)
         claims = {message.subject: message.sequence for message in messages_of(reading)}

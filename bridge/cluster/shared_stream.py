@@ -43,7 +43,7 @@ _NO_MESSAGE, _NO_STREAM, _ANOTHER_STREAM, _NOT_ENABLED = 10037, 10059, 10058, (1
 _NOT_AS_EXPECTED = (10071, 10164, 10176, 10210)
 # The most results that a server gives for `multi_last`.
 _MOST_LAST = 1024
-# Nanoseconds for which a server remembers the ids of messages at least, if nobody has told it otherwise.
+# Nanoseconds for which a server has to remember the ids of messages. NATS does so by default.
 _IDS_KEPT_FOR = 120 * 10**9
 # Seconds between two attempts at a server that lags behind, and between two to connect at the start.
 SHORTLY, _PAUSE = 0.02, 0.25

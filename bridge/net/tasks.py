@@ -23,8 +23,8 @@ _INTERVAL = 0.0001
 # Seconds for which one hold lasts, and for which work waits if holds follow each other; and after a hold, seconds for
 # which the work rests longer.
 _HOLD, _LONGEST_HOLD, _RESTS_LONGER = 0.25, 2.0, 3.0
-# Seconds by which the event loop is late, how many times as long work rests on, and at most how many times as long as
-# it has taken.
+# If the event loop is late by so many seconds, the work rests on, so many times as long as the loop was late. The rests
+# take at most so many times as long as the work has taken.
 _LATE, _RESTS_FOR_LATE, _LONGEST_REST = 0.002, 10, 20
 
 

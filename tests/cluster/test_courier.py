@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import random
-import signal
 import socket
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from bridge.cluster.link_frames import GREETING, HEAD, PIECE, FrameReader, Frame
 from bridge.cluster.links import LinkTerms
 from bridge.errors import BridgeError, ErrorCode
 from tests.cluster.nodes import PATIENCE, later, name, node_process, nodes, until
-from tests.process_states import freeze
+from tests.process_states import freeze, frozen
 
 LOG = "bridge.cluster"
 # Seconds after which a peer that was stopped is found. One that is only slow says something in that time.
@@ -335,19 +334,18 @@ async def test_a_process_that_is_stopped(tmp_path: Path) -> None:
         async with node_process(all_nodes, "b") as b:
             stream = await a.open("b", "echo", b"", later())
             assert await a.ask("b", "echo", b"", later()) == b""
-            freeze(b.pid)
-            asked = [asyncio.ensure_future(a.ask("b", "echo", b"?", later())) for _ in range(10)]
-            for task in asked:
-                with pytest.raises(NodeAway, match="sent nothing for 3 s") as caught:
-                    await task
-                assert caught.value.written
-            end = await stream.wait_closed()
-            assert (end.code, end.by) == (1006, "link")
-            # The system accepts for it, but nobody greets.
-            with pytest.raises(NodeAway, match="did not answer the greeting within 3 s") as caught:
-                await a.ask("b", "echo", b"?", later())
-            assert not caught.value.written
-            os.kill(b.pid, signal.SIGCONT)
+            with frozen(b.pid):
+                asked = [asyncio.ensure_future(a.ask("b", "echo", b"?", later())) for _ in range(10)]
+                for task in asked:
+                    with pytest.raises(NodeAway, match="sent nothing for 3 s") as caught:
+                        await task
+                    assert caught.value.written
+                end = await stream.wait_closed()
+                assert (end.code, end.by) == (1006, "link")
+                # The system accepts for it, but nobody greets.
+                with pytest.raises(NodeAway, match="did not answer the greeting within 3 s") as caught:
+                    await a.ask("b", "echo", b"?", later())
+                assert not caught.value.written
             await b.said("stream closed by link")
             assert await answered(a) == b"again"
 

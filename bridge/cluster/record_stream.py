@@ -1,13 +1,16 @@
 """The records in the shared stream: writes that are refused if a slot is not held any more, and the loading of slots.
 
-Changes are written as a batch. A batch has the condition that the claims of its slots are still those of its node, and
-another that the last batch of its node is the expected one. So a batch that is sent twice, because its outcome was not
-known, is written once, and one that arrives late is refused.
+Changes are written in their order, so that whoever finds a change finds those before it, too.
+
+Many changes are written as a batch. A batch has the condition that the claims of its slots are still those of its node,
+and another that the last batch of its node is the expected one. So a batch that is sent twice, because its outcome was
+not known, is written once, and one that arrives late is refused.
 
 A server on its own makes files for each batch, and needs an eighth of the time for a message without a batch. Such a
-server gets a single change as a message. The message has the condition of its slot, and an id by which the server knows
-it again for two minutes. If its outcome is not known, it is sent again before anything else, so that a copy that
-arrives late is one that the server knows. Several servers get batches only: a copy may stay between them for longer.
+server gets a few changes as messages, one after the other. Each has the condition of its slot, and an id by which the
+server knows it again for two minutes. If the outcome of one is not known, it is sent again before anything else, so
+that a copy that arrives late is one that the server knows. Several servers get batches only: a copy may stay between
+them for longer.
 """
 
 from __future__ import annotations
@@ -28,10 +31,12 @@ from bridge.store.records import Key
 
 # Messages that are read at once.
 _PAGE = 1000
+# The most changes that a server on its own gets without a batch. Five take as long as a batch.
+_FEW = 4
 
 
 class Fenced(Exception):
-    """A batch of records was refused as a whole, because other nodes have claimed some of its slots.
+    """Changes were refused, because other nodes have claimed some of their slots.
 
     Attributes:
         slots: The slots that this node holds no more.
@@ -43,7 +48,7 @@ class Fenced(Exception):
 
 
 class SlotChanges(Struct, frozen=True, kw_only=True):
-    """The changes to the records of one slot, at least one.
+    """The changes to the records of one slot, at least one, in order.
 
     Attributes:
         slot: The slot, None for what every node has.
@@ -57,10 +62,10 @@ class SlotChanges(Struct, frozen=True, kw_only=True):
 
 
 class _Alone(Struct, frozen=True, kw_only=True):
-    """A message that is written without a batch, and the epoch of its slot."""
+    """A change that is written without a batch, and the id of its message."""
 
-    message: OutgoingMessage
-    epochs: dict[int, int]
+    change: SlotChanges
+    id: str
 
 
 class RecordStream:
@@ -89,41 +94,45 @@ class RecordStream:
         return self._stream.server_time
 
     async def commit(self, parts: Sequence[SlotChanges]) -> None:
-        """Write changes to the records of slots that this node holds, all or none of them.
+        """Write changes to the records of slots that this node holds.
 
-        After ServersAway, the changes may be written or not. Write them again, with what was changed meanwhile.
+        After an exception, none of them is written, or the first ones are, or all. Write them again, with what was
+        changed meanwhile.
 
         Args:
             parts: The changes, at most 998 together.
 
         Raises:
-            Fenced: Other nodes have claimed some of the slots. Nothing is written by this call.
-            PublishRefused: The server cannot write. Nothing is written.
+            Fenced: Other nodes have claimed some of the slots. Nothing is written to those.
+            PublishRefused: The server cannot write.
         """
-        messages = [message for part in parts for message in _fenced(part)]
-        if any(part.slot is None for part in parts):
-            messages.append(OutgoingMessage(subject=form.HEAD_OF_EVERYONE))
-        epochs = {part.slot: part.epoch for part in parts if part.slot is not None}
         async with self._committing:
-            number = f"{self._incarnation} {next(self._numbers)}"
-            await self._stream.within(self._timeout, lambda: self._commit(messages, epochs, number))
+            await self._stream.within(self._timeout, lambda: self._commit(parts))
 
-    async def _commit(self, messages: Sequence[OutgoingMessage], epochs: dict[int, int], number: str) -> None:
+    async def _commit(self, parts: Sequence[SlotChanges]) -> None:
         if self._doubted is not None:
             with suppress(Fenced):
                 await self._write_alone(self._doubted)
         await self._stream.connect()
-        if self._stream.remembers_ids and len(messages) == 1 and epochs and not self._doubted_batch:
-            (message,) = messages
-            known = structs.replace(message, headers=message.headers | {"Nats-Msg-Id": f"{self._node} {number}"})
-            self._doubted = _Alone(message=known, epochs=epochs)
-            try:
-                await self._write_alone(self._doubted)
-            except PublishRefused:
-                self._doubted = None  # there is one copy, and it is refused
-                raise
+        are_few = sum(len(part.changes) for part in parts) <= _FEW and all(part.slot is not None for part in parts)
+        if are_few and self._stream.remembers_ids and not self._doubted_batch:
+            for part in parts:
+                for change in part.changes:
+                    await self._write_first(structs.replace(part, changes=(change,)))
         else:
-            await self._write_batch(messages, epochs, number.encode())
+            await self._write_batch(parts)
+
+    async def _write_first(self, change: SlotChanges) -> None:
+        """Write a change without a batch, which was not sent before."""
+        self._doubted = _Alone(change=change, id=f"{self._node} {self._next_number()}")
+        try:
+            await self._write_alone(self._doubted)
+        except PublishRefused:
+            self._doubted = None  # there is one copy, and it is refused
+            raise
+
+    def _next_number(self) -> str:
+        return f"{self._incarnation} {next(self._numbers)}"
 
     async def _write_alone(self, alone: _Alone) -> None:
         """Write a message without a batch, or learn that it was written before. Raises Fenced and PublishRefused.
@@ -131,27 +140,30 @@ class RecordStream:
         If the server cannot write, the doubt stays: an earlier copy may still arrive. After a later claim of the slot,
         each copy is refused.
         """
-        while await self._stream.publish([alone.message]) is None:
+        (message,) = _fenced(alone.change)
+        known = structs.replace(message, headers=message.headers | {"Nats-Msg-Id": alone.id})
+        while await self._stream.publish([known]) is None:
             try:
-                await self._check_claims(alone.epochs)
+                await self._check_claims([alone.change])
             except Fenced:
                 self._doubted = None
                 raise
             await asyncio.sleep(SHORTLY)
         self._doubted = None
 
-    async def _write_batch(self, messages: Sequence[OutgoingMessage], epochs: dict[int, int], number: bytes) -> None:
+    async def _write_batch(self, parts: Sequence[SlotChanges]) -> None:
         doubted, self._doubted_batch = self._doubted_batch, True
         try:
-            await self._write_until_known(messages, epochs, number)
+            await self._write_until_known(parts, self._next_number().encode())
         except (Fenced, PublishRefused):
             self._doubted_batch = doubted  # the mark is as before, so that an earlier batch may still be written
             raise
         self._doubted_batch = False
 
-    async def _write_until_known(
-        self, messages: Sequence[OutgoingMessage], epochs: dict[int, int], number: bytes
-    ) -> None:
+    async def _write_until_known(self, parts: Sequence[SlotChanges], number: bytes) -> None:
+        messages = [message for part in parts for message in _fenced(part)]
+        if any(part.slot is None for part in parts):
+            messages.append(OutgoingMessage(subject=form.HEAD_OF_EVERYONE))
         while True:
             await self._stream.connect()
             if self._last is None or self._connection != self._stream.connections:
@@ -165,7 +177,7 @@ class RecordStream:
                 return
             if await self._is_written(number):
                 return
-            await self._check_claims(epochs)
+            await self._check_claims(parts)
             await asyncio.sleep(SHORTLY)
 
     async def _is_written(self, number: bytes) -> bool:
@@ -174,8 +186,9 @@ class RecordStream:
         self._last = 0 if last is None else last.sequence
         return last is not None and last.body == number
 
-    async def _check_claims(self, epochs: dict[int, int]) -> None:
-        """Raise Fenced if the slots have later claims than those with `epochs`."""
+    async def _check_claims(self, parts: Sequence[SlotChanges]) -> None:
+        """Raise Fenced if slots have later claims than those with which they are to be changed."""
+        epochs = {part.slot: part.epoch for part in parts if part.slot is not None}
         if not epochs:
             return
         # An answer without any message does not tell how far the server is. The presence of this node is always there.

@@ -252,7 +252,7 @@ class SlotRecords:
 
 
 def changes_of(slot: int | None, key: Key, record: Record | None, now: float) -> list[tuple[int | None, RecordChange]]:
-    """Return the changes that write a record, each with its place: a slot, or None for what every node has.
+    """Return the changes that write a record, in order, each with its place: a slot, or None for what every node has.
 
     Args:
         slot: The slot of the Charge Point, None for a record that belongs to no slot.
@@ -269,8 +269,11 @@ def changes_of(slot: int | None, key: Key, record: Record | None, now: float) ->
         for place in places
     ]
     if key[0].APART and slot is not None:
-        apart = form.content_removed(slot, key) if record is None else form.content_written(slot, key, record)
-        changes.append((slot, apart))
+        # Whoever finds the record finds what is apart of it.
+        if record is None:
+            changes.append((slot, form.content_removed(slot, key)))
+        else:
+            changes.insert(0, (slot, form.content_written(slot, key, record)))
     return changes
 
 

@@ -214,6 +214,9 @@ async def _write_and_lose(url: str, first: int, steps: Sequence[Sequence[Any]]) 
                 found = {(slot, name): int(text) for name, text in await stored(b, epochs[slot], slot)}
                 expected = {key: version for key, version in acknowledged.items() if key[0] == slot}
                 assert all(found[key] >= version for key, version in expected.items()), (found, expected)
+                # No record is written before those that are put with it before it.
+                by_number = [found.get((slot, name), 0) for number in (0, 1) for name, _ in names([number])]
+                assert by_number == sorted(by_number, reverse=True), found
         finally:
             await stream.close()
 
@@ -239,7 +242,7 @@ def test_a_copy_that_arrives_late_replaces_nothing(tmp_path: Path) -> None:
         whatever_happens()
 
 
-async def test_a_single_change_needs_no_batch(tmp_path: Path) -> None:
+async def test_a_few_changes_need_no_batch(tmp_path: Path) -> None:
     """It has the condition of a batch, and is written once, however often it is sent."""
     with nats_at(tmp_path) as server:
         async with node(server.url, "b") as b:
@@ -255,6 +258,17 @@ async def test_a_single_change_needs_no_batch(tmp_path: Path) -> None:
                     await records.commit([part(epoch, *changes([1], "y"))])
                 await records.commit([part(epoch, *changes([2]))])
                 assert stream.written == epoch + 3 and await stored(b, epoch) == sorted([*names([1], "y"), *names([2])])
+                before = stream.written
+                await records.commit([part(epoch, *changes([2, 3, 4, 5], "z"))])
+                assert stream.written == before + 4
+                await records.commit([part(epoch, *changes(range(1, 6)))])
+                assert stream.written == before + 4 + 6  # five make a batch
+                assert await stored(b, epoch) == names(range(1, 6))
+                # One that is refused ends what it came with: it is a part of that which was written.
+                stream.fates = ["", "refused"]
+                with pytest.raises(PublishRefused):
+                    await records.commit([part(epoch, *changes([1, 2, 3], "y"))])
+                assert await stored(b, epoch) == sorted([*names([1], "y"), *names(range(2, 6))])
                 # Of a message that another node has made stale, no copy is sent again.
                 stream.fates = ["late"]
                 with pytest.raises(ServersAway):
@@ -264,7 +278,7 @@ async def test_a_single_change_needs_no_batch(tmp_path: Path) -> None:
                     await records.commit([part(epoch, *changes([2], "stale"))])
                 assert caught.value.slots == {7}
                 await stream.arrive(0)
-                assert await stored(b, taken) == sorted([*names([1], "y"), *names([2])])
+                assert await stored(b, taken) == sorted([*names([1], "y"), *names(range(2, 6))])
             finally:
                 await stream.close()
 
@@ -475,11 +489,11 @@ async def test_slots_are_not_loaded_from_a_server_that_lacks_a_claim(tmp_path: P
             before = await a.map.claim({7: 0, 8: 0})
             last = a.stream.written
             # The claims that are not there: of the slot 8 there are records before its last claim.
-            loading = asyncio.ensure_future(b.records.load_slots({7: before[7], 8: last + 4}))
+            loading = asyncio.ensure_future(b.records.load_slots({7: before[7], 8: last + 3}))
             for _ in range(3):
                 await b.records.load(7, before[7])
             assert not loading.done()
-            await a.records.commit([part(before[8], *changes([1, 2], slot=8), slot=8)])  # with the mark: three messages
-            assert await a.map.claim({8: before[8]}) == {8: last + 4}
+            await a.records.commit([part(before[8], *changes([1, 2], slot=8), slot=8)])
+            assert await a.map.claim({8: before[8]}) == {8: last + 3}
             found = await loading
             assert found is not None and [len(found[slot]) for slot in (7, 8)] == [0, 2]

@@ -213,12 +213,9 @@ def messages_of(reading: Reading) -> list[StoredMessage]:
     """Return the messages of a reading."""
     return [
         StoredMessage(
-            subject=message.headers["Nats-Subject"],
-            sequence=int(message.headers["Nats-Sequence"]),
-            body=message.data,
+            subject=message.header(b"Nats-Subject"), sequence=int(message.header(b"Nats-Sequence")), body=message.body
         )
         for message in reading.messages
-        if message.headers is not None
     ]
 
 

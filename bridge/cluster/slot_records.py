@@ -160,7 +160,7 @@ class SlotRecords:
         """Take the records of the slot from the stream, by subject. Returns: as `load_charge_point` does."""
         newer, self.records = self.records, self._kept()
         for record in found.values():
-            if key_of(record)[1] not in self._charge_points:
+            if not self._charge_points or key_of(record)[1] not in self._charge_points:
                 self._put_loaded(record)
         self.records.absorb(newer)
         self.loaded = True

@@ -78,6 +78,8 @@ class _Named(Struct):
 
 _outline = msgspec.json.Decoder(_Outline)
 _named = msgspec.json.Decoder(_Named)
+_members = msgspec.json.Decoder(dict[str, Raw])
+_parts = msgspec.json.Decoder(list[Raw])
 
 
 def observed(call: Call, answer: Answer | None, key: str, observers: tuple[str, ...]) -> Observed:
@@ -121,7 +123,7 @@ def with_tag(message: Observed, id_tag: str) -> Observed:
 
 def _with_tag(request: bytes, id_tag: str) -> bytes:
     try:
-        members = msgspec.json.decode(request, type=dict[str, Raw])
+        members = _members.decode(request)
     except msgspec.MsgspecError:
         return b"{}"  # it cannot be read, so it may hold the token in any place
     if "idTag" not in members:
@@ -138,7 +140,7 @@ def read_answer(action: str, answer: bytes) -> CallResult | CallError | None:
     """
     if not answer:
         return None
-    parts = msgspec.json.decode(answer, type=list[Raw])
+    parts = _parts.decode(answer)
     if bytes(parts[0]) == b"4":
         code, description = (msgspec.json.decode(part, type=str) for part in parts[1:])
         return CallError(unique_id="", code=code, description=description)

@@ -32,6 +32,7 @@ from bridge.ocpp.validation import message_error
 _TIME = "currentTime"
 _SOME_TIME = "1970-01-01T00:00:00Z"
 _REFUSED = "a policy of the gateway refuses this message"
+_members, _items = msgspec.json.Decoder(dict[str, Raw]), msgspec.json.Decoder(list[Raw])
 
 
 class Treatment(StrEnum):
@@ -238,7 +239,7 @@ def _without(record: Any, names: Sequence[str], above: str, places: list[str]) -
 
 def _raw_without(raw: Raw, names: Sequence[str], above: str, places: list[str]) -> Raw:
     try:
-        members = msgspec.json.decode(raw, type=dict[str, Raw])
+        members = _members.decode(raw)
     except msgspec.MsgspecError:
         return raw
     name, *rest = names
@@ -251,7 +252,7 @@ def _raw_without(raw: Raw, names: Sequence[str], above: str, places: list[str]) 
     else:
         inside = members[name]
         if bytes(inside)[:1] == b"[":
-            items = msgspec.json.decode(inside, type=list[Raw])
+            items = _items.decode(inside)
             changed = [_raw_without(item, rest, f"{here}[{index}].", places) for index, item in enumerate(items)]
             members[name] = Raw(msgspec.json.encode(changed))
         else:

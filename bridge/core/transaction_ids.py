@@ -45,6 +45,7 @@ class _Named(Struct):
 
 
 _named = msgspec.json.Decoder(_Named)
+_all_members = msgspec.json.Decoder(dict[str, Raw])
 
 
 def number_of(call: Call) -> int | None:
@@ -114,7 +115,7 @@ def _number_in(raw: Raw) -> int | None:
 
 def _members(raw: Raw) -> dict[str, Raw]:
     try:
-        return msgspec.json.decode(raw, type=dict[str, Raw])
+        return _all_members.decode(raw)
     except msgspec.MsgspecError:
         return {}
 

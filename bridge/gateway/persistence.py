@@ -52,9 +52,9 @@ from bridge.watching import logs
 
 _log = logging.getLogger("bridge.store")
 _encode = msgspec.json.Encoder(decimal_format="number").encode
-_ANSWERS: dict[str, type[Any]] = {
-    "StartTransaction": StartTransactionResponse,
-    "StopTransaction": StopTransactionResponse,
+_ANSWERS: dict[str, msgspec.json.Decoder[StartTransactionResponse | StopTransactionResponse]] = {
+    "StartTransaction": msgspec.json.Decoder(StartTransactionResponse),
+    "StopTransaction": msgspec.json.Decoder(StopTransactionResponse),
 }
 # Seconds between two records of when a Charge Point was last heard of. After a restart, this precision is enough.
 _ROUGHLY = 60.0
@@ -452,16 +452,15 @@ def _observed(record: ObservedRecord) -> Observed:
 
 
 def _transaction(record: TransactionRecord) -> KnownTransaction | None:
-    fields = {name: getattr(record, name) for name in KnownTransaction.__struct_fields__}
     try:
-        return msgspec.convert(fields, KnownTransaction)
+        return msgspec.convert(record, KnownTransaction, from_attributes=True)
     except msgspec.ValidationError:
         return None
 
 
 def _answered(record: AnsweredRecord, now: float) -> Answered | None:
     try:
-        answer = msgspec.json.decode(record.answer, type=_ANSWERS[record.action])
+        answer = _ANSWERS[record.action].decode(record.answer)
     except (msgspec.MsgspecError, KeyError):
         return None  # written by a version of the bridge with other types
     came = None

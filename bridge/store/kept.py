@@ -55,11 +55,14 @@ class KeptRecords:
     def put(self, record: Record) -> bool:
         """Store `record`. Returns False if another record that was still needed had to be removed for it."""
         key = key_of(record)
-        records, siblings = self._all[key[0]], self._of.setdefault(key[:2], OrderedDict())
-        record = successor(records.get(key), record)
-        for kept in (records, siblings):
-            kept[key] = record
-            kept.move_to_end(key)
+        records, siblings = self._all[key[0]], self._of.get(key[:2])
+        if siblings is None:
+            siblings = self._of[key[:2]] = OrderedDict()
+        if (older := records.get(key)) is not None:
+            record = successor(older, record)
+            records.move_to_end(key)
+            siblings.move_to_end(key)
+        records[key] = siblings[key] = record
         if len(siblings) > MOST and record.LIMITED and not record.SHARED:
             self._evict(next(iter(siblings)))
         if isinstance(record, AgeingRecord):

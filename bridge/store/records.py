@@ -8,7 +8,7 @@ else is derived from the class.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar, Literal, TypeVar, get_args
+from typing import Any, ClassVar, Literal, TypeVar, get_args
 
 from msgspec import Struct, structs
 
@@ -521,11 +521,13 @@ class StoredMemory(Struct, frozen=True, kw_only=True):
 
         `records` are the oldest first; a later record replaces an earlier one. `now` is running time in seconds.
         """
-        kept = latest(records).values()
+        kept: dict[type, list[Any]] = {}
+        for one in latest(records).values():
+            if not is_too_old(one, now):
+                kept.setdefault(type(one), []).append(one)
 
         def newest(kind: type[_R]) -> tuple[_R, ...]:
-            found = [one for one in kept if isinstance(one, kind) and not is_too_old(one, now)]
-            return tuple(found[-MOST:])
+            return tuple(kept.get(kind, ())[-MOST:])
 
         charge_points = newest(ChargePointRecord)
         return cls(

@@ -40,7 +40,7 @@ def _reader(annotation: Any) -> Callable[[Any], object]:
     """Return the function that converts the value of a column to a value of the type `annotation`."""
     kinds = {annotation, *get_args(annotation)}
     if any(get_origin(kind) is tuple for kind in kinds):
-        return lambda text: msgspec.json.decode(text, type=annotation)
+        return msgspec.json.Decoder(annotation).decode
     if bool in kinds:
         return lambda text: text == "True"
     return int if int in kinds else lambda value: value

@@ -169,7 +169,9 @@ def test_what_is_apart_is_kept_in_memory_until_it_is_written() -> None:
     of.put(message_)
     keys = of.take(10)
     ((_, changes),) = of.changes(keys, 0.0)
-    assert [(place, form.content_of(change.body)) for place, change in changes][0] == (7, (b"{}", b"[3,{}]"))
+    (place, content), (_, record) = changes  # whoever finds the record finds what is apart of it
+    assert (place, form.content_of(content.body)) == (7, (b"{}", b"[3,{}]"))
+    assert record.subject == form.subject_of_record(7, keys[0])
     assert of.records.get(key_of(message_)) == message_
     of.written(keys)
     assert of.records.get(key_of(message_)) == form.without_content(message_) != message_

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
@@ -49,9 +48,9 @@ _LINGER, _AGAIN, _PATIENCE = 0.05, 0.1, 15.0
 # The slots that are loaded with one request, at first and at most; the records that one should bring, so that a Charge
 # Point that somebody waits for does not wait for many others; and the Charge Points that are loaded at a time.
 _SLOTS_FIRST, _SLOTS_MOST, _RECORDS, _EARLY = 4, 256, 300, 8
-# Seconds for which slots are loaded slowly after a single Charge Point was loaded; and the most seconds that a slot
-# waits for single Charge Points, because a peer can ask without end for identities that do not exist.
-_RECENTLY, _PAUSE = 1.0, 0.25
+# The most seconds that a slot waits for single Charge Points, because a peer can ask without end for identities that do
+# not exist.
+_PAUSE = 0.25
 _TROUBLE = (
     "nothing is written to the NATS servers, what they should keep is in memory only: %s. If this process ends before "
     "they are well again, it loses what it learns from now on"
@@ -93,7 +92,7 @@ class SharedStore(RecordStore):
         self._lock = threading.RLock()
         self._slots: dict[int, SlotRecords] = {}
         self._loading, self._slots_at_once = asyncio.Lock(), _SLOTS_FIRST
-        self._loading_early, self._waited_for, self._waited_at = asyncio.Semaphore(_EARLY), 0, -math.inf
+        self._loading_early, self._waited_for = asyncio.Semaphore(_EARLY), 0
         self._nobody_waits = asyncio.Event()
         self._nobody_waits.set()
         self._followed = FollowedRecords(stream, map_stream, self._lock, lambda key: key in self._writing, news)
@@ -210,8 +209,7 @@ class SharedStore(RecordStore):
             fitting = len(some) * _RECORDS // max(1, sum(map(len, found.values())))
             self._slots_at_once = min(max(1, fitting), 2 * self._slots_at_once, _SLOTS_MOST)
             parts = parts[len(some) :]
-            if self._loop.time() - self._waited_at < _RECENTLY:  # messages come
-                await self._background.make_way(self._loop.time() - began)
+            await self._background.make_way(self._loop.time() - began)
 
     async def _records_of(self, epochs: Mapping[int, int]) -> Mapping[int, list[StoredMessage]] | None:
         if len(epochs) > 1:
@@ -239,7 +237,6 @@ class SharedStore(RecordStore):
                         commits = part.load_charge_point(folded, messages)
                     self._changed(commits)
         finally:
-            self._waited_at = self._loop.time()
             self._waited_for -= 1
             if not self._waited_for:
                 self._nobody_waits.set()

@@ -77,10 +77,10 @@ class Background:
     what is late, and 0.57 s with them.
     """
 
-    __slots__ = ("_held_until", "_rests_longer_until")
+    __slots__ = ("_held_until", "_rests_longer_until", "_rests_until")
 
     def __init__(self) -> None:
-        self._held_until = self._rests_longer_until = -math.inf
+        self._held_until = self._rests_longer_until = self._rests_until = -math.inf
 
     def hold(self) -> None:
         """Let such work wait for a moment from now on, because Charge Points change their process."""
@@ -95,10 +95,13 @@ class Background:
             await asyncio.sleep(left)
 
     async def make_way(self, spent: float) -> None:
-        """Rest after such work has taken `spent` seconds."""
+        """Rest after such work has taken `spent` seconds. The rests of several kinds of work follow each other."""
         loop = asyncio.get_running_loop()
-        rest = 3 * spent if loop.time() < self._rests_longer_until else spent
-        latest = loop.time() + rest + min(_LONGEST_REST * spent, _LONGEST_HOLD)
+        now = loop.time()
+        rest = 3 * spent if now < self._rests_longer_until else spent
+        self._rests_until = max(now, self._rests_until) + rest
+        rest = self._rests_until - now
+        latest = now + rest + min(_LONGEST_REST * spent, _LONGEST_HOLD)
         while True:
             due = loop.time() + rest
             await asyncio.sleep(rest)

@@ -136,22 +136,38 @@ class Answering(Protocol):
 
 
 class _Reply:
-    """What was answered to one request so far."""
+    """What was answered to one request so far.
 
-    def __init__(self, *, several: bool) -> None:
-        self.messages: list[ReceivedMessage] = []
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    Args:
+        several: Whether there are answers until one with a status; else there is one.
+        ended: Called when nothing more is waited for.
+    """
+
+    def __init__(self, *, several: bool, ended: Callable[[], object]) -> None:
+        self._messages: list[ReceivedMessage] = []
+        self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._done.add_done_callback(lambda _: ended())
         self._several = several
 
     def add(self, message: ReceivedMessage) -> None:
-        self.messages.append(message)
-        if (not self._several or message.status) and not self.done.done():
-            self.done.set_result(None)
+        if self._done.done():  # several servers may answer
+            return
+        self._messages.append(message)
+        if not self._several or message.status:
+            self._done.set_result(None)
 
     def fail(self) -> None:
-        if not self.done.done():
-            self.done.set_exception(ServersAway("the connection to the NATS server was lost"))
-            self.done.exception()  # nobody may wait any more
+        if not self._done.done():
+            self._done.set_exception(ServersAway("the connection to the NATS server was lost"))
+            self._done.exception()  # nobody may wait for it
+
+    def cancel(self) -> None:
+        self._done.cancel()
+
+    async def answers(self) -> list[ReceivedMessage]:
+        """Return the answers when all are there. Raises ServersAway."""
+        await self._done
+        return self._messages
 
 
 class _Connection:
@@ -220,7 +236,7 @@ class _Connection:
 
     async def _lost(self) -> None:
         self.closed = True
-        for reply in self._replies.values():
+        for reply in tuple(self._replies.values()):
             reply.fail()
 
     def _answered(self, message: ReceivedMessage) -> None:
@@ -242,30 +258,23 @@ class _Connection:
 
     async def send(
         self, message: OutgoingMessage, *, several: bool = False, headers: dict[str, str] | None = None
-    ) -> Awaitable[list[ReceivedMessage]]:
-        """Publish a message. Returns: what gives its answers: one, or all until one with a Status."""
-        number, reply = b"%d" % next(self._numbers), _Reply(several=several)
-        self._replies[number] = reply
+    ) -> _Reply:
+        """Publish a message. Returns: what gets its answers: one, or all until one with a status."""
+        number = b"%d" % next(self._numbers)
+        reply = self._replies[number] = _Reply(several=several, ended=lambda: self._replies.pop(number))
         try:
             if self.closed:
                 reply.fail()
             else:
                 await self.publish(message, f"{self._inbox}.{number.decode()}", headers)
         except BaseException:
-            del self._replies[number]
+            reply.cancel()
             raise
-        return self._answers(number, reply)
-
-    async def _answers(self, number: bytes, reply: _Reply) -> list[ReceivedMessage]:
-        try:
-            await reply.done
-        finally:
-            del self._replies[number]
-        return reply.messages
+        return reply
 
     async def request(self, subject: str, body: bytes = b"") -> bytes | None:
         """Return the body of the answer, None if nobody answers at `subject`."""
-        (answer,) = await (await self.send(OutgoingMessage(subject=subject, body=body)))
+        (answer,) = await (await self.send(OutgoingMessage(subject=subject, body=body))).answers()
         return None if answer.status == "503" else answer.body
 
 
@@ -382,7 +391,7 @@ class NatsConnection:
         """
         connection = await self._connected()
         if len(messages) == 1:
-            answering = await connection.send(messages[0])
+            reply = await connection.send(messages[0])
         else:
             batch = {"Nats-Batch-Id": f"{self._id}.{next(self._batches)}"}
             # One batch after the other: a server takes few that are begun and not ended.
@@ -390,11 +399,41 @@ class NatsConnection:
                 for number, message in enumerate(messages[:-1], 1):
                     await connection.publish(message, headers=batch | {"Nats-Batch-Sequence": str(number)})
                 end = {"Nats-Batch-Sequence": str(len(messages)), "Nats-Batch-Commit": "1"}
-                answering = await connection.send(messages[-1], headers=batch | end)
-        (answer,) = await answering
+                reply = await connection.send(messages[-1], headers=batch | end)
+        return await self._sequence_in(reply, connection)
+
+    async def publish_each(self, messages: Sequence[OutgoingMessage]) -> list[int | PublishRefused]:
+        """Publish messages in their order, and not as a batch: the stream may take some of them.
+
+        Returns: For each message its sequence number, or why it is not in the stream.
+
+        Raises:
+            ServersAway: It is not known whether the messages are in the stream.
+        """
+        connection, sent = await self._connected(), list[_Reply | PublishRefused]()
+        for message in messages:
+            try:
+                sent.append(await connection.send(message))
+            except PublishRefused as error:
+                sent.append(error)
+        outcomes: list[int | PublishRefused] = []
+        for each in sent:
+            try:
+                outcomes.append(each if isinstance(each, PublishRefused) else await self._sequence_in(each, connection))
+            except PublishRefused as error:
+                outcomes.append(error)
+        return outcomes
+
+    async def _sequence_in(self, reply: _Reply, connection: _Connection) -> int:
+        """Return the sequence number of what was published. Raises PublishRefused or ServersAway."""
+        (answer,) = await reply.answers()
         if not answer.body:
             raise await self._no_leader(connection)
-        return _sequence_in(answer)
+        told = msgspec.json.decode(answer.body)
+        if "error" in told:
+            error = told["error"]
+            raise PublishRefused(int(error.get("err_code", 0)), str(error.get("description", "")))
+        return int(told["seq"])
 
     async def request(self, subject: str, body: bytes) -> bytes:
         """Return the body of the answer. Raises ServersAway, also if nobody answers at `subject`."""
@@ -416,7 +455,7 @@ class NatsConnection:
         """
         connection = await self._connected()
         asked = OutgoingMessage(subject=f"$JS.API.DIRECT.GET.{stream}", body=msgspec.json.encode(query))
-        *messages, last = await (await connection.send(asked, several=True))
+        *messages, last = await (await connection.send(asked, several=True)).answers()
         if last.status == "503":
             raise await self._no_leader(connection)
         if last.status not in ("204", "404", "413"):
@@ -427,14 +466,6 @@ class NatsConnection:
             pending=int(last.header(b"Nats-Num-Pending") or "0"),
             up_to=int(last.header(b"Nats-UpTo-Sequence") or "0"),
         )
-
-
-def _sequence_in(answer: ReceivedMessage) -> int:
-    told = msgspec.json.decode(answer.body)
-    if "error" in told:
-        error = told["error"]
-        raise PublishRefused(int(error.get("err_code", 0)), str(error.get("description", "")))
-    return int(told["seq"])
 
 
 def _now() -> float:

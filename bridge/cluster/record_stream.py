@@ -1,13 +1,14 @@
 """The records in the shared stream: writes that are refused if a slot is not held any more, and the loading of slots.
 
-Changes are written in their order, so that whoever finds a change finds those before it, too.
+Changes are written in their order: whoever finds a change finds those before it in its slot, too. A server without room
+may have refused them.
 
 Many changes are written as a batch. A batch has the condition that the claims of its slots are still those of its node,
 and another that the last batch of its node is the expected one. So a batch that is sent twice, because its outcome was
 not known, is written once, and one that arrives late is refused.
 
 A server on its own makes files for each batch, and needs an eighth of the time for a message without a batch. Such a
-server gets a few changes as messages, one after the other. Each has the condition of its slot, and an id by which the
+server gets a few changes as messages, one behind the other. Each has the condition of its slot, and an id by which the
 server knows it again for two minutes. If the outcome of one is not known, it is sent again before anything else, so
 that a copy that arrives late is one that the server knows. Several servers get batches only: a copy may stay between
 them for longer.
@@ -25,14 +26,12 @@ from msgspec import Struct, structs
 
 from bridge.cluster import stream_forms as form
 from bridge.cluster.nats_connection import OutgoingMessage, PublishRefused
-from bridge.cluster.shared_stream import EXPECTED, EXPECTED_OF, SHORTLY, SharedStream, messages_of
+from bridge.cluster.shared_stream import EXPECTED, EXPECTED_OF, FEW, SHORTLY, SharedStream, messages_of
 from bridge.cluster.stream_forms import RecordChange, StoredMessage
 from bridge.store.records import Key
 
 # Messages that are read at once.
 _PAGE = 1000
-# The most changes that a server on its own gets without a batch. Five take as long as a batch.
-_FEW = 4
 
 
 class Fenced(Exception):
@@ -84,7 +83,7 @@ class RecordStream:
         self._mark, self._numbers = form.commit_of(node), itertools.count(1)
         self._node, self._incarnation = node, incarnation
         self._doubted_batch = False  # whether the outcome of the last batch is not known
-        self._doubted: _Alone | None = None  # the message without a batch whose outcome is not known
+        self._doubted: tuple[_Alone, ...] = ()  # the changes without a batch whose outcome is not known, in order
         self._last: int | None = None  # the sequence number of the mark of the last batch
         self._connection = 0  # the connection on which `_last` was learnt
 
@@ -110,46 +109,53 @@ class RecordStream:
             await self._stream.within(self._timeout, lambda: self._commit(parts))
 
     async def _commit(self, parts: Sequence[SlotChanges]) -> None:
-        if self._doubted is not None:
-            with suppress(Fenced):
-                await self._write_alone(self._doubted)
+        with suppress(Fenced):
+            await self._write_each(are_new=False)
         await self._stream.connect()
-        are_few = sum(len(part.changes) for part in parts) <= _FEW and all(part.slot is not None for part in parts)
+        are_few = sum(len(part.changes) for part in parts) <= FEW and all(part.slot is not None for part in parts)
         if are_few and self._stream.remembers_ids and not self._doubted_batch:
-            for part in parts:
-                for change in part.changes:
-                    await self._write_first(structs.replace(part, changes=(change,)))
+            self._doubted = tuple(
+                _Alone(change=structs.replace(part, changes=(change,)), id=f"{self._node} {self._next_number()}")
+                for part in parts
+                for change in part.changes
+            )
+            await self._write_each(are_new=True)
         else:
             await self._write_batch(parts)
-
-    async def _write_first(self, change: SlotChanges) -> None:
-        """Write a change without a batch, which was not sent before."""
-        self._doubted = _Alone(change=change, id=f"{self._node} {self._next_number()}")
-        try:
-            await self._write_alone(self._doubted)
-        except PublishRefused:
-            self._doubted = None  # there is one copy, and it is refused
-            raise
 
     def _next_number(self) -> str:
         return f"{self._incarnation} {next(self._numbers)}"
 
-    async def _write_alone(self, alone: _Alone) -> None:
-        """Write a message without a batch, or learn that it was written before. Raises Fenced and PublishRefused.
+    async def _write_each(self, *, are_new: bool) -> None:
+        """Write the changes whose outcome is not known, or learn that they were written before.
 
-        If the server cannot write, the doubt stays: an earlier copy may still arrive. After a later claim of the slot,
-        each copy is refused.
+        Args:
+            are_new: Whether they were not sent before.
+
+        Raises:
+            Fenced: Some are stale. The others are written. After a later claim of its slot, each copy is refused.
+            PublishRefused: The server cannot write some. They stay in doubt if there may be another copy.
         """
-        (message,) = _fenced(alone.change)
-        known = structs.replace(message, headers=message.headers | {"Nats-Msg-Id": alone.id})
-        while await self._stream.publish([known]) is None:
+        stale = set[int]()
+        while self._doubted:
+            outcomes = await self._stream.publish_each([_known(alone) for alone in self._doubted])
+            refused = [outcome for outcome in outcomes if isinstance(outcome, PublishRefused)]
+            self._doubted = tuple(
+                alone
+                for alone, outcome in zip(self._doubted, outcomes, strict=True)
+                if not isinstance(outcome, int) and not (refused and are_new)
+            )
+            if refused:
+                raise refused[0]
             try:
-                await self._check_claims([alone.change])
-            except Fenced:
-                self._doubted = None
-                raise
-            await asyncio.sleep(SHORTLY)
-        self._doubted = None
+                await self._check_claims([alone.change for alone in self._doubted])
+            except Fenced as error:
+                stale |= error.slots
+                self._doubted = tuple(alone for alone in self._doubted if alone.change.slot not in error.slots)
+            if self._doubted:
+                await asyncio.sleep(SHORTLY)
+        if stale:
+            raise Fenced(stale)
 
     async def _write_batch(self, parts: Sequence[SlotChanges]) -> None:
         doubted, self._doubted_batch = self._doubted_batch, True
@@ -331,6 +337,12 @@ class RecordStream:
                 if after >= at_least:
                     return
                 await asyncio.sleep(SHORTLY)
+
+
+def _known(alone: _Alone) -> OutgoingMessage:
+    """Return the message of a change without a batch, which the server knows again."""
+    (message,) = _fenced(alone.change)
+    return structs.replace(message, headers=message.headers | {"Nats-Msg-Id": alone.id})
 
 
 def _fenced(part: SlotChanges) -> list[OutgoingMessage]:

@@ -241,9 +241,10 @@ class MapStream:
         return done
 
     async def _claim(self, slots: Sequence[int], epochs: Mapping[int, int], body: bytes, done: dict[int, int]) -> None:
-        """Write claims as a batch. It is refused as a whole if one claim is: then each half of it is tried.
+        """Write claims.
 
-        A server on its own takes longer for a batch than for a few messages.
+        Many are a batch. It is refused as a whole if one claim is: then each half of it is tried. A server on its own
+        takes longer for a batch than for a few messages, so that it gets a few claims without one.
         """
         messages = [
             OutgoingMessage(subject=form.head_of_slot(slot), body=body, headers={EXPECTED: str(epochs[slot])})

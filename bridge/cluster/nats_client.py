@@ -2,8 +2,9 @@
 
 The library reads all headers of a message, character by character, and passes the message through a queue and a task.
 A slot is loaded with a message for each record, of which two headers count: all of that took half of the time of
-loading. This client takes the message before, by a method that the library does not document. `missing` says whether
-the library has it as it is known from the versions that the bridge was tested with.
+loading. This client overrides a method of the library that does it, and that the library does not document. `missing`
+says whether the library has it as it is known from the versions that the bridge was tested with. What waits for
+messages in the library, such as `Client.request`, gets none.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def missing() -> str | None:
         parameters = []
     if parameters == _PARAMETERS:
         return None
-    return f"nats-py has no Client.{_METHOD} of the known form: install the version that constraints.txt names"
+    return f"nats-py has no Client.{_METHOD} of the known form: install nats-py 2.16"
 
 
 class ReceivedMessage(Struct, frozen=True, kw_only=True, gc=False):
@@ -67,7 +68,7 @@ class ReceivedMessage(Struct, frozen=True, kw_only=True, gc=False):
 
     def header(self, name: bytes) -> str:
         """Return the value of a header, "" if there is none. `name` is written as the server writes it."""
-        start = self.head.find(b"\r\n" + name + b":")
+        start = self.head.rfind(b"\r\n" + name + b":")  # the server writes its own behind those of a stored message
         if start < 0:
             return ""
         start += len(name) + 3

@@ -35,6 +35,8 @@ _CHECKING = 2.0
 _CONNECTING, _PING_EVERY, _PINGS = 2, 2, 2
 # Seconds without any message after which a connection on which an answer is missing is closed.
 _QUIET = 2.0
+# The code of PublishRefused for a message that was not sent, because the server takes none so large.
+TOO_LARGE = 0
 # Octets that wait to be sent before publishing waits too.
 _PENDING = 64 * 1024 * 1024
 
@@ -47,7 +49,7 @@ class PublishRefused(Exception):
     """The server has refused a message, or a batch as a whole. Nothing of it is in the stream.
 
     Attributes:
-        code: The err_code of JetStream.
+        code: The err_code of JetStream, or TOO_LARGE.
         text: The description of the server.
     """
 
@@ -162,6 +164,7 @@ class _Reply:
             self._done.exception()  # nobody may wait for it
 
     def cancel(self) -> None:
+        """Wait no more."""
         self._done.cancel()
 
     async def answers(self) -> list[ReceivedMessage]:
@@ -252,7 +255,7 @@ class _Connection:
         try:
             await self.client.publish(message.subject, message.body, reply=reply_to, headers=all_headers or None)
         except nats.errors.MaxPayloadError as error:
-            raise PublishRefused(0, "the message is too large for the server") from error
+            raise PublishRefused(TOO_LARGE, "the message is too large for the server") from error
         except (nats.errors.Error, OSError) as error:
             raise ServersAway(f"the connection to the NATS server was lost ({error})") from error
 
@@ -328,7 +331,7 @@ class NatsConnection:
     async def _connect(self) -> _Connection | ServersAway | StartError:
         """Make a connection. Returns: the connection, or why there is none."""
         if (reason := missing()) is not None:
-            return StartError(reason)
+            return UnusableServers(reason)
         await self._drop(self._connection)
         connection = _Connection()
         try:
@@ -417,11 +420,17 @@ class NatsConnection:
             except PublishRefused as error:
                 sent.append(error)
         outcomes: list[int | PublishRefused] = []
-        for each in sent:
-            try:
-                outcomes.append(each if isinstance(each, PublishRefused) else await self._sequence_in(each, connection))
-            except PublishRefused as error:
-                outcomes.append(error)
+        try:
+            for each in sent:
+                try:
+                    told = each if isinstance(each, PublishRefused) else await self._sequence_in(each, connection)
+                except PublishRefused as error:
+                    told = error
+                outcomes.append(told)
+        finally:
+            for each in sent:
+                if isinstance(each, _Reply):
+                    each.cancel()
         return outcomes
 
     async def _sequence_in(self, reply: _Reply, connection: _Connection) -> int:

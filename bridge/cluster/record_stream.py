@@ -1,7 +1,7 @@
 """The records in the shared stream: writes that are refused if a slot is not held any more, and the loading of slots.
 
-Changes are written in their order: whoever finds a change finds those before it in its slot, too. A server without room
-may have refused them.
+Changes are written in their order: whoever finds a change finds those before it in its slot, too, unless the server has
+refused them. After a refusal there are only batches, until one is written.
 
 Many changes are written as a batch. A batch has the condition that the claims of its slots are still those of its node,
 and another that the last batch of its node is the expected one. So a batch that is sent twice, because its outcome was
@@ -25,7 +25,7 @@ from functools import partial
 from msgspec import Struct, structs
 
 from bridge.cluster import stream_forms as form
-from bridge.cluster.nats_connection import OutgoingMessage, PublishRefused
+from bridge.cluster.nats_connection import TOO_LARGE, OutgoingMessage, PublishRefused
 from bridge.cluster.shared_stream import EXPECTED, EXPECTED_OF, FEW, SHORTLY, SharedStream, messages_of
 from bridge.cluster.stream_forms import RecordChange, StoredMessage
 from bridge.store.records import Key
@@ -53,11 +53,13 @@ class SlotChanges(Struct, frozen=True, kw_only=True):
         slot: The slot, None for what every node has.
         epoch: The epoch with which this node holds the slot.
         changes: The changes.
+        together: Whether none of them may be written without the others.
     """
 
     slot: int | None
     epoch: int = 0
     changes: tuple[RecordChange, ...]
+    together: bool = False
 
 
 class _Alone(Struct, frozen=True, kw_only=True):
@@ -83,6 +85,7 @@ class RecordStream:
         self._mark, self._numbers = form.commit_of(node), itertools.count(1)
         self._node, self._incarnation = node, incarnation
         self._doubted_batch = False  # whether the outcome of the last batch is not known
+        self._is_full = False  # whether the server has refused to write, and has written no batch since
         self._doubted: tuple[_Alone, ...] = ()  # the changes without a batch whose outcome is not known, in order
         self._last: int | None = None  # the sequence number of the mark of the last batch
         self._connection = 0  # the connection on which `_last` was learnt
@@ -95,15 +98,15 @@ class RecordStream:
     async def commit(self, parts: Sequence[SlotChanges]) -> None:
         """Write changes to the records of slots that this node holds.
 
-        After an exception, none of them is written, or the first ones are, or all. Write them again, with what was
-        changed meanwhile.
+        After an exception, some may be written: of each slot the first ones, if the server has not refused some. Write
+        all of them again, with what was changed meanwhile.
 
         Args:
             parts: The changes, at most 998 together.
 
         Raises:
-            Fenced: Other nodes have claimed some of the slots. Nothing is written to those.
-            PublishRefused: The server cannot write.
+            Fenced: Other nodes have claimed some of the slots. After the claim nothing is written to those.
+            PublishRefused: The server cannot write some changes.
         """
         async with self._committing:
             await self._stream.within(self._timeout, lambda: self._commit(parts))
@@ -112,8 +115,7 @@ class RecordStream:
         with suppress(Fenced):
             await self._write_each(are_new=False)
         await self._stream.connect()
-        are_few = sum(len(part.changes) for part in parts) <= FEW and all(part.slot is not None for part in parts)
-        if are_few and self._stream.remembers_ids and not self._doubted_batch:
+        if self._stream.remembers_ids and not self._doubted_batch and not self._is_full and _may_be_apart(parts):
             self._doubted = tuple(
                 _Alone(change=structs.replace(part, changes=(change,)), id=f"{self._node} {self._next_number()}")
                 for part in parts
@@ -133,7 +135,7 @@ class RecordStream:
             are_new: Whether they were not sent before.
 
         Raises:
-            Fenced: Some are stale. The others are written. After a later claim of its slot, each copy is refused.
+            Fenced: Some are stale, of which each copy is refused. The others are written.
             PublishRefused: The server cannot write some. They stay in doubt if there may be another copy.
         """
         stale = set[int]()
@@ -143,9 +145,10 @@ class RecordStream:
             self._doubted = tuple(
                 alone
                 for alone, outcome in zip(self._doubted, outcomes, strict=True)
-                if not isinstance(outcome, int) and not (refused and are_new)
+                if not (isinstance(outcome, int) or (refused and are_new) or _is_too_large(outcome))
             )
             if refused:
+                self._is_full = True
                 raise refused[0]
             try:
                 await self._check_claims([alone.change for alone in self._doubted])
@@ -164,7 +167,7 @@ class RecordStream:
         except (Fenced, PublishRefused):
             self._doubted_batch = doubted  # the mark is as before, so that an earlier batch may still be written
             raise
-        self._doubted_batch = False
+        self._doubted_batch = self._is_full = False
 
     async def _write_until_known(self, parts: Sequence[SlotChanges], number: bytes) -> None:
         messages = [message for part in parts for message in _fenced(part)]
@@ -339,6 +342,19 @@ class RecordStream:
                 await asyncio.sleep(SHORTLY)
 
 
+def _may_be_apart(parts: Sequence[SlotChanges]) -> bool:
+    """Return whether changes are few, and none of them needs to be written with another one."""
+    number = sum(len(part.changes) for part in parts)
+    if any(part.slot is None for part in parts):  # another message is written with it
+        return False
+    return number == 1 or (number <= FEW and not any(part.together for part in parts))
+
+
+def _is_too_large(outcome: object) -> bool:
+    """Return whether a message was not sent because of its size, so that there is no copy of it."""
+    return isinstance(outcome, PublishRefused) and outcome.code == TOO_LARGE
+
+
 def _known(alone: _Alone) -> OutgoingMessage:
     """Return the message of a change without a batch, which the server knows again."""
     (message,) = _fenced(alone.change)
@@ -346,7 +362,7 @@ def _known(alone: _Alone) -> OutgoingMessage:
 
 
 def _fenced(part: SlotChanges) -> list[OutgoingMessage]:
-    """Return the messages of the changes to a slot, the first one with the condition that holds for the batch."""
+    """Return the messages of the changes to a slot, the first one with the condition of the slot, for all of them."""
     messages = [
         OutgoingMessage(
             subject=change.subject,

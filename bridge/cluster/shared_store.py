@@ -535,7 +535,8 @@ class SharedStore(RecordStore):
             for key in too_much:
                 del self._writing[key]
             if own:
-                parts.append(SlotChanges(slot=part.slot, epoch=part.epoch, changes=tuple(own)))
+                together = part.belong_together(keys)
+                parts.append(SlotChanges(slot=part.slot, epoch=part.epoch, changes=tuple(own), together=together))
         if for_everyone:
             parts.append(SlotChanges(slot=None, changes=tuple(for_everyone)))
         return parts

@@ -41,8 +41,7 @@ EXPECTED_OF = "Nats-Expected-Last-Subject-Sequence-Subject"
 # servers. 10176: a part of the batch was lost, or the leader has changed. 10210: too many batches are begun.
 _NO_MESSAGE, _NO_STREAM, _ANOTHER_STREAM, _NOT_ENABLED = 10037, 10059, 10058, (10039, 10076)
 _NOT_AS_EXPECTED = (10071, 10164, 10176, 10210)
-# The most messages that a server on its own gets without a batch. It takes as much of its processor for six as for a
-# batch.
+# The most messages that a server on its own gets without a batch. Six take as much of its processor time as a batch.
 FEW = 4
 # The most results that a server gives for `multi_last`.
 _MOST_LAST = 1024
@@ -232,6 +231,7 @@ def messages_of(reading: Reading) -> list[StoredMessage]:
             subject=message.header(b"Nats-Subject"), sequence=int(message.header(b"Nats-Sequence")), body=message.body
         )
         for message in reading.messages
+        if message.head
     ]
 
 

@@ -194,7 +194,8 @@ class SlotRecords:
     def take(self, most: int) -> list[Key]:
         """Return the Keys of at most `most` records that wait, all of a Charge Point or none: they wait no more.
 
-        A Charge Point of which more wait is divided.
+        A Charge Point of which more wait is divided. Records that count on others of their Charge Point come last
+        (`KeptRecord.LAST`).
         """
         taken: list[Key] = []
         while self._unwritten:
@@ -202,7 +203,7 @@ class SlotRecords:
             if taken and len(taken) + len(keys) > most:
                 break
             part = list(keys)[: most - len(taken)]
-            taken += part
+            taken += sorted(part, key=lambda key: key[0].LAST)
             for key in part:
                 del keys[key]
                 if key[0].APART:
@@ -238,6 +239,10 @@ class SlotRecords:
         """Return whether a record waits to be written."""
         return key in self._unwritten.get(key[1], ())
 
+    def belong_together(self, keys: Iterable[Key]) -> bool:
+        """Return whether a part of these records must not be written without the others (`KeptRecord.TOGETHER`)."""
+        return any(key[0].TOGETHER or self.records.get(key) is None for key in keys)
+
     def changes(self, keys: Iterable[Key], now: float) -> Iterator[tuple[Key, list[tuple[int | None, RecordChange]]]]:
         """Yield the changes for each Key, with the place of each: this slot, or None for what every node has.
 
@@ -252,7 +257,7 @@ class SlotRecords:
 
 
 def changes_of(slot: int | None, key: Key, record: Record | None, now: float) -> list[tuple[int | None, RecordChange]]:
-    """Return the changes that write a record, in order, each with its place: a slot, or None for what every node has.
+    """Return the changes that write a record, each with its place: a slot, or None for what every node has.
 
     Args:
         slot: The slot of the Charge Point, None for a record that belongs to no slot.
@@ -269,11 +274,8 @@ def changes_of(slot: int | None, key: Key, record: Record | None, now: float) ->
         for place in places
     ]
     if key[0].APART and slot is not None:
-        # Whoever finds the record finds what is apart of it.
-        if record is None:
-            changes.append((slot, form.content_removed(slot, key)))
-        else:
-            changes.insert(0, (slot, form.content_written(slot, key, record)))
+        apart = form.content_removed(slot, key) if record is None else form.content_written(slot, key, record)
+        changes.append((slot, apart))
     return changes
 
 

@@ -770,11 +770,11 @@ class Session:
             records += rows
         if from_charge_point and (answered := record_of(pending.mark, answer)) is not None:
             self._repetitions.answered(answered, at)
+            records.append(answered)
             further = tuple([name for name in self._observers() if name != self._terms.central_system])
             if further:  # rule 28
                 assert pending.hop_id is not None
                 records.append(observed(pending.call, answer, pending.hop_id, further))
-            records.append(answered)  # at last: a Charge Point whose message counts as answered does not repeat it
         return answer, records
 
     def _learn_of_transaction(

@@ -14,8 +14,9 @@ def settle() -> None:
     """Tune the garbage collector and the allocator. Call this once, when the process has made all lasting objects.
 
     The start makes a quarter of a million objects, most of them for the WSDLs. The collector need not visit them again.
-    A message makes no reference cycles, so the collector can run rarely. While records are loaded, most objects stay:
-    the collector visits those of five collections again, which takes some 30 ms. With those of twenty it took 112 ms.
+    A message makes no reference cycles, so the collector can run rarely. While records are loaded, most new objects
+    stay. After five collections the collector visits those that stayed, which takes some 30 ms; after twenty it took
+    112 ms.
     """
     gc.collect()
     gc.freeze()

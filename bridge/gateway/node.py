@@ -19,7 +19,7 @@ from bridge.ocpps.service import PendingRequests
 # then sent to the next process, under the same UniqueIds.
 _PATIENCE = 0.3
 # The slots in which Calls are in progress are released in so many groups at most, after all others.
-_GROUPS = 6
+_GROUPS = 3
 # The slots whose records are loaded before their Charge Points are served. Those that somebody has just asked for come
 # first.
 _AT_ONCE = 256

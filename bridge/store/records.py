@@ -36,6 +36,10 @@ class KeptRecord(Struct, frozen=True, kw_only=True):
     LIMITED: ClassVar[bool] = True
     # The fields, all of octets, that are read when they are needed, and not with the other records of a Charge Point.
     APART: ClassVar[tuple[str, ...]] = ()
+    # True: what is put with such a record is written with it or not at all, in every store.
+    TOGETHER: ClassVar[bool] = False
+    # True: if only a part of what is put at once for a Charge Point is written, it is one without this record.
+    LAST: ClassVar[bool] = False
 
     identity: str
 
@@ -183,6 +187,7 @@ class AnsweredRecord(AgeingRecord, frozen=True, kw_only=True):
 
     TABLE = "answered"
     KEYED_BY = ("action", "fingerprint")
+    LAST = True  # the Charge Point is not told before, and asks again
 
     action: Literal["StartTransaction", "StopTransaction"]
     fingerprint: str
@@ -211,6 +216,7 @@ class ObservedRecord(AgeingRecord, frozen=True, kw_only=True):
     TABLE = "observed"
     KEYED_BY = ("key",)
     KEPT_FOR = 3600.0
+    TOGETHER = True
 
     key: str
     observers: tuple[str, ...]
@@ -369,6 +375,7 @@ class ObserverMessageRecord(KeptRecord, frozen=True, kw_only=True):
     IN_FILE = False
     LIMITED = False
     APART = ("request", "answer")
+    TOGETHER = True
 
     observer: str
     place: int

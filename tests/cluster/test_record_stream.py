@@ -296,6 +296,25 @@ async def test_a_few_changes_need_no_batch(tmp_path: Path) -> None:
                 with pytest.raises(PublishRefused):
                     await records.commit([part(epoch, *changes([1, 2, 3], "y"))])
                 assert await stored(b, epoch) == sorted([*names([1, 3], "y"), *names([2, 4, 5])])
+                # So there are batches until one is written.
+                before = stream.written
+                for _ in range(2):
+                    await records.commit([part(epoch, *changes([1, 3]))])
+                assert stream.written == before + 3 + 2
+                # Changes that belong together are a batch, unless there is one.
+                for number, messages in ((2, 3), (1, 1)):
+                    before = stream.written
+                    together = SlotChanges(slot=7, epoch=epoch, changes=changes(range(number), "y"), together=True)
+                    await records.commit([together])
+                    assert stream.written == before + messages
+                # One that the server never takes is in doubt no more once there is a connection.
+                stream.fates = ["lost"]
+                with pytest.raises(ServersAway):
+                    await records.commit([part(epoch, *changes([1], "x" * 2_000_000))])
+                with pytest.raises(PublishRefused, match="too large"):
+                    await records.commit([part(epoch, *changes([1, 3], "y"))])
+                await records.commit([part(epoch, *changes([1, 3], "y"))])
+                assert await stored(b, epoch) == sorted([*names([0, 1, 3], "y"), *names([2, 4, 5])])
                 # Of a message that another node has made stale, no copy is sent again.
                 stream.fates = ["late"]
                 with pytest.raises(ServersAway):
@@ -305,7 +324,7 @@ async def test_a_few_changes_need_no_batch(tmp_path: Path) -> None:
                     await records.commit([part(epoch, *changes([2], "stale"))])
                 assert caught.value.slots == {7}
                 await stream.arrive(0)
-                assert await stored(b, taken) == sorted([*names([1, 3], "y"), *names([2, 4, 5])])
+                assert await stored(b, taken) == sorted([*names([0, 1, 3], "y"), *names([2, 4, 5])])
             finally:
                 await stream.close()
 
@@ -380,7 +399,7 @@ async def test_a_full_server_refuses_and_keeps_what_it_has(tmp_path: Path) -> No
             assert await stored(a, epoch) == names([1])
 
 
-@pytest.mark.parametrize("size", [1, 200])
+@pytest.mark.parametrize("size", [1, 3, 200])
 async def test_the_server_is_killed_in_the_middle_of_writing(size: int, tmp_path: Path) -> None:
     """Again and again, while so many changes are written at once.
 

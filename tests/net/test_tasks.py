@@ -158,13 +158,28 @@ async def test_work_for_which_nobody_waits_rests_longer_after_charge_points_have
 
     async def rest(seconds: float) -> None:
         rests.append(seconds)
-        background._held_until = 0.0
+        background._held_until = background._rests_until = 0.0
 
     monkeypatch.setattr(asyncio, "sleep", rest)
     await background.make_way(0.02)
     background.hold()
     await background.make_way(0.02)
     assert rests == pytest.approx([0.02, 0.06])
+
+
+async def test_all_kinds_of_work_for_which_nobody_waits_rest_one_after_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    background, rests = Background(), list[float]()
+
+    async def rest(seconds: float) -> None:
+        rests.append(seconds)
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: 5.0)
+    monkeypatch.setattr(asyncio, "sleep", rest)
+    for spent in (0.02, 0.03, 4.0, 0.01):  # the third has waited for others
+        await background.make_way(spent)
+    assert rests == pytest.approx([0.02, 0.05, 0.3, 0.31])
 
 
 @pytest.mark.parametrize(("late", "times"), [([0.0], 1), ([0.01, 0.0], 2), ([0.01] * 100, 100)])

@@ -153,7 +153,7 @@ KNOWN_IN: dict[str, tuple[str, ...]] = {
         *("bridge.recorder", "bridge.store"),
     ),
     "aiomqtt": ("bridge.outgoing_events.mqtt",),
-    "nats": ("bridge.cluster.nats_connection", "bridge.outgoing_events.nats"),
+    "nats": ("bridge.cluster.nats_client", "bridge.cluster.nats_connection", "bridge.outgoing_events.nats"),
     "authlib": ("bridge.oidc.id_token", "bridge.oidc.provider"),
     "joserfc": ("bridge.oidc.id_token", "bridge.oidc.provider"),
     "opentelemetry": ("bridge.watching.spans",),

@@ -1,8 +1,8 @@
 """The store of a node: the records of the slots that it holds, in memory and in the shared stream.
 
-Reading is from memory, as in the store in memory. Writing is a batch at a time, of all slots together: the server takes
-some milliseconds for a batch, however many records it has. What is put meanwhile is the next batch. The epoch of each
-slot is written with its records, so that the server refuses what comes from a node that no longer holds the slot.
+Reading is from memory, as in the store in memory. What waits is written at once, of all slots together: the server
+takes some milliseconds for many records. What is put meanwhile is written next. The epoch of each slot is written with
+its records, so that the server refuses what comes from a node that no longer holds the slot.
 
 Records age by the clock of the NATS servers, not by running time, which the nodes of a cluster do not have in common.
 """
@@ -314,7 +314,7 @@ class SharedStore(RecordStore):
     def commit(self, *records: Record) -> Future[bool]:
         """Store `records` and return a Future of the outcome, as RecordStore.commit does.
 
-        The Future is False, and nothing is stored, if another node holds the slot of a record.
+        The Future is False if another node holds the slot of a record. After its claim nothing is stored.
         """
         places = frozenset(None if record.SHARED else slot_of(record.identity) for record in records)
         commit = StoreCommit(places, self._loop.time())

@@ -414,13 +414,13 @@ class NatsConnection:
             ServersAway: It is not known whether the messages are in the stream.
         """
         connection, sent = await self._connected(), list[_Reply | PublishRefused]()
-        for message in messages:
-            try:
-                sent.append(await connection.send(message))
-            except PublishRefused as error:
-                sent.append(error)
         outcomes: list[int | PublishRefused] = []
         try:
+            for message in messages:
+                try:
+                    sent.append(await connection.send(message))
+                except PublishRefused as error:
+                    sent.append(error)
             for each in sent:
                 try:
                     told = each if isinstance(each, PublishRefused) else await self._sequence_in(each, connection)

@@ -181,9 +181,12 @@ class _Batch:
             self._parts[place].append(change)
 
     def taken(self, epochs: dict[int, int]) -> list[SlotChanges]:
-        """Return the changes, and begin anew."""
+        """Return the changes, and begin anew.
+
+        They are written together: the next import leaves out a record that is there, and what is apart of it.
+        """
         parts = [
-            SlotChanges(slot=slot, epoch=0 if slot is None else epochs[slot], changes=tuple(changes))
+            SlotChanges(slot=slot, epoch=0 if slot is None else epochs[slot], changes=tuple(changes), together=True)
             for slot, changes in self._parts.items()
         ]
         self.messages = self._octets = 0

@@ -164,8 +164,9 @@ class RecordStream:
         doubted, self._doubted_batch = self._doubted_batch, True
         try:
             await self._write_until_known(parts, self._next_number().encode())
-        except (Fenced, PublishRefused):
+        except (Fenced, PublishRefused) as error:
             self._doubted_batch = doubted  # the mark is as before, so that an earlier batch may still be written
+            self._is_full |= isinstance(error, PublishRefused)
             raise
         self._doubted_batch = self._is_full = False
 

@@ -473,11 +473,11 @@ class SharedStore(RecordStore):
     def _take(self) -> list[tuple[SlotRecords, list[Key]]]:
         """Take what is written next out of what waits."""
         with self._lock:
-            batch, room = [], _MOST_MESSAGES
+            batch, room = list[tuple[SlotRecords, list[Key]]](), _MOST_MESSAGES
             for part in self._parts():
                 if room <= 0:
                     break
-                if len(part) and (keys := part.take(room)):
+                if len(part) and (keys := part.take(room, divide=not batch)):
                     batch.append((part, keys))
                     room -= len(keys)
             self._writing = dict.fromkeys(key for _, keys in batch for key in keys)

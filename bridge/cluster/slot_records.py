@@ -191,19 +191,22 @@ class SlotRecords:
         """Return the number of Charge Points of which something waits to be written."""
         return len(self._unwritten)
 
-    def take(self, most: int) -> list[Key]:
+    def take(self, most: int, *, divide: bool = True) -> list[Key]:
         """Return the Keys of at most `most` records that wait, all of a Charge Point or none: they wait no more.
 
-        A Charge Point of which more wait is divided. Records that count on others of their Charge Point come last
-        (`KeptRecord.LAST`).
+        Those that count on others of their Charge Point come after them (`KeptRecord.LAST`).
+
+        Args:
+            most: The most records.
+            divide: Whether the first Charge Point is divided if more of it wait.
         """
         taken: list[Key] = []
         while self._unwritten:
             folded, keys = next(iter(self._unwritten.items()))
-            if taken and len(taken) + len(keys) > most:
+            if len(taken) + len(keys) > most and (taken or not divide):
                 break
-            part = list(keys)[: most - len(taken)]
-            taken += sorted(part, key=lambda key: key[0].LAST)
+            part = sorted(keys, key=lambda key: key[0].LAST)[: most - len(taken)]
+            taken += part
             for key in part:
                 del keys[key]
                 if key[0].APART:

@@ -36,9 +36,9 @@ class KeptRecord(Struct, frozen=True, kw_only=True):
     LIMITED: ClassVar[bool] = True
     # The fields, all of octets, that are read when they are needed, and not with the other records of a Charge Point.
     APART: ClassVar[tuple[str, ...]] = ()
-    # True: what is put with such a record is written with it or not at all, in every store.
+    # True: what is put at once with such a record is written with it or not at all.
     TOGETHER: ClassVar[bool] = False
-    # True: if only a part of what is put at once for a Charge Point is written, it is one without this record.
+    # True: such a record is written with the others that are put at once for its Charge Point, or after them.
     LAST: ClassVar[bool] = False
 
     identity: str
@@ -187,7 +187,7 @@ class AnsweredRecord(AgeingRecord, frozen=True, kw_only=True):
 
     TABLE = "answered"
     KEYED_BY = ("action", "fingerprint")
-    LAST = True  # the Charge Point is not told before, and asks again
+    LAST = True  # a Charge Point whose message has an answer does not repeat it
 
     action: Literal["StartTransaction", "StopTransaction"]
     fingerprint: str

@@ -2,9 +2,9 @@
 
 The library reads all headers of a message, character by character, and passes the message through a queue and a task.
 A slot is loaded with a message for each record, of which two headers count: all of that took half of the time of
-loading. This client overrides a method of the library that does it, and that the library does not document. `missing`
-says whether the library has it as it is known from the versions that the bridge was tested with. What waits for
-messages in the library, such as `Client.request`, gets none.
+loading. This client overrides the method that receives a message. The library does not document that method: `missing`
+says whether it is as in the version that the bridge was tested with. Methods of the library that wait for a message,
+such as `Client.request`, get none.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from msgspec import Struct
 from nats.aio.client import Client
 
 _METHOD, _PARAMETERS = "_process_msg", ["self", "sid", "subject", "reply", "data", "headers"]
-# What the head begins with; a status follows if there is one.
-_VERSION = b"NATS/1.0"
+# The head of a message that has a status begins with this.
+_BEFORE_STATUS = b"NATS/1.0 "
 
 
 def missing() -> str | None:
@@ -50,7 +50,7 @@ class ReceivedMessage(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def status(self) -> str:
         """The status, "" for none."""
-        return "" if self._has_no_status else next(iter(self._status_line), "")
+        return next(iter(self._status_line), "")
 
     @property
     def description(self) -> str:
@@ -58,13 +58,11 @@ class ReceivedMessage(Struct, frozen=True, kw_only=True, gc=False):
         return " ".join(self._status_line[1:])
 
     @property
-    def _has_no_status(self) -> bool:
-        """Most messages have none: then the line ends where a status would follow."""
-        return self.head[len(_VERSION) : len(_VERSION) + 1] != b" "
-
-    @property
     def _status_line(self) -> list[str]:
-        return self.head.partition(b"\r\n")[0].removeprefix(_VERSION).decode(errors="replace").split()
+        """The status and the words of its description, none for most messages."""
+        if not self.head.startswith(_BEFORE_STATUS):
+            return []
+        return self.head.partition(b"\r\n")[0].removeprefix(_BEFORE_STATUS).decode(errors="replace").split()
 
     def header(self, name: bytes) -> str:
         """Return the value of a header, "" if there is none. `name` is written as the server writes it."""

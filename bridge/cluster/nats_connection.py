@@ -414,24 +414,24 @@ class NatsConnection:
             ServersAway: It is not known whether the messages are in the stream.
         """
         connection, sent = await self._connected(), list[_Reply | PublishRefused]()
-        outcomes: list[int | PublishRefused] = []
         try:
             for message in messages:
                 try:
                     sent.append(await connection.send(message))
                 except PublishRefused as error:
                     sent.append(error)
-            for each in sent:
-                try:
-                    told = each if isinstance(each, PublishRefused) else await self._sequence_in(each, connection)
-                except PublishRefused as error:
-                    told = error
-                outcomes.append(told)
+            return [await self._outcome_of(each, connection) for each in sent]
         finally:
             for each in sent:
                 if isinstance(each, _Reply):
                     each.cancel()
-        return outcomes
+
+    async def _outcome_of(self, sent: _Reply | PublishRefused, connection: _Connection) -> int | PublishRefused:
+        """Return the sequence number of what was published, or why it was refused. Raises ServersAway."""
+        try:
+            return sent if isinstance(sent, PublishRefused) else await self._sequence_in(sent, connection)
+        except PublishRefused as error:
+            return error
 
     async def _sequence_in(self, reply: _Reply, connection: _Connection) -> int:
         """Return the sequence number of what was published. Raises PublishRefused or ServersAway."""

@@ -160,6 +160,7 @@ class SlotRecords:
         """Take the records of the slot from the stream, by subject. Returns: as `load_charge_point` does."""
         newer, self.records = self.records, self._kept()
         for record in found.values():
+            # Mostly none was loaded before, and a Key takes as long to make as its record to read.
             if not self._charge_points or key_of(record)[1] not in self._charge_points:
                 self._put_loaded(record)
         self.records.absorb(newer)
@@ -243,8 +244,11 @@ class SlotRecords:
         return key in self._unwritten.get(key[1], ())
 
     def belong_together(self, keys: Iterable[Key]) -> bool:
-        """Return whether a part of these records must not be written without the others (`KeptRecord.TOGETHER`)."""
-        return any(key[0].TOGETHER or self.records.get(key) is None for key in keys)
+        """Return whether a part of these records must not be written without the others.
+
+        That is so for records that are TOGETHER, for those with something apart, and for removals.
+        """
+        return any(key[0].TOGETHER or key[0].APART or self.records.get(key) is None for key in keys)
 
     def changes(self, keys: Iterable[Key], now: float) -> Iterator[tuple[Key, list[tuple[int | None, RecordChange]]]]:
         """Yield the changes for each Key, with the place of each: this slot, or None for what every node has.

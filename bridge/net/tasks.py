@@ -69,16 +69,16 @@ class Tasks:
 class Background:
     """Shares the event loop between messages and work for which nobody waits, such as loading the records of a fleet.
 
-    A message that is answered needs many turns of the event loop, so that this work rests as long as it has taken, with
-    all of its kinds together. It rests on if the event loop wakes it late: then this process or others have too much to
-    do.
+    A message that is answered needs many turns of the event loop, so that this work rests as long as it has taken. All
+    kinds of it share their rests. It rests on if the event loop wakes it late: then this process or others have too
+    much to do.
 
     While Charge Points change their process, messages wait for several processes of a machine: then the work is not
     done at all, and for a while afterwards it rests three times as long as it has taken, up to a limit. Three processes
     shared two cores: the longest wait of a message was 0.51 s with the short rests, 0.41 s with the longer ones, and
     0.31 s with those and the holds. On cores half as fast it was 0.55 s when each kind of work rested for itself, and
     records were loaded without a rest after a second in which nobody had waited for one. It is 0.37 s (median of 20
-    such changes) since all kinds rest together all the time.
+    such changes) since all kinds share their rests all the time.
     """
 
     __slots__ = ("_held_until", "_rests_longer_until", "_rests_until")

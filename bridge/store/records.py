@@ -375,7 +375,6 @@ class ObserverMessageRecord(KeptRecord, frozen=True, kw_only=True):
     IN_FILE = False
     LIMITED = False
     APART = ("request", "answer")
-    TOGETHER = True
 
     observer: str
     place: int

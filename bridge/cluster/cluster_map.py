@@ -23,6 +23,11 @@ class Claim(Struct, frozen=True, kw_only=True):
     epoch: int = 0
 
 
+def unclaimed(epochs: Mapping[int, int]) -> dict[int, Claim]:
+    """Return claims of slots without a node, in place of those with the epochs given here."""
+    return {slot: Claim(epoch=epoch) for slot, epoch in epochs.items()}
+
+
 class NodePresence(Struct, frozen=True, kw_only=True):
     """The last sign of life of a node.
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
+
+from msgspec.structs import replace
 
 from bridge.cluster import stream_forms as form
 from bridge.cluster.assignment import Assignment
@@ -220,35 +222,44 @@ class MapStream:
         Returns: The epochs of the slots that this node holds now. The others were claimed before, or the outcome is not
             known: the map shows it.
         """
-        return await self._write_claims(epochs, form.claim_body(self._node, self._incarnation))
+        claims = {
+            slot: Claim(node=self._node, incarnation=self._incarnation, epoch=epoch) for slot, epoch in epochs.items()
+        }
+        return await self._write_claims(claims)
 
-    async def release(self, epochs: Mapping[int, int]) -> dict[int, int]:
-        """Write that slots have no node, if their last claims have the epochs given here.
+    async def release(self, claims: Mapping[int, Claim]) -> dict[int, Claim]:
+        """Write a claim of each slot for another process, or for none.
 
-        Returns: The epochs of the slots that were released. The outcome of the others is not known, or they were
-            claimed by other nodes: the map shows it.
+        Args:
+            claims: Each has the epoch of the claim that it replaces: it is written if that is the last one.
+
+        Returns: The claims that were written, with their own epochs. The outcome of the others is not known, or other
+            nodes had claimed their slots: the map shows it.
         """
-        return await self._write_claims(epochs, form.RELEASED)
+        return {slot: replace(claims[slot], epoch=epoch) for slot, epoch in (await self._write_claims(claims)).items()}
 
-    async def _write_claims(self, epochs: Mapping[int, int], body: bytes) -> dict[int, int]:
-        slots, done = sorted(epochs), dict[int, int]()
+    async def _write_claims(self, claims: Mapping[int, Claim]) -> dict[int, int]:
+        slots, done = sorted(claims), dict[int, int]()
         for start in range(0, len(slots), _CLAIMS):
-            part = slots[start : start + _CLAIMS]
+            part = {slot: claims[slot] for slot in slots[start : start + _CLAIMS]}
             try:
-                await self._stream.within(max(self._timeout, _CLAIMING), partial(self._claim, part, epochs, body, done))
+                await self._stream.within(max(self._timeout, _CLAIMING), partial(self._claim, part, done))
             except (ServersAway, PublishRefused) as error:
                 _log.warning("it is not known which of %d slots were claimed or released: %s", len(part), error)
         return done
 
-    async def _claim(self, slots: Sequence[int], epochs: Mapping[int, int], body: bytes, done: dict[int, int]) -> None:
+    async def _claim(self, claims: Mapping[int, Claim], done: dict[int, int]) -> None:
         """Write claims.
 
         Many are a batch. It is refused as a whole if one claim is: then each half of it is tried. A server on its own
         takes longer for a batch than for a few messages, so that it gets a few claims without one.
         """
+        slots = list(claims)
         messages = [
-            OutgoingMessage(subject=form.head_of_slot(slot), body=body, headers={EXPECTED: str(epochs[slot])})
-            for slot in slots
+            OutgoingMessage(
+                subject=form.head_of_slot(slot), body=form.claim_body(claim), headers={EXPECTED: str(claim.epoch)}
+            )
+            for slot, claim in claims.items()
         ]
         if self._stream.remembers_ids and len(slots) <= FEW:
             outcomes = await self._stream.publish_each(messages)
@@ -263,8 +274,8 @@ class MapStream:
             done |= {slot: last - len(slots) + number for number, slot in enumerate(slots, 1)}
         elif len(slots) > 1:
             half = len(slots) // 2
-            await self._claim(slots[:half], epochs, body, done)
-            await self._claim(slots[half:], epochs, body, done)
+            await self._claim({slot: claims[slot] for slot in slots[:half]}, done)
+            await self._claim({slot: claims[slot] for slot in slots[half:]}, done)
 
     async def _write(self, subject: str, body: bytes, after: int) -> int | None:
         message = OutgoingMessage(subject=subject, body=body, headers={EXPECTED: str(after)})

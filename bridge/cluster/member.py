@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from bridge.cluster.assignment import Assignment
-from bridge.cluster.cluster_map import ClusterMap
+from bridge.cluster.cluster_map import Claim, ClusterMap
 from bridge.cluster.ownership import (
     Assign,
     ClaimSlots,
@@ -49,8 +49,8 @@ class MapStore(Protocol):
     async def claim(self, epochs: Mapping[int, int]) -> dict[int, int]:
         """Claim slots. Returns: the epochs of those that this node holds now."""
 
-    async def release(self, epochs: Mapping[int, int]) -> dict[int, int]:
-        """Write that slots have no node. Returns: the epochs of those that were released."""
+    async def release(self, claims: Mapping[int, Claim]) -> dict[int, Claim]:
+        """Write claims in place of those whose epochs they have. Returns: those that were written."""
 
 
 class SlotUser(Protocol):
@@ -88,11 +88,17 @@ class Member:
         stream: Reads and writes the map.
         user: Uses the slots.
         address: Where other nodes reach this one.
-        changed_map: Called when this node has written something that other nodes wait for.
+        changed_map: Called when this node has written something that other nodes wait for, with the claims that it has
+            written for them.
     """
 
     def __init__(
-        self, ownership: Ownership, stream: MapStore, user: SlotUser, address: str, changed_map: Callable[[], None]
+        self,
+        ownership: Ownership,
+        stream: MapStore,
+        user: SlotUser,
+        address: str,
+        changed_map: Callable[[Mapping[int, Claim]], None],
     ) -> None:
         self.ownership = ownership
         self._changed_map = changed_map
@@ -141,9 +147,9 @@ class Member:
         """Join the cluster, and follow its map."""
         self._carry_out(self.ownership.tick(running_time()))
 
-    def news(self) -> None:
-        """Read the map now: another node has changed it."""
-        self._carry_out(self.ownership.news(running_time()))
+    def news(self, claims: Mapping[int, Claim]) -> None:
+        """Read the map now: another node has changed it, and has written `claims` for this one."""
+        self._carry_out([*self.ownership.given(claims), *self.ownership.news(running_time())])
 
     def fenced(self, slot: int, epoch: int) -> None:
         """Report that the store has refused a record, because `slot` was claimed by another node after `epoch`."""
@@ -188,8 +194,8 @@ class Member:
                 self._tasks.spawn(self._assign(assignment, after), name="assigning slots")
             case ClaimSlots(epochs=epochs):
                 self._tasks.spawn(self._claim(epochs), name="claiming slots")
-            case ReleaseSlots(epochs=epochs):
-                self._tasks.spawn(self._release(epochs), name="releasing slots")
+            case ReleaseSlots(claims=claims):
+                self._tasks.spawn(self._release(claims), name="releasing slots")
             case Owned(epochs=epochs):
                 logs.fields(_log, logging.INFO, "slots taken", slots=len(epochs), held=len(self.ownership.held))
                 self._user.owned(epochs)
@@ -221,7 +227,7 @@ class Member:
         else:
             self._carry_out(self.ownership.renewed(sequence, sent_at, running_time()))
             if command.leaving:
-                self._changed_map()
+                self._changed_map({})
 
     async def _read_map(self) -> None:
         sent_at = running_time()
@@ -239,8 +245,8 @@ class Member:
         except Exception as error:
             self._not_done("slots could not be assigned", error)
         else:
-            self._changed_map()
-            self.news()
+            self._changed_map({})
+            self.news({})
 
     async def _claim(self, epochs: Mapping[int, int]) -> None:
         held: dict[int, int] = {}
@@ -250,28 +256,29 @@ class Member:
             self._not_done("slots could not be claimed", error)
         self._carry_out(self.ownership.claimed(held, epochs.keys() - held.keys()))
         if held:
-            self._changed_map()
+            self._changed_map({})
 
-    async def _release(self, epochs: Mapping[int, int]) -> None:
+    async def _release(self, claims: Mapping[int, Claim]) -> None:
+        written: Mapping[int, Claim] = {}
         try:
-            await self._stream.release(epochs)
+            written = await self._stream.release(claims)
         except Exception as error:
             self._not_done("slots could not be released", error)
-        self._changed_map()
-        self._carry_out(self.ownership.released(epochs.keys(), running_time()))
+        self._changed_map(written)
+        self._carry_out(self.ownership.released(claims.keys(), written, running_time()))
 
     async def _hand_over(self, slots: Collection[int]) -> None:
         left = set(slots)
         try:
             async for done in self._user.hand_over(slots):
                 left -= set(done)
-                self._carry_out(self.ownership.handed_over(done))
+                self._carry_out(self.ownership.handed_over(done, running_time()))
         except Exception as error:
             # This node serves them no more. What is in the stream is enough for the next one.
             left &= self.ownership.held.keys()
             _log.error("handing over %d slots has failed", len(left), exc_info=error)
             self._user.lost(left)
-            self._carry_out(self.ownership.handed_over(left))
+            self._carry_out(self.ownership.handed_over(left, running_time()))
 
     def _not_done(self, text: str, error: Exception) -> None:
         logs.fields(_log, logging.WARNING, text, node=self.node, reason=error)

@@ -5,6 +5,9 @@ is the epoch of the slot. A claim is written only if the last one is still that 
 nodes never get the same epoch. Every record of a Charge Point is written with the epoch of its slot, and refused after
 a later claim: that is what makes a wrong belief harmless.
 
+A node that hands a slot over writes the claim of the next one, so that nobody waits for a second message to the stream.
+A node of an earlier version claims the slot again.
+
 A lease limits how long a wrong belief lasts. A node renews its presence every quarter of the lease. It uses its slots
 for 80 % of a lease, counted from before the renewal was sent. Other nodes take its slots when they have seen no renewal
 for a whole lease, each by its own clock: clocks are never compared.
@@ -22,7 +25,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bridge.cluster.assignment import Assignment, assigned
-from bridge.cluster.cluster_map import Claim, ClusterMap, NodePresence
+from bridge.cluster.cluster_map import Claim, ClusterMap, NodePresence, unclaimed
 from bridge.cluster.slots import SLOTS
 
 # The part of a lease after which its node stops using its slots.
@@ -59,9 +62,12 @@ class ClaimSlots(Struct, frozen=True, kw_only=True):
 
 
 class ReleaseSlots(Struct, frozen=True, kw_only=True):
-    """Write that the slots have no node, if this node's claims still have the epochs given here."""
+    """Write for each slot the claim of the next process, or of none.
 
-    epochs: Mapping[int, int]
+    The epoch of each claim is that of this node's own, which must be the last one.
+    """
+
+    claims: Mapping[int, Claim]
 
 
 class Owned(Struct, frozen=True, kw_only=True):
@@ -149,7 +155,9 @@ class Ownership:
     _claiming: set[int] = field(default_factory=set)
     _handing_over: set[int] = field(default_factory=set)
     _given: set[int] = field(default_factory=set)
-    """The slots that were handed over, until the map shows that another node has claimed them."""
+    """The slots that were handed over, until the map shows that another node has a claim of them."""
+    _ended: dict[int, int] = field(default_factory=dict)
+    """The epoch with which this process has last held a slot that it holds no more."""
     _releasing: dict[int, float] = field(default_factory=dict)
     """When slots were released, until the map shows it; infinite while that is not known."""
 
@@ -280,18 +288,32 @@ class Ownership:
         self._know(claims)
         return [Owned(epochs=epochs)] if epochs else []
 
-    def handed_over(self, slots: Collection[int]) -> list[Command]:
+    def given(self, claims: Mapping[int, Claim]) -> list[Command]:
+        """Take note of claims that another node says it has written for this process."""
+        if self.leaving or self.has_stopped:
+            return []  # the next map shows them, and they are released
+        claims = {slot: claim for slot, claim in claims.items() if claim.epoch > self._epoch_of(slot)}
+        self._know(claims)
+        return self._take(claims)
+
+    def handed_over(self, slots: Collection[int], at: float) -> list[Command]:
         """Take note that the slots of a HandOver are not used any more."""
         epochs = {slot: self.held.pop(slot) for slot in slots if slot in self.held}
         self._handing_over -= set(slots)
         self._given |= epochs.keys()
-        self._know({slot: Claim(epoch=epoch) for slot, epoch in epochs.items()})
-        return self._release(epochs)
+        self._ended |= epochs
+        self._know(unclaimed(epochs))
+        return self._release(epochs, at)
 
-    def released(self, slots: Collection[int], at: float) -> list[Command]:
-        """Take note that ReleaseSlots has ended, whatever its outcome is: a later map shows it."""
+    def released(self, slots: Collection[int], claims: Mapping[int, Claim], at: float) -> list[Command]:
+        """Take note that ReleaseSlots for `slots` has ended.
+
+        `claims` are those that were written. A later map shows what has become of the others.
+        """
         self._releasing |= dict.fromkeys(slots, at)
-        return []
+        self._know(claims)
+        self._given = set(filter(self._is_unclaimed, self._given))
+        return self._hand_over(self._staying(at), at) if self.may_act(at) else []
 
     def fenced(self, slot: int, epoch: int) -> list[Command]:
         """Take note that a record was refused, because another node has claimed `slot` after `epoch`."""
@@ -338,7 +360,7 @@ class Ownership:
 
     def _lose(self, slots: Collection[int]) -> list[Command]:
         for slot in slots:
-            del self.held[slot]
+            self._ended[slot] = self.held.pop(slot)
         self._handing_over -= set(slots)
         return [SlotsLost(slots=tuple(slots))] if slots else []
 
@@ -369,6 +391,7 @@ class Ownership:
         if not self.map.assignment:
             return commands
         wanted_here = {slot for slot, node in enumerate(self.map.assignment) if node == self.node and not self.leaving}
+        commands += self._take({slot: claim for slot, claim in self.map.claims.items() if slot in wanted_here})
         epochs = {
             slot: self._epoch_of(slot)
             for slot in sorted(wanted_here - self.held.keys() - self._claiming)
@@ -377,7 +400,7 @@ class Ownership:
         if epochs:
             self._claiming |= epochs.keys()
             commands.append(ClaimSlots(epochs=epochs))
-        commands += self._release(self._unheld(wanted_here))
+        commands += self._release(self._unheld(wanted_here), at)
         return commands + self._hand_over(staying, at)
 
     def _hand_over(self, staying: Collection[str], at: float) -> list[Command]:
@@ -394,9 +417,31 @@ class Ownership:
         self._handing_over |= set(giving)
         return [HandOver(slots=giving)] if giving else []
 
-    def _release(self, epochs: Mapping[int, int]) -> list[Command]:
+    def _take(self, claims: Mapping[int, Claim]) -> list[Command]:
+        """Hold the slots of those claims that were written for this process, or by it without hearing of it."""
+        epochs = {
+            slot: claim.epoch
+            for slot, claim in claims.items()
+            if self._is_own(claim)
+            and slot not in self.held
+            and slot not in self._claiming
+            and claim.epoch > self._ended.get(slot, 0)
+        }
+        self.held |= epochs
+        return [Owned(epochs=epochs)] if epochs else []
+
+    def _release(self, epochs: Mapping[int, int], at: float) -> list[Command]:
+        """Write claims for the nodes that should have slots, as far as they are there."""
+        if not epochs:
+            return []
         self._releasing |= dict.fromkeys(epochs, float("inf"))
-        return [ReleaseSlots(epochs=epochs)] if epochs else []
+        incarnations = {node: self._seen[node].presence.incarnation for node in self._staying(at) - {self.node}}
+        claims = {}
+        for slot, epoch in epochs.items():
+            node = self.map.assignment[slot] if self.map.assignment else ""
+            incarnation = incarnations.get(node, "")
+            claims[slot] = Claim(node=node if incarnation else "", incarnation=incarnation, epoch=epoch)
+        return [ReleaseSlots(claims=claims)]
 
     def _unheld(self, wanted_here: Collection[int]) -> dict[int, int]:
         """Return the claims of this process that it does not use, because no outcome of them was heard."""
@@ -432,6 +477,6 @@ class Ownership:
         if claim is None or not claim.node or claim.node not in living:
             return True
         if self._is_own(claim):
-            return True  # the outcome of that claim was not heard
+            return True  # the stream was restored from a copy, or this map is older than what this process knows
         # A later process of that name has joined, a lease after the last renewal of the one that claimed.
         return self._seen[claim.node].presence.incarnation != claim.incarnation

@@ -16,6 +16,7 @@ from uuid import uuid4
 from msgspec import structs
 
 from bridge.cluster import stream_forms as form
+from bridge.cluster.cluster_map import unclaimed
 from bridge.cluster.map_stream import MapStream
 from bridge.cluster.nats_connection import PublishRefused, ServersAway
 from bridge.cluster.record_stream import Fenced, RecordStream, SlotChanges
@@ -93,7 +94,7 @@ class RecordImport:
                 try:
                     return await self._write(records, running_time, epochs)
                 finally:
-                    await self._map.release(epochs)
+                    await self._map.release(unclaimed(epochs))
             finally:
                 renewing.cancel()
                 await asyncio.wait([renewing])
@@ -130,7 +131,7 @@ class RecordImport:
         before = {slot: claims[slot].epoch if slot in claims else 0 for slot in range(SLOTS)}
         epochs = await self._map.claim(before)
         if len(epochs) < SLOTS:
-            await self._map.release(epochs)
+            await self._map.release(unclaimed(epochs))
             raise CannotImport("a node was started meanwhile: stop all nodes of the cluster, and import again")
         return epochs
 

@@ -239,12 +239,9 @@ class _AssignmentBody(Struct, frozen=True, kw_only=True):
     slots: tuple[int, ...]
 
 
-def claim_body(node: str, incarnation: str) -> bytes:
-    """Return the body of the claim of a slot."""
-    return msgspec.json.encode(_ClaimBody(node=node, incarnation=incarnation))
-
-
-RELEASED = claim_body("", "")
+def claim_body(claim: Claim) -> bytes:
+    """Return the body of the claim of a slot. The epoch is not in it: it will be the sequence number."""
+    return msgspec.json.encode(_ClaimBody(node=claim.node, incarnation=claim.incarnation))
 
 
 def presence_body(node: str, incarnation: str, address: str, *, leaving: bool) -> bytes:

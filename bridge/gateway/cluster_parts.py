@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
 import msgspec
 
+from bridge.cluster.cluster_map import Claim
 from bridge.cluster.courier import Courier, NodePlace
 from bridge.cluster.errors import NodeRefused
 from bridge.cluster.hello import NodeName
@@ -37,6 +38,7 @@ from bridge.store import Record
 _PATIENCE = 30.0
 _PRIVATE = 0o700
 _NEWS = "news"
+_CLAIMS = msgspec.msgpack.Decoder(dict[int, Claim])
 # Seconds for what was put before the end of the process.
 _LAST_WRITING = 5.0
 
@@ -133,19 +135,24 @@ class ClusterParts:
         if self._member is not None:
             self._member.fenced(slot, epoch)
 
-    def _tell_others(self) -> None:
-        """Let the other processes read the map, which this one has changed. They would do so later by themselves."""
+    def _tell_others(self, claims: Mapping[int, Claim]) -> None:
+        """Let the other processes read the map, which this one has changed. They would do so later by themselves.
+
+        Each gets the claims that were written for it, and can use its slots at once.
+        """
         assert self._member is not None
         for node in self._member.others():
-            self._tasks.spawn(self._tell(node), name="telling another node")
+            theirs = {slot: claim for slot, claim in claims.items() if claim.node == node}
+            self._tasks.spawn(self._tell(node, msgspec.msgpack.encode(theirs)), name="telling another node")
 
-    async def _tell(self, node: str) -> None:
+    async def _tell(self, node: str, claims: bytes) -> None:
         with suppress(Unavailable, NodeRefused):
-            await self.courier.ask(node, _NEWS, b"", asyncio.get_running_loop().time() + self._settings.lease)
+            await self.courier.ask(node, _NEWS, claims, asyncio.get_running_loop().time() + self._settings.lease)
 
-    def _told(self, node: str, _: bytes) -> bytes:
+    def _told(self, node: str, claims: bytes) -> bytes:
         if self._member is not None:
-            self._member.news()
+            # A node of an earlier version tells that there is something new, and not what it is.
+            self._member.news(_CLAIMS.decode(claims) if claims else {})
         return b""
 
     def _place_of(self, node: str) -> NodePlace | None:

@@ -6,13 +6,17 @@ Every event is in one queue, ordered by its time, and all chance comes from one 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import count
 from random import Random
+from types import MappingProxyType
 from typing import Any
 
+from msgspec.structs import replace
+
 from bridge.cluster.assignment import Assignment
-from bridge.cluster.cluster_map import Claim, ClusterMap, NodePresence
+from bridge.cluster.cluster_map import Claim, ClusterMap, NodePresence, unclaimed
 from bridge.cluster.ownership import (
     Assign,
     ClaimSlots,
@@ -75,6 +79,11 @@ class Stream:
         self.claims[slot] = Claim(node=node, incarnation=incarnation, epoch=next(self._numbers))
         return self.claims[slot].epoch
 
+    def release(self, claims: Mapping[int, Claim]) -> dict[int, Claim]:
+        """Write claims in place of those whose epochs they have. Return those that were written."""
+        written = {slot: self.claim(slot, claim.epoch, claim.node, claim.incarnation) for slot, claim in claims.items()}
+        return {slot: replace(claims[slot], epoch=epoch) for slot, epoch in written.items() if epoch}
+
     def epoch(self, slot: int) -> int:
         return self.claims[slot].epoch if slot in self.claims else 0
 
@@ -86,16 +95,35 @@ class Stream:
         return True
 
 
+class FormerOwnership(Ownership):
+    """That of an earlier version: it releases slots to nobody, and claims those that were given to it once more."""
+
+    __slots__ = ()
+
+    def given(self, claims: Mapping[int, Claim]) -> list[Command]:
+        return []
+
+    def _take(self, claims: Mapping[int, Claim]) -> list[Command]:
+        return []
+
+    def _release(self, epochs: Mapping[int, int], at: float) -> list[Command]:
+        super()._release(epochs, at)
+        return [ReleaseSlots(claims=unclaimed(epochs))] if epochs else []
+
+
 class Node:
     """A process: its Ownership, its own clock, and what has become of it."""
 
-    def __init__(self, cluster: Cluster, name: str, skew: float) -> None:
+    def __init__(self, cluster: Cluster, name: str, skew: float, version: type[Ownership]) -> None:
         self.cluster, self.name, self._skew = cluster, name, skew
-        self.ownership = Ownership(name, f"{name}/{next(cluster.incarnations)}", LEASE)
+        self.ownership = version(name, f"{name}/{next(cluster.incarnations)}", LEASE)
         self.is_dead = self.has_stopped = False
         self.thaws_at = 0.0
         self.cut_until = 0.0
         self.ready: dict[int, int] = {}
+        self._owned: dict[int, int] = {}  # the last epoch of each slot
+        self.claims = 0
+        """The slots that this process has claimed by itself."""
         self.on_gone: Callable[[tuple[int, ...]], None] = lambda slots: None
         self._next: object = None
         self._ends_at: float | None = None
@@ -131,8 +159,8 @@ class Node:
     def tick(self) -> None:
         self.run(lambda: self.ownership.tick(self.time()))
 
-    def hear(self) -> None:
-        self.run(lambda: self.ownership.news(self.time()))
+    def hear(self, claims: Mapping[int, Claim]) -> None:
+        self.run(lambda: [*self.ownership.given(claims), *self.ownership.news(self.time())])
 
     def _plan(self) -> None:
         token = self._next = object()
@@ -162,6 +190,7 @@ class Node:
             case Assign():
                 self._ask(lambda: stream.assign(command), lambda _: self._told(own.news(self.time())), list)
             case ClaimSlots(epochs=epochs):
+                self.claims += len(epochs)
                 self._ask(
                     lambda: {
                         slot: stream.claim(slot, epoch, self.name, own.incarnation) for slot, epoch in epochs.items()
@@ -174,13 +203,15 @@ class Node:
                     ),
                     lambda: own.claimed({}, epochs.keys()),
                 )
-            case ReleaseSlots(epochs=epochs):
+            case ReleaseSlots(claims=claims):
                 self._ask(
-                    lambda: [stream.claim(slot, epoch, "", "") for slot, epoch in epochs.items()],
-                    lambda _: self._told(own.released(epochs.keys(), self.time())),
-                    lambda: own.released(epochs.keys(), self.time()),
+                    lambda: stream.release(claims),
+                    lambda got: self._told(own.released(claims.keys(), got, self.time()), got),
+                    lambda: own.released(claims.keys(), {}, self.time()),
                 )
             case Owned(epochs=epochs):
+                assert all(epoch > self._owned.get(slot, 0) for slot, epoch in epochs.items()), "an epoch came again"
+                self._owned |= epochs
                 self.ready |= epochs
             case HandOver(slots=slots):
                 self.cluster.later(self.cluster.chance.uniform(0, 0.3), lambda: self.run(lambda: self._let_go(slots)))
@@ -199,9 +230,9 @@ class Node:
         commands = self.ownership.renewed(sequence, sent, self.time())
         return self._told(commands) if asked.leaving else commands
 
-    def _told(self, commands: list[Command]) -> list[Command]:
-        """Tell the other nodes that the map has changed."""
-        self.cluster.tell(self)
+    def _told(self, commands: list[Command], claims: Mapping[int, Claim] = MappingProxyType({})) -> list[Command]:
+        """Tell the other nodes that the map has changed, and of the claims that were written for them."""
+        self.cluster.tell(self, claims)
         return commands
 
     def _let_go(self, slots: tuple[int, ...]) -> list[Command]:
@@ -211,7 +242,7 @@ class Node:
         if self.ownership.leaving and self._ends_at is None:
             self._ends_at = self.cluster.now + PATIENCE
             self.cluster.later(1.0, self._end)
-        return self.ownership.handed_over(slots)
+        return self.ownership.handed_over(slots, self.time())
 
     def _end(self) -> None:
         """End the process as it should: its slots are handed over, and nothing is left of its presence."""
@@ -276,15 +307,16 @@ class Cluster:
     def later(self, seconds: float, do: Callable[[], None]) -> None:
         self.at(self.now + seconds, do)
 
-    def tell(self, teller: Node) -> None:
+    def tell(self, teller: Node, claims: Mapping[int, Claim]) -> None:
         """Let the other nodes hear from `teller` that the map has changed, if the news is not lost."""
         for node in self.nodes.values():
             if node is not teller and self.chance.random() >= self.losses:
-                self.later(self.chance.expovariate(1 / self.delay), node.hear)
+                theirs = {slot: claim for slot, claim in claims.items() if claim.node == node.name}
+                self.later(self.chance.expovariate(1 / self.delay), partial(node.hear, theirs))
 
-    def start(self, name: str) -> Node:
+    def start(self, name: str, version: type[Ownership] = Ownership) -> Node:
         """Start a process with a clock of its own, in the place of an earlier one of the same name."""
-        node = self.nodes[name] = Node(self, name, self.chance.uniform(-1e6, 1e6))
+        node = self.nodes[name] = Node(self, name, self.chance.uniform(-1e6, 1e6), version)
         node.tick()
         return node
 
@@ -302,12 +334,12 @@ class Cluster:
         return [node for node in self.nodes.values() if node.may_use(slot)]
 
 
-def inflict(cluster: Cluster, fault: str, name: str) -> None:
-    """Let something happen to the process `name`, if it is there."""
+def inflict(cluster: Cluster, fault: str, name: str, version: type[Ownership] = Ownership) -> None:
+    """Let something happen to the process `name`, if it is there. One that starts has the version `version`."""
     node = cluster.nodes.get(name)
     if fault == "start":
         if node is None or not node.runs:
-            cluster.start(name)
+            cluster.start(name, version)
     elif node is not None:
         match fault:
             case "kill":

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bridge.cluster.cluster_map import Claim
 from bridge.cluster.map_stream import NameTaken
 from bridge.cluster.nats_connection import ServersAway
 from bridge.cluster.slots import SLOTS
@@ -37,9 +38,12 @@ async def test_all_slots_are_claimed_and_released(tmp_path: Path) -> None:
             read = await b.map.read_map()
             assert {slot: claim.epoch for slot, claim in read.claims.items()} == mine
             assert {claim.node for claim in read.claims.values()} == {"a"}
-            released = await a.map.release({3: mine[3], 4: mine[4]})
-            assert released.keys() == {3, 4} and released[3] > mine[3]
-            assert (await a.map.read_map()).claims[3].node == ""
+            given = {3: Claim(epoch=mine[3]), 4: Claim(node="b", incarnation="i-b", epoch=mine[4])}
+            released = await a.map.release(given)
+            assert released.keys() == {3, 4} and released[3].epoch > mine[3]
+            claims = (await b.map.read_map()).claims
+            assert {slot: claims[slot] for slot in (3, 4)} == released
+            assert (claims[3].node, claims[4].node, claims[4].incarnation) == ("", "b", "i-b")
 
 
 async def test_of_two_claims_one_holds(tmp_path: Path) -> None:

@@ -53,9 +53,8 @@ class Map:
         claimed = {slot: stream.claim(slot, epoch, self.node, f"{self.node}/1") for slot, epoch in epochs.items()}
         return {slot: epoch for slot, epoch in claimed.items() if epoch}
 
-    async def release(self, epochs: Mapping[int, int]) -> dict[int, int]:
-        released = {slot: self._reach().claim(slot, epoch, "", "") for slot, epoch in epochs.items()}
-        return {slot: epoch for slot, epoch in released.items() if epoch}
+    async def release(self, claims: Mapping[int, Claim]) -> dict[int, Claim]:
+        return self._reach().release(claims)
 
 
 class User:
@@ -94,7 +93,7 @@ class User:
 class Process:
     """A member, with what it reads and what it tells."""
 
-    def __init__(self, stream: Stream, node: str, changed: Callable[[], None]) -> None:
+    def __init__(self, stream: Stream, node: str, changed: Callable[[Mapping[int, Claim]], None]) -> None:
         self.map, self.user = Map(stream, node), User()
         ownership = Ownership(node, f"{node}/1", LEASE)
         self.member = Member(ownership, self.map, self.user, f"unix:/{node}", changed)
@@ -104,9 +103,9 @@ class Process:
 async def processes(*names: str) -> AsyncIterator[list[Process]]:
     stream, made = Stream(), list[Process]()
 
-    def changed() -> None:
+    def changed(claims: Mapping[int, Claim]) -> None:
         for process in made:
-            process.member.news()
+            process.member.news({slot: claim for slot, claim in claims.items() if claim.node == process.member.node})
 
     made += [Process(stream, name, changed) for name in names]
     for process in made:

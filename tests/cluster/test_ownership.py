@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from random import Random
 
 import pytest
 from msgspec.structs import replace
 
-from bridge.cluster.ownership import HandOver, Renew
+from bridge.cluster.cluster_map import Claim
+from bridge.cluster.ownership import HandOver, Owned, Ownership, Renew
 from bridge.cluster.slots import SLOTS
-from tests.cluster.simulated import LEASE, PATIENCE, Cluster, inflict
+from tests.cluster.simulated import LEASE, PATIENCE, Cluster, FormerOwnership, inflict
 
 FAULTS = ("kill", "freeze", "cut", "leave", "start")
 
@@ -75,6 +77,53 @@ def test_a_node_that_leaves_hands_its_slots_over_without_waiting_for_its_lease()
 
     assert not node.ownership.held
     assert len(cluster.nodes["b"].ready) == SLOTS
+
+
+@pytest.mark.parametrize("moves", ["leave", "start"])
+def test_a_node_that_gets_slots_from_another_does_not_claim_them_itself(moves: str) -> None:
+    cluster = running(4, "ab")
+    claims = {node.name: node.claims for node in cluster.nodes.values()}
+    epochs = {slot: claim.epoch for slot, claim in cluster.stream.claims.items()}
+
+    inflict(cluster, moves, "c" if moves == "start" else "a")
+    cluster.run(3 * LEASE)
+
+    assert settled(cluster)
+    assert {node.name: node.claims for node in cluster.nodes.values()} == claims | (
+        {"c": 0} if moves == "start" else {}
+    )
+    moved = [slot for slot, claim in cluster.stream.claims.items() if claim.epoch != epochs[slot]]
+    assert len(moved) == (341 if moves == "start" else 512)
+
+
+def test_a_node_uses_a_slot_that_it_was_given_before_it_reads_the_map() -> None:
+    cluster = running(4, "ab")
+    node, slot = cluster.nodes["a"].ownership, next(iter(cluster.nodes["b"].ownership.held))
+    at, claim = cluster.nodes["a"].time(), Claim(node="a", incarnation=node.incarnation, epoch=10**6)
+
+    assert node.given({slot: claim}) == [Owned(epochs={slot: 10**6})]
+
+    assert node.holder(slot, at) == "a"
+    assert node.given({slot: claim}) == []
+
+
+def test_a_claim_that_is_no_longer_the_last_or_is_of_another_process_is_not_used() -> None:
+    cluster = running(4, "ab")
+    node, other = cluster.nodes["a"].ownership, cluster.nodes["b"].ownership
+    slot, epoch = next(iter(other.held.items()))
+    own = next(iter(node.held))
+
+    assert node.given({slot: Claim(node="a", incarnation=node.incarnation, epoch=epoch - 1)}) == []
+    assert node.given({slot: Claim(node="a", incarnation="a/earlier", epoch=10**6)}) == []
+    at = cluster.nodes["a"].time()
+    claim = Claim(node="a", incarnation=node.incarnation, epoch=node.held[own])
+    node.handed_over([own], at)
+    assert node.given({own: claim}) == []
+    read = cluster.stream.read()  # it still shows the claim that was handed over
+    assert not any(isinstance(command, Owned) for command in node.map_read(read, at, at))
+
+    node.leave(at, PATIENCE)
+    assert node.given({slot: Claim(node="a", incarnation=node.incarnation, epoch=10**7)}) == []
 
 
 def test_a_node_that_leaves_uses_a_slot_until_it_is_assigned_to_another() -> None:
@@ -236,7 +285,10 @@ def test_a_process_that_was_frozen_stops_when_another_has_taken_its_name() -> No
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_no_slot_is_written_by_two_nodes_and_every_slot_has_a_node_in_the_end(seed: int) -> None:
+@pytest.mark.parametrize("versions", [(Ownership,), (Ownership, FormerOwnership)])
+def test_no_slot_is_written_by_two_nodes_and_every_slot_has_a_node_in_the_end(
+    seed: int, versions: Sequence[type[Ownership]]
+) -> None:
     chance = Random(seed)
     losses, delay = chance.choice([0.0, 0.05]), chance.choice([0.002, 0.1])
     faults = [
@@ -245,7 +297,7 @@ def test_no_slot_is_written_by_two_nodes_and_every_slot_has_a_node_in_the_end(se
     cluster = Cluster(seed, losses=losses, delay=delay)
     names = "abcde"
     for name in names[:3]:
-        cluster.start(name)
+        cluster.start(name, chance.choice(versions))
     probed = cluster.chance.sample(range(SLOTS), 3)
     writers: dict[int, set[str]] = {}
 
@@ -259,10 +311,10 @@ def test_no_slot_is_written_by_two_nodes_and_every_slot_has_a_node_in_the_end(se
 
     cluster.run(3 * LEASE, write)
     for fault, number, pause in faults:
-        inflict(cluster, fault, names[number])
+        inflict(cluster, fault, names[number], chance.choice(versions))
         cluster.run(pause, write)
     if not any(node.runs for node in cluster.nodes.values()):
-        cluster.start("a")
+        cluster.start("a", chance.choice(versions))
     cluster.losses, cluster.delay = 0.0, 0.002
     cluster.run(8 * LEASE, write)
 

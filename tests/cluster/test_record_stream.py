@@ -16,6 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bridge.cluster import stream_forms as form
+from bridge.cluster.cluster_map import unclaimed
 from bridge.cluster.map_stream import MapStream
 from bridge.cluster.nats_connection import Login, OutgoingMessage, PublishRefused, ServersAway
 from bridge.cluster.record_stream import Fenced, RecordStream, SlotChanges
@@ -95,7 +96,7 @@ async def test_a_stale_batch_is_refused_as_a_whole(tmp_path: Path) -> None:
             await a.records.commit([both[0], both[2]])
             assert len(await stored(a, eight, 8)) == 1
             # A release is a later claim, too.
-            await b.map.release({7: taken})
+            await b.map.release(unclaimed({7: taken}))
             with pytest.raises(Fenced):
                 await b.records.commit([part(taken, *changes([5]))])
 

@@ -212,7 +212,8 @@ class WebSocketRelay:
         stream.on_closed, stream.receiver = self._ended, self._to_websocket
         connection.on_control, connection.receiver = self._alive, self._to_stream
         try:
-            self._pass(_OPEN)
+            with suppress(SendFailed):  # `_ended` closes the WebSocket
+                await stream.send(_OPEN)
             while (data := await connection.recv()) is not None:
                 _follow(data, self._from_charge_point, self._to_charge_point)
                 with suppress(SendFailed):  # `_ended` closes the WebSocket
@@ -251,9 +252,8 @@ class WebSocketRelay:
         return True
 
     def _alive(self) -> None:
-        if (now := time.monotonic()) - self._told_at >= _SIGN_EVERY:
+        if (now := time.monotonic()) - self._told_at >= _SIGN_EVERY and self._pass(_ALIVE):
             self._told_at = now
-            self._pass(_ALIVE)
 
     def _ended(self, end: FrameStreamEnd) -> None:
         self._connection.receiver = None

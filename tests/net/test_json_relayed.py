@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -29,10 +29,11 @@ class Guest:
     relay: WebSocketRelay
     """The last one."""
 
-    def __init__(self, stream: NodeStream) -> None:
-        self._stream = stream
+    def __init__(self, stream: NodeStream, before: Callable[[], Awaitable[None]]) -> None:
+        self._stream, self._before = stream, before
 
     async def serve(self, connection: MessageSocket) -> None:
+        await self._before()
         Guest.relay = WebSocketRelay(connection, self._stream)
         await Guest.relay.run()
 
@@ -62,8 +63,8 @@ class Served:
 
 
 @asynccontextmanager
-async def relayed(folder: Path) -> AsyncIterator[tuple[ClientConnection, Served, Courier]]:
-    """A Charge Point at `front`, which is served by `owner`."""
+async def relayed(folder: Path, octets: int = 0) -> AsyncIterator[tuple[ClientConnection, Served, Courier]]:
+    """A Charge Point at `front`, which is served by `owner`. So many octets wait for the link when it is connected."""
     served: asyncio.Queue[Served] = asyncio.Queue()
 
     def opened(node: str, payload: bytes, stream: NodeStream) -> None:
@@ -72,9 +73,16 @@ async def relayed(folder: Path) -> AsyncIterator[tuple[ClientConnection, Served,
     async with nodes(folder) as cluster:
         owner, front = await cluster.node("owner"), await cluster.node("front")
         owner.on_stream("websocket", opened)
+        owner.on("large", lambda node, payload: b"")
+        asks: list[asyncio.Future[bytes]] = []
+
+        async def crowd() -> None:
+            if octets:
+                asks.append(asyncio.ensure_future(front.ask("owner", "large", bytes(octets), later())))
+                await asyncio.sleep(0)
 
         async def admit(handshake: HandshakeRequest) -> Guest:
-            return Guest(await front.open("owner", "websocket", b"", later()))
+            return Guest(await front.open("owner", "websocket", b"", later()), crowd)
 
         server = JsonServer(
             admit, path="/ocpp", help_text="", ping_interval=None, open_timeout=60, refused=lambda *told: None
@@ -82,8 +90,10 @@ async def relayed(folder: Path) -> AsyncIterator[tuple[ClientConnection, Served,
         await server.start("127.0.0.1", 0, None)
         host, port = server.address
         try:
-            async with connect(f"ws://{host}:{port}/ocpp/CP1", subprotocols=[Subprotocol(OCPP)]) as client:
+            address = f"ws://{host}:{port}/ocpp/CP1"
+            async with connect(address, subprotocols=[Subprotocol(OCPP)], ping_interval=None) as client:
                 yield client, await served.get(), owner
+            await asyncio.gather(*asks)
         finally:
             await server.close()
 
@@ -99,6 +109,14 @@ async def test_messages_pass_both_ways_in_order(tmp_path: Path) -> None:
         for text in sent:
             served.socket.send(text.encode())
         assert [await client.recv() for _ in sent] == sent
+
+
+async def test_it_opens_although_a_large_message_is_on_its_way(tmp_path: Path) -> None:
+    """The Charge Point would otherwise wait for an answer until it sends a Ping."""
+    async with relayed(tmp_path, octets=8_000_000) as (client, served, _):
+        await until(served.socket.opened.is_set)
+        await client.send('["first"]')
+        await until(lambda: served.received == [b'["first"]'])
 
 
 async def test_one_that_is_slow_gets_all_the_same(tmp_path: Path) -> None:

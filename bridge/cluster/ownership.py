@@ -34,7 +34,7 @@ _USABLE = 0.8
 _PER_LEASE = 4
 # The most slots that are on their way from this node to others: a Charge Point waits as long as these take. The slots
 # that one node takes lie side by side. Every eighth slot is handed over first, so that all nodes load at the same time.
-_ON_THEIR_WAY, _STRIDE = 64, 8
+_ON_THEIR_WAY, _STRIDE = 32, 8
 
 
 class Renew(Struct, frozen=True, kw_only=True):

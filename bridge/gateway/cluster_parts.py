@@ -143,16 +143,20 @@ class ClusterParts:
         assert self._member is not None
         for node in self._member.others():
             theirs = {slot: claim for slot, claim in claims.items() if claim.node == node}
-            self._tasks.spawn(self._tell(node, msgspec.msgpack.encode(theirs)), name="telling another node")
+            told = msgspec.msgpack.encode(theirs) if theirs else b""
+            self._tasks.spawn(self._tell(node, told), name="telling another node")
 
-    async def _tell(self, node: str, claims: bytes) -> None:
+    async def _tell(self, node: str, told: bytes) -> None:
         with suppress(Unavailable, NodeRefused):
-            await self.courier.ask(node, _NEWS, claims, asyncio.get_running_loop().time() + self._settings.lease)
+            await self.courier.ask(node, _NEWS, told, asyncio.get_running_loop().time() + self._settings.lease)
 
-    def _told(self, node: str, claims: bytes) -> bytes:
+    def _told(self, node: str, told: bytes) -> bytes:
+        claims = dict[int, Claim]()
+        # Another version may say only that there is something new, or say it otherwise.
+        with suppress(msgspec.MsgspecError):
+            claims = _CLAIMS.decode(told) if told else claims
         if self._member is not None:
-            # A node of an earlier version tells that there is something new, and not what it is.
-            self._member.news(_CLAIMS.decode(claims) if claims else {})
+            self._member.news(claims)
         return b""
 
     def _place_of(self, node: str) -> NodePlace | None:

@@ -178,7 +178,7 @@ def test_no_slot_is_handed_over_towards_a_node_that_leaves_too() -> None:
         if isinstance(command, HandOver):
             given |= set(command.slots)
 
-    assert len(given) == 64 and not any(slot % 2 for slot in given)
+    assert len(given) == 32 and not any(slot % 2 for slot in given)
 
 
 def test_a_node_says_that_it_leaves_although_a_renewal_is_under_way() -> None:
@@ -216,7 +216,7 @@ def test_few_slots_are_without_a_node_while_many_move(seed: int, moves: str) -> 
     cluster.run(PATIENCE, count)
 
     givers = len(nodes) if moves == "start" else 1
-    assert 0 < max(without) <= 64 * givers
+    assert 0 < max(without) <= 32 * givers
     assert settled(cluster)
 
 

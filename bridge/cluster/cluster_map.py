@@ -14,7 +14,7 @@ class Claim(Struct, frozen=True, kw_only=True):
 
     Attributes:
         node: The name of the node, "" if the slot was released.
-        incarnation: The process of that name which holds the slot.
+        incarnation: The process of that name that holds the slot, or is to hold it once it knows of the claim.
         epoch: The sequence number of the claim in the stream, 0 if there is none.
     """
 

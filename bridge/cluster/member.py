@@ -89,7 +89,7 @@ class Member:
         user: Uses the slots.
         address: Where other nodes reach this one.
         changed_map: Called when this node has written something that other nodes wait for, with the claims that it has
-            written for them.
+            written for them. `taken` is called for each node that has heard of its claims.
     """
 
     def __init__(
@@ -151,6 +151,10 @@ class Member:
         """Read the map now: another node has changed it, and has written `claims` for this one."""
         self._carry_out([*self.ownership.given(claims), *self.ownership.news(running_time())])
 
+    def taken(self, slots: Collection[int]) -> None:
+        """Report that another node knows of the claims of slots that were written for it."""
+        self._carry_out(self.ownership.taken(slots, running_time()))
+
     def fenced(self, slot: int, epoch: int) -> None:
         """Report that the store has refused a record, because `slot` was claimed by another node after `epoch`."""
         self._carry_out(self.ownership.fenced(slot, epoch))
@@ -158,7 +162,7 @@ class Member:
     async def leave(self, within: float) -> None:
         """Hand over all slots, because this process stops, which it should do within so many seconds.
 
-        Returns when other nodes can claim them.
+        Returns when other nodes can have them.
         """
         self._carry_out(self.ownership.leave(running_time(), within))
         while self.ownership.has_slots():

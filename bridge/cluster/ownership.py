@@ -32,8 +32,9 @@ from bridge.cluster.slots import SLOTS
 _USABLE = 0.8
 # The renewals, and the readings of the map, in one lease.
 _PER_LEASE = 4
-# The most slots that are on their way from this node to others: a Charge Point waits as long as these take. The slots
-# that one node takes lie side by side. Every eighth slot is handed over first, so that all nodes load at the same time.
+# The most slots that are on their way from this node to others: handed over, and not taken so far. A Charge Point waits
+# as long as these take. The slots that one node takes lie side by side. Every eighth slot is handed over first, so that
+# all nodes load at the same time.
 _ON_THEIR_WAY, _STRIDE = 32, 8
 
 
@@ -116,6 +117,19 @@ class _Seen:
 
 
 @dataclass(slots=True)
+class _Given:
+    """A slot that was handed over.
+
+    Attributes:
+        epoch: The epoch of the claim that was written for the next node, 0 if none is known to be written.
+        at: When that was known, infinite before.
+    """
+
+    epoch: int = 0
+    at: float = float("inf")
+
+
+@dataclass(slots=True)
 class Ownership:
     """The slots of one node.
 
@@ -154,10 +168,10 @@ class Ownership:
     _reading: bool = False
     _claiming: set[int] = field(default_factory=set)
     _handing_over: set[int] = field(default_factory=set)
-    _given: set[int] = field(default_factory=set)
-    """The slots that were handed over, until the map shows that another node has a claim of them."""
+    _given: dict[int, _Given] = field(default_factory=dict)
+    """The slots that were handed over and that no other node has taken, as far as this one knows."""
     _ended: dict[int, int] = field(default_factory=dict)
-    """The epoch with which this process has last held a slot that it holds no more."""
+    """The last epoch of a slot that this process does not use any more, whatever an old map shows."""
     _releasing: dict[int, float] = field(default_factory=dict)
     """When slots were released, until the map shows it; infinite while that is not known."""
 
@@ -264,7 +278,7 @@ class Ownership:
                 return [*commands, *self.refused()]
         self._see(read, at)
         self._releasing = {slot: since for slot, since in self._releasing.items() if since > sent_at}
-        self._given = set(filter(self._is_unclaimed, self._given))
+        self._given = {slot: given for slot, given in self._given.items() if self._is_on_its_way(slot, given)}
         self._read_at = at if self._news_at >= sent_at else min(sent_at + self.lease / _PER_LEASE, self._expiry(at))
         if not self._joined:
             return commands + self._join(at)
@@ -280,19 +294,22 @@ class Ownership:
     def claimed(self, epochs: Mapping[int, int], refused: Collection[int] = ()) -> list[Command]:
         """Take the outcome of ClaimSlots: the epochs of the slots that are held now, and the slots that are not."""
         self._claiming -= {*epochs, *refused}
-        self._given -= epochs.keys()
+        for slot in epochs:
+            self._given.pop(slot, None)
         self.held |= epochs
         claims = {
             slot: Claim(node=self.node, incarnation=self.incarnation, epoch=epoch) for slot, epoch in epochs.items()
         }
         self._know(claims)
-        return [Owned(epochs=epochs)] if epochs else []
+        owned: list[Command] = [Owned(epochs=epochs)] if epochs else []
+        # Another node may have given meanwhile what this one could not claim.
+        return owned + self.given({slot: self.map.claims[slot] for slot in refused if slot in self.map.claims})
 
     def given(self, claims: Mapping[int, Claim]) -> list[Command]:
         """Take note of claims that another node says it has written for this process."""
         if self.leaving or self.has_stopped:
             return []  # the next map shows them, and they are released
-        claims = {slot: claim for slot, claim in claims.items() if claim.epoch > self._epoch_of(slot)}
+        claims = {slot: claim for slot, claim in claims.items() if claim.epoch >= self._epoch_of(slot)}
         self._know(claims)
         return self._take(claims)
 
@@ -300,8 +317,7 @@ class Ownership:
         """Take note that the slots of a HandOver are not used any more."""
         epochs = {slot: self.held.pop(slot) for slot in slots if slot in self.held}
         self._handing_over -= set(slots)
-        self._given |= epochs.keys()
-        self._ended |= epochs
+        self._given |= {slot: _Given() for slot in epochs}
         self._know(unclaimed(epochs))
         return self._release(epochs, at)
 
@@ -311,8 +327,16 @@ class Ownership:
         `claims` are those that were written. A later map shows what has become of the others.
         """
         self._releasing |= dict.fromkeys(slots, at)
+        self._news_at = at  # a map that is being read may be older
         self._know(claims)
-        self._given = set(filter(self._is_unclaimed, self._given))
+        for slot in self._given.keys() & slots:
+            self._given[slot] = _Given(claims[slot].epoch if slot in claims else 0, at)
+        return []
+
+    def taken(self, slots: Collection[int], at: float) -> list[Command]:
+        """Take note that another node knows of the claims that were written for it. Returns: the next HandOver."""
+        for slot in slots:
+            self._given.pop(slot, None)
         return self._hand_over(self._staying(at), at) if self.may_act(at) else []
 
     def fenced(self, slot: int, epoch: int) -> list[Command]:
@@ -427,6 +451,8 @@ class Ownership:
             and slot not in self._claiming
             and claim.epoch > self._ended.get(slot, 0)
         }
+        for slot in epochs:
+            self._given.pop(slot, None)
         self.held |= epochs
         return [Owned(epochs=epochs)] if epochs else []
 
@@ -434,6 +460,7 @@ class Ownership:
         """Write claims for the nodes that should have slots, as far as they are there."""
         if not epochs:
             return []
+        self._ended |= epochs
         self._releasing |= dict.fromkeys(epochs, float("inf"))
         incarnations = {node: self._seen[node].presence.incarnation for node in self._staying(at) - {self.node}}
         claims = {}
@@ -444,7 +471,7 @@ class Ownership:
         return [ReleaseSlots(claims=claims)]
 
     def _unheld(self, wanted_here: Collection[int]) -> dict[int, int]:
-        """Return the claims of this process that it does not use, because no outcome of them was heard."""
+        """Return the claims of this process that it does not use, and that are for slots which others should have."""
         return {
             slot: claim.epoch
             for slot, claim in self.map.claims.items()
@@ -455,13 +482,19 @@ class Ownership:
             and slot not in wanted_here
         }
 
-    def _is_unclaimed(self, slot: int) -> bool:
-        """Return whether the map shows no claim of a slot by another node."""
+    def _is_on_its_way(self, slot: int, given: _Given) -> bool:
+        """Return whether no other node has taken a slot that was handed over, as far as the map shows."""
         claim = self.map.claims.get(slot)
-        return claim is None or not claim.node or self._is_own(claim)
+        if claim is None or not claim.node or self._is_own(claim) or given.at == float("inf"):
+            return True
+        seen = self._seen.get(claim.node)
+        if claim.epoch != given.epoch or seen is None:
+            return False
+        # A node reads the map as often as it renews its presence: it has read it before the second renewal.
+        return seen.at < given.at + 2 * self.lease / _PER_LEASE
 
     def _is_own(self, claim: Claim) -> bool:
-        """Return whether this process has written a claim."""
+        """Return whether a claim is for this process."""
         return (claim.node, claim.incarnation) == (self.node, self.incarnation)
 
     def _staying(self, at: float) -> set[str]:
@@ -477,6 +510,6 @@ class Ownership:
         if claim is None or not claim.node or claim.node not in living:
             return True
         if self._is_own(claim):
-            return True  # the stream was restored from a copy, or this map is older than what this process knows
+            return True  # this process does not use it any more, and has not given it to another
         # A later process of that name has joined, a lease after the last renewal of the one that claimed.
         return self._seen[claim.node].presence.incarnation != claim.incarnation

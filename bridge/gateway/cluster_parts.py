@@ -143,12 +143,15 @@ class ClusterParts:
         assert self._member is not None
         for node in self._member.others():
             theirs = {slot: claim for slot, claim in claims.items() if claim.node == node}
-            told = msgspec.msgpack.encode(theirs) if theirs else b""
-            self._tasks.spawn(self._tell(node, told), name="telling another node")
+            self._tasks.spawn(self._tell(node, theirs), name="telling another node")
 
-    async def _tell(self, node: str, told: bytes) -> None:
+    async def _tell(self, node: str, claims: Mapping[int, Claim]) -> None:
+        assert self._member is not None
+        told = msgspec.msgpack.encode(claims) if claims else b""
         with suppress(Unavailable, NodeRefused):
             await self.courier.ask(node, _NEWS, told, asyncio.get_running_loop().time() + self._settings.lease)
+            if claims:
+                self._member.taken(claims.keys())
 
     def _told(self, node: str, told: bytes) -> bytes:
         claims = dict[int, Claim]()

@@ -159,8 +159,18 @@ class Node:
     def tick(self) -> None:
         self.run(lambda: self.ownership.tick(self.time()))
 
-    def hear(self, claims: Mapping[int, Claim]) -> None:
-        self.run(lambda: [*self.ownership.given(claims), *self.ownership.news(self.time())])
+    def hear(self, teller: Node, claims: Mapping[int, Claim]) -> None:
+        """Hear that the map has changed, and answer."""
+        self.run(lambda: self._heard(teller, claims))
+
+    def _heard(self, teller: Node, claims: Mapping[int, Claim]) -> list[Command]:
+        cluster = self.cluster
+        if claims and cluster.chance.random() >= cluster.losses:
+            answer = partial(teller.ownership.taken, claims.keys())
+            cluster.later(
+                cluster.chance.expovariate(1 / cluster.delay), lambda: teller.run(lambda: answer(teller.time()))
+            )
+        return [*self.ownership.given(claims), *self.ownership.news(self.time())]
 
     def _plan(self) -> None:
         token = self._next = object()
@@ -214,7 +224,7 @@ class Node:
                 self._owned |= epochs
                 self.ready |= epochs
             case HandOver(slots=slots):
-                self.cluster.later(self.cluster.chance.uniform(0, 0.3), lambda: self.run(lambda: self._let_go(slots)))
+                self.cluster.later(self.cluster.chance.uniform(0, 0.2), lambda: self.run(lambda: self._let_go(slots)))
             case SlotsLost(slots=slots):
                 for slot in slots:
                     self.ready.pop(slot, None)
@@ -312,7 +322,7 @@ class Cluster:
         for node in self.nodes.values():
             if node is not teller and self.chance.random() >= self.losses:
                 theirs = {slot: claim for slot, claim in claims.items() if claim.node == node.name}
-                self.later(self.chance.expovariate(1 / self.delay), partial(node.hear, theirs))
+                self.later(self.chance.expovariate(1 / self.delay), partial(node.hear, teller, theirs))
 
     def start(self, name: str, version: type[Ownership] = Ownership) -> Node:
         """Start a process with a clock of its own, in the place of an earlier one of the same name."""

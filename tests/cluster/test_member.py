@@ -106,6 +106,8 @@ async def processes(*names: str) -> AsyncIterator[list[Process]]:
     def changed(claims: Mapping[int, Claim]) -> None:
         for process in made:
             process.member.news({slot: claim for slot, claim in claims.items() if claim.node == process.member.node})
+        for process in made:
+            process.member.taken(claims.keys())
 
     made += [Process(stream, name, changed) for name in names]
     for process in made:
@@ -162,6 +164,16 @@ async def test_one_that_leaves_has_handed_everything_over() -> None:
 
         assert one.user.slots == set()
         await until(lambda: len(other.user.slots) == SLOTS)
+
+
+async def test_one_that_cannot_read_the_map_uses_what_another_gives_to_it() -> None:
+    async with processes("a", "b") as (one, other):
+        await until(lambda: len(one.user.slots) == len(other.user.slots) == SLOTS // 2)
+        slot, other.map.is_away = next(iter(one.user.slots)), True
+
+        other.member.news({slot: Claim(node="b", incarnation="b/1", epoch=10**6)})
+
+        assert slot in other.user.slots
 
 
 async def test_one_that_fails_in_the_middle_gives_its_slots_away_all_the_same(caplog: pytest.LogCaptureFixture) -> None:

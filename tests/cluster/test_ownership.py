@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from bridge.cluster.cluster_map import Claim
-from bridge.cluster.ownership import HandOver, Owned, Ownership, Renew
+from bridge.cluster.ownership import ClaimSlots, HandOver, Owned, Ownership, ReleaseSlots, Renew
 from bridge.cluster.slots import SLOTS
 from tests.cluster.simulated import LEASE, PATIENCE, Cluster, FormerOwnership, inflict
 
@@ -209,8 +209,7 @@ def test_few_slots_are_without_a_node_while_many_move(seed: int, moves: str) -> 
 
     def count() -> None:
         owners = [node.ownership for node in cluster.nodes.values() if not node.is_dead]
-        released = sum(not claim.node for claim in cluster.stream.claims.values())
-        without.append(released + sum(len(owner._handing_over) for owner in owners))
+        without.append(SLOTS - sum(len(owner.held) - len(owner._handing_over) for owner in owners))
 
     inflict(cluster, moves, "e" if moves == "start" else names[0])
     cluster.run(PATIENCE, count)
@@ -218,6 +217,70 @@ def test_few_slots_are_without_a_node_while_many_move(seed: int, moves: str) -> 
     givers = len(nodes) if moves == "start" else 1
     assert 0 < max(without) <= 32 * givers
     assert settled(cluster)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_few_slots_are_given_to_a_node_that_stands_still(seed: int) -> None:
+    cluster = running(seed, "abc")
+    inflict(cluster, "start", "d")
+    node = cluster.nodes["d"]
+    while not node.ready:
+        cluster.run(0.01)
+    waiting: list[int] = []
+
+    def count() -> None:
+        given = [slot for slot, claim in cluster.stream.claims.items() if claim.node == "d"]
+        waiting.append(len(given) - len(node.ready))
+
+    node.thaws_at = cluster.now + 0.9 * LEASE
+    cluster.run(0.9 * LEASE, count)
+
+    assert 0 < max(waiting) <= 32 * 3
+    cluster.run(3 * LEASE)
+    assert settled(cluster) and len(node.ready) == 256
+
+
+def test_a_slot_that_was_fenced_is_not_taken_from_an_old_map() -> None:
+    cluster = running(4, "ab")
+    node, at = cluster.nodes["a"].ownership, cluster.nodes["a"].time()
+    slot, epoch = next(iter(node.held.items()))
+
+    node.fenced(slot, epoch)
+
+    assert not any(isinstance(command, Owned) for command in node.map_read(cluster.stream.read(), at, at))
+
+
+def test_a_slot_that_is_being_released_is_not_taken_from_an_old_map() -> None:
+    """The assignment gave it to another node for a moment."""
+    cluster = running(4, "ab")
+    node, other = cluster.nodes["a"].ownership, cluster.nodes["b"].ownership
+    at, slot = cluster.nodes["a"].time(), next(iter(other.held))
+    given = Claim(node="a", incarnation=node.incarnation, epoch=10**6)
+    read = cluster.stream.read()
+    read = replace(read, claims={**read.claims, slot: given})
+    (released,) = [one for one in node.map_read(read, at, at) if isinstance(one, ReleaseSlots)]
+    assert released.claims == {slot: Claim(node="b", incarnation=other.incarnation, epoch=10**6)}
+
+    read = replace(read, assignment=tuple("a" if one == slot else name for one, name in enumerate(read.assignment)))
+
+    assert not any(isinstance(command, Owned) for command in node.map_read(read, at, at))
+
+
+def test_what_was_given_while_it_was_claimed_is_taken() -> None:
+    cluster = running(4, "ab")
+    node, at = cluster.nodes["a"].ownership, cluster.nodes["a"].time()
+    slot = next(iter(cluster.nodes["b"].ownership.held))
+    read = cluster.stream.read()
+    free = replace(
+        read,
+        claims={**read.claims, slot: Claim(epoch=10**6)},
+        assignment=tuple("a" if one == slot else name for one, name in enumerate(read.assignment)),
+    )
+    assert ClaimSlots(epochs={slot: 10**6}) in node.map_read(free, at, at)
+    given = Claim(node="a", incarnation=node.incarnation, epoch=10**6 + 1)
+    assert node.given({slot: given}) == []
+
+    assert node.claimed({}, [slot]) == [Owned(epochs={slot: 10**6 + 1})]
 
 
 def test_a_frozen_node_finds_out_that_its_slots_are_held_by_another() -> None:

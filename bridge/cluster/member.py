@@ -89,7 +89,7 @@ class Member:
         user: Uses the slots.
         address: Where other nodes reach this one.
         changed_map: Called when this node has written something that other nodes wait for, with the claims that it has
-            written for them. `taken` is called for each node that has heard of its claims.
+            written for them. `taken` is called for each node that has taken what was claimed for it.
     """
 
     def __init__(
@@ -147,13 +147,17 @@ class Member:
         """Join the cluster, and follow its map."""
         self._carry_out(self.ownership.tick(running_time()))
 
-    def news(self, claims: Mapping[int, Claim]) -> None:
-        """Read the map now: another node has changed it, and has written `claims` for this one."""
-        self._carry_out([*self.ownership.given(claims), *self.ownership.news(running_time())])
+    def news(self, claims: Mapping[int, Claim]) -> bool:
+        """Read the map now: another node has changed it, and has written `claims` for this one.
 
-    def taken(self, slots: Collection[int]) -> None:
-        """Report that another node knows of the claims of slots that were written for it."""
-        self._carry_out(self.ownership.taken(slots, running_time()))
+        Returns: Whether this node has taken the slots of all these claims.
+        """
+        self._carry_out([*self.ownership.given(claims), *self.ownership.news(running_time())])
+        return self.may_act() and claims.keys() <= self.ownership.held.keys()
+
+    def taken(self, claims: Mapping[int, Claim]) -> None:
+        """Report that another node holds the slots of claims that were written for it."""
+        self._carry_out(self.ownership.taken(claims, running_time()))
 
     def fenced(self, slot: int, epoch: int) -> None:
         """Report that the store has refused a record, because `slot` was claimed by another node after `epoch`."""
@@ -176,14 +180,15 @@ class Member:
         await self._tasks.close()
 
     def _carry_out(self, commands: list[Command]) -> None:
+        if self._closed:
+            return
         for command in commands:
             self._do(command)
         self.ready()
         if self._timer is not None:
             self._timer.cancel()
-        if not self._closed:
-            wait = max(0.0, self.ownership.next_at() - running_time())
-            self._timer = None if wait == float("inf") else self._loop.call_later(wait, self._due)
+        wait = max(0.0, self.ownership.next_at() - running_time())
+        self._timer = None if wait == float("inf") else self._loop.call_later(wait, self._due)
 
     def _due(self) -> None:
         self._carry_out(self.ownership.tick(running_time()))

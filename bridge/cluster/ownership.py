@@ -122,7 +122,7 @@ class _Given:
 
     Attributes:
         epoch: The epoch of the claim that was written for the next node, 0 if none is known to be written.
-        at: When that was known, infinite before.
+        at: When the writing of that claim has ended, infinite before.
     """
 
     epoch: int = 0
@@ -331,12 +331,15 @@ class Ownership:
         self._know(claims)
         for slot in self._given.keys() & slots:
             self._given[slot] = _Given(claims[slot].epoch if slot in claims else 0, at)
+        if any(slot not in claims or not claims[slot].node for slot in slots):
+            self._read_at = at  # no node says that it has taken those
         return []
 
-    def taken(self, slots: Collection[int], at: float) -> list[Command]:
-        """Take note that another node knows of the claims that were written for it. Returns: the next HandOver."""
-        for slot in slots:
-            self._given.pop(slot, None)
+    def taken(self, claims: Mapping[int, Claim], at: float) -> list[Command]:
+        """Take note that another node holds the slots of claims written for it. Returns: the next HandOver."""
+        for slot, claim in claims.items():
+            if slot in self._given and self._given[slot].epoch == claim.epoch:
+                del self._given[slot]
         return self._hand_over(self._staying(at), at) if self.may_act(at) else []
 
     def fenced(self, slot: int, epoch: int) -> list[Command]:
@@ -490,7 +493,7 @@ class Ownership:
         seen = self._seen.get(claim.node)
         if claim.epoch != given.epoch or seen is None:
             return False
-        # A node reads the map as often as it renews its presence: it has read it before the second renewal.
+        # A node reads the map as often as it renews its presence: it has probably read it before the second renewal.
         return seen.at < given.at + 2 * self.lease / _PER_LEASE
 
     def _is_own(self, claim: Claim) -> bool:
@@ -510,6 +513,6 @@ class Ownership:
         if claim is None or not claim.node or claim.node not in living:
             return True
         if self._is_own(claim):
-            return True  # this process does not use it any more, and has not given it to another
+            return True  # this process does not use it. If it has given it away meanwhile, the new claim is refused
         # A later process of that name has joined, a lease after the last renewal of the one that claimed.
         return self._seen[claim.node].presence.incarnation != claim.incarnation

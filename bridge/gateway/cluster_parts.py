@@ -37,7 +37,7 @@ from bridge.store import Record
 # Seconds that the start waits for NATS servers that are not there yet.
 _PATIENCE = 30.0
 _PRIVATE = 0o700
-_NEWS = "news"
+_NEWS, _TAKEN = "news", b"taken"
 _CLAIMS = msgspec.msgpack.Decoder(dict[int, Claim])
 # Seconds for what was put before the end of the process.
 _LAST_WRITING = 5.0
@@ -149,18 +149,16 @@ class ClusterParts:
         assert self._member is not None
         told = msgspec.msgpack.encode(claims) if claims else b""
         with suppress(Unavailable, NodeRefused):
-            await self.courier.ask(node, _NEWS, told, asyncio.get_running_loop().time() + self._settings.lease)
-            if claims:
-                self._member.taken(claims.keys())
+            until = asyncio.get_running_loop().time() + self._settings.lease
+            if await self.courier.ask(node, _NEWS, told, until) == _TAKEN:
+                self._member.taken(claims)
 
     def _told(self, node: str, told: bytes) -> bytes:
         claims = dict[int, Claim]()
         # Another version may say only that there is something new, or say it otherwise.
         with suppress(msgspec.MsgspecError):
             claims = _CLAIMS.decode(told) if told else claims
-        if self._member is not None:
-            self._member.news(claims)
-        return b""
+        return _TAKEN if self._member is not None and self._member.news(claims) and claims else b""
 
     def _place_of(self, node: str) -> NodePlace | None:
         presence = None if self._member is None else self._member.ownership.map.presences.get(node)

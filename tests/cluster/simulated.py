@@ -164,13 +164,15 @@ class Node:
         self.run(lambda: self._heard(teller, claims))
 
     def _heard(self, teller: Node, claims: Mapping[int, Claim]) -> list[Command]:
-        cluster = self.cluster
-        if claims and cluster.chance.random() >= cluster.losses:
-            answer = partial(teller.ownership.taken, claims.keys())
+        cluster, own = self.cluster, self.ownership
+        commands = [*own.given(claims), *own.news(self.time())]
+        has_taken = own.may_act(self.time()) and claims.keys() <= own.held.keys()
+        if claims and has_taken and cluster.chance.random() >= cluster.losses:
+            answer = partial(teller.ownership.taken, claims)
             cluster.later(
                 cluster.chance.expovariate(1 / cluster.delay), lambda: teller.run(lambda: answer(teller.time()))
             )
-        return [*self.ownership.given(claims), *self.ownership.news(self.time())]
+        return commands
 
     def _plan(self) -> None:
         token = self._next = object()

@@ -105,9 +105,10 @@ async def processes(*names: str) -> AsyncIterator[list[Process]]:
 
     def changed(claims: Mapping[int, Claim]) -> None:
         for process in made:
-            process.member.news({slot: claim for slot, claim in claims.items() if claim.node == process.member.node})
-        for process in made:
-            process.member.taken(claims.keys())
+            theirs = {slot: claim for slot, claim in claims.items() if claim.node == process.member.node}
+            if process.member.news(theirs) and theirs:
+                for other in made:
+                    asyncio.get_running_loop().call_soon(other.member.taken, theirs)
 
     made += [Process(stream, name, changed) for name in names]
     for process in made:
@@ -171,9 +172,10 @@ async def test_one_that_cannot_read_the_map_uses_what_another_gives_to_it() -> N
         await until(lambda: len(one.user.slots) == len(other.user.slots) == SLOTS // 2)
         slot, other.map.is_away = next(iter(one.user.slots)), True
 
-        other.member.news({slot: Claim(node="b", incarnation="b/1", epoch=10**6)})
+        assert other.member.news({slot: Claim(node="b", incarnation="b/1", epoch=10**6)})
 
         assert slot in other.user.slots
+        assert not other.member.news({slot: Claim(node="b", incarnation="b/earlier", epoch=10**7), 9999: Claim()})
 
 
 async def test_one_that_fails_in_the_middle_gives_its_slots_away_all_the_same(caplog: pytest.LogCaptureFixture) -> None:

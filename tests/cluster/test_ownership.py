@@ -219,13 +219,29 @@ def test_few_slots_are_without_a_node_while_many_move(seed: int, moves: str) -> 
     assert settled(cluster)
 
 
+def test_a_late_answer_says_nothing_of_what_was_handed_over_again() -> None:
+    cluster = running(4, "ab")
+    node, other, at = cluster.nodes["a"].ownership, cluster.nodes["b"].ownership, cluster.nodes["a"].time()
+    slots = list(node.held)[:32]
+    node.handed_over(slots, at)
+    claims = {slot: Claim(node="b", incarnation=other.incarnation, epoch=10**6 + slot) for slot in slots}
+    node.released(slots, claims, at)
+
+    node.taken({slot: replace(claim, epoch=10**5) for slot, claim in claims.items()}, at)
+    assert node._given.keys() == set(slots)
+    node.taken(claims, at)
+    assert not node._given
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_few_slots_are_given_to_a_node_that_stands_still(seed: int) -> None:
     cluster = running(seed, "abc")
     inflict(cluster, "start", "d")
     node = cluster.nodes["d"]
-    while not node.ready:
-        cluster.run(0.01)
+    for _ in range(int(8 * LEASE / 0.01)):
+        if not node.ready:
+            cluster.run(0.01)
+    assert node.ready
     waiting: list[int] = []
 
     def count() -> None:
@@ -263,7 +279,10 @@ def test_a_slot_that_is_being_released_is_not_taken_from_an_old_map() -> None:
 
     read = replace(read, assignment=tuple("a" if one == slot else name for one, name in enumerate(read.assignment)))
 
-    assert not any(isinstance(command, Owned) for command in node.map_read(read, at, at))
+    commands = node.map_read(read, at, at)
+
+    assert not any(isinstance(command, Owned) for command in commands)
+    assert ClaimSlots(epochs={slot: 10**6}) in commands  # which the server refuses after the release
 
 
 def test_what_was_given_while_it_was_claimed_is_taken() -> None:

@@ -77,8 +77,8 @@ class Background:
     done at all, and for a while afterwards it rests three times as long as it has taken, up to a limit. Three processes
     shared two cores: the longest wait of a message was 0.51 s with the short rests, 0.41 s with the longer ones, and
     0.31 s with those and the holds. On cores half as fast it was 0.55 s when each kind of work rested for itself, and
-    records were loaded without a rest after a second in which nobody had waited for one. It is 0.37 s (median of 20
-    such changes) since all kinds share their rests all the time.
+    records were loaded without a rest after a second in which nobody had waited for one. It was 0.37 s (median of 20
+    such changes) when all kinds shared their rests all the time. Rests seven times as long brought nothing.
     """
 
     __slots__ = ("_held_until", "_rests_longer_until", "_rests_until")

@@ -56,6 +56,9 @@ class MapStore(Protocol):
 class SlotUser(Protocol):
     """Uses the slots that this node holds."""
 
+    def is_serving(self) -> bool:
+        """Return whether this node uses slots as soon as it holds them."""
+
     def owned(self, epochs: Mapping[int, int]) -> None:
         """Begin to use slots, with the epochs given."""
 
@@ -88,8 +91,8 @@ class Member:
         stream: Reads and writes the map.
         user: Uses the slots.
         address: Where other nodes reach this one.
-        changed_map: Called when this node has written something that other nodes wait for, with the claims that it has
-            written for them. `taken` is called for each node that has taken what was claimed for it.
+        tell_others: Called when this node has written something that other nodes wait for, with the claims that it has
+            written for them. What each node then says that it holds is reported with `taken`.
     """
 
     def __init__(
@@ -98,10 +101,10 @@ class Member:
         stream: MapStore,
         user: SlotUser,
         address: str,
-        changed_map: Callable[[Mapping[int, Claim]], None],
+        tell_others: Callable[[Mapping[int, Claim]], None],
     ) -> None:
         self.ownership = ownership
-        self._changed_map = changed_map
+        self._tell_others = tell_others
         self._stream, self._user, self._address = stream, user, address
         self._tasks = Tasks()
         self._loop = asyncio.get_running_loop()
@@ -147,17 +150,23 @@ class Member:
         """Join the cluster, and follow its map."""
         self._carry_out(self.ownership.tick(running_time()))
 
-    def news(self, claims: Mapping[int, Claim]) -> bool:
-        """Read the map now: another node has changed it, and has written `claims` for this one.
+    def news(self, claims: Mapping[int, Claim]) -> list[int]:
+        """Take the slots of `claims`, which another node has written for this one, and read the map.
 
-        Returns: Whether this node has taken the slots of all these claims.
+        Returns: Those of the slots that this node holds and uses now.
         """
+        if self._closed:
+            return []
         self._carry_out([*self.ownership.given(claims), *self.ownership.news(running_time())])
-        return self.may_act() and claims.keys() <= self.ownership.held.keys()
+        if not self.may_act() or not self._user.is_serving():
+            return []
+        held = self.ownership.held
+        return [slot for slot, claim in claims.items() if held.get(slot) == claim.epoch]
 
     def taken(self, claims: Mapping[int, Claim]) -> None:
         """Report that another node holds the slots of claims that were written for it."""
-        self._carry_out(self.ownership.taken(claims, running_time()))
+        if not self._closed:
+            self._carry_out(self.ownership.taken(claims, running_time()))
 
     def fenced(self, slot: int, epoch: int) -> None:
         """Report that the store has refused a record, because `slot` was claimed by another node after `epoch`."""
@@ -166,7 +175,7 @@ class Member:
     async def leave(self, within: float) -> None:
         """Hand over all slots, because this process stops, which it should do within so many seconds.
 
-        Returns when other nodes can have them.
+        Returns when the claims for other nodes are written, or that has failed.
         """
         self._carry_out(self.ownership.leave(running_time(), within))
         while self.ownership.has_slots():
@@ -180,15 +189,14 @@ class Member:
         await self._tasks.close()
 
     def _carry_out(self, commands: list[Command]) -> None:
-        if self._closed:
-            return
         for command in commands:
             self._do(command)
         self.ready()
         if self._timer is not None:
             self._timer.cancel()
-        wait = max(0.0, self.ownership.next_at() - running_time())
-        self._timer = None if wait == float("inf") else self._loop.call_later(wait, self._due)
+        if not self._closed:
+            wait = max(0.0, self.ownership.next_at() - running_time())
+            self._timer = None if wait == float("inf") else self._loop.call_later(wait, self._due)
 
     def _due(self) -> None:
         self._carry_out(self.ownership.tick(running_time()))
@@ -236,7 +244,7 @@ class Member:
         else:
             self._carry_out(self.ownership.renewed(sequence, sent_at, running_time()))
             if command.leaving:
-                self._changed_map({})
+                self._tell_others({})
 
     async def _read_map(self) -> None:
         sent_at = running_time()
@@ -254,7 +262,7 @@ class Member:
         except Exception as error:
             self._not_done("slots could not be assigned", error)
         else:
-            self._changed_map({})
+            self._tell_others({})
             self.news({})
 
     async def _claim(self, epochs: Mapping[int, int]) -> None:
@@ -265,7 +273,7 @@ class Member:
             self._not_done("slots could not be claimed", error)
         self._carry_out(self.ownership.claimed(held, epochs.keys() - held.keys()))
         if held:
-            self._changed_map({})
+            self._tell_others({})
 
     async def _release(self, claims: Mapping[int, Claim]) -> None:
         written: Mapping[int, Claim] = {}
@@ -273,7 +281,7 @@ class Member:
             written = await self._stream.release(claims)
         except Exception as error:
             self._not_done("slots could not be released", error)
-        self._changed_map(written)
+        self._tell_others(written)
         self._carry_out(self.ownership.released(claims.keys(), written, running_time()))
 
     async def _hand_over(self, slots: Collection[int]) -> None:

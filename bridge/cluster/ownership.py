@@ -5,8 +5,8 @@ is the epoch of the slot. A claim is written only if the last one is still that 
 nodes never get the same epoch. Every record of a Charge Point is written with the epoch of its slot, and refused after
 a later claim: that is what makes a wrong belief harmless.
 
-A node that hands a slot over writes the claim of the next one, so that nobody waits for a second message to the stream.
-A node of an earlier version claims the slot again.
+A node that hands a slot over writes the claim for the next node, which needs no request of its own then. A node that
+does not know such claims claims the slot itself.
 
 A lease limits how long a wrong belief lasts. A node renews its presence every quarter of the lease. It uses its slots
 for 80 % of a lease, counted from before the renewal was sent. Other nodes take its slots when they have seen no renewal
@@ -32,9 +32,9 @@ from bridge.cluster.slots import SLOTS
 _USABLE = 0.8
 # The renewals, and the readings of the map, in one lease.
 _PER_LEASE = 4
-# The most slots that are on their way from this node to others: handed over, and not taken so far. A Charge Point waits
-# as long as these take. The slots that one node takes lie side by side. Every eighth slot is handed over first, so that
-# all nodes load at the same time.
+# This node hands over at most so many slots before the other nodes say that they hold them: their Charge Points wait
+# meanwhile. Neighbouring slots often go to the same node. Every eighth slot is handed over first, so that all of these
+# nodes load at the same time.
 _ON_THEIR_WAY, _STRIDE = 32, 8
 
 
@@ -63,9 +63,9 @@ class ClaimSlots(Struct, frozen=True, kw_only=True):
 
 
 class ReleaseSlots(Struct, frozen=True, kw_only=True):
-    """Write for each slot the claim of the next process, or of none.
+    """Write for each slot a claim for the next process, or for none.
 
-    The epoch of each claim is that of this node's own, which must be the last one.
+    Each claim has the epoch of the claim that it replaces. It is written only if that one is still the last.
     """
 
     claims: Mapping[int, Claim]
@@ -118,11 +118,12 @@ class _Seen:
 
 @dataclass(slots=True)
 class _Given:
-    """A slot that was handed over.
+    """A slot that this node has handed over and that no other node holds, as far as this one knows.
 
     Attributes:
-        epoch: The epoch of the claim that was written for the next node, 0 if none is known to be written.
-        at: When the writing of that claim has ended, infinite before.
+        epoch: The epoch of the claim that was written for the next node, or for none; 0 if it is not known to be
+            written.
+        at: When the writing of that claim ended, infinite before.
     """
 
     epoch: int = 0
@@ -169,9 +170,8 @@ class Ownership:
     _claiming: set[int] = field(default_factory=set)
     _handing_over: set[int] = field(default_factory=set)
     _given: dict[int, _Given] = field(default_factory=dict)
-    """The slots that were handed over and that no other node has taken, as far as this one knows."""
     _ended: dict[int, int] = field(default_factory=dict)
-    """The last epoch of a slot that this process does not use any more, whatever an old map shows."""
+    """The epoch with which this process has last held a slot. It takes no claim with this epoch, or a lower one."""
     _releasing: dict[int, float] = field(default_factory=dict)
     """When slots were released, until the map shows it; infinite while that is not known."""
 
@@ -308,7 +308,7 @@ class Ownership:
     def given(self, claims: Mapping[int, Claim]) -> list[Command]:
         """Take note of claims that another node says it has written for this process."""
         if self.leaving or self.has_stopped:
-            return []  # the next map shows them, and they are released
+            return []  # the next map shows these claims: then `_unheld` finds them
         claims = {slot: claim for slot, claim in claims.items() if claim.epoch >= self._epoch_of(slot)}
         self._know(claims)
         return self._take(claims)
@@ -331,8 +331,6 @@ class Ownership:
         self._know(claims)
         for slot in self._given.keys() & slots:
             self._given[slot] = _Given(claims[slot].epoch if slot in claims else 0, at)
-        if any(slot not in claims or not claims[slot].node for slot in slots):
-            self._read_at = at  # no node says that it has taken those
         return []
 
     def taken(self, claims: Mapping[int, Claim], at: float) -> list[Command]:
@@ -445,7 +443,7 @@ class Ownership:
         return [HandOver(slots=giving)] if giving else []
 
     def _take(self, claims: Mapping[int, Claim]) -> list[Command]:
-        """Hold the slots of those claims that were written for this process, or by it without hearing of it."""
+        """Hold the slots of claims that were written for this process, or by it if the answer was lost."""
         epochs = {
             slot: claim.epoch
             for slot, claim in claims.items()
@@ -460,7 +458,7 @@ class Ownership:
         return [Owned(epochs=epochs)] if epochs else []
 
     def _release(self, epochs: Mapping[int, int], at: float) -> list[Command]:
-        """Write claims for the nodes that should have slots, as far as they are there."""
+        """Write claims for the nodes that should have slots, or for none if they do not live."""
         if not epochs:
             return []
         self._ended |= epochs
@@ -474,7 +472,7 @@ class Ownership:
         return [ReleaseSlots(claims=claims)]
 
     def _unheld(self, wanted_here: Collection[int]) -> dict[int, int]:
-        """Return the claims of this process that it does not use, and that are for slots which others should have."""
+        """Return the epochs of slots that other nodes should have and that only the map says this process holds."""
         return {
             slot: claim.epoch
             for slot, claim in self.map.claims.items()
@@ -486,14 +484,15 @@ class Ownership:
         }
 
     def _is_on_its_way(self, slot: int, given: _Given) -> bool:
-        """Return whether no other node has taken a slot that was handed over, as far as the map shows."""
+        """Return whether a slot that was handed over counts as not taken so far."""
         claim = self.map.claims.get(slot)
         if claim is None or not claim.node or self._is_own(claim) or given.at == float("inf"):
             return True
         seen = self._seen.get(claim.node)
         if claim.epoch != given.epoch or seen is None:
             return False
-        # A node reads the map as often as it renews its presence: it has probably read it before the second renewal.
+        # A node reads the map as often as it renews its presence. So the next node has probably read the claim if this
+        # one has seen a renewal so long after it.
         return seen.at < given.at + 2 * self.lease / _PER_LEASE
 
     def _is_own(self, claim: Claim) -> bool:
@@ -513,6 +512,6 @@ class Ownership:
         if claim is None or not claim.node or claim.node not in living:
             return True
         if self._is_own(claim):
-            return True  # this process does not use it. If it has given it away meanwhile, the new claim is refused
+            return True  # this process may have given the slot away meanwhile: then the server refuses the claim
         # A later process of that name has joined, a lease after the last renewal of the one that claimed.
         return self._seen[claim.node].presence.incarnation != claim.incarnation

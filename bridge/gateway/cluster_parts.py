@@ -37,8 +37,8 @@ from bridge.store import Record
 # Seconds that the start waits for NATS servers that are not there yet.
 _PATIENCE = 30.0
 _PRIVATE = 0o700
-_NEWS, _TAKEN = "news", b"taken"
-_CLAIMS = msgspec.msgpack.Decoder(dict[int, Claim])
+_NEWS = "news"
+_CLAIMS, _SLOTS = msgspec.msgpack.Decoder(dict[int, Claim]), msgspec.msgpack.Decoder(list[int])
 # Seconds for what was put before the end of the process.
 _LAST_WRITING = 5.0
 
@@ -136,9 +136,9 @@ class ClusterParts:
             self._member.fenced(slot, epoch)
 
     def _tell_others(self, claims: Mapping[int, Claim]) -> None:
-        """Let the other processes read the map, which this one has changed. They would do so later by themselves.
+        """Let the other processes read the map, which this one has changed. Without this they read it later.
 
-        Each gets the claims that were written for it, and can use its slots at once.
+        Each process gets the claims that were written for it, and can use their slots at once.
         """
         assert self._member is not None
         for node in self._member.others():
@@ -146,19 +146,23 @@ class ClusterParts:
             self._tasks.spawn(self._tell(node, theirs), name="telling another node")
 
     async def _tell(self, node: str, claims: Mapping[int, Claim]) -> None:
+        """Send claims to the node for which they were written. It answers with the slots that it holds by then."""
         assert self._member is not None
         told = msgspec.msgpack.encode(claims) if claims else b""
-        with suppress(Unavailable, NodeRefused):
+        with suppress(Unavailable, NodeRefused, msgspec.MsgspecError):
             until = asyncio.get_running_loop().time() + self._settings.lease
-            if await self.courier.ask(node, _NEWS, told, until) == _TAKEN:
-                self._member.taken(claims)
+            if answer := await self.courier.ask(node, _NEWS, told, until):
+                self._member.taken({slot: claims[slot] for slot in _SLOTS.decode(answer) if slot in claims})
 
     def _told(self, node: str, told: bytes) -> bytes:
+        if self._member is None:
+            return b""
         claims = dict[int, Claim]()
-        # Another version may say only that there is something new, or say it otherwise.
+        # A process of another version may send no claims, or send them in another form.
         with suppress(msgspec.MsgspecError):
             claims = _CLAIMS.decode(told) if told else claims
-        return _TAKEN if self._member is not None and self._member.news(claims) and claims else b""
+        slots = self._member.news(claims)
+        return msgspec.msgpack.encode(slots) if slots else b""
 
     def _place_of(self, node: str) -> NodePlace | None:
         presence = None if self._member is None else self._member.ownership.map.presences.get(node)

@@ -123,6 +123,10 @@ class Node:
         """Begin to use the slots that this process holds: its listeners are open."""
         self._serving.set()
 
+    def is_serving(self) -> bool:
+        """Return whether this process uses slots as soon as it holds them."""
+        return self._serving.is_set()
+
     # What the cluster looks like from here.
 
     @property

@@ -166,9 +166,9 @@ class Node:
     def _heard(self, teller: Node, claims: Mapping[int, Claim]) -> list[Command]:
         cluster, own = self.cluster, self.ownership
         commands = [*own.given(claims), *own.news(self.time())]
-        has_taken = own.may_act(self.time()) and claims.keys() <= own.held.keys()
-        if claims and has_taken and cluster.chance.random() >= cluster.losses:
-            answer = partial(teller.ownership.taken, claims)
+        taken = {slot: claim for slot, claim in claims.items() if own.held.get(slot) == claim.epoch}
+        if taken and own.may_act(self.time()) and cluster.chance.random() >= cluster.losses:
+            answer = partial(teller.ownership.taken, taken)
             cluster.later(
                 cluster.chance.expovariate(1 / cluster.delay), lambda: teller.run(lambda: answer(teller.time()))
             )

@@ -14,8 +14,9 @@ class Claim(Struct, frozen=True, kw_only=True):
 
     Attributes:
         node: The name of the node, "" if the slot was released.
-        incarnation: The process of that name that holds the slot, or is to hold it once it knows of the claim.
-        epoch: The sequence number of the claim in the stream, 0 if there is none.
+        incarnation: The process of that name that holds the slot, or will hold it when it learns of the claim.
+        epoch: The sequence number of the claim in the stream, 0 if there is none. In a claim that is not written so
+            far, it is that of the claim to replace.
     """
 
     node: str = ""
@@ -24,7 +25,7 @@ class Claim(Struct, frozen=True, kw_only=True):
 
 
 def unclaimed(epochs: Mapping[int, int]) -> dict[int, Claim]:
-    """Return claims of slots without a node, in place of those with the epochs given here."""
+    """Return a claim for no node for each slot, to replace the claim with the epoch given here."""
     return {slot: Claim(epoch=epoch) for slot, epoch in epochs.items()}
 
 

@@ -50,7 +50,7 @@ class MapStore(Protocol):
         """Claim slots. Returns: the epochs of those that this node holds now."""
 
     async def release(self, claims: Mapping[int, Claim]) -> dict[int, Claim]:
-        """Write claims in place of those whose epochs they have. Returns: those that were written."""
+        """Replace each claim whose epoch one of `claims` has by that one. Returns: the claims that were written."""
 
 
 class SlotUser(Protocol):

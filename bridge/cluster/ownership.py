@@ -294,16 +294,14 @@ class Ownership:
     def claimed(self, epochs: Mapping[int, int], refused: Collection[int] = ()) -> list[Command]:
         """Take the outcome of ClaimSlots: the epochs of the slots that are held now, and the slots that are not."""
         self._claiming -= {*epochs, *refused}
-        for slot in epochs:
-            self._given.pop(slot, None)
-        self.held |= epochs
         claims = {
             slot: Claim(node=self.node, incarnation=self.incarnation, epoch=epoch) for slot, epoch in epochs.items()
         }
         self._know(claims)
-        owned: list[Command] = [Owned(epochs=epochs)] if epochs else []
         # Another node may have given meanwhile what this one could not claim.
-        return owned + self.given({slot: self.map.claims[slot] for slot in refused if slot in self.map.claims})
+        return self._hold(epochs) + self.given(
+            {slot: self.map.claims[slot] for slot in refused if slot in self.map.claims}
+        )
 
     def given(self, claims: Mapping[int, Claim]) -> list[Command]:
         """Take note of claims that another node says it has written for this process."""
@@ -452,6 +450,9 @@ class Ownership:
             and slot not in self._claiming
             and claim.epoch > self._ended.get(slot, 0)
         }
+        return self._hold(epochs)
+
+    def _hold(self, epochs: Mapping[int, int]) -> list[Command]:
         for slot in epochs:
             self._given.pop(slot, None)
         self.held |= epochs
